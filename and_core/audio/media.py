@@ -1,0 +1,57 @@
+"""What the dashboard plays and shows of a clip: FLAC sound and a JPEG spectrogram, made once."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import librosa
+import numpy as np
+import soundfile as sf
+from PIL import Image
+
+from and_core.audio.decode import resample
+from and_core.audio.measures import ANALYSIS_RATE, FRAME, HOP
+
+LISTENING_RATE = 48_000
+MEL_BINS = 112
+WIDTH = 320
+RANGE_DB = (-85.0, -5.0)  # one scale for all clips, so that a quiet clip looks quiet
+
+
+def flac(wave: np.ndarray, rate: int) -> bytes:
+    """Encode mono sound losslessly (16 bits) at its own rate, at most 48 kHz; nothing is normalised."""
+    if rate > LISTENING_RATE:
+        wave, rate = resample(wave, rate, LISTENING_RATE), LISTENING_RATE
+    buffer = io.BytesIO()
+    sf.write(buffer, np.clip(wave, -1, 1), rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def read_flac(data: bytes) -> tuple[np.ndarray, int]:
+    """Decode what :func:`flac` made: (samples,) float32 and the rate."""
+    wave, rate = sf.read(io.BytesIO(data), dtype="float32")
+    return wave, rate
+
+
+def spectrogram_jpeg(wave: np.ndarray) -> bytes:
+    """Mel spectrogram (time to the right, 30 Hz to 8 kHz upwards) of a waveform at the analysis rate, as JPEG."""
+    if len(wave) < FRAME:
+        wave = np.pad(wave, (0, FRAME - len(wave)))
+    hop = max(HOP // 2, len(wave) // WIDTH)
+    power = librosa.feature.melspectrogram(y=wave, sr=ANALYSIS_RATE, n_fft=FRAME, hop_length=hop, n_mels=MEL_BINS, fmin=30, power=2.0)
+    decibel = librosa.power_to_db(power / (FRAME / 4) ** 2, ref=1.0, amin=1e-12, top_db=None)
+    low, high = RANGE_DB
+    level = np.clip((decibel - low) / (high - low), 0, 1)[::-1]
+    image = Image.fromarray(_palette()[(level * 255).astype(np.uint8)])
+    buffer = io.BytesIO()
+    image.resize((WIDTH, 148), Image.Resampling.BILINEAR).save(buffer, "JPEG", quality=78)
+    return buffer.getvalue()
+
+
+@lru_cache(maxsize=1)
+def _palette() -> np.ndarray:
+    """(256, 3) uint8 colours from black through violet to pale yellow."""
+    from plotly.colors import sample_colorscale, unlabel_rgb
+
+    return np.array([unlabel_rgb(c) for c in sample_colorscale("Inferno", np.linspace(0, 1, 256).tolist())]).round().astype(np.uint8)

@@ -1,0 +1,1 @@
+"""Captioners: one module a captioner, found by the registry."""

@@ -1,0 +1,34 @@
+"""Captions of the synthetic corpus: a good but fallible listener."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from and_core.captioners.base import CAPTIONERS, Audio, Captioner
+from and_core.errors import DataError
+
+
+@CAPTIONERS.register
+class Corpus(Captioner):
+    """Written from a clip's truth and measures with stated faults; only for the synthetic corpus."""
+
+    kind = "corpus"
+    provenance = "synthetic"
+
+    def fingerprint(self) -> str:
+        """Version of the listener."""
+        from and_core.demo import captions
+
+        return captions.VERSION
+
+    def captions(self, rows: list[dict[str, Any]], audio: Audio) -> list[str | None]:
+        """One caption of two to five sentences per clip."""
+        from and_core.demo.captions import write_caption
+
+        if rows and "recipe" not in rows[0]:
+            raise DataError("captions.kind='corpus' goes with dataset.kind='synthetic' only; use acoustic, file or column")
+        return [write_caption(row) for row in rows]
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return "synthetic listener of the corpus"

@@ -1,0 +1,47 @@
+"""Captions from several captioners, one after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from and_core import registry
+from and_core.captioners.base import CAPTIONERS, Audio, Captioner
+from and_core.config import PluginConfig
+
+
+@CAPTIONERS.register
+class Several(Captioner):
+    """Joins what each part says of a clip; a clip lacks a caption only where every part does."""
+
+    kind = "several"
+
+    class Settings(registry.Settings):
+        """`parts`: captioners, each with its own settings."""
+
+        parts: tuple[PluginConfig, ...]
+
+    def __init__(self, settings: registry.Settings) -> None:
+        super().__init__(settings)
+        self.parts = [CAPTIONERS.create(part) for part in settings.parts]  # type: ignore[attr-defined]
+
+    def fingerprint(self) -> str:
+        """Fingerprints of the parts."""
+        return "/".join(part.fingerprint() for part in self.parts)
+
+    def captions(self, rows: list[dict[str, Any]], audio: Audio) -> list[str | None]:
+        """Each part's text as sentences of their own."""
+        columns = [part.captions(rows, audio) for part in self.parts]
+        return [" ".join(_sentence(text) for text in texts if text) or None for texts in zip(*columns, strict=True)]
+
+    def notes(self) -> dict[str, Any]:
+        """Remarks of the parts."""
+        return {part.kind: part.notes() for part in self.parts if part.notes()}
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return " + ".join(part.describe() for part in self.parts)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else text + "."

@@ -1,0 +1,105 @@
+"""Ready-made captions: a column of the dataset, or a file of file names and texts."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from and_core import registry
+from and_core.captioners.base import CAPTIONERS, Audio, Captioner
+from and_core.errors import DataError
+
+NAME_COLUMNS = ("filename", "file", "name", "file_name", "clip")
+TEXT_COLUMNS = ("caption", "text", "description", "title")
+
+
+@CAPTIONERS.register
+class Column(Captioner):
+    """A column of the dataset's own table, such as the uploaders' titles."""
+
+    kind = "column"
+    provenance = "imported"
+
+    class Settings(registry.Settings):
+        """`column`: its name."""
+
+        column: str
+
+    def captions(self, rows: list[dict[str, Any]], audio: Audio) -> list[str | None]:
+        """The column's texts, underscores and file endings read as spaces."""
+        column = self.settings.column  # type: ignore[attr-defined]
+        if rows and column not in rows[0]:
+            raise DataError(f"captions.column={column!r} is no column of the dataset; there are: {', '.join(rows[0])}")
+        return [None if row[column] in (None, "") else str(row[column]) for row in rows]
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return f"column {self.settings.column!r} of the dataset"  # type: ignore[attr-defined]
+
+
+@CAPTIONERS.register
+class File(Captioner):
+    """A CSV with a column of file names and one of captions, or a JSON object of file name to text (the reference's format)."""
+
+    kind = "file"
+    provenance = "imported"
+
+    class Settings(registry.Settings):
+        """`column`: the text's column in a CSV, found by name where it is not given."""
+
+        path: Path
+        column: str | None = None
+
+    def fingerprint(self) -> str:
+        """Hash of the file's bytes."""
+        try:
+            return hashlib.sha256(Path(self.settings.path).read_bytes()).hexdigest()  # type: ignore[attr-defined]
+        except OSError:
+            raise DataError(f"captions.path={str(self.settings.path)!r} can't be read") from None  # type: ignore[attr-defined]
+
+    def captions(self, rows: list[dict[str, Any]], audio: Audio) -> list[str | None]:
+        """Captions by file name, with or without its folders and ending."""
+        table = self._load()
+        stems = {Path(name).stem: name for name in table}
+        found: list[str | None] = []
+        used = set()
+        for row in rows:
+            name = str(row["name"])
+            key = name if name in table else Path(name).name if Path(name).name in table else stems.get(Path(name).stem)
+            used.add(key)
+            found.append(table.get(key) if key is not None else None)
+        self._unknown = sorted(set(table) - used)
+        if rows and not any(found):
+            raise DataError(f"{self.settings.path}: none of its {len(table)} names is a clip of the dataset")  # type: ignore[attr-defined]
+        return found
+
+    def notes(self) -> dict[str, Any]:
+        """Names in the file that are no clip."""
+        return {"unknown": self._unknown[:100], "unknown_count": len(self._unknown)}
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return f"file {Path(self.settings.path).name}"  # type: ignore[attr-defined]
+
+    def _load(self) -> dict[str, str]:
+        path = Path(self.settings.path)  # type: ignore[attr-defined]
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+            if path.suffix.lower() == ".json":
+                raw = json.loads(text)
+                if not isinstance(raw, dict) or not all(isinstance(v, str) for v in raw.values()):
+                    raise DataError(f"{path}: a JSON object of file name to text is needed")
+                return {str(k): v for k, v in raw.items()}
+            rows = list(csv.DictReader(text.splitlines()))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+            raise DataError(f"captions.path={str(path)!r} can't be read: {error}") from None
+        columns = list(rows[0]) if rows else []
+        name = next((c for c in NAME_COLUMNS if c in columns), None)
+        wanted = self.settings.column  # type: ignore[attr-defined]
+        column = wanted if wanted in columns else None if wanted else next((c for c in TEXT_COLUMNS if c in columns), None)
+        if name is None or column is None:
+            raise DataError(f"{path}: a column of names ({', '.join(NAME_COLUMNS)}) and one of texts ({wanted or ', '.join(TEXT_COLUMNS)}) are needed; it has: {', '.join(columns) or 'no rows'}")
+        return {row[name]: row[column] for row in rows if row[name] and row[column]}

@@ -1,0 +1,162 @@
+"""Configuration of a run: every default in one place, checked before anything is computed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from and_core.errors import ConfigError
+
+SIMILARITY_NAMES = ("cos", "cos_cubed", "rank_reorder", "wpmi", "soft_wpmi")
+MAX_K = 50
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class Section(BaseModel):
+    """Base of a part of the configuration: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class PluginConfig(BaseModel):
+    """A chosen plug-in: its `kind`, and settings that the plug-in checks itself."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: str
+
+
+class ActivationsConfig(Section):
+    """The pass over the probing data."""
+
+    batch: Annotated[int, Field(ge=1, le=1024)] = 16
+    rows: Annotated[int, Field(ge=1, le=4096)] = 256  # clips a chunk on disk; a killed run goes on at such a boundary
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+
+class NeuronsConfig(Section):
+    """Statistics of each neuron over the probing data."""
+
+    one_per_source: bool = False
+    bins: Annotated[int, Field(ge=4, le=200)] = 40
+
+
+class CalibrationConfig(Section):
+    """Module B."""
+
+    t: Annotated[float, Field(ge=0, le=1)] = 0.7
+
+
+class ClosedConfig(Section):
+    """Module A by description (DB)."""
+
+    concepts: str = "classes"  # or the path of a text file, one concept a line
+    similarities: tuple[Literal["cos", "cos_cubed", "rank_reorder", "wpmi", "soft_wpmi"], ...] = SIMILARITY_NAMES
+    similarity: Literal["cos", "cos_cubed", "rank_reorder", "wpmi", "soft_wpmi"] = "cos_cubed"  # the one shown first
+    features: Literal["softmax", "cosine"] = "softmax"
+    softmax_scale: Annotated[float, Field(gt=0, le=1000)] = 20.0
+    template: str = "{}"
+    top: Annotated[int, Field(ge=1, le=50)] = 10
+
+    @field_validator("template")
+    @classmethod
+    def _one_hole(cls, value: str) -> str:
+        if value.count("{}") != 1:
+            raise ValueError("must contain {} exactly once, where the concept goes")
+        return value
+
+
+class OpenConfig(Section):
+    """Module C."""
+
+    tagger: str = "bundled"  # or the name or folder of a spaCy pipeline
+    similarity: Annotated[float, Field(ge=0, le=1)] = 0.45  # of an unknown word to the lexicon of words for sound
+
+
+class RunConfig(Section):
+    """One dissection.
+
+    Attributes
+    ----------
+    name : str
+        Folder of the dissection inside the cache.
+    k : int
+        Number of highest and lowest clips per neuron, 1 to 50 (paper: 5).
+    seed : int
+        Seed of every random choice.
+    """
+
+    name: str
+    seed: int = 0
+    k: Annotated[int, Field(ge=1, le=MAX_K)] = 5
+    dataset: PluginConfig
+    target: PluginConfig
+    captions: PluginConfig = PluginConfig(kind="acoustic")
+    encoder: PluginConfig = PluginConfig(kind="minilm")
+    summarizer: PluginConfig = PluginConfig(kind="commonality")
+    activations: ActivationsConfig = ActivationsConfig()
+    neurons: NeuronsConfig = NeuronsConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
+    closed: ClosedConfig = ClosedConfig()
+    open: OpenConfig = OpenConfig()
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if not NAME.fullmatch(value):
+            raise ValueError("must be 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit")
+        return value
+
+
+def explain(error: ValidationError, where: str = "") -> str:
+    """One line per fault: which setting, what it was, what is allowed."""
+    lines = []
+    for fault in error.errors():
+        path = ".".join(str(part) for part in ((where,) if where else ()) + fault["loc"])
+        lines.append(f"{path}={fault.get('input')!r}: {fault['msg']}")
+    return "; ".join(lines)
+
+
+def load_config(path: str | Path) -> RunConfig:
+    """Read and check a YAML configuration; relative paths in it count from its own folder.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, no YAML, or a setting is wrong; the message names the setting and what is allowed.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration at {path}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} must hold a mapping of settings, not {type(raw).__name__}")
+    return make_config(_absolute(raw, path.resolve().parent))
+
+
+def make_config(raw: dict) -> RunConfig:
+    """Check a configuration given as a dictionary."""
+    try:
+        return RunConfig(**raw)
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from None
+
+
+def _absolute(raw: dict, base: Path) -> dict:
+    """Resolve every `path`, and `checkpoint`, `concepts` or `tagger` that exists beside the configuration."""
+    out: dict = {}
+    for key, value in raw.items():
+        if isinstance(value, dict):
+            value = _absolute(value, base)
+        elif isinstance(value, str) and (key == "path" or (key in ("checkpoint", "concepts", "tagger") and (base / value).exists())):
+            value = str((base / Path(value).expanduser()).resolve())
+        out[key] = value
+    return out

@@ -1,0 +1,1 @@
+"""Probing datasets: one module a dataset, found by the registry."""

@@ -1,0 +1,65 @@
+"""What every probing dataset offers."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from and_core import registry
+from and_core.audio.decode import read_audio
+from and_core.records import Provenance
+
+
+@dataclass(frozen=True)
+class ClipRef:
+    """A clip before it is decoded. `extra` holds further columns (title, author, the truth of a synthetic clip)."""
+
+    name: str
+    label: str | None = None
+    fold: int | None = None
+    source: str | None = None
+    path: str | None = None
+    extra: dict[str, object] = field(default_factory=dict)
+
+
+class Dataset(registry.Plugin):
+    """A list of clips and a way to hear each."""
+
+    provenance: Provenance = "computed"
+
+    class Settings(registry.Settings):
+        """Settings that every dataset on disk shares."""
+
+        path: Path
+        max_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
+
+    def references(self) -> list[ClipRef]:
+        """Every clip, in an order that does not depend on the file system."""
+        raise NotImplementedError
+
+    def read(self, ref: ClipRef) -> tuple[np.ndarray, int]:
+        """Waveform (samples,) float32 mono and its rate; :class:`DataError` says what is wrong with a bad clip."""
+        assert ref.path is not None
+        return read_audio(ref.path, self.settings.max_seconds)  # type: ignore[attr-defined]
+
+    def fingerprint(self) -> str:
+        """Identity of the content: names, labels, folds and the bytes of every file."""
+        digest = hashlib.sha256()
+        for ref in self.references():
+            digest.update(repr((ref.name, ref.label, ref.fold, ref.source, sorted(ref.extra.items()))).encode())
+            if ref.path and Path(ref.path).is_file():
+                with open(ref.path, "rb") as handle:
+                    digest.update(hashlib.file_digest(handle, "sha256").digest())
+        return digest.hexdigest()
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return f"{self.kind}: {self.settings.path}"  # type: ignore[attr-defined]
+
+
+DATASETS: registry.Registry[Dataset] = registry.Registry("dataset", "and_core.datasets")

@@ -1,0 +1,76 @@
+"""The corpus that the package synthesises itself: nothing to download."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from and_core import registry
+from and_core.datasets.base import DATASETS, ClipRef, Dataset
+from and_core.demo import corpus
+from and_core.demo.recipes import CATEGORIES
+
+
+@DATASETS.register
+class Synthetic(Dataset):
+    """Clips in ESC-50's categories, drawn from a seed. Shown as synthetic everywhere."""
+
+    kind = "synthetic"
+    provenance = "synthetic"
+
+    class Settings(registry.Settings):
+        """`categories` empty means all of them."""
+
+        per_category: Annotated[int, Field(ge=1, le=1000)] = corpus.PER_CATEGORY
+        seed: int = 0
+        categories: tuple[str, ...] = ()
+
+        @field_validator("categories")
+        @classmethod
+        def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+            unknown = sorted(set(value) - set(CATEGORIES))
+            if unknown:
+                raise ValueError(f"not in the corpus: {', '.join(unknown)}; allowed: {', '.join(CATEGORIES)}")
+            return value
+
+    def _jobs(self) -> list[tuple[str, int, int]]:
+        s = self.settings
+        return corpus.corpus_jobs(s.per_category, s.seed, s.categories or CATEGORIES)  # type: ignore[attr-defined]
+
+    def references(self) -> list[ClipRef]:
+        """Clips by category and number; folds as in ESC-50."""
+        refs = []
+        for category, index, seed in self._jobs():
+            target = CATEGORIES.index(category)
+            fold = index % corpus.FOLDS + 1
+            name = f"{fold}-{100_000 + target * 1000 + index}-A-{target}.wav"
+            refs.append(ClipRef(name, category, fold, name.split("-")[1], None, {"recipe": f"{category}/{index}/{seed}"}))
+        return refs
+
+    def read(self, ref: ClipRef) -> tuple[np.ndarray, int]:
+        """Synthesise the clip."""
+        wave, _ = _made(str(ref.extra["recipe"]))
+        return wave, corpus.SAMPLE_RATE
+
+    def truth(self, ref: ClipRef) -> corpus.Truth:
+        """What the clip was made from."""
+        return _made(str(ref.extra["recipe"]))[1]
+
+    def fingerprint(self) -> str:
+        """Recipe and version, not bytes: processors may round differently."""
+        s = self.settings
+        return corpus.fingerprint(s.per_category, s.seed, s.categories or CATEGORIES)  # type: ignore[attr-defined]
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        jobs = self._jobs()
+        return f"synthetic corpus, {len(jobs)} clips in {len({j[0] for j in jobs})} categories, seed {self.settings.seed}"  # type: ignore[attr-defined]
+
+
+@lru_cache(maxsize=4)
+def _made(recipe: str) -> tuple[np.ndarray, corpus.Truth]:
+    category, index, seed = recipe.split("/")
+    return corpus.make_clip(category, int(index), int(seed))

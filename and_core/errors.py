@@ -1,0 +1,44 @@
+"""Every error that this package raises on purpose. All are :class:`ANDError`; each message names what was wrong and what is allowed."""
+
+from __future__ import annotations
+
+
+class ANDError(Exception):
+    """Base of the errors a user can act on."""
+
+
+class ConfigError(ANDError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class DataError(ANDError):
+    """Probing data (a clip, a table, a caption file) can't be used."""
+
+
+class TargetError(ANDError):
+    """A target network can't be loaded, or has no such layer."""
+
+
+class ArtifactError(ANDError):
+    """An artifact of a dissection is missing, truncated or altered."""
+
+
+class NotComputed(ANDError):
+    """A stage has not been run yet; the message holds the command that runs it."""
+
+
+class BusyError(ANDError):
+    """Another process is writing the same dissection."""
+
+
+class MissingExtra(ANDError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str, what: str) -> None:
+        super().__init__(f"{what} needs the package {package!r}, which is not installed; install it with: pip install 'audio-network-dissection[{extra}]'")
+
+
+def one_of(name: str, value: object, allowed: object, error: type[ANDError] = ConfigError) -> ANDError:
+    """Error for a value outside a list of allowed ones."""
+    names = ", ".join(str(item) for item in allowed)  # type: ignore[attr-defined]
+    return error(f"{name}={value!r} is not known; allowed: {names}")

@@ -1,0 +1,104 @@
+"""The words of the field as records. Plain, frozen, free of heavy imports."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+Side = Literal["high", "low"]
+LayerKind = Literal["attention_output", "intermediate", "output", "fc", "other"]
+Provenance = Literal["computed", "imported", "synthetic"]
+
+
+class Record(BaseModel):
+    """Base: frozen, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Layer(Record):
+    """A linear layer of the target network; `offset` is the index of its first neuron among all neurons."""
+
+    name: str
+    kind: LayerKind
+    block: int | None
+    size: int
+    offset: int = 0
+
+    @property
+    def title(self) -> str:
+        """Readable name: ``layer 2 / intermediate``."""
+        return f"layer {self.block} / {self.kind.replace('_', ' ')}" if self.block is not None else self.name
+
+
+class NeuronId(NamedTuple):
+    """One output unit of a linear layer."""
+
+    layer: str
+    unit: int
+
+    def __str__(self) -> str:
+        return f"{self.layer}/{self.unit}"
+
+    @classmethod
+    def parse(cls, text: str) -> NeuronId:
+        """From ``layer2_intermediate/412``.
+
+        Raises
+        ------
+        ValueError
+            `text` isn't of that form.
+        """
+        match = re.fullmatch(r"([A-Za-z0-9_.]{1,120})/(\d{1,7})", text)
+        if not match:
+            raise ValueError(f"neuron={text!r} is not of the form layer/unit, e.g. layer2_intermediate/412")
+        return cls(match[1], int(match[2]))
+
+
+class Clip(Record):
+    """A clip of the probing dataset."""
+
+    index: int
+    name: str
+    label: str | None = None
+    fold: int | None = None
+    source: str | None = None
+    seconds: float = 0.0
+    trained: bool | None = None
+
+
+class TopClip(Record):
+    """One of a neuron's highest or lowest clips; rank 1 is the most extreme."""
+
+    rank: int
+    clip: Clip
+    activation: float
+    caption: str | None = None
+
+
+class Point(Record):
+    """One point of a summary: what `count` of the `of` clips have in common."""
+
+    text: str
+    count: int
+    of: int
+    attribute: str | None = None
+    kept: bool = True
+    removed_by: str | None = None
+    similarity: float | None = None
+
+
+class Concept(Record):
+    """A concept with its score under one similarity function."""
+
+    name: str
+    score: float
+
+
+class Skipped(Record):
+    """Something left out of a run, and why."""
+
+    name: str
+    reason: str

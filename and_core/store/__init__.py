@@ -1,0 +1,1 @@
+"""A dissection on disk: manifest, tables, arrays; atomic writing, checking, reading."""

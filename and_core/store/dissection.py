@@ -1,0 +1,354 @@
+"""Reading a dissection: the pages', notebooks' and other tools' only door to the data. Never imports torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from and_core.errors import ArtifactError, DataError, NotComputed, one_of
+from and_core.records import Clip, Concept, Layer, NeuronId, Point, Side, Skipped, TopClip
+from and_core.store.files import cache_root, safe_name, sha256_file
+from and_core.store.manifest import FILE, Artifact, Manifest
+
+
+def list_dissections(root: Path | None = None) -> list[str]:
+    """Names of the dissections in the cache, sorted."""
+    root = root or cache_root()
+    return sorted(path.parent.name for path in root.glob(f"*/{FILE}")) if root.exists() else []
+
+
+def open_dissection(path_or_name: str | Path, root: Path | None = None) -> Dissection:
+    """Open a dissection for reading.
+
+    Parameters
+    ----------
+    path_or_name : str or Path
+        A folder, or the name of a dissection in the cache.
+
+    Raises
+    ------
+    ArtifactError
+        Nothing there, or the manifest is damaged.
+    """
+    path = Path(path_or_name)
+    if isinstance(path_or_name, str) and (len(path.parts) <= 1 or not path.is_dir()):
+        path = (root or cache_root()) / safe_name(path_or_name, "dissection")
+    if not (path / FILE).exists():
+        raise ArtifactError(f"no dissection at {path}; there are: {', '.join(list_dissections(root)) or 'none'}")
+    return Dissection(path)
+
+
+class Dissection:
+    """One dissection, read-only. Every file is checked against its hash when it is first read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = Manifest.load(self.folder)
+        self._checked: dict[str, tuple[int, int]] = {}
+        self._tables: dict[str, pa.Table] = {}
+
+    # -- artifacts ---------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Name of the dissection."""
+        return self.manifest.name
+
+    def has(self, stage: str) -> bool:
+        """Whether a stage is finished."""
+        return stage in self.manifest.stages
+
+    def require(self, stage: str) -> None:
+        """Raise :class:`NotComputed`, with the command to run, where a stage is not finished."""
+        if not self.has(stage):
+            raise NotComputed(f"the stage {stage!r} of {self.name!r} has not been run yet; run: and-dissect run CONFIG.yaml --only {stage}")
+
+    def notes(self, stage: str) -> dict[str, Any]:
+        """What a stage noted about itself (counts, versions, warnings)."""
+        self.require(stage)
+        return self.manifest.stages[stage].notes
+
+    def artifact(self, name: str) -> Artifact:
+        """Manifest entry of an artifact, e.g. ``neurons/top_clips``."""
+        stage = name.split("/", 1)[0]
+        self.require(stage)
+        if name not in self.manifest.artifacts:
+            raise ArtifactError(f"{self.name!r} has no artifact {name!r}")
+        return self.manifest.artifacts[name]
+
+    def paths(self, name: str) -> list[Path]:
+        """Checked paths of an artifact's files."""
+        return [self._check(name, i) for i in range(len(self.artifact(name).files))]
+
+    def _check(self, name: str, index: int) -> Path:
+        file = self.artifact(name).files[index]
+        path = (self.folder / file.path).resolve()
+        if not path.is_relative_to(self.folder.resolve()):
+            raise ArtifactError(f"artifact {name!r} points outside the dissection: {file.path!r}")
+        try:
+            stat = path.stat()
+        except OSError:
+            raise ArtifactError(f"artifact {name!r} is missing: {file.path}") from None
+        if stat.st_size != file.size:
+            raise ArtifactError(f"artifact {name!r} is truncated or altered: {file.path} has {stat.st_size} bytes, {file.size} expected")
+        seen = (stat.st_size, stat.st_mtime_ns)
+        if self._checked.get(file.path) != seen:
+            if sha256_file(path) != file.sha256:
+                raise ArtifactError(f"artifact {name!r} is altered: the hash of {file.path} is not the manifest's")
+            self._checked[file.path] = seen
+        return path
+
+    def table(self, name: str) -> pa.Table:
+        """A table, kept in memory after the first read."""
+        if name not in self._tables:
+            self._tables[name] = pq.read_table(self.paths(name)[0])
+        return self._tables[name]
+
+    def array(self, name: str) -> np.ndarray:
+        """An array, memory-mapped and read-only."""
+        return np.load(self.paths(name)[0], mmap_mode="r", allow_pickle=False)
+
+    def document(self, name: str) -> Any:
+        """A JSON document."""
+        return json.loads(self.paths(name)[0].read_text(encoding="utf-8"))
+
+    def validate(self) -> Iterator[tuple[str, str]]:
+        """Check every file of every artifact; yields (artifact, fault) for each that is off, and for files nobody lists."""
+        self._checked.clear()
+        listed = set()
+        for name, artifact in self.manifest.artifacts.items():
+            for index, file in enumerate(artifact.files):
+                listed.add(file.path)
+                try:
+                    self._check(name, index)
+                except ArtifactError as error:
+                    yield name, str(error)
+        for path in sorted((self.folder / "artifacts").rglob("*")):
+            relative = str(path.relative_to(self.folder))
+            if path.is_file() and relative not in listed:
+                yield relative, "not in the manifest"
+
+    # -- clips -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def clips(self) -> list[Clip]:
+        """The probing dataset's usable clips, in order."""
+        columns = self.table("clips/clips").select(list(Clip.model_fields)).to_pylist()
+        return [Clip.model_construct(**row) for row in columns]
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Labels of the probing dataset, sorted; empty where clips have none."""
+        return sorted({clip.label for clip in self.clips if clip.label is not None})
+
+    @cached_property
+    def skipped(self) -> list[Skipped]:
+        """Clips left out, each with the reason."""
+        return [Skipped(**row) for row in self.table("clips/skipped").to_pylist()]
+
+    def clip_row(self, index: int) -> dict[str, Any]:
+        """Every column of one clip: record, acoustic measures, truth where it is known."""
+        table = self.table("clips/clips")
+        if not 0 <= index < table.num_rows:
+            raise DataError(f"clip={index} is out of range; there are {table.num_rows} clips")
+        return {name: table.column(name)[index].as_py() for name in table.column_names}
+
+    def audio(self, index: int) -> bytes:
+        """The clip as FLAC: mono, its own rate up to 48 kHz, loudness untouched."""
+        return self._from_pack("audio", index)
+
+    def spectrogram(self, index: int) -> bytes:
+        """The clip's mel spectrogram as JPEG."""
+        return self._from_pack("spectrogram", index)
+
+    def _from_pack(self, what: str, index: int) -> bytes:
+        row = self.clip_row(index)
+        path = self._check(f"clips/{what}", row["pack"])
+        with open(path, "rb") as handle:
+            handle.seek(row[f"{what}_offset"])
+            return handle.read(row[f"{what}_bytes"])
+
+    def caption(self, index: int) -> str | None:
+        """Caption of a clip, None where it has none."""
+        return self._captions.get(index)
+
+    @cached_property
+    def _captions(self) -> dict[int, str]:
+        if not self.has("captions"):
+            return {}
+        table = self.table("captions/captions")
+        return dict(zip(table["clip"].to_pylist(), table["text"].to_pylist(), strict=True))
+
+    # -- layers and neurons ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """Layers in network order."""
+        return [Layer(**row) for row in self.document("activations/layers")]
+
+    @cached_property
+    def neuron_count(self) -> int:
+        """Number of neurons over all layers."""
+        return sum(layer.size for layer in self.layers)
+
+    def layer(self, name: str) -> Layer:
+        """Layer by name.
+
+        Raises
+        ------
+        DataError
+            No such layer; the message names those there are.
+        """
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise one_of("layer", name, [layer.name for layer in self.layers], DataError)
+
+    def index(self, neuron: NeuronId | str) -> int:
+        """Position of a neuron among all neurons of the dissection."""
+        if isinstance(neuron, str):
+            try:
+                neuron = NeuronId.parse(neuron)
+            except ValueError as error:
+                raise DataError(str(error)) from None
+        layer = self.layer(neuron.layer)
+        if not 0 <= neuron.unit < layer.size:
+            raise DataError(f"unit={neuron.unit} is out of range; {layer.name} has neurons 0 to {layer.size - 1}")
+        return layer.offset + neuron.unit
+
+    def neuron_id(self, index: int) -> NeuronId:
+        """Inverse of :meth:`index`."""
+        for layer in self.layers:
+            if layer.offset <= index < layer.offset + layer.size:
+                return NeuronId(layer.name, index - layer.offset)
+        raise DataError(f"neuron={index} is out of range; there are {self.neuron_count}")
+
+    def activations(self, neuron: NeuronId | str) -> np.ndarray:
+        """(N,) activations of one neuron on every clip, in the target's own unit."""
+        index = self.index(neuron)
+        name = self.neuron_id(index)
+        return self._zarr(name.layer)[:, name.unit]
+
+    def clip_activations(self, clip: int, layer: str) -> np.ndarray:
+        """(R,) activations of a layer's neurons on one clip."""
+        self.clip_row(clip)
+        return self._zarr(self.layer(layer).name)[clip, :]
+
+    def layer_activations(self, layer: str, units: slice = slice(None)) -> np.ndarray:
+        """(N, R) activations of a layer, or of some of its units."""
+        return self._zarr(self.layer(layer).name)[:, units]
+
+    def _zarr(self, layer: str) -> Any:
+        import zarr
+
+        name = f"activations/{layer}"
+        paths = self.paths(name)
+        root = next(path.parent for path in paths if path.name == "zarr.json")
+        return zarr.open_array(str(root), mode="r")
+
+    def extreme_clips(self, neuron: NeuronId | str, side: Side = "high", k: int | None = None) -> list[TopClip]:
+        """The neuron's `k` highest or lowest clips (default: the run's K), most extreme first."""
+        index = self.index(neuron)
+        k = k or self.k
+        clips = self.array(f"neurons/{side}_clips")[index, :k]
+        values = self.array(f"neurons/{side}_values")[index, :k]
+        return [
+            TopClip.model_construct(rank=rank, clip=self.clips[int(c)], activation=float(v), caption=self.caption(int(c)))
+            for rank, (c, v) in enumerate(zip(clips, values, strict=True), 1)
+            if c >= 0
+        ]
+
+    @property
+    def k(self) -> int:
+        """K of the run: clips that stand behind summaries."""
+        return int(self.manifest.config.get("k", 5))
+
+    def statistics(self, neuron: NeuronId | str) -> dict[str, Any]:
+        """Moments, range, and whether the neuron is dead (constant over the probing set)."""
+        row = self.index(neuron)
+        table = self.table("neurons/statistics")
+        return {name: table.column(name)[row].as_py() for name in table.column_names}
+
+    def class_means(self, neuron: NeuronId | str) -> dict[str, float]:
+        """Mean activation of each class."""
+        values = self.array("neurons/class_means")[self.index(neuron)]
+        return dict(zip(self.classes, (float(v) for v in values), strict=True))
+
+    def _rows(self, name: str, index: int) -> pa.Table:
+        """Rows of one neuron in a table sorted by `neuron`."""
+        key = f"{name}#neuron"
+        if key not in self._tables:
+            self._tables[key] = self.table(name)["neuron"].to_numpy()  # type: ignore[assignment]
+        start, stop = np.searchsorted(self._tables[key], [index, index + 1])
+        return self.table(name).slice(int(start), int(stop - start))
+
+    def summary(self, neuron: NeuronId | str, side: Side = "high") -> list[Point]:
+        """Points of the raw summary of one side; on the high side each says whether calibration kept it."""
+        index = self.index(neuron)
+        name = "calibration/points" if side == "high" and self.has("calibration") else "summaries/points"
+        rows = self._rows(name, index)
+        rows = rows.filter(pc.equal(rows["side"], side)) if "side" in rows.column_names else rows
+        return [Point(**{key: row[key] for key in row if key in Point.model_fields}) for row in rows.to_pylist()]
+
+    def closed_concepts(self, neuron: NeuronId | str, similarity: str | None = None) -> list[Concept]:
+        """Best concepts of module A (DB) under a similarity function, best first."""
+        self.require("closed")
+        notes = self.notes("closed")
+        similarity = similarity or notes["similarity"]
+        if similarity not in notes["similarities"]:
+            raise one_of("similarity", similarity, notes["similarities"], DataError)
+        index = self.index(neuron)
+        names = self.document("texts/concepts")
+        best = self.array(f"closed/{similarity}_concepts")[index]
+        scores = self.array(f"closed/{similarity}_scores")[index]
+        return [Concept(name=names[int(c)], score=float(s)) for c, s in zip(best, scores, strict=True) if c >= 0]
+
+    def words(self, neuron: NeuronId | str) -> list[dict[str, Any]]:
+        """Words of the calibrated summary: word, part of speech, count, and for adjectives whether they describe sound."""
+        self.require("open")
+        return self._rows("open/words", self.index(neuron)).to_pylist()
+
+    def open_concepts(self, neuron: NeuronId | str) -> list[str]:
+        """Module C: acoustic adjectives of the calibrated summary."""
+        return [row["word"] for row in self.words(neuron) if row["pos"] == "adjective" and row["acoustic"]]
+
+    def similar(self, neuron: NeuronId | str) -> list[tuple[NeuronId, float]]:
+        """Neurons whose activations correlate most with this one's, with the correlation."""
+        self.require("similar")
+        index = self.index(neuron)
+        pairs = zip(self.array("similar/neurons")[index], self.array("similar/correlations")[index], strict=True)
+        return [(self.neuron_id(int(n)), float(r)) for n, r in pairs if n >= 0]
+
+    def explanation(self, neuron: NeuronId | str) -> dict[str, Any]:
+        """One row of the explanations: headline, adjectives, concept, share of the leading class among the top K."""
+        self.require("explanations")
+        table = self.table("explanations/explanations")
+        row = self.index(neuron)
+        return {name: table.column(name)[row].as_py() for name in table.column_names}
+
+    # -- provenance --------------------------------------------------------------------------------------------------
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What this dissection rests on, for showing beside every figure."""
+        stages, config = self.manifest.stages, self.manifest.config
+        found: dict[str, Any] = {"dissection": self.name, "version": self.manifest.package, "K": self.k, "seed": config.get("seed")}
+        wanted = (
+            ("clips", "dataset"), ("activations", "target"), ("activations", "checkpoint"), ("activations", "pooling"),
+            ("activations", "precision"), ("captions", "captioner"), ("texts", "encoder"), ("summaries", "summarizer"),
+        )  # fmt: skip
+        for stage, key in wanted:
+            if stage in stages:
+                found[key] = stages[stage].notes.get(key)
+        if "calibration" in stages:
+            found["t"] = stages["calibration"].parameters.get("t")
+        found["synthetic"] = any(a.provenance == "synthetic" for a in self.manifest.artifacts.values())
+        return found

@@ -1,0 +1,65 @@
+"""Small file primitives: hash, write atomically, check a name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from and_core.errors import ArtifactError
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def cache_root() -> Path:
+    """Where dissections live: ``AND_CACHE``, else ``cache/`` beside the package in a checkout, else in the working folder."""
+    if os.environ.get("AND_CACHE"):
+        return Path(os.environ["AND_CACHE"]).expanduser().resolve()
+    checkout = Path(__file__).resolve().parents[2]
+    return checkout / "cache" if (checkout / "pyproject.toml").exists() else Path.cwd() / "cache"
+
+
+def safe_name(name: str, what: str = "name") -> str:
+    """`name`, if it can be a folder's name without leading anywhere else.
+
+    Raises
+    ------
+    ArtifactError
+        For anything with a separator, NUL, markup, ``..`` and the like.
+    """
+    if not isinstance(name, str) or not SAFE_NAME.fullmatch(name) or ".." in name:
+        raise ArtifactError(f"{what}={str(name)[:80]!r} is not allowed; use letters, digits, '.', '_' and '-'")
+    return name
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write beside, flush to disk, move into place: readers see the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file below `folder` to disk."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

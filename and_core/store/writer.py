@@ -1,0 +1,165 @@
+"""Writing a stage: chunks in a partial folder that survives a crash, then one move and one manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from and_core.errors import ANDError, BusyError
+from and_core.records import Provenance
+from and_core.store.files import sha256_file, sync_tree, write_atomic
+from and_core.store.manifest import Artifact, File, Manifest, StageRecord
+
+ARTIFACTS = "artifacts"
+PARTIAL = ".partial"
+LOCK = ".lock"
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Hold the dissection for writing; the lock goes with the process, however it ends.
+
+    Raises
+    ------
+    BusyError
+        Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(str(folder / LOCK), timeout=0):
+            yield
+    except Timeout:
+        raise BusyError(f"another run is writing {folder.name!r}; wait for it to end, or give this run another name") from None
+
+
+class StageWriter:
+    """Where one stage puts its results.
+
+    Parameters
+    ----------
+    folder : Path
+        The dissection.
+    stage, key : str
+        Name and fingerprint; the partial folder carries both, so a changed parameter never goes on with old chunks.
+    """
+
+    def __init__(self, folder: Path, stage: str, key: str) -> None:
+        self.folder, self.stage, self.key = folder, stage, key
+        self.partial = folder / PARTIAL / f"{stage}-{key}"
+        self.out = self.partial / "out"
+        self.chunks = self.partial / "chunks"
+        for stale in (folder / PARTIAL).glob(f"{stage}-*"):
+            if stale != self.partial:
+                shutil.rmtree(stale)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.chunks.mkdir(exist_ok=True)
+        self.artifacts: dict[str, Artifact] = {}
+        self.notes: dict[str, Any] = {}
+        self.provenance: Provenance = "computed"
+
+    def done(self, chunk: int) -> bool:
+        """Whether a chunk was finished, by this run or by one before it."""
+        return (self.chunks / f"{chunk:06d}").exists()
+
+    def mark(self, chunk: int) -> None:
+        """Declare a chunk finished; call after its files are written."""
+        (self.chunks / f"{chunk:06d}").touch()
+
+    def chunked(self, count: int, compute: Callable[[int], dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+        """Arrays of chunk 0..count-1, each computed once and kept on disk until the stage ends."""
+        for index in range(count):
+            path = self.chunks / f"{index:06d}.npz"
+            if not path.exists():
+                arrays = compute(index)
+                temporary = path.with_suffix(".tmp")
+                with open(temporary, "wb") as handle:
+                    np.savez(handle, **arrays)
+                os.replace(temporary, path)
+            with np.load(path, allow_pickle=False) as loaded:
+                yield dict(loaded)
+
+    def table(self, name: str, table: pa.Table, units: dict[str, str] | None = None) -> None:
+        """Write a Parquet table."""
+        path = self.out / f"{name}.parquet"
+        pq.write_table(table, path, compression="zstd")
+        self._add(name, "table", [path], [table.num_rows, table.num_columns], "table", ["row", "column"], units or {})
+
+    def array(self, name: str, array: np.ndarray, axes: list[str], unit: str = "1") -> None:
+        """Write an array as .npy, readable by memory map."""
+        path = self.out / f"{name}.npy"
+        np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+        self._add(name, "array", [path], list(array.shape), str(array.dtype), axes, {"value": unit})
+
+    def json(self, name: str, value: Any) -> None:
+        """Write a small JSON document."""
+        path = self.out / f"{name}.json"
+        write_atomic(path, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+        self._add(name, "json", [path], [], "json", [], {})
+
+    def files(self, name: str, kind: str, paths: list[Path], shape: list[int], dtype: str, axes: list[str], unit: str = "1") -> None:
+        """Register files already written below `out` as one artifact (a Zarr group, a pack)."""
+        self._add(name, kind, paths, shape, dtype, axes, {"value": unit})
+
+    def _add(self, name: str, kind: str, paths: list[Path], shape: list[int], dtype: str, axes: list[str], units: dict[str, str]) -> None:
+        final = Path(ARTIFACTS) / f"{self.stage}-{self.key}"
+        files = [File(path=str(final / p.relative_to(self.out)), sha256=sha256_file(p), size=p.stat().st_size) for p in paths]
+        self.artifacts[f"{self.stage}/{name}"] = Artifact(
+            stage=self.stage, kind=kind, files=files, shape=shape, dtype=dtype, axes=axes, units=units, provenance=self.provenance
+        )
+
+    def commit(self, manifest: Manifest, record: StageRecord) -> None:
+        """Move the results into place and put them, and only them, into the manifest."""
+        sync_tree(self.out)
+        final = self.folder / ARTIFACTS / f"{self.stage}-{self.key}"
+        if final.exists():
+            shutil.rmtree(final)
+        final.parent.mkdir(exist_ok=True)
+        os.replace(self.out, final)
+        adopt(manifest, self.stage, record, self.artifacts)
+        manifest.save(self.folder)
+        shutil.rmtree(self.partial)
+        sweep(self.folder, manifest)
+
+
+def adopt(manifest: Manifest, stage: str, record: StageRecord, artifacts: dict[str, Artifact]) -> None:
+    """Replace a stage's entry and artifacts in a manifest."""
+    for old in [name for name, artifact in manifest.artifacts.items() if artifact.stage == stage]:
+        del manifest.artifacts[old]
+    manifest.artifacts.update(artifacts)
+    manifest.stages[stage] = record
+
+
+def link_stage(folder: Path, other: Path, manifest: Manifest, theirs: Manifest, stage: str) -> None:
+    """Take a finished stage over from another dissection by hard links (copies across file systems)."""
+    artifacts = {name: a for name, a in theirs.artifacts.items() if a.stage == stage}
+    for file in (f for a in artifacts.values() for f in a.files):
+        if sha256_file(other / file.path) != file.sha256:
+            raise ANDError(f"{other / file.path} is altered; not taken over")
+        goal = folder / file.path
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        goal.unlink(missing_ok=True)
+        try:
+            os.link(other / file.path, goal)
+        except OSError:
+            shutil.copyfile(other / file.path, goal)
+    adopt(manifest, stage, theirs.stages[stage], artifacts)
+    manifest.save(folder)
+    sweep(folder, manifest)
+
+
+def sweep(folder: Path, manifest: Manifest) -> None:
+    """Delete artifact folders that the manifest does not name."""
+    live = {Path(f.path).parts[1] for a in manifest.artifacts.values() for f in a.files}
+    for path in (folder / ARTIFACTS).glob("*"):
+        if path.name not in live:
+            shutil.rmtree(path)
