@@ -74,7 +74,7 @@ class OpenConfig(Section):
     """Module C."""
 
     tagger: str = "bundled"  # or the name or folder of a spaCy pipeline
-    similarity: Annotated[float, Field(ge=0, le=1)] = 0.45  # of an unknown word to the lexicon of words for sound
+    margin: Annotated[float, Field(ge=-1, le=1)] = 0.05  # by which an unlisted word must lie closer to words for sound than to others
 
 
 class RunConfig(Section):

@@ -16,9 +16,10 @@ REPEATED_RUN = 8
 
 
 class Captioner(registry.Plugin):
-    """Describes clips in words."""
+    """Describes clips in words. `needs_audio`: it listens, so its work is kept clip by clip (in small chunks)."""
 
     provenance: Provenance = "computed"
+    needs_audio: bool = False
 
     def fingerprint(self) -> str:
         """Identity of the captioner besides its settings (bytes of its file, version of its rules)."""

@@ -71,10 +71,10 @@ def training_data(recipe: Recipe, progress: Progress) -> tuple[torch.Tensor, tor
     return x[~held], y[~held], x[held], y[held]
 
 
-def build(recipe: Recipe) -> ASTForAudioClassification:
+def build(recipe: Recipe, classes: tuple[str, ...] = corpus.CATEGORIES) -> ASTForAudioClassification:
     """The network, randomly initialised from the recipe's seed."""
     torch.manual_seed(recipe.seed)
-    names = {i: name for i, name in enumerate(corpus.CATEGORIES)}
+    names = dict(enumerate(classes))
     config = ASTConfig(
         hidden_size=recipe.width, num_hidden_layers=recipe.layers, num_attention_heads=recipe.heads, intermediate_size=recipe.mlp,
         patch_size=recipe.patch, frequency_stride=recipe.patch, time_stride=recipe.patch, max_length=recipe.frames,

@@ -140,9 +140,11 @@ class Dissection:
 
     @cached_property
     def clips(self) -> list[Clip]:
-        """The probing dataset's usable clips, in order."""
-        columns = self.table("clips/clips").select(list(Clip.model_fields)).to_pylist()
-        return [Clip.model_construct(**row) for row in columns]
+        """The probing dataset's usable clips, in order; `trained` is None where the target's training folds are not known."""
+        columns = [name for name in Clip.model_fields if name != "trained"]
+        rows = self.table("clips/clips").select(columns).to_pylist()
+        folds = set(self.notes("activations").get("trained_folds", ())) if self.has("activations") else set()
+        return [Clip.model_construct(**row, trained=row["fold"] in folds if folds else None) for row in rows]
 
     @cached_property
     def classes(self) -> list[str]:

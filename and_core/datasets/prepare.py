@@ -1,0 +1,74 @@
+"""One chunk of clips: decoded, measured, packed. Runs in worker processes, so it imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from and_core.audio.decode import resample
+from and_core.audio.measures import ANALYSIS_RATE, MEASURES, measure
+from and_core.audio.media import flac, spectrogram_jpeg
+from and_core.errors import DataError
+
+RESERVED = {"index", "name", "label", "fold", "source", "seconds", "rate", "pack", *MEASURES}
+Job = tuple[Any, int, list[Any], str, str]
+"""Dataset, number of the chunk, its clip references, folder of packs, folder of finished chunks."""
+
+
+def prepare_chunk(job: Job) -> None:
+    """One chunk: writes its two packs and its rows, then its mark."""
+    dataset, number, refs, out, chunks = job
+    rows: list[dict[str, Any]] = []
+    skipped: list[dict[str, str]] = []
+    packs: dict[str, list[bytes]] = {"audio": [], "spectrogram": []}
+    for ref in refs:
+        try:
+            wave, rate = dataset.read(ref)
+            row = _row(dataset, ref, wave, rate, packs)
+        except DataError as error:
+            skipped.append({"name": ref.name, "reason": str(error)})
+            continue
+        row["pack"] = number
+        rows.append(row)
+    for what, blobs in packs.items():
+        _replace(Path(out) / f"{what}-{number:05d}.pack", b"".join(blobs))
+    text = json.dumps({"rows": rows, "skipped": skipped})
+    _replace(Path(chunks) / f"{number:06d}", text.encode())
+
+
+def _row(dataset: Any, ref: Any, wave: Any, rate: int, packs: dict[str, list[bytes]]) -> dict[str, Any]:
+    analysis = resample(wave, rate, ANALYSIS_RATE)
+    row: dict[str, Any] = {
+        "name": ref.name, "label": ref.label, "fold": ref.fold, "source": ref.source, "seconds": len(wave) / rate, "rate": rate,
+    }  # fmt: skip
+    blobs = {"audio": flac(wave, rate), "spectrogram": spectrogram_jpeg(analysis)}
+    for what, blob in blobs.items():
+        row[f"{what}_offset"] = sum(map(len, packs[what]))
+        row[f"{what}_bytes"] = len(blob)
+        packs[what].append(blob)
+    row |= measure(analysis).as_dict()
+    row |= {key: value for key, value in ref.extra.items() if key not in RESERVED}
+    if hasattr(dataset, "truth"):
+        row |= {f"true_{key}": value for key, value in asdict(dataset.truth(ref)).items() if key not in ("category", "index", "fold")}
+    return row
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def leave_with_parent(parent: int) -> None:
+    """End this worker when its parent is gone, however it went."""
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

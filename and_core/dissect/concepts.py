@@ -1,0 +1,38 @@
+"""Concept sets: the strings that module A may name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from and_core.errors import ConfigError
+
+
+def concept_set(source: str, classes: list[str]) -> list[str]:
+    """Concepts as a run names them: ``classes`` of the probing dataset, or a text file with one a line.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, empty, no text, or names a concept twice; or there are no classes.
+    """
+    if source == "classes":
+        if not classes:
+            raise ConfigError("closed.concepts='classes', but the clips have no labels; give a text file with one concept a line")
+        return classes
+    try:
+        lines = Path(source).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"closed.concepts={source!r} can't be read: {error}") from None
+    concepts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not concepts:
+        raise ConfigError(f"closed.concepts={source!r} holds no concept; one a line is needed")
+    twice = [c for c, n in Counter(readable(c) for c in concepts).items() if n > 1]
+    if twice:
+        raise ConfigError(f"closed.concepts={source!r} names {len(twice)} concepts more than once: {', '.join(twice[:10])}")
+    return concepts
+
+
+def readable(concept: str) -> str:
+    """Underscores as spaces."""
+    return " ".join(concept.replace("_", " ").split())

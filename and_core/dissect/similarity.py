@@ -1,0 +1,170 @@
+"""The five similarity functions of module A (AND section 3, after CLIP-Dissect), vectorised over neurons and concepts.
+
+Each takes activations (N, R) and concept features (N, M), float32 NumPy arrays or tensors on any device, and returns scores
+(R, M) of the same kind; larger is better. Neurons given together share the prior of `wpmi` and `soft_wpmi`: give a layer whole.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+
+from and_core.errors import ConfigError
+
+Scores = Callable[..., Any]
+BLOCK = 4_000_000  # elements of the largest temporary of one block
+SIMILARITIES: dict[str, Scores] = {}
+
+
+def _similarity(function: Scores) -> Scores:
+    """Check shapes, accept NumPy or tensors, return the same kind, and register under the function's name."""
+
+    @functools.wraps(function)
+    def checked(activations: Any, features: Any, **options: Any) -> Any:
+        if activations.ndim != 2 or features.ndim != 2 or len(activations) != len(features):
+            raise ConfigError(
+                f"activations {tuple(activations.shape)} and concept features {tuple(features.shape)} must be (N, R) and (N, M) with the same N"
+            )
+        if isinstance(activations, np.ndarray):
+            t = torch.from_numpy(np.ascontiguousarray(activations, np.float32))
+            p = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+            return function(t, p, **options).numpy()
+        return function(activations.float(), features.to(activations.device).float(), **options)
+
+    SIMILARITIES[function.__name__] = checked
+    return checked
+
+
+@_similarity
+def cos(activations: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    """``T^T P`` with columns of unit norm."""
+    return _unit(activations).T @ _unit(features)
+
+
+@_similarity
+def cos_cubed(activations: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    """Columns centred, cubed elementwise, then as `cos`; norms are floored at 1e-3."""
+    return _unit((activations - activations.mean(0)) ** 3, 1e-3).T @ _unit((features - features.mean(0)) ** 3, 1e-3)
+
+
+@_similarity
+def rank_reorder(
+    activations: torch.Tensor, features: torch.Tensor, *, top_fraction: float = 0.05, p: float = 3.0, scale_p: float = 0.5, variant: str = "argsort"
+) -> torch.Tensor:
+    """``-(e / B) / mean(Q)^scale_p`` over the neuron's top clips.
+
+    With t the top ``n = floor(top_fraction N)`` activations, descending, Q the features of those clips and asc = t reversed:
+    ``e = mean_i |t_i - asc[j_i]|^p`` with j the ascending argsort of Q[:, m] (``variant='argsort'``, the reference) or its ranks
+    (``'rank'``, CLIP-Dissect's text), and ``B = mean_ik |t_i - t_k|^p``, the expectation over random orders.
+
+    Raises
+    ------
+    ConfigError
+        Too few clips (n = 0), or an unknown variant.
+    """
+    clips, neurons = activations.shape
+    n = int(top_fraction * clips)
+    if n < 1:
+        raise ConfigError(f"rank_reorder needs at least {int(np.ceil(1 / top_fraction))} clips for top_fraction={top_fraction}; there are {clips}")
+    if variant not in ("argsort", "rank"):
+        raise ConfigError(f"variant={variant!r} is not known; allowed: argsort, rank")
+    best = top_clips(activations, n)
+    t = activations.T.gather(1, best)
+    base = torch.cat([((row[:, :, None] - row[:, None, :]).abs() ** p).mean((1, 2)) for row in t.split(max(1, BLOCK // n**2))])
+    concepts = features.shape[1]
+    order = features.T.contiguous()
+    dense = torch.stack([torch.unique(row, return_inverse=True)[1] for row in order])  # equal features share a rank
+    scores = torch.empty(neurons, concepts, device=activations.device)
+    size = max(1, BLOCK // (concepts * n))
+
+    def block(start: int) -> None:
+        chosen = best[start : start + size]
+        tops = t[start : start + size]
+        j = _argsort_small(dense[:, chosen.reshape(-1)].reshape(concepts, len(chosen), n))
+        ascending = tops.flip(1)
+        if variant == "argsort":
+            moved = torch.gather(ascending.expand(concepts, -1, -1), 2, j)
+            error = (tops - moved).abs()
+        else:
+            moved = torch.gather(tops.expand(concepts, -1, -1), 2, j)
+            error = (moved - ascending).abs()
+        error = (error * error * error if p == 3 else error**p).mean(2).T
+        weight = features[chosen].mean(1)
+        spread = base[start : start + size, None]
+        value = -(error / spread) / weight.clamp_min(0) ** scale_p
+        value = torch.where(spread > 0, value, torch.zeros_like(value))
+        scores[start : start + size] = torch.where(weight > 0, value, torch.full_like(value, -torch.inf))
+
+    starts = range(0, neurons, size)
+    if activations.is_cuda or len(starts) == 1:
+        for start in starts:
+            block(start)
+    else:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # one block a thread: sorting is the work, and it runs on one core
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(block, starts))
+        finally:
+            torch.set_num_threads(threads)
+    return scores
+
+
+@_similarity
+def wpmi(activations: torch.Tensor, features: torch.Tensor, *, top_k: int = 28, a: float = 2.0, lam: float = 0.6) -> torch.Tensor:
+    """Pointwise mutual information: ``sum over top clips of log softmax_m(a P)`` minus ``lam`` times the log prior over neurons."""
+    best = top_clips(activations, min(top_k, len(activations)))
+    q = torch.softmax(a * features, 1)
+    return _minus_prior(torch.nn.functional.embedding_bag(best, torch.log(q + 1e-7), mode="sum"), lam)
+
+
+@_similarity
+def soft_wpmi(
+    activations: torch.Tensor, features: torch.Tensor, *, top_k: int = 100, a: float = 10.0, lam: float = 1.0, p_start: float = 0.998, p_end: float = 0.97
+) -> torch.Tensor:
+    """As `wpmi`, the r-th top clip counting with membership ``p_start - (p_start - p_end) r / top_k``: sum of ``log(1 + p_r (Q - 1))``."""
+    clips, concepts = features.shape
+    top_k = min(top_k, clips)
+    best = top_clips(activations, top_k)
+    q = torch.softmax(a * features, 1)
+    member = p_start - (p_start - p_end) * torch.arange(top_k, device=q.device) / top_k
+    rows = best + torch.arange(top_k, device=q.device) * clips  # row of (rank, clip) in the table below
+    width = max(1, 250_000_000 // (top_k * clips))
+    parts = []
+    for columns in q.split(width, 1):
+        table = torch.log1p(member[:, None, None] * (columns - 1) + 1e-7).reshape(top_k * clips, -1)
+        parts.append(torch.nn.functional.embedding_bag(rows, table, mode="sum"))
+    return _minus_prior(torch.cat(parts, 1), lam)
+
+
+def top_clips(activations: torch.Tensor, k: int) -> torch.Tensor:
+    """(R, k) indices of each neuron's highest clips, highest first; ties go to the lowest clip index."""
+    size = max(1, BLOCK // len(activations))
+    return torch.cat([columns.T.contiguous().sort(dim=1, descending=True, stable=True).indices[:, :k] for columns in activations.split(size, 1)])
+
+
+def _unit(x: torch.Tensor, floor: float = 1e-12) -> torch.Tensor:
+    return x / x.norm(dim=0).clamp_min(floor)
+
+
+def _minus_prior(log_p: torch.Tensor, lam: float) -> torch.Tensor:
+    prior = torch.logsumexp(log_p, 0) - float(np.log(len(log_p)))
+    return log_p - lam * prior
+
+
+def _argsort_small(ranks: torch.Tensor) -> torch.Tensor:
+    """Stable argsort of short rows of whole numbers: rank and position packed into one integer, so that a plain sort does it."""
+    n = ranks.shape[-1]
+    bits = max(1, int(n - 1).bit_length())
+    packed = (ranks << bits) | torch.arange(n, device=ranks.device)
+    mask = (1 << bits) - 1
+    if ranks.is_cuda:
+        return packed.sort(dim=-1).values & mask
+    small = packed.numpy().astype(np.uint32 if int(packed.max()) < 2**32 else np.uint64)
+    small.sort(-1)  # NumPy sorts integers with vector instructions; torch's CPU sort does not
+    return torch.from_numpy((small & mask).astype(np.int64))

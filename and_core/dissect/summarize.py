@@ -1,0 +1,138 @@
+"""Summaries of what a neuron's clips have in common (AND section 3).
+
+:class:`Summarizer` is the interface that language models share. The one here needs none: *commonality* counts attributes by
+lexicon, groups the remaining clauses by embedding, and makes a point of what reaches most of the K clips.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from and_core import registry
+from and_core.records import Point
+
+
+@dataclass(frozen=True)
+class CaptionTexts:
+    """The captions of a probing dataset, taken apart once for all neurons.
+
+    Attributes
+    ----------
+    clauses : list of str
+        Distinct clauses, U of them.
+    embeddings : (U, D) float32
+        Their unit vectors.
+    clip_clauses : (N, C) int32
+        Clause numbers of each clip, -1 where it has fewer.
+    values : list of (str, str)
+        Distinct (attribute, value) pairs, V of them.
+    clip_values : (N, V) bool
+        Which clip's caption says which.
+    """
+
+    clauses: list[str]
+    embeddings: np.ndarray
+    clip_clauses: np.ndarray
+    values: list[tuple[str, str]]
+    clip_values: np.ndarray
+
+
+class Summarizer(registry.Plugin):
+    """Turns the captions of K clips into points, for many neurons at once."""
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return self.kind
+
+    def fingerprint(self) -> str:
+        """Version of the method."""
+        return ""
+
+    def summarize(self, texts: CaptionTexts, clips: np.ndarray) -> list[list[Point]]:
+        """Points for each row of `clips`.
+
+        Parameters
+        ----------
+        texts : CaptionTexts
+            Captions of all clips.
+        clips : (B, K) int
+            Clip numbers, -1 where there are fewer than K.
+        """
+        raise NotImplementedError
+
+
+SUMMARIZERS: registry.Registry[Summarizer] = registry.Registry("summarizer", "and_core.dissect")
+
+
+@SUMMARIZERS.register
+class Commonality(Summarizer):
+    """A point is what at least `share` of the K clips say: an attribute, or clauses whose cosine similarity exceeds `threshold`."""
+
+    kind = "commonality"
+    VERSION = "1"
+
+    class Settings(registry.Settings):
+        """`share` of the K clips, rounded up; `threshold` of the grouping; `most` clause points a summary."""
+
+        share: Annotated[float, Field(gt=0, le=1)] = 0.6
+        threshold: Annotated[float, Field(gt=0, lt=1)] = 0.6
+        most: Annotated[int, Field(ge=1, le=20)] = 4
+
+    def fingerprint(self) -> str:
+        """Version of the method and of the lexicon behind it."""
+        from and_core.dissect.attributes import LEXICON
+
+        return self.VERSION + repr(LEXICON)
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return "commonality (no language model)"
+
+    def summarize(self, texts: CaptionTexts, clips: np.ndarray) -> list[list[Point]]:
+        """Points, those of most clips first; attributes before clauses at equal counts."""
+        s = self.settings
+        of = (clips >= 0).sum(1)
+        need = np.maximum(2, np.array([math.ceil(s.share * n - 1e-9) for n in of]))  # type: ignore[attr-defined]
+        present = clips >= 0
+        counts = (texts.clip_values[clips] & present[:, :, None]).sum(1) if texts.values else np.zeros((len(clips), 0), int)
+        groups = self._groups(texts, clips, need)
+        found = []
+        for row in range(len(clips)):
+            points = []
+            for v in np.flatnonzero(counts[row] >= need[row]):
+                attribute, value = texts.values[v]
+                points.append(Point.model_construct(text=value, count=int(counts[row, v]), of=int(of[row]), attribute=attribute, kept=True, removed_by=None, similarity=None))
+            for clause, count in groups[row]:
+                points.append(Point.model_construct(text=texts.clauses[clause], count=count, of=int(of[row]), attribute=None, kept=True, removed_by=None, similarity=None))
+            found.append(sorted(points, key=lambda p: (-p.count, p.attribute is None, p.text)))
+        return found
+
+    def _groups(self, texts: CaptionTexts, clips: np.ndarray, need: np.ndarray) -> list[list[tuple[int, int]]]:
+        """Greedy cover for each row: the clause that the most clips come close to, its group taken out, and again."""
+        s = self.settings
+        rows, k = clips.shape
+        found: list[list[tuple[int, int]]] = [[] for _ in range(rows)]
+        if not texts.clauses:
+            return found
+        per_clip = texts.clip_clauses.shape[1]
+        ids = np.where(clips[:, :, None] >= 0, texts.clip_clauses[clips], -1).reshape(rows, k * per_clip)
+        vectors = texts.embeddings[ids]
+        vectors[ids < 0] = 0
+        close = np.matmul(vectors, vectors.transpose(0, 2, 1)) > s.threshold  # type: ignore[attr-defined]
+        for _ in range(s.most):  # type: ignore[attr-defined]
+            reach = close.reshape(rows, k * per_clip, k, per_clip).any(3).sum(2)
+            best = reach.argmax(1)
+            count = reach[np.arange(rows), best]
+            live = np.flatnonzero((count >= need) & (count >= 2))
+            if not len(live):
+                break
+            for row in live:
+                found[row].append((int(ids[row, best[row]]), int(count[row])))
+            gone = close[live, best[live]]
+            close[live] &= ~gone[:, :, None] & ~gone[:, None, :]
+        return found

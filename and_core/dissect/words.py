@@ -1,0 +1,125 @@
+"""Module C of AND: words of the calibrated summary by part of speech, and which adjectives describe sound."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from and_core.errors import ConfigError
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+BUNDLED_TAGGER = DATA / "en_and_tagger"
+POS = {
+    "adjective": ("JJ", "JJR", "JJS", "VBN"),
+    "noun": ("NN", "NNS", "NNP", "NNPS"),
+    "verb": ("VB", "VBD", "VBG", "VBP", "VBZ"),
+    "preposition": ("IN",),
+}  # fmt: skip
+OF_TAG = {tag: pos for pos, tags in POS.items() for tag in tags}
+NEGATIONS = frozenset(("no", "not", "n't", "without"))
+WINDOW = 4
+TRIVIAL = frozenset("such other same own clip clips sound sounds audio recording thing overall be have do".split())
+NEIGHBOURS = 3
+TEMPLATE = "It sounds {}."
+Embed = Callable[[list[str]], np.ndarray]
+
+
+class Word(NamedTuple):
+    """A word with its part of speech and how often it stands in the text."""
+
+    pos: str
+    word: str
+    count: int
+
+
+@lru_cache(maxsize=2)
+def load_tagger(name: str = "bundled") -> Any:
+    """spaCy pipeline by name or folder; ``bundled`` is the one in the package.
+
+    Raises
+    ------
+    ConfigError
+        No such pipeline.
+    """
+    import spacy
+
+    try:
+        return spacy.load(BUNDLED_TAGGER if name == "bundled" else name)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"open.tagger={name!r} can't be loaded: {str(error).splitlines()[0]}") from None
+
+
+def words_of(texts: list[str], tagger: str = "bundled") -> list[list[Word]]:
+    """Words of each text; adjectives as a set, the others counted (AND section 5).
+
+    An adjective within four tokens after "no" or "not" is left out, as are stop words and trivial ones.
+    """
+    pipeline = load_tagger(tagger)
+    found = []
+    for document in pipeline.pipe(texts, batch_size=128):
+        counts: Counter[tuple[str, str]] = Counter()
+        for i, token in enumerate(document):
+            pos = OF_TAG.get(token.tag_)
+            word = _normal(token)
+            if pos is None or not any(c.isalpha() for c in word) or word in TRIVIAL or (pos != "preposition" and token.is_stop):
+                continue
+            if pos == "adjective":
+                if any(t.lower_ in NEGATIONS for t in document[max(0, i - WINDOW) : i]):
+                    continue
+                counts[(pos, word)] = 1
+            else:
+                counts[(pos, word)] += 1
+        found.append([Word(pos, word, n) for (pos, word), n in sorted(counts.items())])
+    return found
+
+
+def _normal(token: Any) -> str:
+    """Comparatives and plurals by lemma; participles as they stand (``muffled``, not ``muffle``)."""
+    return token.lower_ if token.tag_ in ("JJ", "VBN", "IN") else str(token.lemma_ or token.lower_).lower()
+
+
+class AcousticWords:
+    """Tells adjectives for sound from others: by lexicon, else by which of its two lists lies closer.
+
+    Parameters
+    ----------
+    embed : callable
+        Texts -> (n, D) unit vectors; asked once for the lexicon and once for each distinct new word.
+    margin : float
+        A word that is in neither list counts as acoustic when its mean cosine similarity to the three nearest words for sound
+        exceeds that to the three nearest other words by this much (chosen on the development half of the labelled words).
+    """
+
+    def __init__(self, embed: Embed, margin: float = 0.05) -> None:
+        self.embed, self.margin = embed, margin
+        self.lexicon = _lexicon()
+        self._known: dict[str, bool] = dict(self.lexicon)
+        self._vectors: np.ndarray | None = None
+
+    def judge(self, words: list[str]) -> dict[str, bool]:
+        """Word -> whether it can describe sound."""
+        new = sorted({w for w in words if w not in self._known})
+        if new:
+            if self._vectors is None:
+                self._vectors = self.embed([TEMPLATE.format(w) for w in self.lexicon])
+            close = self.embed([TEMPLATE.format(w) for w in new]) @ self._vectors.T
+            acoustic = np.array(list(self.lexicon.values()))
+            score = _nearest(close[:, acoustic]) - _nearest(close[:, ~acoustic])
+            self._known.update(zip(new, (bool(s > self.margin) for s in score), strict=True))
+        return {w: self._known[w] for w in words}
+
+
+def _nearest(similarity: np.ndarray) -> np.ndarray:
+    return np.sort(similarity, 1)[:, -NEIGHBOURS:].mean(1)
+
+
+@lru_cache(maxsize=1)
+def _lexicon() -> dict[str, bool]:
+    with open(DATA / "sound_words.csv", newline="", encoding="utf-8") as handle:
+        return {row["word"]: row["acoustic"] == "1" for row in csv.DictReader(handle)}

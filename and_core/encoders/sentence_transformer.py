@@ -1,0 +1,58 @@
+"""Any sentence-transformers model, from a folder or the hub."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from and_core import registry
+from and_core.encoders.base import ENCODERS, TextEncoder
+from and_core.errors import DataError, MissingExtra
+from and_core.store.files import sha256_file
+
+
+@ENCODERS.register
+class SentenceTransformer(TextEncoder):
+    """A model by hub id or folder; remote code is never run."""
+
+    kind = "sentence_transformer"
+
+    class Settings(registry.Settings):
+        """`model`: hub id or folder; `revision` on the hub."""
+
+        model: str
+        revision: str | None = None
+        device: str | None = None
+
+    @cached_property
+    def _model(self) -> Any:
+        try:
+            from sentence_transformers import SentenceTransformer as Model
+        except ImportError:
+            raise MissingExtra("sentence-transformers", "sentence-transformers", "encoder.kind='sentence_transformer'") from None
+        s = self.settings
+        try:
+            return Model(s.model, revision=s.revision, device=s.device, trust_remote_code=False)  # type: ignore[attr-defined]
+        except (OSError, ValueError) as error:
+            raise DataError(f"encoder.model={s.model!r} can't be loaded: {str(error).splitlines()[0]}") from None  # type: ignore[attr-defined]
+
+    def fingerprint(self) -> str:
+        """Hashes of a folder's weights, or id and revision on the hub."""
+        s = self.settings
+        folder = Path(s.model)  # type: ignore[attr-defined]
+        if folder.is_dir():
+            return "/".join(sha256_file(p) for p in sorted(folder.rglob("*.safetensors")))
+        return f"{s.model}@{s.revision}"  # type: ignore[attr-defined]
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return str(self.settings.model)  # type: ignore[attr-defined]
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """Encode through the model's own modules."""
+        if not texts:
+            return np.zeros((0, self._model.get_sentence_embedding_dimension()), np.float32)
+        return self._model.encode(texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False).astype(np.float32)

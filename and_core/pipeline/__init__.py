@@ -1,0 +1,149 @@
+"""The stages in order: the only place that joins computing to the store."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from and_core import __version__
+from and_core.config import RunConfig
+from and_core.errors import ANDError, NotComputed, one_of
+from and_core.pipeline import activations, clips, concepts, explanations, neurons, summaries, texts
+from and_core.pipeline.stage import Progress, Run, Stage, library_versions, stage_key
+from and_core.store.dissection import list_dissections
+from and_core.store.files import cache_root
+from and_core.store.manifest import FILE, Manifest, StageRecord
+from and_core.store.writer import StageWriter, link_stage, writing
+
+STAGES: tuple[Stage, ...] = (
+    clips.STAGE, activations.STAGE, neurons.STAGE, neurons.SIMILAR, texts.CAPTIONS, texts.TEXTS, summaries.SUMMARIES,
+    summaries.CALIBRATION, concepts.CLOSED, concepts.OPEN, concepts.LAST_LAYER, explanations.STAGE,
+)  # fmt: skip
+STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did: stages computed, taken over from another dissection, and found up to date."""
+
+    folder: Path
+    computed: list[str]
+    taken_over: list[str]
+    unchanged: list[str]
+
+
+def run(
+    config: RunConfig,
+    *,
+    root: Path | None = None,
+    only: Sequence[str] = (),
+    start: str | None = None,
+    force: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+) -> Outcome:
+    """Dissect a network: run every stage whose parameters or inputs have changed.
+
+    Parameters
+    ----------
+    config : RunConfig
+        What to dissect, see :mod:`and_core.config`.
+    root : Path, optional
+        Cache folder; default ``AND_CACHE`` or ``cache/``.
+    only : sequence of str
+        Run these stages and no other; what they read must be there.
+    start : str, optional
+        Run this stage and all after it, even if nothing has changed.
+    force : bool
+        Recompute the chosen stages even if nothing has changed.
+    progress : callable
+        Called with (stage, units done, units in all).
+
+    Raises
+    ------
+    ANDError
+        With the reason; finished stages and finished chunks of the unfinished one stay.
+    """
+    for name in (*only, *([start] if start else [])):
+        if name not in STAGE_NAMES:
+            raise one_of("stage", name, STAGE_NAMES)
+    chosen = [s for i, s in enumerate(STAGES) if (not only or s.name in only) and (start is None or i >= STAGE_NAMES.index(start))]
+    root = root or cache_root()
+    folder = root / config.name
+    outcome = Outcome(folder, [], [], [])
+    try:
+        with writing(folder):
+            manifest = Manifest.load(folder) if (folder / FILE).exists() else Manifest(name=config.name)
+            manifest.config, manifest.package = config.model_dump(mode="json"), __version__
+            manifest.save(folder)
+            context = Run(config, folder, progress)
+            for stage in STAGES:
+                _run_stage(stage, stage in chosen, force or start is not None, context, manifest, outcome, root)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise ANDError(f"the disk with {folder} is full; what is finished stays: free some space and run again") from error
+        raise
+    return outcome
+
+
+def _run_stage(stage: Stage, chosen: bool, force: bool, context: Run, manifest: Manifest, outcome: Outcome, root: Path) -> None:
+    """Bring one stage up to date, or make sure that nobody reads it out of date."""
+    for name in stage.inputs:
+        if chosen and name not in manifest.stages:
+            raise NotComputed(f"the stage {stage.name!r} reads {name!r}, which has not been run; run it first or leave out --only")
+    if not chosen:
+        return
+    parameters = stage.parameters(context)
+    inputs = {name: manifest.stages[name].key for name in stage.inputs}
+    key = stage_key(stage, parameters, inputs)
+    done = manifest.stages.get(stage.name)
+    if done is not None and done.key == key and not force:
+        outcome.unchanged.append(stage.name)
+        context.progress(stage.name, 1, 1)
+        return
+    if not force and _take_over(stage, key, context.folder, manifest, root):
+        outcome.taken_over.append(stage.name)
+        context.progress(stage.name, 1, 1)
+    else:
+        writer = StageWriter(context.folder, stage.name, key)
+        stage.compute(context, writer)
+        notes = {**writer.notes, "libraries": library_versions()}
+        record = StageRecord(key=key, version=stage.version, parameters=parameters, inputs=inputs, notes=notes)
+        writer.commit(manifest, record)
+        outcome.computed.append(stage.name)
+    context.reopen()
+
+
+def _take_over(stage: Stage, key: str, folder: Path, manifest: Manifest, root: Path) -> bool:
+    """Reuse the same stage of another dissection in the cache, where its key is equal and its files are whole."""
+    for name in list_dissections(root):
+        other = root / name
+        if other == folder:
+            continue
+        try:
+            theirs = Manifest.load(other)
+            if stage.name in theirs.stages and theirs.stages[stage.name].key == key:
+                link_stage(folder, other, manifest, theirs, stage.name)
+                return True
+        except (ANDError, OSError):
+            continue  # a damaged neighbour is no reason to stop: the stage is computed instead
+    return False
+
+
+def status(config: RunConfig, root: Path | None = None) -> list[tuple[str, str]]:
+    """(stage, state) in order; states: ``done``, ``out of date``, ``unfinished`` (chunks kept), ``not run``."""
+    folder = (root or cache_root()) / config.name
+    manifest = Manifest.load(folder) if (folder / FILE).exists() else Manifest(name=config.name)
+    context = Run(config, folder)
+    found, fresh = [], True
+    for stage in STAGES:
+        done = manifest.stages.get(stage.name)
+        state = "unfinished" if list((folder / ".partial").glob(f"{stage.name}-*")) else "not run"
+        if done is not None:
+            inputs = {name: manifest.stages[name].key for name in stage.inputs if name in manifest.stages}
+            fresh = stage_key(stage, stage.parameters(context), inputs) == done.key
+            stale_input = any(dict(found).get(name) != "done" for name in stage.inputs)
+            state = "done" if fresh and not stale_input else "out of date"
+        found.append((stage.name, state))
+    return found

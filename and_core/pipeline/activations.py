@@ -1,0 +1,123 @@
+"""Stage `activations`: one pass of the network over the clips; every linear neuron streamed to Zarr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import zarr
+
+from and_core.audio.decode import resample
+from and_core.audio.media import read_flac
+from and_core.errors import TargetError
+from and_core.pipeline.stage import Run, Stage
+from and_core.records import Layer
+from and_core.store.dissection import Dissection
+from and_core.store.writer import StageWriter
+from and_core.targets.base import Target, pick_device
+from and_core.targets.capture import Capture
+from and_core.targets.precision import autocast, choose_precision
+
+UNIT_CHUNK = 64  # neurons an inner chunk: one neuron of one chunk of rows is then a read of 64 KiB
+AHEAD = 2  # batches decoded while the network works
+
+
+def parameters(run: Run) -> dict[str, Any]:
+    """The network, and how it is read."""
+    a = run.config.activations
+    return {
+        "target": run.settings(run.config.target, run.target), "fingerprint": run.target.fingerprint(),
+        "batch": a.batch, "rows": a.rows, "precision": a.precision,
+    }  # fmt: skip
+
+
+def compute(run: Run, writer: StageWriter) -> None:
+    """Stream activations in chunks of rows; a chunk that is marked is never computed again."""
+    config, target, dissection = run.config.activations, run.target, run.dissection
+    device = pick_device(config.device)
+    target.load(device)
+    layers, total = target.layers(), len(dissection.clips)
+    arrays = {layer.name: _array(writer.out, layer, total, config.rows) for layer in layers}
+    first = target.features(_waves(dissection, range(min(config.batch, total)), target.sample_rate))
+    precision = choose_precision(target, first, config.precision, device)
+    starts = range(0, total, config.rows)
+    for number, start in enumerate(starts):
+        stop = min(start + config.rows, total)
+        if not writer.done(number):
+            rows = {layer.name: np.empty((stop - start, layer.size), np.float32) for layer in layers}
+            for at, outputs in extract(target, dissection, range(start, stop), config.batch, run.config.workers, precision):
+                for name, values in outputs.items():
+                    rows[name][at - start : at - start + len(values)] = values
+                run.progress("activations", min(at + config.batch, total), total)
+            for name, values in rows.items():
+                if not np.isfinite(values).all():
+                    raise TargetError(f"layer {name} of {target.describe()} gives NaN or infinite values on clips {start} to {stop - 1}")
+                arrays[name][start:stop] = values
+            writer.mark(number)
+        run.progress("activations", stop, total)
+    writer.json("layers", [layer.model_dump() for layer in layers])
+    writer.json("classes", target.classes)
+    for layer in layers:
+        root = writer.out / layer.name
+        paths = sorted(p for p in root.rglob("*") if p.is_file())
+        writer.files(layer.name, "zarr", paths, [total, layer.size], "float32", ["clip", "neuron"], "the target's own")
+    settings: Any = target.settings
+    writer.notes = {
+        "target": target.describe(), "checkpoint": target.fingerprint()[:16], "pooling": settings.pooling, "precision": precision,
+        "device": device.split(":")[0], "trained_folds": list(settings.trained_folds), "neurons": sum(x.size for x in layers),
+    }  # fmt: skip
+
+
+def extract(target: Target, dissection: Dissection, clips: range, batch: int, workers: int, precision: str = "float32") -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Pooled layer outputs batch by batch; clips are decoded and turned into features by threads meanwhile.
+
+    Yields
+    ------
+    start : int
+        Index of the batch's first clip.
+    outputs : dict of str to (B, R) float32
+        Layer name -> activations.
+    """
+    starts = list(range(clips.start, clips.stop, batch))
+
+    def prepare(start: int) -> torch.Tensor:
+        return target.features(_waves(dissection, range(start, min(start + batch, clips.stop)), target.sample_rate))
+
+    modules = target.modules()
+    last = None if "fc" in modules else list(modules)[-1]
+    with ThreadPoolExecutor(max(1, workers - 1)) as pool, Capture(modules, target.pool, last) as capture:
+        waiting: list[Future[torch.Tensor]] = [pool.submit(prepare, start) for start in starts[:AHEAD]]
+        for number, start in enumerate(starts):
+            features = waiting.pop(0).result()
+            if number + AHEAD < len(starts):
+                waiting.append(pool.submit(prepare, starts[number + AHEAD]))
+            with autocast(precision, str(features.device) if precision == "float32" else getattr(target, "device", "cpu")):
+                capture.run(lambda: target.forward(features))  # noqa: B023 - called at once
+            yield start, {name: value.numpy() for name, value in capture.outputs.items()}
+
+
+def _waves(dissection: Dissection, clips: range, rate: int) -> list[np.ndarray]:
+    found = []
+    for clip in clips:
+        wave, own = read_flac(dissection.audio(clip))
+        found.append(resample(wave, own, rate))
+    return found
+
+
+def _array(out: Path, layer: Layer, clips: int, rows: int) -> Any:
+    """Zarr array of one layer: a file per chunk of rows, inside it small chunks of neurons; no compression (floats barely shrink)."""
+    path = out / layer.name
+    if (path / "zarr.json").exists():
+        return zarr.open_array(str(path), mode="r+")
+    inner = min(UNIT_CHUNK, layer.size)
+    return zarr.create_array(
+        str(path), shape=(clips, layer.size), dtype="float32", chunks=(min(rows, clips), inner),
+        shards=(min(rows, clips), -(-layer.size // inner) * inner), compressors=None, fill_value=0, dimension_names=["clip", "neuron"],
+    )  # fmt: skip
+
+
+STAGE = Stage("activations", "Running the network", 1, ("clips",), parameters, compute)

@@ -1,0 +1,95 @@
+"""Stage `clips`: every clip decoded once; measured, and kept as sound and spectrogram for the dashboard."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+
+from and_core.audio.measures import MEASURES, UNITS
+from and_core.datasets.prepare import leave_with_parent, prepare_chunk
+from and_core.errors import DataError
+from and_core.pipeline.stage import Run, Stage
+from and_core.store.writer import StageWriter
+
+PER_CHUNK = 32
+PARALLEL_FROM = 96  # clips; below that, starting worker processes costs more than it brings
+
+
+def parameters(run: Run) -> dict[str, Any]:
+    """The data and how they are read."""
+    return {"dataset": run.settings(run.config.dataset, run.dataset), "fingerprint": run.dataset_fingerprint, "chunk": PER_CHUNK}
+
+
+def compute(run: Run, writer: StageWriter) -> None:
+    """Work through the clips in chunks, several at a time, then join the tables."""
+    dataset, refs = run.dataset, run.dataset.references()
+    chunks = [refs[i : i + PER_CHUNK] for i in range(0, len(refs), PER_CHUNK)]
+    todo = [i for i in range(len(chunks)) if not writer.done(i)]
+    finished = len(chunks) - len(todo)
+    run.progress("clips", min(finished * PER_CHUNK, len(refs)), len(refs))
+    jobs = [(dataset, i, chunks[i], str(writer.out), str(writer.chunks)) for i in todo]
+    if len(todo) * PER_CHUNK >= PARALLEL_FROM and run.config.workers > 1:
+        context = multiprocessing.get_context("spawn")
+        with _one_thread_each(), ProcessPoolExecutor(run.config.workers, mp_context=context, initializer=leave_with_parent, initargs=(os.getpid(),)) as pool:
+            for _ in pool.map(prepare_chunk, jobs):
+                finished += 1
+                run.progress("clips", min(finished * PER_CHUNK, len(refs)), len(refs))
+    else:
+        for job in jobs:
+            prepare_chunk(job)
+            finished += 1
+            run.progress("clips", min(finished * PER_CHUNK, len(refs)), len(refs))
+    _join(run, writer, len(chunks))
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started inside keep their numerical libraries to one thread each."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _join(run: Run, writer: StageWriter, count: int) -> None:
+    rows: list[dict[str, Any]] = []
+    skipped: list[dict[str, str]] = []
+    for number in range(count):
+        part = json.loads((writer.chunks / f"{number:06d}").read_text())
+        rows += part["rows"]
+        skipped += part["skipped"]
+    if not rows:
+        reasons = "; ".join(f"{s['name']}: {s['reason']}" for s in skipped[:5])
+        raise DataError(f"none of the {len(skipped)} clips can be used: {reasons}")
+    for index, row in enumerate(rows):
+        row["index"] = index
+        for key in MEASURES:
+            row[key] = None if row[key] != row[key] else row[key]  # NaN: the measure has no meaning here
+    writer.provenance = run.dataset.provenance
+    writer.table("clips", pa.Table.from_pylist(rows), {**UNITS, "seconds": "s", "rate": "Hz"})
+    schema = pa.schema([("name", pa.string()), ("reason", pa.string())])
+    writer.table("skipped", pa.Table.from_pylist(skipped, schema=schema))
+    for what, dtype in (("audio", "flac"), ("spectrogram", "jpeg")):
+        paths = [writer.out / f"{what}-{number:05d}.pack" for number in range(count)]
+        writer.files(what, "pack", paths, [len(rows)], dtype, ["clip"])
+    writer.notes = {
+        "dataset": run.dataset.describe(), "clips": len(rows), "skipped": len(skipped),
+        "without_label": sum(r["label"] is None for r in rows),
+    }  # fmt: skip
+
+
+STAGE = Stage("clips", "Decoding and measuring clips", 1, (), parameters, compute)

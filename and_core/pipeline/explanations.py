@@ -1,0 +1,83 @@
+"""Stage `explanations`: one row per neuron that says what it does, for headlines, tables, filters and search."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pyarrow as pa
+
+from and_core.pipeline.neurons import label_numbers
+from and_core.pipeline.stage import Run, Stage
+from and_core.pipeline.summaries import top_sets
+from and_core.store.writer import StageWriter
+
+
+def compute(run: Run, writer: StageWriter) -> None:
+    """Join summary, concepts and classes; and one vector per neuron for search by meaning."""
+    d = run.dissection
+    count, k = d.neuron_count, run.config.k
+    adjectives: dict[int, list[str]] = defaultdict(list)
+    words = d.table("open/words")
+    for neuron, word, pos, acoustic in zip(*(words[c].to_pylist() for c in ("neuron", "word", "pos", "acoustic")), strict=True):
+        if pos == "adjective" and acoustic:
+            adjectives[neuron].append(word)
+    clauses = {c: i for i, c in enumerate(d.document("texts/clauses"))}
+    values = {tuple(v): i for i, v in enumerate(d.document("texts/values"))}
+    clause_vectors, value_vectors = np.asarray(d.array("texts/clause_embeddings")), np.asarray(d.array("texts/value_embeddings"))
+    concept_vectors, concepts = np.asarray(d.array("texts/concept_embeddings")), d.document("texts/concepts")
+    vectors = np.zeros((count, clause_vectors.shape[1]), np.float32)
+    texts: dict[int, list[str]] = defaultdict(list)
+    thing: dict[int, str] = {}
+    points = d.table("calibration/points")
+    columns = (points[c].to_pylist() for c in ("neuron", "text", "attribute", "count", "of", "kept"))
+    for neuron, text, attribute, n, of, kept in zip(*columns, strict=True):
+        if not kept:
+            continue
+        texts[neuron].append(f"{n} of {of} clips: {text}")
+        vectors[neuron] += value_vectors[values[(attribute, text)]] if attribute else clause_vectors[clauses[text]] if text in clauses else 0
+        if not attribute:
+            thing.setdefault(neuron, text)
+    similarity = d.notes("closed")["similarity"]
+    best = np.asarray(d.array(f"closed/{similarity}_concepts")[:, 0]) if similarity else np.full(count, -1)
+    named = best >= 0
+    vectors[named] += concept_vectors[best[named]]
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.where(norm > 0, norm, 1)
+    leading, share = _leading_class(top_sets(d, "high", k), label_numbers(d), len(d.classes))
+    dead = d.table("neurons/statistics")["dead"].to_numpy()
+    layers = [layer for layer in d.layers for _ in range(layer.size)]
+    writer.provenance = run.captioner.provenance
+    writer.table("explanations", pa.table({
+        "neuron": pa.array(np.arange(count), pa.int32()),
+        "layer": pa.array([layer.name for layer in layers]).dictionary_encode(),
+        "unit": pa.array([i - layer.offset for i, layer in enumerate(layers)], pa.int32()),
+        "summary": pa.array(["\n".join(texts[i]) for i in range(count)]),
+        "thing": pa.array([thing.get(i) for i in range(count)], pa.string()),
+        "adjectives": pa.array([", ".join(adjectives[i]) for i in range(count)]),
+        "concept": pa.array([concepts[b] if b >= 0 else None for b in best], pa.string()),
+        "leading_class": pa.array([d.classes[c] if c >= 0 else None for c in leading], pa.string()),
+        "class_share": pa.array(share, pa.float32()),
+        "dead": pa.array(dead),
+    }))  # fmt: skip
+    writer.array("vectors", vectors.astype(np.float16), ["neuron", "dimension"], "unit vector, 0 without explanation")
+    alive = ~dead
+    writer.notes = {
+        "leading_class_in_most": round(float(np.mean(share[alive] >= 0.6)), 4) if alive.any() else 0.0,
+        "with_adjective": round(len(adjectives) / max(1, int(alive.sum())), 4), "similarity": similarity,
+    }  # fmt: skip
+    run.progress("explanations", 1, 1)
+
+
+def _leading_class(clips: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Most frequent class among each neuron's clips (lowest class number at ties, -1 without labels), and its share of them."""
+    if not classes:
+        return np.full(len(clips), -1), np.zeros(len(clips), np.float32)
+    chosen = np.where(clips >= 0, labels[np.maximum(clips, 0)], -1)
+    flat = chosen + 1 + np.arange(len(clips))[:, None] * (classes + 1)
+    counts = np.bincount(flat.ravel(), minlength=len(clips) * (classes + 1)).reshape(-1, classes + 1)[:, 1:]
+    leading = np.where(counts.max(1) > 0, counts.argmax(1), -1)
+    return leading, (counts.max(1) / np.maximum((clips >= 0).sum(1), 1)).astype(np.float32)
+
+
+STAGE = Stage("explanations", "Writing explanations", 1, ("clips", "neurons", "texts", "calibration", "closed", "open"), lambda run: {"k": run.config.k}, compute)

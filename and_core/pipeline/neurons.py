@@ -1,0 +1,98 @@
+"""Stages `neurons` (extreme clips and statistics) and `similar` (neurons that fire alike)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from and_core.dissect.statistics import class_means, extreme, histograms, moments
+from and_core.pipeline.stage import Run, Stage
+from and_core.store.dissection import Dissection
+from and_core.store.writer import StageWriter
+
+BLOCK = 2048  # neurons a chunk
+NEIGHBOURS = 6
+
+
+def blocks(dissection: Dissection) -> list[tuple[str, slice]]:
+    """(layer, units) chunks of at most :data:`BLOCK` neurons, in network order."""
+    return [(layer.name, slice(i, min(i + BLOCK, layer.size))) for layer in dissection.layers for i in range(0, layer.size, BLOCK)]
+
+
+def label_numbers(dissection: Dissection) -> np.ndarray:
+    """(N,) class number of each clip, -1 without label."""
+    number = {name: i for i, name in enumerate(dissection.classes)}
+    return np.array([number.get(clip.label, -1) if clip.label is not None else -1 for clip in dissection.clips])
+
+
+def compute(run: Run, writer: StageWriter) -> None:
+    """Statistics in blocks of neurons."""
+    d, config = run.dissection, run.config.neurons
+    labels = label_numbers(d)
+    sources = None
+    if config.one_per_source:
+        names = [clip.source if clip.source is not None else f"clip {clip.index}" for clip in d.clips]
+        sources = np.unique(names, return_inverse=True)[1]
+    parts = blocks(d)
+
+    def chunk(i: int) -> dict[str, np.ndarray]:
+        u = np.asarray(d.layer_activations(*parts[i]), np.float32)
+        high, low = extreme(u, sources), extreme(-u, sources)
+        return {
+            "high_clips": high[0], "high_values": high[1], "low_clips": low[0], "low_values": -low[1],
+            "histograms": histograms(u, config.bins), "class_means": class_means(u, labels, len(d.classes)), **moments(u),
+        }  # fmt: skip
+
+    found: dict[str, list[np.ndarray]] = {}
+    for done, arrays in enumerate(writer.chunked(len(parts), chunk), 1):
+        for name, value in arrays.items():
+            found.setdefault(name, []).append(value)
+        run.progress("neurons", done, len(parts))
+    joined = {name: np.concatenate(values) for name, values in found.items()}
+    for side in ("high", "low"):
+        writer.array(f"{side}_clips", joined.pop(f"{side}_clips"), ["neuron", "rank"], "clip index, -1 for none")
+        writer.array(f"{side}_values", joined.pop(f"{side}_values"), ["neuron", "rank"], "the target's own")
+    writer.array("histograms", joined.pop("histograms"), ["neuron", "bin"], "clips")
+    writer.array("class_means", joined.pop("class_means"), ["neuron", "class"], "the target's own")
+    writer.table("statistics", pa.table({"neuron": np.arange(d.neuron_count, dtype=np.int32), **joined}))
+    writer.notes = {"dead": int(joined["dead"].sum()), "one_per_source": config.one_per_source}
+
+
+def similar(run: Run, writer: StageWriter) -> None:
+    """Each neuron's nearest by correlation of activations over the probing set; dead neurons have and are none."""
+    d = run.dissection
+    z = np.concatenate([np.asarray(d.layer_activations(layer.name), np.float32) for layer in d.layers], axis=1)
+    z -= z.mean(0)
+    norm = np.linalg.norm(z, axis=0)
+    dead = d.table("neurons/statistics")["dead"].to_numpy()
+    columns = torch.from_numpy(z / np.where(dead | (norm == 0), np.inf, norm))
+    count = min(NEIGHBOURS, columns.shape[1] - 1)
+    starts = range(0, columns.shape[1], BLOCK)
+
+    def chunk(i: int) -> dict[str, np.ndarray]:
+        start = starts[i]
+        block = columns[:, start : start + BLOCK].T @ columns
+        rows = torch.arange(len(block))
+        block[rows, rows + start] = -2.0
+        block[:, torch.from_numpy(dead)] = -2.0
+        best = block.topk(count, dim=1)
+        alive = best.values > -2.0
+        alive &= ~torch.from_numpy(dead[start : start + BLOCK])[:, None]
+        return {
+            "neurons": torch.where(alive, best.indices, -1).numpy().astype(np.int32),
+            "correlations": torch.where(alive, best.values, torch.nan).numpy().astype(np.float32),
+        }
+
+    found = []
+    for done, arrays in enumerate(writer.chunked(len(starts), chunk), 1):
+        found.append(arrays)
+        run.progress("similar", done, len(starts))
+    for name, unit in (("neurons", "neuron index, -1 for none"), ("correlations", "Pearson correlation")):
+        writer.array(name, np.concatenate([f[name] for f in found]), ["neuron", "rank"], unit)
+
+
+STAGE = Stage("neurons", "Ranking clips for every neuron", 1, ("clips", "activations"), lambda run: run.config.neurons.model_dump(), compute)
+SIMILAR = Stage("similar", "Finding neurons that fire alike", 1, ("activations", "neurons"), lambda run: {"neighbours": NEIGHBOURS}, similar)

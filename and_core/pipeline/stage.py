@@ -1,0 +1,118 @@
+"""What a stage is, and what it is given to work with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from and_core.captioners.base import CAPTIONERS, Captioner
+from and_core.config import PluginConfig, RunConfig
+from and_core.datasets.base import DATASETS, Dataset
+from and_core.dissect.summarize import SUMMARIZERS, Summarizer
+from and_core.encoders.base import ENCODERS, TextEncoder
+from and_core.store.dissection import Dissection
+from and_core.store.writer import StageWriter
+from and_core.targets.base import TARGETS, Target
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, units done, units in all)."""
+
+
+@dataclass
+class Run:
+    """One run of the pipeline: configuration, plug-ins (made when first asked for), and the dissection so far."""
+
+    config: RunConfig
+    folder: Path
+    progress: Progress = lambda stage, done, total: None
+    _memo: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def dissection(self) -> Dissection:
+        """Reader of what is finished; made anew after each stage."""
+        if "dissection" not in self._memo:
+            self._memo["dissection"] = Dissection(self.folder)
+        return self._memo["dissection"]
+
+    def reopen(self) -> None:
+        """Forget the reader, since the manifest has changed."""
+        self._memo.pop("dissection", None)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Probing dataset."""
+        return DATASETS.create(self.config.dataset)
+
+    @cached_property
+    def dataset_fingerprint(self) -> str:
+        """Identity of the probing data; reads every file once."""
+        return self.dataset.fingerprint()
+
+    @cached_property
+    def target(self) -> Target:
+        """Target network, not loaded yet."""
+        return TARGETS.create(self.config.target)
+
+    @cached_property
+    def captioner(self) -> Captioner:
+        """Captioner."""
+        return CAPTIONERS.create(self.config.captions)
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        """Text encoder, not loaded yet."""
+        return ENCODERS.create(self.config.encoder)
+
+    @cached_property
+    def summarizer(self) -> Summarizer:
+        """Summariser."""
+        return SUMMARIZERS.create(self.config.summarizer)
+
+    def settings(self, section: PluginConfig, plugin: Any) -> dict[str, Any]:
+        """A plug-in's settings, defaults filled in, without paths: two places of one file are one input."""
+        values = plugin.settings.model_dump(mode="json")
+        return {"kind": section.kind, **{k: v for k, v in values.items() if k not in ("path", "checkpoint")}}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the pipeline.
+
+    Attributes
+    ----------
+    name, title : str
+        Key in the manifest, and what the progress bar says.
+    version : int
+        Raised when the stage's results change for the same parameters.
+    inputs : tuple of str
+        Stages whose results it reads.
+    parameters : callable
+        Everything else that decides the result, as plain JSON values.
+    compute : callable
+        Does the work, through the writer.
+    """
+
+    name: str
+    title: str
+    version: int
+    inputs: tuple[str, ...]
+    parameters: Callable[[Run], dict[str, Any]]
+    compute: Callable[[Run, StageWriter], None]
+
+
+def stage_key(stage: Stage, parameters: dict[str, Any], inputs: dict[str, str]) -> str:
+    """Fingerprint of a stage: name, version, parameters and the keys of its inputs."""
+    text = json.dumps([stage.name, stage.version, parameters, inputs], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that decide numbers, of those in use."""
+    names = ("numpy", "torch", "transformers", "librosa", "spacy", "soxr")
+    return {name: str(sys.modules[name].__version__) for name in names if name in sys.modules}

@@ -1,0 +1,1 @@
+"""Target networks: one module a family, found by the registry."""

@@ -1,0 +1,148 @@
+"""Audio Spectrogram Transformer: any `ASTForAudioClassification` checkpoint, from a folder or the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from and_core.audio.fbank import kaldi_fbank
+from and_core.errors import TargetError
+from and_core.targets.base import TARGETS, Target
+
+DEMO = Path(__file__).resolve().parents[1] / "demo" / "weights" / "ast"
+MODEL_TYPE = "audio-spectrogram-transformer"
+
+
+@TARGETS.register
+class AST(Target):
+    """Three linear layers a block, under the paper's names, and the classifier.
+
+    The class token is token 0, the distillation token 1, patches follow (frequency outer, time inner). For AST ``reference``
+    is ``cls``: the reference implementation keeps token 0 of every hidden layer and the logits of the classifier.
+    """
+
+    kind = "ast"
+    special_tokens = 2
+
+    class Settings(Target.Settings):
+        """`checkpoint`: ``demo``, a folder, or a hub id; `revision` for the hub."""
+
+        checkpoint: str = "demo"
+        revision: str | None = None
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self._model: Any = None
+        self.device = "cpu"
+
+    @property
+    def _source(self) -> str:
+        return str(DEMO) if self.settings.checkpoint == "demo" else self.settings.checkpoint  # type: ignore[attr-defined]
+
+    def fingerprint(self) -> str:
+        """Hash of the checkpoint's files, or the hub's commit."""
+        folder = Path(self._source)
+        if folder.is_dir():
+            digest = hashlib.sha256()
+            names = sorted(p for p in folder.iterdir() if p.name in ("config.json", "preprocessor_config.json") or p.suffix in (".safetensors", ".bin"))
+            for path in names:
+                digest.update(path.name.encode())
+                with open(path, "rb") as handle:
+                    digest.update(hashlib.file_digest(handle, "sha256").digest())
+            return digest.hexdigest()
+        config, _ = self._configs()
+        return f"{self._source}@{getattr(config, '_commit_hash', None)}"
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        name = "demo AST (trained on the synthetic corpus)" if self.settings.checkpoint == "demo" else self.settings.checkpoint  # type: ignore[attr-defined]
+        return f"AST {name}"
+
+    def _configs(self) -> tuple[Any, dict[str, Any]]:
+        from transformers import ASTFeatureExtractor, AutoConfig
+
+        revision = self.settings.revision  # type: ignore[attr-defined]
+        if not Path(self._source).is_dir() and self._source.count("/") != 1:
+            raise TargetError(f"target.checkpoint={self._source!r} is neither a folder nor a hub id (owner/name)")
+        try:
+            config = AutoConfig.from_pretrained(self._source, revision=revision, trust_remote_code=False)
+            extractor = ASTFeatureExtractor.from_pretrained(self._source, revision=revision).to_dict()
+        except (OSError, ValueError, json.JSONDecodeError) as error:
+            raise TargetError(f"target.checkpoint={self._source!r} can't be read: {str(error).splitlines()[0]}") from None
+        if config.model_type != MODEL_TYPE:
+            raise TargetError(f"target.checkpoint={self._source!r} holds a {config.model_type!r}; kind 'ast' takes {MODEL_TYPE!r}")
+        return config, extractor
+
+    def load(self, device: str) -> None:
+        """Read the weights as float32.
+
+        Raises
+        ------
+        TargetError
+            Unreadable, another architecture, no classifier, or keys that don't fit (they are named).
+        """
+        from transformers import ASTForAudioClassification
+
+        config, self._extractor = self._configs()
+        try:
+            model, info = ASTForAudioClassification.from_pretrained(
+                self._source, revision=self.settings.revision, config=config, dtype=torch.float32,  # type: ignore[attr-defined]
+                output_loading_info=True, trust_remote_code=False,
+            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - safetensors, torch and transformers each have errors of their own for damaged files
+            raise TargetError(f"target.checkpoint={self._source!r} can't be loaded: {str(error).splitlines()[0]}") from None
+        wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+        if wrong:
+            raise TargetError(f"target.checkpoint={self._source!r} does not fit; missing or of another shape: {', '.join(wrong[:8])}")
+        self.sample_rate = int(self._extractor["sampling_rate"])
+        self.device = device
+        self._model = model.eval().to(device)
+
+    @property
+    def classes(self) -> list[str] | None:
+        """Class names by classifier unit."""
+        names = self._model.config.id2label
+        return [str(names[i]) for i in range(len(names))]
+
+    def all_modules(self) -> dict[str, torch.nn.Module]:
+        """Modules by the paper's names, in transformers 5's layout or the older one."""
+        body = self._model.audio_spectrogram_transformer
+        blocks = body.layers if hasattr(body, "layers") else body.encoder.layer
+        found: dict[str, torch.nn.Module] = {}
+        for i, block in enumerate(blocks):
+            if hasattr(block, "mlp"):
+                trio = (block.attention.o_proj, block.mlp.fc1, block.mlp.fc2)
+            else:
+                trio = (block.attention.output.dense, block.intermediate.dense, block.output.dense)
+            for kind, module in zip(("attention_output", "intermediate", "output"), trio, strict=True):
+                found[f"layer{i}_{kind}"] = module
+        if isinstance(self._model.classifier.dense, torch.nn.Linear):
+            found["fc"] = self._model.classifier.dense
+        return found
+
+    def features(self, waves: list[np.ndarray]) -> torch.Tensor:
+        """(B, frames, mel bins) as the checkpoint's own feature extractor makes them; long clips are cut, short ones padded."""
+        e = self._extractor
+        least = round(0.025 * self.sample_rate)
+        maps = []
+        for wave in waves:
+            wave = np.pad(wave, (0, max(0, least - len(wave))))[: e["max_length"] * self.sample_rate // 100 + least]
+            x = kaldi_fbank(torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None], mel_bins=e["num_mel_bins"], sample_rate=self.sample_rate)[0]
+            maps.append(F.pad(x[: e["max_length"]], (0, 0, 0, max(0, e["max_length"] - len(x)))))
+        batch = torch.stack(maps)
+        return (batch - e["mean"]) / (2 * e["std"]) if e["do_normalize"] else batch
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        return self._model(features.to(self.device)).logits
+
+    def save(self, folder: Path) -> None:
+        """Write the network in the hub's own format."""
+        self._model.save_pretrained(folder)
+        (folder / "preprocessor_config.json").write_text(json.dumps(self._extractor, indent=2) + "\n")

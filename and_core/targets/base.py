@@ -1,0 +1,124 @@
+"""What every target network offers."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from and_core import registry
+from and_core.errors import TargetError
+from and_core.records import Layer
+
+if TYPE_CHECKING:
+    import torch
+
+Pooling = Literal["cls", "mean", "max", "first", "reference"]
+
+
+class Target(registry.Plugin):
+    """A network whose linear layers are dissected. Everything below :meth:`load` may be called only after it."""
+
+    sample_rate: int = 16_000
+    special_tokens: int = 0
+
+    class Settings(registry.Settings):
+        """`layers`: name patterns such as ``layer0_*``; `trained_folds`: folds of the probing dataset it was trained on."""
+
+        pooling: Pooling = "cls"
+        layers: tuple[str, ...] = ("*",)
+        trained_folds: tuple[int, ...] = ()
+
+    def fingerprint(self) -> str:
+        """Identity of the weights and of what is done with the sound before them. Needs no loading."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """One line for provenance: which network."""
+        raise NotImplementedError
+
+    def load(self, device: str) -> None:
+        """Read the weights onto a device, in evaluation mode."""
+        raise NotImplementedError
+
+    def all_modules(self) -> dict[str, torch.nn.Module]:
+        """Layer name -> linear module, in network order; ``fc`` is the classifier."""
+        raise NotImplementedError
+
+    @property
+    def classes(self) -> list[str] | None:
+        """Names of the classifier's units, None where it has none."""
+        raise NotImplementedError
+
+    def features(self, waves: list[np.ndarray]) -> torch.Tensor:
+        """Network input, batch first, from waveforms (samples,) at :attr:`sample_rate`. Safe to call from a thread."""
+        raise NotImplementedError
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits (B, classes)."""
+        raise NotImplementedError
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """Modules of the chosen layers.
+
+        Raises
+        ------
+        TargetError
+            A pattern matches no layer; the message names those there are.
+        """
+        every = self.all_modules()
+        patterns = self.settings.layers  # type: ignore[attr-defined]
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in every):
+                raise TargetError(f"target.layers={pattern!r} matches no layer; there are: {', '.join(every)}")
+        return {name: module for name, module in every.items() if any(fnmatchcase(name, p) for p in patterns)}
+
+    def layers(self) -> list[Layer]:
+        """Records of the chosen layers, offsets counted through."""
+        found, offset = [], 0
+        for name, module in self.modules().items():
+            size = int(module.out_features)  # type: ignore[arg-type]
+            found.append(layer_record(name, size, offset))
+            offset += size
+        return found
+
+    def pool(self, output: torch.Tensor) -> torch.Tensor:
+        """(B, tokens, R) -> (B, R) by the chosen pooling. Special tokens come first and count only for ``cls`` and ``reference``."""
+        how = self.settings.pooling  # type: ignore[attr-defined]
+        if how in ("cls", "reference"):
+            return output[:, 0]
+        patches = output[:, self.special_tokens :]
+        if how == "first":
+            return patches[:, 0]
+        return patches.mean(1) if how == "mean" else patches.amax(1)
+
+
+def layer_record(name: str, size: int, offset: int) -> Layer:
+    """A layer's record from a name of the paper's form ``layer0_attention_output``."""
+    head, _, kind = name.partition("_")
+    known: Any = kind if kind in ("attention_output", "intermediate", "output") else "fc" if name == "fc" else "other"
+    block = int(head[5:]) if head.startswith("layer") and head[5:].isdigit() else None
+    return Layer(name=name, kind=known, block=block, size=size, offset=offset)
+
+
+TARGETS: registry.Registry[Target] = registry.Registry("target", "and_core.targets")
+
+
+def pick_device(wanted: str) -> str:
+    """``auto`` becomes ``cuda`` where there is one, else ``cpu``; anything else is checked.
+
+    Raises
+    ------
+    TargetError
+        The device is unknown or not there.
+    """
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        raise TargetError(f"activations.device={wanted!r} can't be used: {str(error).splitlines()[0]}") from None
+    return wanted

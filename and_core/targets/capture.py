@@ -1,0 +1,67 @@
+"""Capturing layer outputs with hooks that go away whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+Pool = Callable[[torch.Tensor], torch.Tensor]
+
+
+class StopForward(Exception):
+    """Raised inside a forward pass once the last wanted layer has spoken."""
+
+
+class Capture(AbstractContextManager["Capture"]):
+    """Collect the pooled output of modules during forward passes.
+
+    Parameters
+    ----------
+    modules : dict of str to torch.nn.Module
+        Layer name -> module; each output is (B, tokens, R) or (B, R).
+    pool : callable
+        (B, tokens, R) -> (B, R); applied inside the hook, so whole token maps are never kept.
+    stop_after : str, optional
+        Layer after whose output the forward pass is abandoned (callers catch :class:`StopForward` through :meth:`run`).
+
+    Attributes
+    ----------
+    outputs : dict of str to torch.Tensor
+        Layer name -> (B, R) float32 on the CPU, of the last forward pass.
+    """
+
+    def __init__(self, modules: dict[str, torch.nn.Module], pool: Pool, stop_after: str | None = None) -> None:
+        self.modules, self.pool, self.stop_after = modules, pool, stop_after
+        self.outputs: dict[str, torch.Tensor] = {}
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> Capture:
+        for name, module in self.modules.items():
+            self._handles.append(module.register_forward_hook(self._hook(name)))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def run(self, forward: Callable[[], Any]) -> Any:
+        """Call `forward` without gradients; its result, or None where the pass stopped early."""
+        self.outputs = {}
+        with torch.inference_mode():
+            try:
+                return forward()
+            except StopForward:
+                return None
+
+    def _hook(self, name: str) -> Callable[..., None]:
+        def hook(module: torch.nn.Module, args: Any, output: torch.Tensor) -> None:
+            pooled = self.pool(output) if output.ndim == 3 else output
+            self.outputs[name] = pooled.detach().to("cpu", torch.float32)
+            if name == self.stop_after:
+                raise StopForward
+
+        return hook
