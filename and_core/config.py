@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from and_core.errors import ConfigError
 
-SIMILARITY_NAMES = ("cos", "cos_cubed", "rank_reorder", "wpmi", "soft_wpmi")
+SimilarityName = Literal["cos", "cos_cubed", "rank_reorder", "wpmi", "soft_wpmi"]
+SIMILARITY_NAMES: tuple[SimilarityName, ...] = get_args(SimilarityName)
 MAX_K = 50
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -55,8 +56,8 @@ class ClosedConfig(Section):
     """Module A by description (DB)."""
 
     concepts: str = "classes"  # or the path of a text file, one concept a line
-    similarities: tuple[Literal["cos", "cos_cubed", "rank_reorder", "wpmi", "soft_wpmi"], ...] = SIMILARITY_NAMES
-    similarity: Literal["cos", "cos_cubed", "rank_reorder", "wpmi", "soft_wpmi"] = "cos_cubed"  # the one shown first
+    similarities: tuple[SimilarityName, ...] = SIMILARITY_NAMES
+    similarity: SimilarityName = "cos_cubed"  # the one shown first
     features: Literal["softmax", "cosine"] = "softmax"
     softmax_scale: Annotated[float, Field(gt=0, le=1000)] = 20.0
     template: str = "{}"

@@ -1,0 +1,1 @@
+"""Sound itself: decoding, measures, front ends, what the dashboard plays and shows."""

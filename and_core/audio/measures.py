@@ -145,7 +145,9 @@ def _rhythm(wave: np.ndarray, duration: float) -> tuple[float, float]:
     """Onsets per second and how uneven their gaps are."""
     strength = librosa.onset.onset_strength(y=wave, sr=ANALYSIS_RATE, hop_length=HOP, n_fft=FRAME)
     # an absolute floor, or the detector's own normalisation finds "events" in steady noise
-    onsets = librosa.onset.onset_detect(onset_envelope=np.maximum(strength - 2.5, 0), sr=ANALYSIS_RATE, hop_length=HOP, units="time", normalize=True, delta=0.12)
+    onsets = librosa.onset.onset_detect(
+        onset_envelope=np.maximum(strength - 2.5, 0), sr=ANALYSIS_RATE, hop_length=HOP, units="time", normalize=True, delta=0.12
+    )
     gaps = np.diff(onsets)
     uneven = float(np.std(gaps) / np.mean(gaps)) if len(onsets) >= 4 else float("nan")
     return len(onsets) / max(duration, 0.1), uneven

@@ -20,9 +20,9 @@ class Several(Captioner):
 
         parts: tuple[PluginConfig, ...]
 
-    def __init__(self, settings: registry.Settings) -> None:
+    def __init__(self, settings: Any) -> None:
         super().__init__(settings)
-        self.parts = [CAPTIONERS.create(part) for part in settings.parts]  # type: ignore[attr-defined]
+        self.parts = [CAPTIONERS.create(part) for part in settings.parts]
 
     def fingerprint(self) -> str:
         """Fingerprints of the parts."""

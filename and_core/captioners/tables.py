@@ -101,5 +101,6 @@ class File(Captioner):
         wanted = self.settings.column  # type: ignore[attr-defined]
         column = wanted if wanted in columns else None if wanted else next((c for c in TEXT_COLUMNS if c in columns), None)
         if name is None or column is None:
-            raise DataError(f"{path}: a column of names ({', '.join(NAME_COLUMNS)}) and one of texts ({wanted or ', '.join(TEXT_COLUMNS)}) are needed; it has: {', '.join(columns) or 'no rows'}")
+            needed = f"a column of names ({', '.join(NAME_COLUMNS)}) and one of texts ({wanted or ', '.join(TEXT_COLUMNS)})"
+            raise DataError(f"{path}: {needed} are needed; it has: {', '.join(columns) or 'no rows'}")
         return {row[name]: row[column] for row in rows if row[name] and row[column]}

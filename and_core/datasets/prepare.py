@@ -66,6 +66,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 def leave_with_parent(parent: int) -> None:
     """End this worker when its parent is gone, however it went."""
+
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)

@@ -1,0 +1,1 @@
+"""The embedded default: sound corpus, small target networks and their training."""

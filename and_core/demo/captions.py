@@ -13,8 +13,8 @@ import numpy as np
 from and_core.captioners.acoustic import earned
 from and_core.demo.corpus import clip_rng
 
-VERSION = "1"
-P_WRONG, P_HEDGED, P_LEFT_OUT = 0.12, 0.12, 0.11
+VERSION = "3"
+P_WRONG, P_HEDGED, P_LEFT_OUT = 0.16, 0.14, 0.18
 
 # category -> noun phrases for the source, then clauses for the event
 NAMES: dict[str, tuple[str, ...]] = {
@@ -124,7 +124,7 @@ def _identity(rng: np.random.Generator, category: str) -> list[str]:
         return [_pick(rng, ("This is {}.", "The recording captures {}.", "It is probably {}.")).format(name)]
     if draw < P_LEFT_OUT + P_WRONG + P_HEDGED:
         return [_pick(rng, ("It might be {}.", "It could be {}, but this is hard to tell.", "Perhaps this is {}.")).format(name)]
-    return [_pick(rng, ("This is {}.", "The recording captures {}.", "We hear {}.", "The audio features {}.", "There is {}.")).format(name)]
+    return [_pick(rng, ("This is {}.", "The recording captures {}.", "We hear {}.", "The audio features {}.", "One hears {}.")).format(name)]
 
 
 def _character(rng: np.random.Generator, row: dict[str, Any]) -> list[str]:

@@ -6,9 +6,10 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -156,7 +157,7 @@ def train(folder: Path, recipe: Recipe | None = None, progress: Progress = lambd
     return report
 
 
-def half_precision() -> object:
+def half_precision() -> AbstractContextManager[Any]:
     """bfloat16 autocast where the processor has it, else nothing."""
     bf16 = "bf16" in torch.backends.cpu.get_cpu_capability().lower() or _has_avx512_bf16()
     return torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()

@@ -1,0 +1,1 @@
+"""The method: similarity, summaries, calibration, concepts, words. Arrays and records in, arrays and records out."""

@@ -27,9 +27,7 @@ def _similarity(function: Scores) -> Scores:
     @functools.wraps(function)
     def checked(activations: Any, features: Any, **options: Any) -> Any:
         if activations.ndim != 2 or features.ndim != 2 or len(activations) != len(features):
-            raise ConfigError(
-                f"activations {tuple(activations.shape)} and concept features {tuple(features.shape)} must be (N, R) and (N, M) with the same N"
-            )
+            raise ConfigError(f"activations {tuple(activations.shape)} and concept features {tuple(features.shape)} must be (N, R) and (N, M) with the same N")
         if isinstance(activations, np.ndarray):
             t = torch.from_numpy(np.ascontiguousarray(activations, np.float32))
             p = torch.from_numpy(np.ascontiguousarray(features, np.float32))
@@ -128,7 +126,7 @@ def soft_wpmi(
     activations: torch.Tensor, features: torch.Tensor, *, top_k: int = 100, a: float = 10.0, lam: float = 1.0, p_start: float = 0.998, p_end: float = 0.97
 ) -> torch.Tensor:
     """As `wpmi`, the r-th top clip counting with membership ``p_start - (p_start - p_end) r / top_k``: sum of ``log(1 + p_r (Q - 1))``."""
-    clips, concepts = features.shape
+    clips = len(features)
     top_k = min(top_k, clips)
     best = top_clips(activations, top_k)
     q = torch.softmax(a * features, 1)
@@ -165,6 +163,6 @@ def _argsort_small(ranks: torch.Tensor) -> torch.Tensor:
     mask = (1 << bits) - 1
     if ranks.is_cuda:
         return packed.sort(dim=-1).values & mask
-    small = packed.numpy().astype(np.uint32 if int(packed.max()) < 2**32 else np.uint64)
+    small: np.ndarray = packed.numpy().astype(np.uint32 if int(packed.max()) < 2**32 else np.uint64)
     small.sort(-1)  # NumPy sorts integers with vector instructions; torch's CPU sort does not
-    return torch.from_numpy((small & mask).astype(np.int64))
+    return torch.from_numpy(np.bitwise_and(small, small.dtype.type(mask)).astype(np.int64))

@@ -106,9 +106,15 @@ class Commonality(Summarizer):
             points = []
             for v in np.flatnonzero(counts[row] >= need[row]):
                 attribute, value = texts.values[v]
-                points.append(Point.model_construct(text=value, count=int(counts[row, v]), of=int(of[row]), attribute=attribute, kept=True, removed_by=None, similarity=None))
+                points.append(
+                    Point.model_construct(
+                        text=value, count=int(counts[row, v]), of=int(of[row]), attribute=attribute, kept=True, removed_by=None, similarity=None
+                    )
+                )
             for clause, count in groups[row]:
-                points.append(Point.model_construct(text=texts.clauses[clause], count=count, of=int(of[row]), attribute=None, kept=True, removed_by=None, similarity=None))
+                points.append(
+                    Point.model_construct(text=texts.clauses[clause], count=count, of=int(of[row]), attribute=None, kept=True, removed_by=None, similarity=None)
+                )
             found.append(sorted(points, key=lambda p: (-p.count, p.attribute is None, p.text)))
         return found
 

@@ -24,7 +24,7 @@ POS = {
 OF_TAG = {tag: pos for pos, tags in POS.items() for tag in tags}
 NEGATIONS = frozenset(("no", "not", "n't", "without"))
 WINDOW = 4
-TRIVIAL = frozenset("such other same own clip clips sound sounds audio recording thing overall be have do".split())
+TRIVIAL = frozenset(["such", "other", "same", "own", "clip", "clips", "sound", "sounds", "audio", "recording", "thing", "overall", "be", "have", "do"])
 NEIGHBOURS = 3
 TEMPLATE = "It sounds {}."
 Embed = Callable[[list[str]], np.ndarray]
@@ -35,7 +35,7 @@ class Word(NamedTuple):
 
     pos: str
     word: str
-    count: int
+    times: int
 
 
 @lru_cache(maxsize=2)

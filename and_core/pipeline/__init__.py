@@ -136,7 +136,7 @@ def status(config: RunConfig, root: Path | None = None) -> list[tuple[str, str]]
     folder = (root or cache_root()) / config.name
     manifest = Manifest.load(folder) if (folder / FILE).exists() else Manifest(name=config.name)
     context = Run(config, folder)
-    found, fresh = [], True
+    found: list[tuple[str, str]] = []
     for stage in STAGES:
         done = manifest.stages.get(stage.name)
         state = "unfinished" if list((folder / ".partial").glob(f"{stage.name}-*")) else "not run"

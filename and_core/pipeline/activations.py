@@ -72,7 +72,9 @@ def compute(run: Run, writer: StageWriter) -> None:
     }  # fmt: skip
 
 
-def extract(target: Target, dissection: Dissection, clips: range, batch: int, workers: int, precision: str = "float32") -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+def extract(
+    target: Target, dissection: Dissection, clips: range, batch: int, workers: int, precision: str = "float32"
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """Pooled layer outputs batch by batch; clips are decoded and turned into features by threads meanwhile.
 
     Yields

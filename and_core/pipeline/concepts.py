@@ -104,7 +104,7 @@ def open_concepts(run: Run, writer: StageWriter) -> None:
     for neuron, text, attribute in zip(kept["neuron"].to_pylist(), kept["text"].to_pylist(), kept["attribute"].to_pylist(), strict=True):
         for word in tagged[spoken(text, attribute)]:
             key = (neuron, word.pos, word.word)
-            rows[key] = 1 if word.pos == "adjective" else rows.get(key, 0) + word.count
+            rows[key] = 1 if word.pos == "adjective" else rows.get(key, 0) + word.times
     order = sorted(rows)
     writer.provenance = run.captioner.provenance
     writer.table("words", pa.table({

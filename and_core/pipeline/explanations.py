@@ -52,9 +52,9 @@ def compute(run: Run, writer: StageWriter) -> None:
         "neuron": pa.array(np.arange(count), pa.int32()),
         "layer": pa.array([layer.name for layer in layers]).dictionary_encode(),
         "unit": pa.array([i - layer.offset for i, layer in enumerate(layers)], pa.int32()),
-        "summary": pa.array(["\n".join(texts[i]) for i in range(count)]),
+        "summary": pa.array(["\n".join(texts.get(i, [])) for i in range(count)]),
         "thing": pa.array([thing.get(i) for i in range(count)], pa.string()),
-        "adjectives": pa.array([", ".join(adjectives[i]) for i in range(count)]),
+        "adjectives": pa.array([", ".join(adjectives.get(i, [])) for i in range(count)]),
         "concept": pa.array([concepts[b] if b >= 0 else None for b in best], pa.string()),
         "leading_class": pa.array([d.classes[c] if c >= 0 else None for c in leading], pa.string()),
         "class_share": pa.array(share, pa.float32()),
@@ -80,4 +80,6 @@ def _leading_class(clips: np.ndarray, labels: np.ndarray, classes: int) -> tuple
     return leading, (counts.max(1) / np.maximum((clips >= 0).sum(1), 1)).astype(np.float32)
 
 
-STAGE = Stage("explanations", "Writing explanations", 1, ("clips", "neurons", "texts", "calibration", "closed", "open"), lambda run: {"k": run.config.k}, compute)
+STAGE = Stage(
+    "explanations", "Writing explanations", 1, ("clips", "neurons", "texts", "calibration", "closed", "open"), lambda run: {"k": run.config.k}, compute
+)

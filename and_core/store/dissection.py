@@ -298,7 +298,7 @@ class Dissection:
         name = "calibration/points" if side == "high" and self.has("calibration") else "summaries/points"
         rows = self._rows(name, index)
         rows = rows.filter(pc.equal(rows["side"], side)) if "side" in rows.column_names else rows
-        return [Point(**{key: row[key] for key in row if key in Point.model_fields}) for row in rows.to_pylist()]
+        return [_point(row) for row in rows.to_pylist()]
 
     def closed_concepts(self, neuron: NeuronId | str, similarity: str | None = None) -> list[Concept]:
         """Best concepts of module A (DB) under a similarity function, best first."""
@@ -354,3 +354,12 @@ class Dissection:
             found["t"] = stages["calibration"].parameters.get("t")
         found["synthetic"] = any(a.provenance == "synthetic" for a in self.manifest.artifacts.values())
         return found
+
+
+def _point(row: dict[str, Any]) -> Point:
+    """A row of a table of points; empty texts and NaN stand for what there is not."""
+    similarity = row["similarity"]
+    return Point(
+        text=row["text"], count=row["count"], of=row["of"], attribute=row["attribute"] or None, kept=row["kept"],
+        removed_by=row["removed_by"] or None, similarity=None if similarity != similarity else similarity,
+    )  # fmt: skip

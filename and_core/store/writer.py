@@ -83,7 +83,7 @@ class StageWriter:
                 arrays = compute(index)
                 temporary = path.with_suffix(".tmp")
                 with open(temporary, "wb") as handle:
-                    np.savez(handle, **arrays)
+                    np.savez(handle, **arrays)  # type: ignore[arg-type]
                 os.replace(temporary, path)
             with np.load(path, allow_pickle=False) as loaded:
                 yield dict(loaded)

@@ -91,12 +91,13 @@ class AST(Target):
 
         config, self._extractor = self._configs()
         try:
-            model, info = ASTForAudioClassification.from_pretrained(
+            loaded: Any = ASTForAudioClassification.from_pretrained(
                 self._source, revision=self.settings.revision, config=config, dtype=torch.float32,  # type: ignore[attr-defined]
                 output_loading_info=True, trust_remote_code=False,
             )  # fmt: skip
         except Exception as error:  # noqa: BLE001 - safetensors, torch and transformers each have errors of their own for damaged files
             raise TargetError(f"target.checkpoint={self._source!r} can't be loaded: {str(error).splitlines()[0]}") from None
+        model, info = loaded
         wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
         if wrong:
             raise TargetError(f"target.checkpoint={self._source!r} does not fit; missing or of another shape: {', '.join(wrong[:8])}")

@@ -1,0 +1,47 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-test
+# the CPU build of torch is enough everywhere; a machine with a GPU may install another one of the same range first
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: demo build app test lint bench train clean
+
+demo: build ## install, build the embedded default, open the dashboard
+	$(BIN)/and-dissect app
+
+build: $(STAMP) ## all of `make demo` but opening the page
+	$(BIN)/and-dissect demo --no-open
+
+app: $(STAMP)
+	$(BIN)/and-dissect app
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) "torch==2.13.0" || $(PIP) "torch>=2.9,<2.14"
+	$(PIP) -e .
+	touch $@
+
+$(TEST_STAMP): $(STAMP)
+	$(PIP) -e ".[test]"
+	touch $@
+
+test: $(TEST_STAMP) ## lint, types, unit, page and browser tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	HF_HUB_OFFLINE=1 $(BIN)/pytest
+
+lint: $(TEST_STAMP)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: $(TEST_STAMP) ## the tables of speed and size in the README
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks
+
+train: $(STAMP) ## train the demo's networks again from nothing
+	$(BIN)/and-dissect demo train
+
+clean:
+	rm -rf $(VENV) cache/*/

@@ -1,0 +1,263 @@
+"""`and-dissect`: arguments to configuration to pipeline. One command per verb of the work."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from and_core.errors import ANDError
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Audio Network Dissection: what each neuron of an acoustic model listens to."
+)
+demo_app = typer.Typer(invoke_without_command=True, help="Build the embedded default and open the dashboard on it.")
+app.add_typer(demo_app, name="demo")
+out = Console()
+err = Console(stderr=True)
+Name = Annotated[str, typer.Argument(help="Name of a dissection in the cache, or its folder.")]
+HOST, PORT = "127.0.0.1", 8501
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Errors that a user can act on are one line; an interrupt says that the work goes on where it stopped."""
+    try:
+        yield
+    except ANDError as error:
+        err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        err.print("stopped; run the same command again to go on where it stopped")
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
+    """One progress bar per stage: name, bar, units done, time taken and left."""
+    from and_core.pipeline import STAGES
+
+    titles = {stage.name: stage.title for stage in STAGES}
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, console=err) as bars:
+        tasks: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(titles.get(stage, stage), total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield update
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="YAML file, see README and examples/.")],
+    only: Annotated[list[str] | None, typer.Option(help="Run this stage and no other (may be repeated).")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Run this stage and all after it.")] = None,
+    force: Annotated[bool, typer.Option(help="Recompute even what has not changed.")] = False,
+) -> None:
+    """Dissect a network; a second run does only what changed, and goes on where an interrupted one stopped."""
+    with _reported():
+        from and_core import pipeline
+        from and_core.config import load_config
+
+        checked = load_config(config)
+        began = time.time()
+        with _bars() as progress:
+            outcome = pipeline.run(checked, only=only or (), start=start, force=force, progress=progress)
+        counts = f"{len(outcome.computed)} stages computed, {len(outcome.taken_over)} taken over, {len(outcome.unchanged)} unchanged"
+        out.print(f"{checked.name}: {counts}, {time.time() - began:.0f} s")
+        _print_left_out(outcome.folder)
+
+
+@app.command()
+def status(config: Annotated[Path, typer.Argument(help="YAML file.")]) -> None:
+    """Which stages are done, out of date, unfinished or not run."""
+    with _reported():
+        from and_core import pipeline
+        from and_core.config import load_config
+
+        table = Table("stage", "state")
+        for stage, state in pipeline.status(load_config(config)):
+            table.add_row(stage, state)
+        out.print(table)
+
+
+@app.command()
+def validate(name: Name) -> None:
+    """Check every file of a dissection against its hash."""
+    with _reported():
+        from and_core import open_dissection
+
+        dissection = open_dissection(name)
+        faults = list(dissection.validate())
+        for artifact, fault in faults:
+            out.print(f"{artifact}: {fault}", markup=False, soft_wrap=True)
+        out.print(f"{len(dissection.manifest.artifacts)} artifacts, {len(faults)} faults")
+        if faults:
+            raise typer.Exit(1)
+
+
+@app.command("list")
+def list_command() -> None:
+    """Dissections in the cache."""
+    with _reported():
+        from and_core import list_dissections, open_dissection
+
+        table = Table("name", "target", "dataset", "neurons", "stages")
+        for name in list_dissections():
+            try:
+                d = open_dissection(name)
+                p = d.provenance
+                count = str(d.neuron_count) if d.has("activations") else "-"
+                table.add_row(name, str(p.get("target", "-")), str(p.get("dataset", "-")), count, str(len(d.manifest.stages)))
+            except ANDError as error:
+                table.add_row(name, f"damaged: {error}", "", "", "")
+        out.print(table)
+
+
+@app.command()
+def info(name: Name, neuron: Annotated[str | None, typer.Option(help="layer/unit, e.g. layer2_intermediate/412")] = None) -> None:
+    """What a dissection rests on and holds; or everything about one neuron."""
+    with _reported():
+        from and_core import open_dissection
+
+        d = open_dissection(name)
+        if neuron is not None:
+            _print_neuron(d, neuron)
+            return
+        for key, value in d.provenance.items():
+            out.print(f"{key:12} {value}", markup=False)
+        for stage, record in d.manifest.stages.items():
+            notes = ", ".join(f"{k} {v}" for k, v in record.notes.items() if isinstance(v, int | float | str))
+            out.print(f"  {stage:14} {notes}", markup=False, soft_wrap=True)
+        _print_left_out(d.folder)
+
+
+@app.command()
+def table(
+    what: Annotated[str, typer.Argument(help="last-layer")],
+    name: Name = "demo-ast",
+) -> None:
+    """A table of the paper, from a dissection, beside the paper's numbers."""
+    with _reported():
+        from and_core import open_dissection
+        from and_core.errors import one_of
+        from and_core.figures.tables import last_layer_table
+
+        if what != "last-layer":
+            raise one_of("table", what, ["last-layer"])
+        rows = last_layer_table(open_dissection(name))
+        grid = Table(*rows[0])
+        for row in rows:
+            grid.add_row(*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()))
+        out.print(grid)
+
+
+@app.command("app")
+def app_command(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = HOST,
+    port: Annotated[int, typer.Option(help="Port.")] = PORT,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open the dashboard."""
+    with _reported():
+        raise typer.Exit(serve(host, port, browser))
+
+
+@demo_app.callback()
+def demo(
+    context: typer.Context,
+    opened: Annotated[bool, typer.Option("--open/--no-open", help="Open the dashboard after the build.")] = True,
+    port: Annotated[int, typer.Option(help="Port of the dashboard.")] = PORT,
+) -> None:
+    """Dissect the demo's networks (a minute or two the first time) and open the dashboard."""
+    if context.invoked_subcommand is not None:
+        return
+    with _reported():
+        began = time.time()
+        from and_core.demo.build import build
+
+        with _bars() as progress:
+            outcomes = build(progress=progress)
+        computed = sum(len(o.computed) for o in outcomes)
+        out.print(f"demo ready: {computed} stages computed in {time.time() - began:.0f} s")
+        if opened:
+            raise typer.Exit(serve(HOST, port, True))
+
+
+@demo_app.command("train")
+def demo_train(folder: Annotated[Path, typer.Option(help="Where the weights go.")] = Path("cache/models")) -> None:
+    """Train the demo's networks again from nothing."""
+    with _reported():
+        from and_core.demo.train_ast import train
+
+        with _bars() as progress:
+            report = train(folder / "ast", progress=lambda done, total, what: progress(what.split(",")[0], done, total))
+        out.print(report)
+
+
+def serve(host: str, port: int, browser: bool) -> int:
+    """Run Streamlit on `app.py`; the exit status of the server."""
+    script = Path(__file__).resolve().parents[1] / "app.py"
+    if not script.exists():
+        raise ANDError(f"the dashboard's app.py is not at {script}; run from a checkout")
+    url = f"http://{host}:{port}"
+    out.print(f"dashboard: {url}")
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.address", host, "--server.port", str(port)]
+    command += ["--server.headless", "false" if browser and os.environ.get("DISPLAY", sys.platform != "linux") else "true"]
+    try:
+        return subprocess.call(command, cwd=script.parent)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _print_left_out(folder: Path) -> None:
+    from and_core import open_dissection
+
+    d = open_dissection(folder)
+    if d.has("clips"):
+        for skipped in d.skipped:
+            out.print(f"left out: {skipped.name}: {skipped.reason}", markup=False, soft_wrap=True)
+    if d.has("captions"):
+        missing = d.table("captions/missing")["name"].to_pylist()
+        if missing:
+            out.print(f"without caption: {', '.join(missing[:20])}{' and others' if len(missing) > 20 else ''} ({len(missing)})", markup=False, soft_wrap=True)
+
+
+def _print_neuron(d: Any, neuron: str) -> None:
+    explanation = d.explanation(neuron) if d.has("explanations") else {}
+    out.print(neuron, style="bold", markup=False)
+    for key in ("adjectives", "thing", "concept", "leading_class", "class_share"):
+        out.print(f"  {key:14} {explanation.get(key)}", markup=False)
+    for point in d.summary(neuron):
+        mark = "kept   " if point.kept else "dropped"
+        why = f" (also low: {point.removed_by!r}, {point.similarity:.2f})" if not point.kept else ""
+        out.print(f"  {mark} {point.count} of {point.of} clips: {point.text}{why}", markup=False)
+    for side in ("high", "low"):
+        for top in d.extreme_clips(neuron, side):
+            out.print(f"  {side:4} {top.rank} {top.activation:+8.3f} {top.clip.label or ''} {top.clip.name}: {top.caption or ''}", markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point."""
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    app()
+
+
+if __name__ == "__main__":
+    main()

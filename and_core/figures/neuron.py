@@ -1,0 +1,52 @@
+"""Figures of one neuron."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+
+from and_core.figures.theme import GREY, HIGH, LOW, themed
+
+
+def activation_histogram(values: np.ndarray, labels: list[str | None], highlight: str | None = None, bins: int = 40, height: int = 190) -> go.Figure:
+    """All activations of a neuron over the probing set, one class in colour.
+
+    Parameters
+    ----------
+    values : (N,) float array
+        One activation per clip, in the network's own unit.
+    labels : list of str or None, N
+        Class of each clip.
+    highlight : str, optional
+        Class drawn in blue on top of the others.
+    """
+    edges = np.histogram_bin_edges(values, bins=bins)
+    mine = np.array([label == highlight for label in labels]) if highlight is not None else np.zeros(len(values), bool)
+    centre, width = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
+    figure = go.Figure()
+    for mask, colour, name in ((~mine, GREY, "other clips" if mine.any() else "clips"), (mine, HIGH, highlight or "")):
+        if mask.any():
+            counts = np.histogram(values[mask], edges)[0]
+            figure.add_bar(
+                x=centre,
+                y=counts,
+                width=width * 0.94,
+                marker_color=colour,
+                name=name,
+                hovertemplate="%{x:.3g}: %{y} " + str(name).replace("%", "") + "<extra></extra>",
+            )
+    figure.update_layout(barmode="stack")
+    return themed(figure, "activation (the network's own unit)", "clips", height)
+
+
+def class_means_figure(means: dict[str, float], most: int = 8, height: int = 230) -> go.Figure:
+    """The classes with the highest and lowest mean activation."""
+    order = sorted((m, c) for c, m in means.items() if m == m)
+    shown = order if len(order) <= 2 * most else order[:most] + order[-most:]
+    figure = go.Figure(go.Bar(
+        x=[m for m, _ in shown], y=[c.replace("_", " ") for _, c in shown], orientation="h",
+        marker_color=[HIGH if i >= len(shown) / 2 else LOW for i in range(len(shown))], hovertemplate="%{y}: %{x:.3g}<extra></extra>",
+    ))  # fmt: skip
+    themed(figure, "mean activation (the network's own unit)", "", height + 9 * len(shown))
+    figure.update_layout(margin={"l": 120})
+    return figure

@@ -1,0 +1,85 @@
+"""Finding neurons by words, by meaning and by what they are said to hear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from and_core.config import PluginConfig
+from and_core.store.dissection import Dissection
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for; every part that is given must hold."""
+
+    text: str = ""
+    by: Literal["words", "meaning"] = "words"
+    layers: tuple[str, ...] = ()
+    concept: str | None = None
+    adjective: str | None = None
+    min_share: float = 0.0
+
+    def is_empty(self) -> bool:
+        """Whether nothing is asked."""
+        return self == Query(by=self.by)
+
+
+def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | None]:
+    """Neurons that fit a query.
+
+    Returns
+    -------
+    neurons : (n,) int
+        Indices, in network order, or nearest first for a search by meaning.
+    similarity : (n,) float32 or None
+        Cosine of the query and the neuron's explanation, for a search by meaning.
+
+    Raises
+    ------
+    NotComputed
+        The stage `explanations` has not been run.
+    """
+    table = d.table("explanations/explanations")
+    fits = np.ones(table.num_rows, bool)
+    if query.layers:
+        fits &= pc.is_in(table["layer"].cast(pa.string()), pa.array(query.layers)).to_numpy()
+    if query.concept is not None:
+        fits &= pc.fill_null(pc.equal(table["concept"], query.concept), False).to_numpy()
+    if query.adjective is not None:
+        fits &= np.array([query.adjective in row.split(", ") for row in table["adjectives"].to_pylist()])
+    if query.min_share > 0:
+        fits &= table["class_share"].to_numpy() >= query.min_share - 1e-6
+    if not query.text:
+        return np.flatnonzero(fits), None
+    if query.by == "words":
+        for word in query.text.split():
+            hit = np.zeros(len(fits), bool)
+            for column in ("summary", "adjectives", "concept"):
+                hit |= pc.fill_null(pc.match_substring(pc.replace_substring(table[column], "_", " "), word, ignore_case=True), False).to_numpy()
+            fits &= hit
+        return np.flatnonzero(fits), None
+    vectors = np.asarray(d.array("explanations/vectors"), np.float32)
+    similarity = vectors @ encode_query(d, query.text)
+    fits &= vectors.any(1)
+    order = np.argsort(-similarity, kind="stable")
+    order = order[fits[order]]
+    return order, similarity[order]
+
+
+def encode_query(d: Dissection, text: str) -> np.ndarray:
+    """(D,) unit vector of a text, by the encoder that the dissection was made with; the encoder stays loaded."""
+    section = d.manifest.config["encoder"]
+    return _encoder(tuple(sorted(section.items()))).encode([text])[0]
+
+
+@lru_cache(maxsize=2)
+def _encoder(settings: tuple[tuple[str, object], ...]):  # type: ignore[no-untyped-def]
+    from and_core.encoders.base import ENCODERS
+
+    return ENCODERS.create(PluginConfig(**dict(settings)))  # type: ignore[arg-type]

@@ -1,0 +1,82 @@
+"""The Concepts page: from a concept or an adjective to its neurons, and how well the last layer is named."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from and_core import Dissection
+from and_core.errors import ANDError
+from and_core.figures.concepts import neurons_per_layer
+from and_core.figures.tables import last_layer_table
+from and_core.figures.theme import EXPORT
+from and_core.search import Query, find_neurons
+from pages.ui import html
+from pages.ui.explorer import result_frame
+from pages.ui.setup import explain, provenance, setup
+
+SHOWN = 500
+ABOUT_LAST_LAYER = (
+    "Classifier unit k is known to stand for class k, so only here is there a truth. Beside ours: the paper's AST on ESC-50, 50 classes, with captions by SALMONN; "
+    "the numbers compare settings, not networks. The paper's 2 % of DB under soft_wpmi comes from scoring one neuron at a time, which leaves no prior; "
+    "ours scores a layer together."
+)
+
+
+def _neurons(d: Dissection) -> None:
+    table = d.table("explanations/explanations")
+    concepts = sorted({c for c in table["concept"].unique().to_pylist() if c})
+    adjectives = sorted({w for row in table["adjectives"].unique().to_pylist() for w in row.split(", ") if w})
+    kind, pick = st.columns([1, 2], vertical_alignment="bottom")
+    by = kind.segmented_control("From a", ["concept", "adjective"], default="concept", key="from", bind="query-params", required=True)
+    options = concepts if by == "concept" else adjectives
+    if not options:
+        st.html(html.empty(f"No neuron has a {by}."))
+        return
+    chosen = pick.selectbox("to its neurons", options, key=f"chosen_{by}", bind="query-params")
+    query = Query(concept=chosen) if by == "concept" else Query(adjective=chosen)
+    found, _ = find_neurons(d, query)
+    counts = [int(np.sum((found >= layer.offset) & (found < layer.offset + layer.size))) for layer in d.layers]
+    said = f"closed concept under {d.notes('closed')['similarity']}" if by == "concept" else "open concept"
+    name = html.text(str(chosen).replace("_", " "))
+    count = f"{len(found):,} of {d.neuron_count:,} neurons"
+    st.html(f'<div class="and-headline"><mark>{name}</mark> is the {said} of {count}.</div>')
+    left, right = st.columns([1.25, 1], gap="medium")
+    with left:
+        st.html(html.heading("By layer", "share of the layer's neurons; the count stands on the bar"))
+        st.plotly_chart(neurons_per_layer([x.name for x in d.layers], counts, [x.size for x in d.layers]), config=EXPORT, theme=None, key="per_layer")
+    with right:
+        st.html(html.heading("Its neurons", f"the first {SHOWN}" if len(found) > SHOWN else ""))
+        frame = result_frame(d, found[:SHOWN], None)
+        frame.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(int(i))) for i in found[:SHOWN]])
+        st.dataframe(frame, hide_index=True, height=300, column_config={"open": st.column_config.LinkColumn("open", display_text="open", width="small")})
+
+
+def _last_layer(d: Dissection) -> None:
+    notes = d.notes("last_layer")
+    st.html(html.heading("Last layer: is the right class named?", f"{notes['classes']} classes; cosine by {notes['encoder']}"))
+    if not d.document("last_layer/scores"):
+        st.html(html.box(html.empty(f"Not defined here: {notes['reason']}.")))
+        return
+    st.html(html.empty(ABOUT_LAST_LAYER))
+    frame = pd.DataFrame(last_layer_table(d))
+    st.dataframe(
+        frame.astype(str).where(frame.map(lambda v: isinstance(v, str)), frame.map(lambda v: f"{v:.3g}" if isinstance(v, float) else v)),
+        hide_index=True,
+        height=388,
+    )
+    st.download_button("Table (CSV)", frame.to_csv(index=False).encode(), "last-layer.csv", "text/csv", on_click="ignore")
+
+
+def page() -> None:
+    """Draw the page."""
+    d = setup("Concepts")
+    provenance(d)
+    st.html('<h1 class="and">Concepts</h1>')
+    try:
+        _neurons(d)
+        _last_layer(d)
+    except ANDError as error:
+        explain(error)
+
+
+page()

@@ -1,0 +1,1 @@
+"""What the pages share: data access, theme, HTML pieces, media routes."""

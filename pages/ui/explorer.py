@@ -1,0 +1,113 @@
+"""Choosing a neuron: jump, previous, next, random, and the search over all neurons. The choice stands in the address."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from and_core import Dissection, NeuronId
+from and_core.errors import ANDError
+from and_core.search import Query, find_neurons
+from pages.ui import html
+
+MODES = ("words", "meaning")
+SHOWN = 200
+
+
+def choose(d: Dissection) -> NeuronId:
+    """The chosen neuron; widgets for layer and unit in the sidebar, steps in the head of the page."""
+    names = [layer.name for layer in d.layers]
+    default = next((n for n in names if n.endswith("_output")), names[0])
+    with st.sidebar:
+        name = st.selectbox("Layer", names, index=names.index(default), key="layer", bind="query-params", persist_state="session")
+        layer = d.layer(name)
+        if st.session_state.get("unit") is not None and st.session_state["unit"] >= layer.size:
+            st.session_state["unit"] = layer.size - 1
+        unit = st.number_input(f"Neuron, 0 to {layer.size - 1}", 0, layer.size - 1, key="unit", bind="query-params", persist_state="session")
+    return NeuronId(name, int(unit))
+
+
+def go(neuron: NeuronId) -> None:
+    """Callback: show a neuron."""
+    st.session_state["layer"], st.session_state["unit"] = neuron.layer, neuron.unit
+
+
+def _go_random(d: Dissection) -> None:
+    go(d.neuron_id(random.randrange(d.neuron_count)))
+
+
+def header(d: Dissection, neuron: NeuronId) -> str:
+    """Title, steps and search field in one row; returns what was typed."""
+    index, layer = d.index(neuron), d.layer(neuron.layer)
+    before, after = d.neuron_id((index - 1) % d.neuron_count), d.neuron_id((index + 1) % d.neuron_count)
+    parts = [*layer.title.split(" / "), str(neuron.unit)]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="header"):
+        st.html(f'<h1 class="and">{" <span>/</span> ".join(html.text(p) for p in parts)}</h1>', width="content")
+        st.button("Prev", on_click=go, args=(before,), shortcut="Left", key="prev", help="the neuron before this one")
+        st.button("Next", on_click=go, args=(after,), shortcut="Right", key="next", help="the neuron after this one")
+        st.button("Random", on_click=_go_random, args=(d,), shortcut="N", key="random", help="any neuron of any layer")
+        hint = f'Search {d.neuron_count:,} neurons by word or meaning: "short metallic clicks"'
+        typed = st.text_input("Search", key="q", bind="query-params", label_visibility="collapsed", placeholder=hint)
+        with st.popover("Filter"):
+            _filters(d)
+        st.html('<button class="and-copylink" data-and-copy="1" title="copy the address of this view">Copy link</button>', width="content")
+    return typed
+
+
+def _filters(d: Dissection) -> None:
+    st.segmented_control("Search by", MODES, default="words", key="by", bind="query-params", required=True)
+    st.multiselect("Layers", [layer.name for layer in d.layers], key="in_layers")
+    if d.has("explanations"):
+        table = d.table("explanations/explanations")
+        st.selectbox("Closed concept", sorted({c for c in table["concept"].unique().to_pylist() if c}), index=None, key="with_concept", placeholder="any")
+        words = sorted({w for row in table["adjectives"].unique().to_pylist() for w in row.split(", ") if w})
+        st.selectbox("Adjective", words, index=None, key="with_adjective", placeholder="any")
+        st.slider("At least this share of the highest clips in one class", 0.0, 1.0, 0.0, 0.2, key="min_share")
+    st.caption("Held-out score and interpretability: not run yet.")
+
+
+def results(d: Dissection, typed: str) -> None:
+    """Table of the neurons found, best first; a row opens its neuron. Nothing where nothing was asked."""
+    state = st.session_state
+    query = Query(
+        text=typed.strip(), by=state.get("by") or "words", layers=tuple(state.get("in_layers") or ()), concept=state.get("with_concept"),
+        adjective=state.get("with_adjective"), min_share=float(state.get("min_share") or 0.0),
+    )  # fmt: skip
+    if query.is_empty():
+        return
+    try:
+        with st.spinner("Searching", show_time=False):
+            found, scores = find_neurons(d, query)
+    except ANDError as error:
+        st.html(html.box(html.empty(str(error))))
+        return
+    st.html(html.heading("Found", _count(d, len(found), scores is not None)))
+    if not len(found):
+        st.html(html.empty("No neuron fits. Search by meaning finds neighbours of words that no summary uses."))
+        return
+    frame = result_frame(d, found[:SHOWN], scores[:SHOWN] if scores is not None else None)
+    key = f"found-{hash(query)}"
+    picked = st.dataframe(frame, hide_index=True, height=min(260, 38 + 35 * len(frame)), on_select="rerun", selection_mode="single-row", key=key)
+    rows = picked["selection"]["rows"]
+    if rows and state.get("opened") != (key, rows[0]):
+        state["opened"] = (key, rows[0])
+        chosen = d.neuron_id(int(found[rows[0]]))
+        st.button(f"Open {chosen}", on_click=go, args=(chosen,), type="primary")
+
+
+def _count(d: Dissection, found: int, ranked: bool) -> str:
+    shown = f", the {'nearest' if ranked else 'first'} {SHOWN} shown" if found > SHOWN else ""
+    return f"{found:,} of {d.neuron_count:,} neurons{shown}"
+
+
+def result_frame(d: Dissection, found: np.ndarray, scores: np.ndarray | None) -> pd.DataFrame:
+    """Rows of neurons for a table."""
+    table = d.table("explanations/explanations").take(found)
+    frame = table.select(["layer", "unit", "adjectives", "thing", "concept", "leading_class", "class_share"]).to_pandas()
+    frame = frame.rename(columns={"thing": "said in summary", "leading_class": "class of most high clips", "class_share": "share"})
+    if scores is not None:
+        frame.insert(2, "similarity", scores)
+    return frame.fillna({"said in summary": "", "concept": "", "class of most high clips": ""}).round(2)

@@ -1,0 +1,85 @@
+"""Pieces of HTML. Every text that comes from data goes through :func:`text`; nothing else makes markup of it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from and_core.records import Concept, NeuronId, Point, Side, TopClip
+
+
+def text(value: object) -> str:
+    """Escaped for element content and attributes alike."""
+    return html.escape("" if value is None else str(value), quote=True)
+
+
+def heading(title: str, note: str = "") -> str:
+    """Small heading with a note on the right."""
+    return f'<div class="and-h"><span>{text(title)}</span><small>{text(note)}</small></div>'
+
+
+def empty(sentence: str, command: str = "") -> str:
+    """Plain sentence for what is not there, with the command that makes it."""
+    code = f" <code>{text(command)}</code>" if command else ""
+    return f'<div class="and-empty">{text(sentence)}{code}</div>'
+
+
+def box(inner: str) -> str:
+    """White box with a hairline."""
+    return f'<div class="and-box">{inner}</div>'
+
+
+def card(top: TopClip, side: Side, share: float, audio: str, picture: str | None, details: Sequence[str]) -> str:
+    """One clip to see and hear; `share` is the length of its activation bar, 0 to 1."""
+    clip = top.clip
+    name = clip.label.replace("_", " ") if clip.label else clip.name
+    trained = {True: "train", False: "test", None: ""}[clip.trained]
+    tag = f'<span class="and-tag" title="whether the network was trained on this clip">{trained}</span>' if trained else ""
+    image = f'<img src="{text(picture)}" alt="spectrogram of {text(clip.name)}" loading="lazy">' if picture else ""
+    caption = text(top.caption) if top.caption else '<span class="and-empty">no caption</span>'
+    more = "".join(f"<p>{text(line)}</p>" for line in details)
+    return (
+        f'<div class="and-card{"" if picture else " and-nopic"}" data-and-clip="{clip.index}" data-and-seconds="{clip.seconds:.3f}">'
+        f'<div class="and-pic">{image}<span class="head"></span><span class="rank">{top.rank}</span>'
+        f'<button class="and-play" aria-label="play clip {top.rank}, {text(name)}" title="play">&#9654;</button></div>'
+        f'<audio preload="none" src="{text(audio)}"></audio>'
+        f'<div class="and-body"><div class="and-row"><b title="{text(clip.name)}">{text(name)}</b>{tag}'
+        f'<span class="and-{side}" title="activation, in the network\'s own unit">{top.activation:+.2f}</span></div>'
+        f'<div class="and-bar"><i class="{side}" style="width:{100 * share:.0f}%"></i></div>'
+        f"<details><summary>{caption}</summary>{more}</details></div></div>"
+    )
+
+
+def points(summary: Sequence[Point]) -> str:
+    """Calibrated summary: kept points, and dropped ones struck through with the reason."""
+    items = []
+    for p in summary:
+        said = f"{p.count} of {p.of} clips: {text(p.text)}"
+        if p.kept:
+            items.append(f"<li>{said}</li>")
+        else:
+            items.append(f'<li><s>{said}</s><span class="why">also in the lowest clips: &ldquo;{text(p.removed_by)}&rdquo;, {p.similarity:.2f}</span></li>')
+    return f"<ul>{''.join(items)}</ul>"
+
+
+def concept_table(columns: dict[str, Sequence[Concept]], rows: int = 5) -> str:
+    """Ranked concepts of one or more methods side by side."""
+    head = "".join(f'<th>{text(name)}</th><th class="n">score</th>' for name in columns)
+    lines = []
+    for i in range(min(rows, max(map(len, columns.values()), default=0))):
+        cells = (
+            f'<td>{text(c[i].name.replace("_", " "))}</td><td class="n">{c[i].score:.2f}</td>' if i < len(c) else "<td></td><td></td>" for c in columns.values()
+        )
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+
+
+def neuron_link(dissection: str, neuron: NeuronId) -> str:
+    """Address of a neuron's page."""
+    return f"/?dissection={quote(dissection)}&layer={quote(neuron.layer)}&unit={neuron.unit}"
+
+
+def chips(words: Sequence[str]) -> str:
+    """Words as chips."""
+    return "".join(f'<span class="and-chip">{text(w)}</span>' for w in words)

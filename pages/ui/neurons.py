@@ -1,0 +1,217 @@
+"""The Neurons page: choose, read, draw."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from and_core import Dissection, NeuronId
+from and_core.captioners.acoustic import earned
+from and_core.errors import ANDError
+from and_core.figures.neuron import activation_histogram, class_means_figure
+from and_core.figures.theme import EXPORT
+from and_core.records import Side, TopClip
+from pages.ui import html
+from pages.ui.explorer import choose, header, results
+from pages.ui.media import media_url
+from pages.ui.setup import explain, provenance, setup
+
+KS = (5, 10, 20, 50)
+
+
+def page() -> None:
+    """Draw the page."""
+    d = setup("Neurons")
+    neuron = choose(d)
+    provenance(d)
+    typed = header(d, neuron)
+    try:
+        _headline(d, neuron)
+        results(d, typed)
+        left, right = st.columns([2.25, 1], gap="medium")
+        with left:
+            _clips(d, neuron)
+            _activations(d, neuron)
+        with right:
+            _summary(d, neuron)
+            _closed(d, neuron)
+            _open(d, neuron)
+            _alike(d, neuron)
+            _download(d, neuron)
+    except ANDError as error:
+        explain(error)
+
+
+def _headline(d: Dissection, neuron: NeuronId) -> None:
+    if d.statistics(neuron)["dead"]:
+        st.html('<div class="and-headline">Dead: its activation is the same on every clip, so there is nothing to explain.</div>')
+        return
+    if not d.has("explanations"):
+        st.html(html.empty("Not explained yet. Run", "and-dissect run CONFIG.yaml"))
+        return
+    e = d.explanation(neuron)
+    adjectives, thing = e["adjectives"], e["thing"]
+    if adjectives or thing:
+        what = f"<mark>{html.text(adjectives)}</mark> sounds" if adjectives else "sounds"
+        said = f"Fires on {what}" + (f" such as <mark>{html.text(thing)}</mark>." if thing else ".")
+    else:
+        said = "Unclear: calibration leaves nothing that its highest clips have in common."
+    sure = []
+    if e["leading_class"]:
+        sure.append(f"{round(e['class_share'] * d.k)} of {d.k} highest clips: {e['leading_class'].replace('_', ' ')}")
+    sure.append("held-out score: not run yet")
+    st.html(f'<div class="and-headline">{said}<span class="sure">{html.text(" · ".join(sure))}</span></div>')
+
+
+def _clips(d: Dissection, neuron: NeuronId) -> None:
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    title, options, show = row.container(), row, row
+    allowed = [k for k in KS if k <= max(len(d.clips) // 2, KS[0])]
+    default = d.k if d.k in allowed else allowed[0]
+    k = (
+        options.segmented_control("Clips per side", allowed, default=default, key="clips", bind="query-params", required=True, label_visibility="collapsed")
+        or default
+    )
+    pictures = show.toggle("spectrograms", value=True, key="pictures", bind="query-params")
+    span = d.statistics(neuron)["minimum"], d.statistics(neuron)["maximum"]
+    high, low = d.extreme_clips(neuron, "high", k), d.extreme_clips(neuron, "low", k)
+    title.html(html.heading(f"Highest {len(high)}", "loudness kept: one gain for all"))
+    st.html(_grid(d, high, "high", span, pictures) + html.heading(f"Lowest {len(low)}") + _grid(d, low, "low", span, pictures))
+
+
+def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, float], pictures: bool) -> str:
+    low, high = span
+    cards = []
+    for top in tops:
+        share = (top.activation - low) / (high - low) if high > low else 0.0
+        row = {key: float("nan") if value is None else value for key, value in d.clip_row(top.clip.index).items()}
+        measured = [rule.evidence(row) for rule in earned(row).values()]
+        details = [
+            f"{top.clip.name}, {top.clip.seconds:.1f} s" + (f", fold {top.clip.fold}" if top.clip.fold is not None else ""),
+            *(["Measured. " + "; ".join(measured)] if measured else []),
+        ]
+        picture = media_url(d, top.clip.index, "jpg") if pictures else None
+        cards.append(html.card(top, side, share if side == "high" else 1 - share, media_url(d, top.clip.index, "flac"), picture, details))
+    return f'<div class="and-cards">{"".join(cards)}</div>'
+
+
+def _activations(d: Dissection, neuron: NeuronId) -> None:
+    values = np.asarray(d.activations(neuron))
+    labels = [clip.label for clip in d.clips]
+    leading = d.explanation(neuron)["leading_class"] if d.has("explanations") else None
+    title, pick = st.columns([2, 1.2], vertical_alignment="center")
+    highlight = leading
+    if d.classes:
+        chosen = pick.selectbox(
+            "Highlight", d.classes, index=None, key="highlight", placeholder=f"highlight: {leading or 'a class'}", label_visibility="collapsed"
+        )
+        highlight = chosen or leading
+    title.html(html.heading(f"All {len(values):,} activations", f"{highlight.replace('_', ' ')} in blue" if highlight else ""))
+    st.plotly_chart(activation_histogram(values, labels, highlight), config=EXPORT, theme=None, key="histogram")
+    if d.classes:
+        with st.expander("Mean activation by class"):
+            st.caption("Classes at the two ends: blue where the neuron fires most on average, vermilion where least.")
+            st.plotly_chart(class_means_figure(d.class_means(neuron)), config=EXPORT, theme=None, key="class_means")
+
+
+def _summary(d: Dissection, neuron: NeuronId) -> None:
+    if not d.has("calibration"):
+        st.html(html.heading("Summary") + html.box(html.empty("Not summarised yet. Run", "and-dissect run CONFIG.yaml --from captions")))
+        return
+    found, low = d.summary(neuron), d.summary(neuron, "low")
+    notes = d.notes("summaries")
+    kept = sum(p.kept for p in found)
+    shown = html.points(found) if found else html.empty("The highest clips have nothing in common that their captions say.")
+    chance = f'<div class="and-empty">{len(found)} raw, {kept} kept. Random clips share {notes["random_points_mean"]:.1f} points by chance.</div>'
+    st.html(html.heading("Summary, calibrated", notes["summarizer"]) + html.box(shown + chance))
+    with st.expander(f"Summary of the lowest clips ({len(low)})"):
+        st.html(html.points(low) if low else html.empty("The lowest clips have nothing in common that their captions say."))
+
+
+def _closed(d: Dissection, neuron: NeuronId) -> None:
+    if not d.has("closed"):
+        st.html(html.heading("Closed concepts") + html.box(html.empty("Not scored yet. Run", "and-dissect run CONFIG.yaml --only closed")))
+        return
+    notes = d.notes("closed")
+    names = notes["similarities"]
+    if not names:
+        reasons = "; ".join(notes["failed"].values())
+        st.html(html.heading("Closed concepts") + html.box(html.empty(f"No similarity function could be used: {reasons}")))
+        return
+    similarity = st.session_state.get("similarity") or notes["similarity"]
+    similarity = similarity if similarity in names else notes["similarity"]
+    shown = html.concept_table({"DB (by captions)": d.closed_concepts(neuron, similarity)}) + html.empty(
+        "TAB (by sound) and ICL (by language model): not run yet."
+    )
+    st.html(html.heading("Closed concepts", f"by {similarity}") + html.box(shown))
+    st.segmented_control(
+        "Similarity function", names, default=notes["similarity"], key="similarity", bind="query-params", required=True, label_visibility="collapsed", wrap=True
+    )
+    with st.expander("All similarity functions, top 10"):
+        columns = {
+            f"{name} · {what}": [c.name if what == "concept" else round(c.score, 3) for c in d.closed_concepts(neuron, name)]
+            for name in names
+            for what in ("concept", "score")
+        }
+        st.dataframe(pd.DataFrame(columns), hide_index=True)
+
+
+def _open(d: Dissection, neuron: NeuronId) -> None:
+    if not d.has("open"):
+        st.html(html.heading("Open concepts") + html.box(html.empty("Not found yet. Run", "and-dissect run CONFIG.yaml --only open")))
+        return
+    words = d.words(neuron)
+    acoustic = [w["word"] for w in words if w["acoustic"]]
+    others = [f"{w['word']} ({w['pos']})" for w in words if not w["acoustic"]]
+    body = html.chips(acoustic) if acoustic else html.empty("No adjective of sound stands in the calibrated summary.")
+    rest = f'<div class="and-empty">Other words: {html.text(", ".join(others))}</div>' if others else ""
+    st.html(html.heading("Open concepts") + body + rest)
+
+
+def _alike(d: Dissection, neuron: NeuronId) -> None:
+    if not d.has("similar"):
+        return
+    rows = []
+    for other, correlation in d.similar(neuron):
+        said = d.explanation(other) if d.has("explanations") else {}
+        about = said.get("thing") or said.get("adjectives") or "unclear"
+        link, title = html.text(html.neuron_link(d.name, other)), f"{d.layer(other.layer).title} / {other.unit}"
+        cells = f'<td><a href="{link}" target="_self">{html.text(title)}</a></td><td>{html.text(about)}</td><td class="n">{correlation:.2f}</td>'
+        rows.append(f"<tr>{cells}</tr>")
+    body = f"<table>{''.join(rows)}</table>" if rows else html.empty("None.")
+    st.html(html.heading("Neurons like it", "correlation over all clips") + html.box(body))
+
+
+def _download(d: Dissection, neuron: NeuronId) -> None:
+    def clips() -> bytes:
+        rows = [
+            {
+                "side": side,
+                "rank": t.rank,
+                "clip": t.clip.name,
+                "label": t.clip.label,
+                "activation": t.activation,
+                "trained": t.clip.trained,
+                "caption": t.caption,
+            }
+            for side in ("high", "low")
+            for t in d.extreme_clips(neuron, side, 50)  # type: ignore[arg-type]
+        ]
+        return _csv(pd.DataFrame(rows))
+
+    def activations() -> bytes:
+        return _csv(pd.DataFrame({"clip": [c.name for c in d.clips], "label": [c.label for c in d.clips], "activation": np.asarray(d.activations(neuron))}))
+
+    name = str(neuron).replace("/", "-")
+    one, two = st.columns(2)
+    one.download_button("Clips (CSV)", clips, f"{name}-clips.csv", "text/csv", on_click="ignore", width="stretch")
+    two.download_button("Activations (CSV)", activations, f"{name}-activations.csv", "text/csv", on_click="ignore", width="stretch")
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    buffer = io.StringIO()
+    frame.to_csv(buffer, index=False)
+    return buffer.getvalue().encode()

@@ -1,0 +1,58 @@
+"""What every page begins with: theme, sidebar, the chosen dissection. Pages are complete in themselves, so any address opens cold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from and_core import Dissection
+from and_core.errors import ANDError
+from pages.ui import html
+from pages.ui.data import dissection_names, get_dissection
+
+HERE = Path(__file__).parent
+PAGES = (("app.py", "Neurons"), ("pages/concepts.py", "Concepts"))
+PROVENANCE = ("target", "checkpoint", "dataset", "captioner", "summarizer", "encoder", "pooling", "precision", "K", "t", "seed")
+
+
+def setup(title: str) -> Dissection:
+    """Draw the frame of a page and return the chosen dissection; stops the page, in plain words, where there is none."""
+    st.set_page_config(page_title=f"{title} · Audio Network Dissection", page_icon=str(HERE / "icon.png"), layout="wide")
+    st.html(HERE / "theme.css")
+    st.html((HERE / "player.html").read_text(encoding="utf-8"), unsafe_allow_javascript=True)
+    names = dissection_names()
+    with st.sidebar:
+        st.html('<div class="and-brand">Audio Network Dissection<small>what each neuron listens to</small></div>')
+        for path, label in PAGES:
+            st.page_link(path, label=label)
+        st.divider()
+        if names:
+            chosen = st.selectbox("Dissection", names, key="dissection", bind="query-params", persist_state="session")
+    if not names:
+        st.html('<h1 class="and">Nothing dissected yet</h1>' + html.empty("There is no dissection in the cache. Build the embedded default with", "make demo"))
+        st.stop()
+    try:
+        dissection = get_dissection(chosen)
+        dissection.require("clips")
+        dissection.require("activations")
+        dissection.require("neurons")
+    except ANDError as error:
+        explain(error)
+        st.stop()
+    return dissection
+
+
+def provenance(d: Dissection) -> None:
+    """What the figures on this page rest on, at the foot of the sidebar."""
+    found: dict[str, Any] = d.provenance
+    lines = [f"<b>{html.text(key)}</b> {html.text(found[key])}" for key in PROVENANCE if found.get(key) is not None]
+    badge = '<span class="and-synth">synthetic sound</span>' if found["synthetic"] else ""
+    with st.sidebar:
+        st.html(f'{badge}<details class="and-prov" open><summary>Provenance</summary>{"<br>".join(lines)}</details>')
+
+
+def explain(error: ANDError) -> None:
+    """An error as a plain sentence."""
+    st.html(html.box(html.empty(str(error))))
