@@ -160,7 +160,9 @@ def table(
         if what != "last-layer":
             raise one_of("table", what, ["last-layer"])
         rows = last_layer_table(open_dissection(name))
-        grid = Table(*rows[0])
+        grid = Table()
+        for column in rows[0]:
+            grid.add_column(column, overflow="fold")
         for row in rows:
             grid.add_row(*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()))
         out.print(grid)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from and_core.config import PluginConfig
+from and_core.errors import DataError
 from and_core.store.dissection import Dissection
 
 
@@ -75,11 +76,14 @@ def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | 
 def encode_query(d: Dissection, text: str) -> np.ndarray:
     """(D,) unit vector of a text, by the encoder that the dissection was made with; the encoder stays loaded."""
     section = d.manifest.config["encoder"]
-    return _encoder(tuple(sorted(section.items()))).encode([text])[0]
+    encoder = _encoder(tuple(sorted(section.items())))
+    if encoder.fingerprint() != d.manifest.stages["texts"].parameters["fingerprint"]:
+        raise DataError(f"the text encoder of {d.name!r} ({d.notes('texts')['encoder']}) is not the one on this machine; search by words instead")
+    return encoder.encode([text])[0]
 
 
 @lru_cache(maxsize=2)
-def _encoder(settings: tuple[tuple[str, object], ...]):  # type: ignore[no-untyped-def]
+def _encoder(settings: tuple[tuple[str, object], ...]) -> Any:
     from and_core.encoders.base import ENCODERS
 
     return ENCODERS.create(PluginConfig(**dict(settings)))  # type: ignore[arg-type]

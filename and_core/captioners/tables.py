@@ -5,15 +5,27 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from and_core import registry
+from and_core.audio.decode import SUFFIXES
 from and_core.captioners.base import CAPTIONERS, Audio, Captioner
 from and_core.errors import DataError
 
 NAME_COLUMNS = ("filename", "file", "name", "file_name", "clip")
 TEXT_COLUMNS = ("caption", "text", "description", "title")
+
+
+def readable_title(title: str) -> str:
+    """A title that is a file name read as words: no ending, no separators, no runs of digits."""
+    path = Path(title)
+    if path.suffix.lower() in SUFFIXES or ("_" in title and " " not in title):
+        title = path.stem if path.suffix.lower() in SUFFIXES else title
+        words = re.sub(r"[_.\-]+|(?<=[a-z])(?=[A-Z])", " ", title)
+        title = " ".join(w for w in words.split() if not w.isdigit()) or title
+    return title
 
 
 @CAPTIONERS.register
@@ -28,12 +40,16 @@ class Column(Captioner):
 
         column: str
 
+    def fingerprint(self) -> str:
+        """Version of the reading of titles."""
+        return "2"
+
     def captions(self, rows: list[dict[str, Any]], audio: Audio) -> list[str | None]:
         """The column's texts, underscores and file endings read as spaces."""
         column = self.settings.column  # type: ignore[attr-defined]
         if rows and column not in rows[0]:
             raise DataError(f"captions.column={column!r} is no column of the dataset; there are: {', '.join(rows[0])}")
-        return [None if row[column] in (None, "") else str(row[column]) for row in rows]
+        return [None if row[column] in (None, "") else readable_title(str(row[column])) for row in rows]
 
     def describe(self) -> str:
         """One line for provenance."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from and_core import __version__
 from and_core.config import RunConfig
-from and_core.errors import ANDError, NotComputed, one_of
+from and_core.errors import ANDError, ConfigError, NotComputed, one_of
 from and_core.pipeline import activations, clips, concepts, explanations, neurons, summaries, texts
 from and_core.pipeline.stage import Progress, Run, Stage, library_versions, stage_key
 from and_core.store.dissection import list_dissections
@@ -80,11 +80,22 @@ def run(
             context = Run(config, folder, progress)
             for stage in STAGES:
                 _run_stage(stage, stage in chosen, force or start is not None, context, manifest, outcome, root)
+                if stage.name == "clips":
+                    _check_k(context)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise ANDError(f"the disk with {folder} is full; what is finished stays: free some space and run again") from error
         raise
     return outcome
+
+
+def _check_k(context: Run) -> None:
+    """K can't exceed the clips; said before the network runs."""
+    if "clips" not in context.dissection.manifest.stages:
+        return
+    count = len(context.dissection.clips)
+    if context.config.k > count:
+        raise ConfigError(f"k={context.config.k} is more than the {count} usable clips of the probing dataset; at most {count} is allowed")
 
 
 def _run_stage(stage: Stage, chosen: bool, force: bool, context: Run, manifest: Manifest, outcome: Outcome, root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -113,8 +114,10 @@ def _waves(dissection: Dissection, clips: range, rate: int) -> list[np.ndarray]:
 def _array(out: Path, layer: Layer, clips: int, rows: int) -> Any:
     """Zarr array of one layer: a file per chunk of rows, inside it small chunks of neurons; no compression (floats barely shrink)."""
     path = out / layer.name
-    if (path / "zarr.json").exists():
+    try:
         return zarr.open_array(str(path), mode="r+")
+    except (FileNotFoundError, ValueError):  # not begun, or killed while its description was being written
+        shutil.rmtree(path, ignore_errors=True)
     inner = min(UNIT_CHUNK, layer.size)
     return zarr.create_array(
         str(path), shape=(clips, layer.size), dtype="float32", chunks=(min(rows, clips), inner),

@@ -63,13 +63,18 @@ class Dissection:
         return self.manifest.name
 
     def has(self, stage: str) -> bool:
-        """Whether a stage is finished."""
-        return stage in self.manifest.stages
+        """Whether a stage is finished, and made from what its input stages hold now."""
+        record = self.manifest.stages.get(stage)
+        if record is None:
+            return False
+        stages = self.manifest.stages
+        return all(name in stages and stages[name].key == key and self.has(name) for name, key in record.inputs.items())
 
     def require(self, stage: str) -> None:
         """Raise :class:`NotComputed`, with the command to run, where a stage is not finished."""
         if not self.has(stage):
-            raise NotComputed(f"the stage {stage!r} of {self.name!r} has not been run yet; run: and-dissect run CONFIG.yaml --only {stage}")
+            state = "is out of date" if stage in self.manifest.stages else "has not been run yet"
+            raise NotComputed(f"the stage {stage!r} of {self.name!r} {state}; run: and-dissect run CONFIG.yaml")
 
     def notes(self, stage: str) -> dict[str, Any]:
         """What a stage noted about itself (counts, versions, warnings)."""
@@ -271,7 +276,8 @@ class Dissection:
     @property
     def k(self) -> int:
         """K of the run: clips that stand behind summaries."""
-        return int(self.manifest.config.get("k", 5))
+        summaries = self.manifest.stages.get("summaries")
+        return int(summaries.parameters["k"] if summaries else self.manifest.config.get("k", 5))
 
     def statistics(self, neuron: NeuronId | str) -> dict[str, Any]:
         """Moments, range, and whether the neuron is dead (constant over the probing set)."""

@@ -120,6 +120,7 @@ class StageWriter:
     def commit(self, manifest: Manifest, record: StageRecord) -> None:
         """Move the results into place and put them, and only them, into the manifest."""
         sync_tree(self.out)
+        shutil.rmtree(self.chunks)  # first: marks must never outlive the results that they stand for
         final = self.folder / ARTIFACTS / f"{self.stage}-{self.key}"
         if final.exists():
             shutil.rmtree(final)
