@@ -65,7 +65,7 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
 def run(
     config: Annotated[Path, typer.Argument(help="YAML file, see README and examples/.")],
     only: Annotated[list[str] | None, typer.Option(help="Run this stage and no other (may be repeated).")] = None,
-    start: Annotated[str | None, typer.Option("--from", help="Run this stage and all after it.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Recompute this stage and all after it.")] = None,
     force: Annotated[bool, typer.Option(help="Recompute even what has not changed.")] = False,
 ) -> None:
     """Dissect a network; a second run does only what changed, and goes on where an interrupted one stopped."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from scipy import stats
 
@@ -46,7 +48,8 @@ def moments(u: np.ndarray) -> dict[str, np.ndarray]:
     low, high = u.min(0), u.max(0)
     dead = (high - low) <= 1e-6 * np.maximum(np.abs(u).max(0), 1e-12)
     x = u.astype(np.float64)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # dead columns, set to 0 below
         skew, kurtosis = stats.skew(x, axis=0), stats.kurtosis(x, axis=0)
     return {
         "mean": x.mean(0), "std": x.std(0), "skewness": np.where(dead, 0.0, skew), "kurtosis": np.where(dead, 0.0, kurtosis),

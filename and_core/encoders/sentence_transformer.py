@@ -54,5 +54,5 @@ class SentenceTransformer(TextEncoder):
     def encode(self, texts: list[str]) -> np.ndarray:
         """Encode through the model's own modules."""
         if not texts:
-            return np.zeros((0, self._model.get_sentence_embedding_dimension()), np.float32)
+            return np.zeros((0, self._model.encode(["x"]).shape[1]), np.float32)
         return self._model.encode(texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False).astype(np.float32)

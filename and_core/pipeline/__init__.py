@@ -54,7 +54,7 @@ def run(
     only : sequence of str
         Run these stages and no other; what they read must be there.
     start : str, optional
-        Run this stage and all after it, even if nothing has changed.
+        Recompute this stage and all after it; those before it are only brought up to date.
     force : bool
         Recompute the chosen stages even if nothing has changed.
     progress : callable
@@ -68,7 +68,7 @@ def run(
     for name in (*only, *([start] if start else [])):
         if name not in STAGE_NAMES:
             raise one_of("stage", name, STAGE_NAMES)
-    chosen = [s for i, s in enumerate(STAGES) if (not only or s.name in only) and (start is None or i >= STAGE_NAMES.index(start))]
+    forced = set(STAGE_NAMES[STAGE_NAMES.index(start) :]) if start else set(only or STAGE_NAMES) if force else set()
     root = root or cache_root()
     folder = root / config.name
     outcome = Outcome(folder, [], [], [])
@@ -79,7 +79,8 @@ def run(
             manifest.save(folder)
             context = Run(config, folder, progress)
             for stage in STAGES:
-                _run_stage(stage, stage in chosen, force or start is not None, context, manifest, outcome, root)
+                if not only or stage.name in only:
+                    _run_stage(stage, stage.name in forced, context, manifest, outcome, root)
                 if stage.name == "clips":
                     _check_k(context)
     except OSError as error:
@@ -98,13 +99,11 @@ def _check_k(context: Run) -> None:
         raise ConfigError(f"k={context.config.k} is more than the {count} usable clips of the probing dataset; at most {count} is allowed")
 
 
-def _run_stage(stage: Stage, chosen: bool, force: bool, context: Run, manifest: Manifest, outcome: Outcome, root: Path) -> None:
-    """Bring one stage up to date, or make sure that nobody reads it out of date."""
+def _run_stage(stage: Stage, force: bool, context: Run, manifest: Manifest, outcome: Outcome, root: Path) -> None:
+    """Bring one stage up to date."""
     for name in stage.inputs:
-        if chosen and name not in manifest.stages:
-            raise NotComputed(f"the stage {stage.name!r} reads {name!r}, which has not been run; run it first or leave out --only")
-    if not chosen:
-        return
+        if not context.dissection.has(name):
+            raise NotComputed(f"the stage {stage.name!r} reads {name!r}, which has not been run or is out of date; run it first or leave out --only")
     parameters = stage.parameters(context)
     inputs = {name: manifest.stages[name].key for name in stage.inputs}
     key = stage_key(stage, parameters, inputs)

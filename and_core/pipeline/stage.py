@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,5 @@ def stage_key(stage: Stage, parameters: dict[str, Any], inputs: dict[str, str]) 
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that decide numbers, of those in use."""
-    names = ("numpy", "torch", "transformers", "librosa", "spacy", "soxr")
-    return {name: str(sys.modules[name].__version__) for name in names if name in sys.modules}
+    """Versions of the libraries that decide numbers."""
+    return {name: version(name) for name in ("numpy", "scipy", "torch", "transformers", "librosa", "spacy", "soxr", "soundfile")}

@@ -1,0 +1,107 @@
+"""Shared fixtures: tiny networks in the hub's own format, folders of clips, and one small dissection made by the real pipeline."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import soundfile as sf  # noqa: E402
+
+from and_core.config import RunConfig, make_config  # noqa: E402
+
+SHARED = ROOT.parent / "shared"
+CATEGORIES = ["clock_tick", "dog", "rain", "siren"]
+
+
+def small_config(**changes: object) -> RunConfig:
+    """The demo's network on 24 synthetic clips."""
+    raw: dict = {
+        "name": "small",
+        "dataset": {"kind": "synthetic", "per_category": 6, "categories": CATEGORIES},
+        "target": {"kind": "ast", "trained_folds": [2, 3, 4, 5]},
+        "captions": {"kind": "corpus"},
+        "encoder": {"kind": "minilm", "model": "bundled"},
+        "activations": {"batch": 4, "rows": 8},
+        "k": 3,
+    }
+    return make_config({**raw, **changes})
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of real clips and fixtures beside the project; tests that need it skip where it is absent."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the folder shared/ with real clips is not beside the project")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with one small dissection, made by the real pipeline."""
+    from and_core import pipeline
+
+    root = tmp_path_factory.mktemp("cache")
+    pipeline.run(small_config(), root=root)
+    return root
+
+
+@pytest.fixture
+def dissection(cache: Path):
+    from and_core import open_dissection
+
+    return open_dissection("small", root=cache)
+
+
+def tone(seconds: float = 1.0, rate: int = 16_000, hz: float = 440.0, level: float = 0.3) -> np.ndarray:
+    return (level * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+def bad_files(folder: Path) -> dict[str, str]:
+    """One file of every bad kind; name -> a word that the reason must hold."""
+    folder.mkdir(parents=True, exist_ok=True)
+    good = folder / "source.wav"
+    sf.write(good, tone(2.0), 16_000)
+    data = good.read_bytes()
+    good.unlink()
+    (folder / "truncated.wav").write_bytes(data[: len(data) // 2])
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "not_audio.wav").write_bytes(b"this is no sound at all, only a text of some length")
+    sf.write(folder / "zero_samples.wav", np.zeros(0, np.float32), 16_000)
+    sf.write(folder / "silent.wav", np.zeros(16_000, np.float32), 16_000)
+    nan = tone()
+    nan[100] = np.nan
+    sf.write(folder / "nan.wav", nan, 16_000, subtype="FLOAT")
+    with sf.SoundFile(folder / "hour.flac", "w", 8_000, 1) as hour:
+        for _ in range(60):
+            hour.write(tone(60.0, 8_000, level=0.1))
+    flac = folder / "corrupt.flac"
+    sf.write(flac, np.random.default_rng(0).standard_normal(32_000) * 0.1, 16_000)
+    blob = bytearray(flac.read_bytes())
+    blob[2_000:12_000] = bytes(10_000)
+    flac.write_bytes(bytes(blob))
+    ogg = folder / "truncated.ogg"
+    sf.write(ogg, np.random.default_rng(0).standard_normal(64_000) * 0.1, 16_000)
+    ogg.write_bytes(ogg.read_bytes()[:-2_000])
+    return {
+        "truncated.wav": "truncated", "empty.wav": "empty", "not_audio.wav": "not readable", "zero_samples.wav": "0 samples", "silent.wav": "silent",
+        "nan.wav": "NaN", "hour.flac": "too long", "corrupt.flac": "", "truncated.ogg": "truncated",
+    }  # fmt: skip
+
+
+def good_files(folder: Path) -> list[str]:
+    """Unusual but good files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sf.write(folder / "eight_bit.wav", tone(), 16_000, subtype="PCM_U8")
+    sf.write(folder / "six_channels.wav", np.stack([tone()] * 6, 1), 16_000)
+    sf.write(folder / "studio.wav", tone(0.5, 192_000), 192_000)
+    sf.write(folder / "plain.ogg", tone(1.5, 44_100), 44_100)
+    sf.write(folder / "short.flac", tone(0.01), 16_000)
+    return ["eight_bit.wav", "plain.ogg", "short.flac", "six_channels.wav", "studio.wav"]

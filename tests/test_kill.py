@@ -1,0 +1,133 @@
+"""kill -9 at random moments inside every stage, then again: the same bytes as an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SEEDS = 10
+DRIVER = """
+import os, random, signal, sys, time
+from pathlib import Path
+os.environ["HF_HUB_OFFLINE"] = "1"
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)  # no thread pool, so that forking is safe
+from and_core import pipeline
+from and_core.store.manifest import Manifest
+from tests.conftest import small_config
+
+root, seeds = Path(sys.argv[2]), int(sys.argv[3])
+config = small_config(k=2, dataset={"kind": "synthetic", "per_category": 5, "categories": ["clock_tick", "dog", "rain", "siren"]})
+
+def tree(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock"}
+
+def child(place):
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            pipeline.run(config, root=place)
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+# the undisturbed run, timed per stage, in a child like all others; its parent stays without threads
+pipeline.run(config, root=root / "warm")
+marks = {}
+began = time.time()
+pid = child(root / "whole")
+while os.waitpid(pid, os.WNOHANG) == (0, 0):
+    for p in (root / "whole" / "small" / ".partial").glob("*-*"):
+        name = p.name.rsplit("-", 1)[0]
+        first, _ = marks.get(name, (time.time(), 0))
+        marks[name] = (first, time.time())
+    time.sleep(0.001)
+seconds = {name: max(0.002, last - first) for name, (first, last) in marks.items()}
+expected = tree(root / "whole" / "small")
+hits = {}
+for seed in range(seeds):
+    rng = random.Random(seed)
+    place = root / f"seed{seed}"
+    for stage in pipeline.STAGE_NAMES:
+        pid = child(place)
+        partial = place / "small" / ".partial"
+        while not list(partial.glob(f"{stage}-*")) and os.waitpid(pid, os.WNOHANG) == (0, 0):
+            time.sleep(0.0005)
+        time.sleep(rng.uniform(0, seconds.get(stage, 0.01)))
+        inside = bool(list(partial.glob(f"{stage}-*")))
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            inside = False
+        hits[stage] = hits.get(stage, 0) + inside
+    pid = child(place)
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, f"seed {seed}: the run after the kills failed"
+    found = tree(place / "small")
+    different = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
+    assert not different, f"seed {seed}: {different[:5]}"
+print("kills inside", hits)
+missed = [s for s in pipeline.STAGE_NAMES if not hits.get(s)]
+assert not missed, f"no kill landed inside {missed}"
+"""
+
+
+def test_kill_9_inside_every_stage(tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run([sys.executable, "-c", DRIVER, str(ROOT), str(tmp_path), str(SEEDS)], capture_output=True, text=True, env=environment, timeout=600)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+
+
+POOLED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from and_core import pipeline
+from tests.conftest import small_config
+
+if __name__ == "__main__":
+    config = small_config(dataset={"kind": "synthetic", "per_category": 40, "categories": ["clock_tick", "dog", "rain", "siren"]}, workers=2)
+    pipeline.run(config, root=Path(sys.argv[2]), only=["clips"])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find worker processes")
+def test_kill_9_of_the_parent_ends_its_workers_and_leaves_whole_chunks(tmp_path: Path) -> None:
+    script = tmp_path / "pooled.py"
+    script.write_text(POOLED)
+
+    def start(place: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, str(script), str(ROOT), str(place)])
+
+    assert start(tmp_path / "whole").wait(120) == 0
+    broken = start(tmp_path / "broken")
+    chunks = tmp_path / "broken" / "small" / ".partial"
+    deadline = time.time() + 60
+    while not list(chunks.glob("clips-*/chunks/00*")) and time.time() < deadline:
+        time.sleep(0.01)
+    time.sleep(random.Random(0).uniform(0, 0.3))
+    children = [int(p) for p in Path(f"/proc/{broken.pid}/task/{broken.pid}/children").read_text().split()]
+    broken.send_signal(signal.SIGKILL)
+    broken.wait()
+    while any(Path(f"/proc/{pid}").exists() and "python" in Path(f"/proc/{pid}/cmdline").read_text() for pid in children) and time.time() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text() for pid in children), "workers outlived their parent"
+    assert start(tmp_path / "broken").wait(120) == 0
+
+    def artifacts(place: Path) -> dict[str, bytes]:
+        return {str(p.relative_to(place)): p.read_bytes() for p in sorted((place / "small" / "artifacts").rglob("*")) if p.is_file()}
+
+    assert artifacts(tmp_path / "whole") == artifacts(tmp_path / "broken")

@@ -1,0 +1,249 @@
+"""One contract test per kind of plug-in, over every registered entry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+
+from and_core.captioners.base import CAPTIONERS
+from and_core.config import PluginConfig
+from and_core.datasets.base import DATASETS
+from and_core.dissect.summarize import SUMMARIZERS
+from and_core.encoders.base import ENCODERS
+from and_core.errors import ANDError, ConfigError, DataError, TargetError
+from and_core.targets.base import TARGETS
+from and_core.targets.capture import Capture
+from and_core.targets.precision import agreement, choose_precision
+from tests.conftest import tone
+
+
+def esc_folder(root: Path) -> Path:
+    (root / "audio").mkdir(parents=True)
+    (root / "meta").mkdir()
+    rows = ["filename,fold,target,category,esc10,src_file,take,title"]
+    for i in range(4):
+        name = f"{i % 2 + 1}-{100 + i // 2}-A-{i % 2}.wav"
+        sf.write(root / "audio" / name, tone(0.5, hz=300 + 200 * i), 16_000)
+        rows.append(f"{name},{i % 2 + 1},{i % 2},{'dog' if i % 2 else 'rain'},True,{100 + i // 2},A,my_{'dog' if i % 2 else 'rain'}.wav")
+    (root / "meta" / "esc.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def class_folder(root: Path) -> Path:
+    for label in ("dog", "rain"):
+        (root / label).mkdir(parents=True)
+        sf.write(root / label / "a.wav", tone(), 16_000)
+    return root
+
+
+DATASET_SETTINGS: dict[str, Callable[[Path], dict]] = {
+    "esc50": lambda p: {"path": str(esc_folder(p / "esc"))},
+    "folder": lambda p: {"path": str(class_folder(p / "folder"))},
+    "synthetic": lambda p: {"per_category": 2, "categories": ["dog", "rain"]},
+}
+
+
+@pytest.mark.parametrize("kind", DATASETS.names())
+def test_every_dataset(kind: str, tmp_path: Path) -> None:
+    config = PluginConfig(kind=kind, **DATASET_SETTINGS[kind](tmp_path))
+    dataset = DATASETS.create(config)
+    refs = dataset.references()
+    assert refs and [r.name for r in refs] == [r.name for r in dataset.references()]
+    assert len({r.name for r in refs}) == len(refs)
+    assert {r.label for r in refs} == {"dog", "rain"}
+    wave, rate = dataset.read(refs[0])
+    assert wave.ndim == 1 and wave.dtype == np.float32 and np.abs(wave).max() <= 1 and rate >= 8_000
+    assert np.array_equal(wave, dataset.read(refs[0])[0])
+    assert dataset.fingerprint() == DATASETS.create(config).fingerprint()
+    assert dataset.describe() and dataset.provenance in ("computed", "imported", "synthetic")
+
+
+def test_a_changed_file_changes_the_fingerprint(tmp_path: Path) -> None:
+    config = PluginConfig(kind="folder", path=str(class_folder(tmp_path / "x")))
+    before = DATASETS.create(config).fingerprint()
+    sf.write(tmp_path / "x" / "dog" / "a.wav", tone(hz=441), 16_000)
+    assert DATASETS.create(config).fingerprint() != before
+
+
+def test_esc50_faults_are_named(tmp_path: Path) -> None:
+    root = esc_folder(tmp_path / "esc")
+    table = root / "meta" / "esc.csv"
+    good = table.read_text()
+    for broken, message in (
+        (good.replace("category", "kategorie", 1), "lacks the columns category"),
+        (good.replace("1-100-A-0.wav,1,", "../../etc/passwd,1,", 1), "outside audio"),
+        (good.replace("1-100-A-0.wav,1,", "1-100-A-0.wav,one,", 1), "fold='one'"),
+    ):
+        table.write_text(broken)
+        with pytest.raises(DataError, match=message):
+            DATASETS.create(PluginConfig(kind="esc50", path=str(root))).references()
+    (root / "meta" / "other.csv").write_text(good)
+    with pytest.raises(DataError, match="one CSV in meta/ is needed, 2 found"):
+        DATASETS.create(PluginConfig(kind="esc50", path=str(root))).references()
+
+
+ROWS = [
+    {"name": "a.wav", "label": "dog", "title": "my_dog.wav", "level": -10.0, "recipe": "dog/0/0", "true_background": "none", "true_background_db": -80.0, "true_distance": "near"},
+    {"name": "b.wav", "label": "rain", "title": "", "level": -40.0, "recipe": "rain/0/0", "true_background": "hiss", "true_background_db": -15.0, "true_distance": "far"},
+]  # fmt: skip
+
+
+def caption_file(folder: Path) -> str:
+    path = folder / "captions.json"
+    path.write_text(json.dumps({"a.wav": "a dog", "c.wav": "unknown"}))
+    return str(path)
+
+
+CAPTIONER_SETTINGS: dict[str, Callable[[Path], dict]] = {
+    "acoustic": lambda p: {}, "corpus": lambda p: {}, "column": lambda p: {"column": "title"}, "file": lambda p: {"path": caption_file(p)},
+    "several": lambda p: {"parts": [{"kind": "column", "column": "title"}, {"kind": "acoustic"}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CAPTIONERS.names())
+def test_every_captioner(kind: str, tmp_path: Path) -> None:
+    captioner = CAPTIONERS.create(PluginConfig(kind=kind, **CAPTIONER_SETTINGS[kind](tmp_path)))
+    found = captioner.captions(ROWS, lambda i: (tone(), 16_000))
+    assert len(found) == 2 and isinstance(found[0], str) and found[0]
+    assert found == captioner.captions(ROWS, lambda i: (tone(), 16_000))
+    assert captioner.describe() and isinstance(captioner.fingerprint(), str) and isinstance(captioner.notes(), dict)
+    if kind in ("column", "file"):
+        assert found[1] is None  # a clip without caption is said to have none
+
+
+def test_caption_files(tmp_path: Path) -> None:
+    table = tmp_path / "captions.csv"
+    table.write_text("filename,caption\nx/a,first\nb.wav,second\n")
+    file = CAPTIONERS.create(PluginConfig(kind="file", path=str(table)))
+    assert file.captions(ROWS, None) == ["first", "second"]  # type: ignore[arg-type]
+    unknown = CAPTIONERS.create(PluginConfig(kind="file", path=caption_file(tmp_path)))
+    unknown.captions(ROWS, None)  # type: ignore[arg-type]
+    assert unknown.notes() == {"unknown": ["c.wav"], "unknown_count": 1}
+    for text, message in (("a,b\n1,2\n", "a column of names"), ("filename,caption\nz.wav,x\n", "none of its 1 names")):
+        table.write_text(text)
+        with pytest.raises(DataError, match=message):
+            CAPTIONERS.create(PluginConfig(kind="file", path=str(table))).captions(ROWS, None)  # type: ignore[arg-type]
+    bad = tmp_path / "bad.json"
+    bad.write_text("[1, 2]")
+    with pytest.raises(DataError, match="JSON object"):
+        CAPTIONERS.create(PluginConfig(kind="file", path=str(bad))).captions(ROWS, None)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="no column of the dataset"):
+        CAPTIONERS.create(PluginConfig(kind="column", column="nothing")).captions(ROWS, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ENCODERS.names())
+def test_every_encoder(kind: str) -> None:
+    minilm = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))
+    settings = {"minilm": {"model": "bundled"}, "sentence_transformer": {"model": str(minilm._folder), "device": "cpu"}}[kind]  # type: ignore[attr-defined]
+    if kind == "sentence_transformer":
+        pytest.importorskip("sentence_transformers", reason="the extra sentence-transformers is not installed")
+    encoder = ENCODERS.create(PluginConfig(kind=kind, **settings))
+    texts = ["a dog barking", "the bark of a dog", "rain falling", "x"]
+    vectors = encoder.encode(texts)
+    assert vectors.dtype == np.float32 and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert vectors[0] @ vectors[1] > 0.7 > vectors[0] @ vectors[2]
+    assert np.allclose(encoder.encode(texts[::-1])[::-1], vectors, atol=1e-5)
+    assert len(encoder.encode([])) == 0 and encoder.fingerprint() and encoder.describe()
+    assert np.allclose(vectors, minilm.encode(texts), atol=1e-4)  # two loaders of one model
+
+
+def tiny_ast(folder: Path, **changes: object) -> str:
+    from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
+
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "max_length": 64, "num_mel_bins": 32}
+    config = ASTConfig(**{**small, "num_labels": 3, **changes})
+    ASTForAudioClassification(config).save_pretrained(folder)
+    ASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("kind", TARGETS.names())
+def test_every_target(kind: str, tmp_path: Path) -> None:
+    checkpoint = {"ast": tiny_ast}[kind](tmp_path / "net")
+    target = TARGETS.create(PluginConfig(kind=kind, checkpoint=checkpoint, pooling="mean"))
+    assert target.fingerprint() and target.describe()
+    target.load("cpu")
+    layers = target.layers()
+    assert [x.name for x in layers][:3] == ["layer0_attention_output", "layer0_intermediate", "layer0_output"] and layers[-1].name == "fc"
+    assert [x.offset for x in layers] == np.cumsum([0, *(x.size for x in layers[:-1])]).tolist()
+    features = target.features([tone(0.2), tone(3.0), tone(0.001)])
+    with Capture(target.modules(), target.pool) as capture:
+        logits = capture.run(lambda: target.forward(features))
+    assert logits.shape == (3, len(target.classes or []))
+    assert {n: tuple(v.shape) for n, v in capture.outputs.items()} == {x.name: (3, x.size) for x in layers}
+    assert torch.equal(capture.outputs["fc"], logits)
+    assert not any(m._forward_hooks for m in target.all_modules().values()), "hooks were left behind"
+
+
+def test_ast_poolings_and_layers(tmp_path: Path) -> None:
+    checkpoint = tiny_ast(tmp_path / "net")
+    outputs = {}
+    for pooling in ("cls", "mean", "max", "first", "reference"):
+        target = TARGETS.create(PluginConfig(kind="ast", checkpoint=checkpoint, pooling=pooling, layers=["layer0_*"]))
+        target.load("cpu")
+        whole: list[torch.Tensor] = []
+        handle = target.modules()["layer0_output"].register_forward_hook(lambda m, a, o: whole.append(o))  # noqa: B023
+        with Capture(target.modules(), target.pool, "layer0_output") as capture:
+            assert capture.run(lambda: target.forward(target.features([tone()]))) is None  # noqa: B023
+        handle.remove()
+        outputs[pooling] = capture.outputs["layer0_output"]
+        expected = {"cls": whole[0][:, 0], "reference": whole[0][:, 0], "mean": whole[0][:, 2:].mean(1), "max": whole[0][:, 2:].amax(1), "first": whole[0][:, 2]}
+        assert torch.allclose(outputs[pooling], expected[pooling], atol=1e-6)
+        assert list(capture.outputs) == ["layer0_attention_output", "layer0_intermediate", "layer0_output"]
+    with pytest.raises(TargetError, match="matches no layer; there are: layer0_attention_output"):
+        target = TARGETS.create(PluginConfig(kind="ast", checkpoint=checkpoint, layers=["block*"]))
+        target.load("cpu")
+        target.layers()
+
+
+def test_wrong_checkpoints_are_named(tmp_path: Path) -> None:
+    def load(checkpoint: str) -> None:
+        TARGETS.create(PluginConfig(kind="ast", checkpoint=checkpoint)).load("cpu")
+
+    with pytest.raises(TargetError, match="neither a folder nor a hub id"):
+        load("nowhere")
+    folder = Path(tiny_ast(tmp_path / "net"))
+    weights = folder / "model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[: len(data) // 2])
+    with pytest.raises(TargetError, match="can't be loaded"):
+        load(str(folder))
+    weights.write_bytes(data)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
+    with pytest.raises(TargetError, match=r"missing or of another shape: .*2"):
+        load(str(folder))
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "bert"}))
+    with pytest.raises(TargetError, match="holds a 'bert'"):
+        load(str(folder))
+
+
+def test_precision_is_chosen_by_trying(tmp_path: Path) -> None:
+    target = TARGETS.create(PluginConfig(kind="ast", checkpoint=tiny_ast(tmp_path / "net")))
+    target.load("cpu")
+    features = target.features([tone(0.3), tone(0.5, hz=900)])
+    assert choose_precision(target, features, "auto", "cpu") == "float32"
+    assert choose_precision(target, features, "bfloat16", "cpu") == "bfloat16"
+    assert 0.9 < agreement(target, features, "bfloat16", "cpu") <= 1
+
+
+def test_every_summarizer_is_registered_and_described() -> None:
+    assert "commonality" in SUMMARIZERS.names()
+    for kind in SUMMARIZERS.names():
+        assert SUMMARIZERS.create(PluginConfig(kind=kind)).describe()
+
+
+@pytest.mark.parametrize("registry", [DATASETS, TARGETS, CAPTIONERS, ENCODERS, SUMMARIZERS])
+def test_unknown_names_and_settings_are_refused(registry) -> None:
+    with pytest.raises(ConfigError, match=f"{registry.section}.kind='nonsense' is not known; allowed: "):
+        registry.get("nonsense")
+    kind = registry.names()[0]
+    with pytest.raises(ANDError, match="sampel_rate"):
+        registry.create(PluginConfig(kind=kind, sampel_rate=3))

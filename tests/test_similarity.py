@@ -1,0 +1,131 @@
+"""The five similarity functions: golden values, a plain loop of the same formulas, and invariants."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from and_core.dissect.similarity import SIMILARITIES
+from and_core.errors import ConfigError
+
+
+def data(n: int = 60, r: int = 5, m: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    p = np.exp(rng.standard_normal((n, m)))
+    return rng.standard_normal((n, r)).astype(np.float32), (p / p.sum(1, keepdims=True)).astype(np.float32)
+
+
+def loop(name: str, t: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """The formulas of the specification, one neuron and one concept at a time, in float64."""
+    t, p = t.astype(np.float64), p.astype(np.float64)
+    n_clips, n_neurons, n_concepts = len(t), t.shape[1], p.shape[1]
+    out = np.zeros((n_neurons, n_concepts))
+    soft = lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True)  # noqa: E731
+    for r in range(n_neurons):
+        u = t[:, r]
+        order = sorted(range(n_clips), key=lambda i: (-u[i], i))
+        for m in range(n_concepts):
+            v = p[:, m]
+            if name == "cos":
+                out[r, m] = u @ v / (np.linalg.norm(u) * np.linalg.norm(v))
+            elif name == "cos_cubed":
+                a, b = (u - u.mean()) ** 3, (v - v.mean()) ** 3
+                out[r, m] = a @ b / (max(np.linalg.norm(a), 1e-3) * max(np.linalg.norm(b), 1e-3))
+            elif name == "rank_reorder":
+                n = math.floor(0.05 * n_clips)
+                top = order[:n]
+                q, x = v[top], u[top]
+                asc = x[::-1]
+                j = np.argsort(q, kind="stable")
+                e = np.mean([abs(x[i] - asc[j[i]]) ** 3 for i in range(n)])
+                b = np.mean([abs(x[i] - x[k]) ** 3 for i in range(n) for k in range(n)])
+                out[r, m] = 0 if b == 0 else -(e / b) / math.sqrt(max(q.mean(), 0))
+            elif name == "wpmi":
+                q = soft(2 * p)
+                out[r, m] = sum(math.log(q[i, m] + 1e-7) for i in order[:28])
+            else:
+                q = soft(10 * p)
+                k = min(100, n_clips)
+                out[r, m] = sum(math.log(1 + (0.998 - 0.028 * rank / k) * (q[i, m] - 1) + 1e-7) for rank, i in enumerate(order[:k]))
+    if name in ("wpmi", "soft_wpmi"):
+        lam = 0.6 if name == "wpmi" else 1.0
+        prior = np.log(np.exp(out - out.max(0)).sum(0)) + out.max(0) - math.log(n_neurons)
+        out -= lam * prior
+    return out
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+def test_agrees_with_a_plain_loop(name: str) -> None:
+    t, p = data()
+    assert np.allclose(SIMILARITIES[name](t, p), loop(name, t, p), rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+def test_tensors_in_tensors_out(name: str) -> None:
+    t, p = data()
+    scores = SIMILARITIES[name](torch.from_numpy(t), torch.from_numpy(p))
+    assert isinstance(scores, torch.Tensor) and scores.shape == (5, 4)
+    arrays = SIMILARITIES[name](t, p)
+    assert isinstance(arrays, np.ndarray) and arrays.dtype == np.float32
+    assert np.array_equal(arrays, scores.numpy())
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+def test_finds_the_concept_that_drives_a_neuron(name: str) -> None:
+    rng = np.random.default_rng(1)
+    p = np.full((200, 6), 0.02, np.float32)
+    p[np.arange(200), rng.integers(0, 6, 200)] = 0.9
+    t = np.stack([p[:, m] + 0.05 * rng.standard_normal(200) for m in range(6)], 1).astype(np.float32)
+    assert (SIMILARITIES[name](t, p).argmax(1) == np.arange(6)).all()
+
+
+@given(seed=st.integers(0, 1000), scale=st.floats(0.1, 10), shift=st.floats(-5, 5))
+@settings(max_examples=25, deadline=None)
+def test_invariants(seed: int, scale: float, shift: float) -> None:
+    t, p = data(seed=seed)
+    for name in ("cos_cubed", "rank_reorder", "wpmi", "soft_wpmi"):
+        moved = SIMILARITIES[name]((t * np.float32(scale) + np.float32(shift)).astype(np.float32), p)
+        if name == "cos_cubed":
+            continue  # invariant up to the floor of the norm only
+        assert np.allclose(moved, SIMILARITIES[name](t, p), rtol=1e-2, atol=1e-2), name
+    order = np.random.default_rng(seed).permutation(len(t))
+    for name in ("cos", "cos_cubed"):
+        assert np.allclose(SIMILARITIES[name](t[order], p[order]), SIMILARITIES[name](t, p), atol=1e-4), name
+
+
+def test_blocks_do_not_change_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    t, p = data(200, 40, 30)
+    whole = {name: f(t, p) for name, f in SIMILARITIES.items()}
+    import and_core.dissect.similarity as module
+
+    monkeypatch.setattr(module, "BLOCK", 3000)
+    for name, f in SIMILARITIES.items():
+        assert np.allclose(f(t, p), whole[name], atol=1e-5), name
+
+
+def test_the_rank_variant_and_its_corner_cases() -> None:
+    t, p = data(100, 3, 3)
+    assert not np.allclose(SIMILARITIES["rank_reorder"](t, p), SIMILARITIES["rank_reorder"](t, p, variant="rank"))
+    with pytest.raises(ConfigError, match="at least 20 clips"):
+        SIMILARITIES["rank_reorder"](*data(19))
+    with pytest.raises(ConfigError, match="variant='x'"):
+        SIMILARITIES["rank_reorder"](t, p, variant="x")
+    flat = SIMILARITIES["rank_reorder"](np.ones((100, 1), np.float32), p)
+    assert (flat == 0).all()
+    assert np.isneginf(SIMILARITIES["rank_reorder"](t, -p)).all()
+
+
+def test_scoring_one_neuron_at_a_time_leaves_soft_wpmi_nothing() -> None:
+    t, p = data()
+    assert np.allclose(SIMILARITIES["soft_wpmi"](t[:, :1], p), 0, atol=1e-5)
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    t, p = data()
+    with pytest.raises(ConfigError, match="same N"):
+        SIMILARITIES["cos"](t[:-1], p)
