@@ -17,8 +17,8 @@ from pages.ui.setup import explain, provenance, setup
 SHOWN = 500
 ABOUT_LAST_LAYER = (
     "Classifier unit k is known to stand for class k, so only here is there a truth. Beside ours: the paper's AST on ESC-50, 50 classes, "
-    "with captions by SALMONN; the numbers compare settings, not networks. The paper's 2 % of DB under soft_wpmi comes from scoring one neuron at a time, which leaves no prior; "
-    "ours scores a layer together."
+    "with captions by SALMONN; the numbers compare settings, not networks. The paper's 2 % of DB under soft_wpmi comes from scoring "
+    "one neuron at a time, which leaves no prior; ours scores a layer together."
 )
 
 

@@ -88,10 +88,11 @@ def test_esc50_faults_are_named(tmp_path: Path) -> None:
         DATASETS.create(PluginConfig(kind="esc50", path=str(root))).references()
 
 
+TRUTH = {"true_background": "hiss", "true_background_db": -15.0, "true_distance": "far"}
 ROWS = [
-    {"name": "a.wav", "label": "dog", "title": "my_dog.wav", "level": -10.0, "recipe": "dog/0/0", "true_background": "none", "true_background_db": -80.0, "true_distance": "near"},
-    {"name": "b.wav", "label": "rain", "title": "", "level": -40.0, "recipe": "rain/0/0", "true_background": "hiss", "true_background_db": -15.0, "true_distance": "far"},
-]  # fmt: skip
+    {"name": "a.wav", "label": "dog", "title": "my_dog.wav", "level": -10.0, "recipe": "dog/0/0", **TRUTH},
+    {"name": "b.wav", "label": "rain", "title": "", "level": -40.0, "recipe": "rain/0/0", **TRUTH},
+]
 
 
 def caption_file(folder: Path) -> str:
@@ -194,7 +195,13 @@ def test_ast_poolings_and_layers(tmp_path: Path) -> None:
             assert capture.run(lambda: target.forward(target.features([tone()]))) is None  # noqa: B023
         handle.remove()
         outputs[pooling] = capture.outputs["layer0_output"]
-        expected = {"cls": whole[0][:, 0], "reference": whole[0][:, 0], "mean": whole[0][:, 2:].mean(1), "max": whole[0][:, 2:].amax(1), "first": whole[0][:, 2]}
+        expected = {
+            "cls": whole[0][:, 0],
+            "reference": whole[0][:, 0],
+            "mean": whole[0][:, 2:].mean(1),
+            "max": whole[0][:, 2:].amax(1),
+            "first": whole[0][:, 2],
+        }
         assert torch.allclose(outputs[pooling], expected[pooling], atol=1e-6)
         assert list(capture.outputs) == ["layer0_attention_output", "layer0_intermediate", "layer0_output"]
     with pytest.raises(TargetError, match="matches no layer; there are: layer0_attention_output"):

@@ -90,12 +90,13 @@ def results(d: Dissection, typed: str) -> None:
         return
     frame = result_frame(d, found[:SHOWN], scores[:SHOWN] if scores is not None else None)
     key = f"found-{hash(query)}"
-    picked = st.dataframe(frame, hide_index=True, height=min(260, 38 + 35 * len(frame)), on_select="rerun", selection_mode="single-row", key=key)
-    rows = picked["selection"]["rows"]
-    if rows and state.get("opened") != (key, rows[0]):
-        state["opened"] = (key, rows[0])
-        chosen = d.neuron_id(int(found[rows[0]]))
-        st.button(f"Open {chosen}", on_click=go, args=(chosen,), type="primary")
+
+    def opened() -> None:
+        rows = state[key]["selection"]["rows"]
+        if rows:
+            go(d.neuron_id(int(found[rows[0]])))
+
+    st.dataframe(frame, hide_index=True, height=min(260, 38 + 35 * len(frame)), on_select=opened, selection_mode="single-row", key=key)
 
 
 def _count(d: Dissection, found: int, ranked: bool) -> str:

@@ -69,12 +69,9 @@ def _headline(d: Dissection, neuron: NeuronId) -> None:
 def _clips(d: Dissection, neuron: NeuronId) -> None:
     row = st.container(horizontal=True, vertical_alignment="center", gap="small")
     title, options, show = row.container(), row, row
-    allowed = [k for k in KS if k <= max(len(d.clips) // 2, KS[0])]
-    default = d.k if d.k in allowed else allowed[0]
-    k = (
-        options.segmented_control("Clips per side", allowed, default=default, key="clips", bind="query-params", required=True, label_visibility="collapsed")
-        or default
-    )
+    allowed = sorted({d.k, *(k for k in KS if k <= len(d.clips) // 2)})
+    chosen = options.segmented_control("Clips per side", allowed, default=d.k, key="clips", bind="query-params", required=True, label_visibility="collapsed")
+    k = chosen or d.k
     pictures = show.toggle("spectrograms", value=True, key="pictures", bind="query-params")
     span = d.statistics(neuron)["minimum"], d.statistics(neuron)["maximum"]
     high, low = d.extreme_clips(neuron, "high", k), d.extreme_clips(neuron, "low", k)

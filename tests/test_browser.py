@@ -1,0 +1,214 @@
+"""Journeys in a real Chromium, against the real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from and_core import open_dissection, pipeline
+from tests.conftest import ROOT, small_config, tone
+
+pytestmark = pytest.mark.browser
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if CHROMIUM is None:
+    pytest.skip("no Chromium on this machine (Debian: apt install chromium)", allow_module_level=True)
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install -e '.[test]')")
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--mute-audio",
+]
+READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+EVIL = "<img src=x onerror=window.hacked=1>"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server on two dissections: a plain one, and one whose labels, file names and captions are markup."""
+    root = tmp_path_factory.mktemp("browser")
+    pipeline.run(small_config(), root=root)
+    folder = root / "sounds" / EVIL
+    folder.mkdir(parents=True)
+    captions = {}
+    for i in range(8):
+        name = f"{EVIL}{i}.wav"
+        sf.write(folder / name, tone(1.0, hz=200 + 150 * i) * np.float32(0.2 + 0.1 * i), 16_000)
+        captions[name] = f"{EVIL} is loud. <script>window.hacked=2</script> <b>markup</b> a bell ringing."
+    (root / "captions.json").write_text(json.dumps(captions))
+    (root / "concepts.txt").write_text(f"{EVIL}\nbell\n")
+    pipeline.run(
+        small_config(
+            name="evil", k=2, dataset={"kind": "folder", "path": str(root / "sounds")}, captions={"kind": "file", "path": str(root / "captions.json")},
+            target={"kind": "ast"}, closed={"concepts": str(root / "concepts.txt")},
+        ), root=root,
+    )  # fmt: skip
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "AND_CACHE": str(root)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(120):
+        try:
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
+            break
+        except OSError:
+            time.sleep(0.25)
+    os.environ["AND_BROWSER_CACHE"] = str(root)
+    yield url
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory):
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch_persistent_context(
+            str(tmp_path_factory.mktemp("profile")), executable_path=CHROMIUM, headless=True, args=FLAGS, viewport={"width": 1440, "height": 900}
+        )
+        chromium.grant_permissions(["clipboard-read", "clipboard-write"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(context):
+    page = context.new_page()
+    page.faults = []
+    page.on("pageerror", lambda e: page.faults.append(str(e)))
+    page.on("request", lambda r: page.faults.append(f"outside: {r.url}") if not r.url.startswith(("http://127.0.0.1", "data:", "blob:")) else None)
+    yield page
+    page.close()
+
+
+def open_page(page, url: str, expect: str = "h1.and") -> None:
+    page.goto(url)
+    page.wait_for_selector(READY, timeout=30_000)
+    page.wait_for_selector(expect, timeout=30_000)
+    page.wait_for_timeout(300)
+
+
+def title(page) -> str:
+    return " ".join(page.inner_text("h1.and").split())
+
+
+def test_first_page_from_cold_sees_and_hears(server: str, page) -> None:
+    open_page(page, f"{server}/?dissection=small", ".and-card")
+    assert page.locator(".and-card").count() == 6 and page.locator("h1.and").count() == 1
+    page.wait_for_function("[...document.querySelectorAll('.and-pic img')].every(i => i.complete && i.naturalWidth > 0)")
+    first, second = page.locator(".and-play").nth(0), page.locator(".and-play").nth(1)
+    first.click()
+    page.wait_for_function("(() => { const a = document.querySelectorAll('audio')[0]; return !a.paused && a.readyState >= 2 && a.currentTime > 0.05 })()")
+    assert page.evaluate("document.querySelectorAll('audio')[0].duration") == pytest.approx(3.0, abs=0.05)
+    second.click()
+    page.wait_for_function("!document.querySelectorAll('audio')[1].paused")
+    assert page.evaluate("[...document.querySelectorAll('audio')].filter(a => !a.paused).length") == 1, "only one clip sounds at a time"
+    page.locator(".and-pic").nth(2).click(position={"x": 60, "y": 20})
+    page.wait_for_function("(() => { const a = document.querySelectorAll('audio')[2]; return !a.paused && a.currentTime > 0.5 })()")
+    assert page.faults == []
+
+
+def test_keys_and_buttons_step_and_the_address_follows(server: str, page) -> None:
+    open_page(page, f"{server}/?layer=fc&unit=3", ".and-card")
+    assert title(page) == "fc / 3"
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('h1.and').innerText.includes('4')")
+    assert "unit=4" in page.url and "layer=fc" in page.url
+    page.wait_for_timeout(400)
+    page.get_by_role("button", name="Prev").click()
+    page.wait_for_function("document.querySelector('h1.and').innerText.includes('3')")
+    page.locator(".and-copylink").click()
+    page.wait_for_function("document.querySelector('.and-copylink').innerText === 'Copied'")
+    link = page.evaluate("navigator.clipboard.readText()")
+    open_page(page, link, ".and-card")
+    assert title(page) == "fc / 3" and page.faults == []
+
+
+def test_a_caption_opens_and_tells_what_was_measured(server: str, page) -> None:
+    open_page(page, f"{server}/?layer=fc&unit=30", ".and-card")
+    details = page.locator(".and-card details").first
+    details.locator("summary").click()
+    assert details.evaluate("d => d.open")
+    assert "Measured." in details.inner_text()
+
+
+def test_search_and_open_a_neuron(server: str, page) -> None:
+    open_page(page, f"{server}/?dissection=small&q=siren", '[data-testid="stDataFrame"]:visible')
+    assert "neurons" in page.locator(".and-h small").first.inner_text()
+    before = page.url
+    box = page.locator('[data-testid="stDataFrame"]:visible').first.bounding_box()
+    page.mouse.click(box["x"] + 14, box["y"] + 90)
+    page.wait_for_function("u => location.href !== u", arg=before)
+    assert "unit=" in page.url and "q=siren" in page.url
+    assert page.faults == []
+
+
+def test_a_deep_link_to_another_page_opens_cold(server: str, page) -> None:
+    open_page(page, f"{server}/concepts?dissection=small", ".and-headline")
+    assert page.inner_text("h1.and") == "Concepts" and "is the closed concept" in page.inner_text(".and-headline")
+    page.get_by_role("link", name="Neurons").click()
+    page.wait_for_selector(".and-card")
+    assert page.faults == []
+
+
+@pytest.mark.parametrize("path", ["/", "/concepts"])
+def test_markup_in_data_makes_no_element(server: str, page, path: str) -> None:
+    open_page(page, f"{server}{path}?dissection=evil&q=bell", "h1.and")
+    page.wait_for_timeout(1200)
+    for details in page.locator(".and-card details summary").all():
+        details.click()
+    assert "<img" in page.inner_text('[data-testid="stMain"]') or path != "/", "the text itself is shown"
+    assert page.evaluate("window.hacked === undefined")
+    assert page.locator('img[src="x"]').count() == 0 and page.locator(".and-card b b, .and-card summary b").count() == 0
+
+
+@pytest.mark.parametrize("query", ["dissection=../../etc", "dissection=%00", f"layer={EVIL}&unit=1", "unit=<b>1</b>", f"q={EVIL}"])
+def test_bad_addresses_do_no_harm(server: str, page, query: str) -> None:
+    open_page(page, f"{server}/?{query}", "h1.and")
+    assert page.evaluate("window.hacked === undefined") and page.locator('img[src="x"]').count() == 0
+    assert page.locator('[data-testid="stException"]').count() == 0
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768)])
+@pytest.mark.parametrize("path", ["/?layer=layer2_attention_output&unit=100", "/concepts"])
+def test_nothing_sticks_out(server: str, page, width: int, height: int, path: str) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    open_page(page, server + path, "h1.and")
+    page.wait_for_timeout(500)
+    overflow = page.evaluate("""() => {
+      const main = document.querySelector('[data-testid="stMain"]'), right = window.innerWidth + 1;
+      const all = [...main.querySelectorAll('h1, button, input, .and-card, .and-box, .and-h')];
+      const out = all.filter(e => e.getBoundingClientRect().width > 0 && e.getBoundingClientRect().right > right && !e.closest('[data-testid="stDataFrame"]'));
+      return { scroll: main.scrollWidth - main.clientWidth, out: out.map(e => e.className || e.tagName) };
+    }""")
+    assert overflow == {"scroll": 0, "out": []}
+
+
+def test_spectrograms_can_be_off_and_more_clips_shown(server: str, page) -> None:
+    open_page(page, f"{server}/?dissection=small&pictures=false&clips=10", ".and-card")
+    assert page.locator(".and-card").count() == 20 and page.locator(".and-pic img").count() == 0
+
+
+def test_the_reader_sees_the_same_as_the_page(server: str, page) -> None:
+    d = open_dissection("small", root=Path(os.environ["AND_BROWSER_CACHE"]))
+    open_page(page, f"{server}/?dissection=small&layer=fc&unit=7", ".and-card")
+    shown = [int(x) for x in page.evaluate("[...document.querySelectorAll('[data-and-clip]')].map(e => e.dataset.andClip)")]
+    assert shown == [t.clip.index for t in d.extreme_clips("fc/7") + d.extreme_clips("fc/7", "low")]

@@ -1,0 +1,160 @@
+"""Every page under Streamlit's own test runner, with and without data."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from streamlit.testing.v1 import AppTest
+
+from and_core import pipeline
+from pages.ui import html
+from pages.ui.media import media_routes
+from tests.conftest import ROOT, small_config
+
+PAGES = ["pages/concepts.py"]
+
+
+def app(**query: str) -> AppTest:
+    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30)
+    for key, value in query.items():
+        test.query_params[key] = value
+    return test
+
+
+def said(test: AppTest) -> str:
+    """Everything that stands on the page in HTML."""
+    found = []
+
+    def walk(block) -> None:
+        for child in block.children.values():
+            if hasattr(child, "children"):
+                walk(child)
+            elif child.type == "html":
+                found.append(child.proto.body)
+
+    walk(test.main)
+    walk(test.sidebar)
+    return "\n".join(found)
+
+
+@pytest.fixture(autouse=True)
+def at_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AND_CACHE", str(cache))
+
+
+def test_neurons_page_shows_a_neuron_from_its_address(dissection) -> None:
+    test = app(dissection="small", layer="layer2_intermediate", unit="412").run()
+    assert not test.exception
+    text = said(test)
+    neuron = "layer2_intermediate/412"
+    assert "layer 2 <span>/</span> intermediate <span>/</span> 412" in text
+    for top in dissection.extreme_clips(neuron) + dissection.extreme_clips(neuron, "low"):
+        assert html.text(top.caption) in text and f"/clips/small/{top.clip.index}.flac" in text and f"{top.activation:+.2f}" in text
+    for point in dissection.summary(neuron):
+        assert html.text(point.text) in text
+    assert dissection.closed_concepts(neuron)[0].name.replace("_", " ") in text
+    assert "synthetic" in text and "not run yet" in text and "Random clips share" in text
+
+
+def test_steps_jumps_and_search() -> None:
+    test = app(layer="fc", unit="0").run()
+    test.button(key="next").click().run()
+    assert test.session_state["unit"] == 1 and test.session_state["layer"] == "fc"
+    test.button(key="prev").click().run()
+    test.button(key="prev").click().run()
+    assert test.session_state["layer"] == "layer3_output" and test.session_state["unit"] == 127
+    test.button(key="random").click().run()
+    assert not test.exception
+    test.text_input(key="q").set_value("rain").run()
+    assert len(test.dataframe) >= 1 and "Found" in said(test)
+    test.text_input(key="q").set_value("no such word").run()
+    assert "No neuron fits" in said(test) and not test.exception
+    test.selectbox(key="layer").set_value("fc").run()
+    assert test.session_state["unit"] <= 39 and not test.exception
+
+
+def test_bad_addresses_fall_back_or_say_so() -> None:
+    for query in (
+        {"layer": "nowhere", "unit": "3"}, {"unit": "99999999"}, {"unit": "-4"}, {"unit": "<img src=x>"}, {"dissection": "../../etc"},
+        {"dissection": "a\0b"}, {"similarity": "sine"}, {"clips": "7"},
+    ):  # fmt: skip
+        test = app(**query).run()
+        assert not test.exception, query
+        assert "<img src=x>" not in said(test)
+
+
+def test_all_similarity_functions_and_numbers_of_clips() -> None:
+    test = app().run()
+    for name in ("cos", "rank_reorder", "soft_wpmi"):
+        test.session_state["similarity"] = name
+        test.run()
+        assert f"by {name}" in said(test) and not test.exception
+    wide = app(clips="10").run()
+    assert said(wide).count('data-and-clip="') == 20 and not wide.exception
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_other_pages(page: str) -> None:
+    test = app().run().switch_page(page).run()
+    assert not test.exception
+    assert "closed concept" in said(test)
+
+
+def test_concepts_page_from_an_adjective_and_its_table() -> None:
+    test = app().run().switch_page("pages/concepts.py").run()
+    test.session_state["from"] = "adjective"
+    test.run()
+    assert not test.exception and "is the open concept of" in said(test)
+    frame = test.dataframe[-1].value
+    assert list(frame.columns)[:3] == ["method", "similarity", "top-1 %"] and len(frame) == 10
+    assert set(frame[frame["method"] == "TAB"]["top-1 %"]) == {"not run"}
+
+
+def test_stages_that_were_not_run_are_plain_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AND_CACHE", str(tmp_path))
+    test = app().run()
+    assert "Nothing dissected yet" in said(test) and "make demo" in said(test) and not test.exception
+    pipeline.run(small_config(), root=tmp_path, only=["clips"])
+    assert "has not been run yet" in said(app().run())
+    pipeline.run(small_config(), root=tmp_path, only=["activations", "neurons"])
+    test = app().run()
+    text = said(test)
+    assert not test.exception and "Not explained yet" in text and "Not summarised yet" in text and "Not scored yet" in text and "no caption" in text
+    concepts = app().run().switch_page("pages/concepts.py").run()
+    assert not concepts.exception and "has not been run yet" in said(concepts)
+
+
+def test_a_damaged_dissection_is_said_so(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(cache / "small", tmp_path / "small")
+    monkeypatch.setenv("AND_CACHE", str(tmp_path))
+    for file in (tmp_path / "small" / "artifacts").glob("captions-*/captions.parquet"):
+        file.write_bytes(file.read_bytes()[:-1])
+    test = app().run()
+    assert not test.exception and "&#x27;captions/captions&#x27; is truncated" in said(test)
+
+
+def test_media_routes() -> None:
+    client = TestClient(Starlette(routes=media_routes()))
+    whole = client.get("/clips/small/3.flac")
+    assert whole.status_code == 200 and whole.content[:4] == b"fLaC" and whole.headers["x-content-type-options"] == "nosniff"
+    part = client.get("/clips/small/3.flac", headers={"Range": "bytes=10-19"})
+    assert part.status_code == 206 and part.content == whole.content[10:20]
+    assert client.get("/clips/small/3.flac", headers={"Range": "bytes=-5"}).content == whole.content[-5:]
+    assert client.get("/clips/small/3.flac", headers={"Range": "bytes=99999999-"}).status_code == 416
+    assert client.get("/clips/small/3.jpg").headers["content-type"] == "image/jpeg"
+    for path in (
+        "/clips/small/24.flac",
+        "/clips/small/x.flac",
+        "/clips/small/3.exe",
+        "/clips/none/3.flac",
+        "/clips/..%2fsmall/3.flac",
+        "/clips/%00/3.flac",
+        "/clips/<b>/3.jpg",
+    ):
+        answer = client.get(path)
+        assert answer.status_code == 404 and "<b>" not in answer.headers.get("content-type", ""), path
+        assert not answer.headers["content-type"].startswith("text/html")
