@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
-# the CPU build of torch is enough everywhere; a machine with a GPU may install another one of the same range first
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: demo build app test lint bench train clean
@@ -20,7 +19,6 @@ app: $(STAMP)
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) "torch==2.13.0" || $(PIP) "torch>=2.9,<2.14"
 	$(PIP) -e .
 	touch $@
 
@@ -43,5 +41,5 @@ bench: $(TEST_STAMP) ## the tables of speed and size in the README
 train: $(STAMP) ## train the demo's networks again from nothing
 	$(BIN)/and-dissect demo train
 
-clean:
-	rm -rf $(VENV) cache/*/
+clean: ## the environment; dissections stay
+	rm -rf $(VENV)

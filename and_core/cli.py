@@ -83,14 +83,15 @@ def run(
 
 
 @app.command()
-def status(config: Annotated[Path, typer.Argument(help="YAML file.")]) -> None:
+def status(config: Annotated[str, typer.Argument(help="YAML file, or the name of a dissection.")]) -> None:
     """Which stages are done, out of date, unfinished or not run."""
     with _reported():
-        from and_core import pipeline
-        from and_core.config import load_config
+        from and_core import open_dissection, pipeline
+        from and_core.config import load_config, make_config
 
         table = Table("stage", "state")
-        for stage, state in pipeline.status(load_config(config)):
+        checked = load_config(config) if config.endswith((".yaml", ".yml")) else make_config(open_dissection(config).manifest.config)
+        for stage, state in pipeline.status(checked):
             table.add_row(stage, state)
         out.print(table)
 

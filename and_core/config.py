@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -61,7 +61,8 @@ class ClosedConfig(Section):
     features: Literal["softmax", "cosine"] = "softmax"
     softmax_scale: Annotated[float, Field(gt=0, le=1000)] = 20.0
     template: str = "{}"
-    top: Annotated[int, Field(ge=1, le=50)] = 10
+    rank_variant: Literal["argsort", "rank"] = "argsort"  # of rank_reorder: the reference's, or CLIP-Dissect's text
+    top: Annotated[int, Field(ge=5, le=50)] = 10
 
     @field_validator("template")
     @classmethod
@@ -151,13 +152,12 @@ def make_config(raw: dict) -> RunConfig:
         raise ConfigError(explain(error)) from None
 
 
-def _absolute(raw: dict, base: Path) -> dict:
-    """Resolve every `path`, and `checkpoint`, `concepts` or `tagger` that exists beside the configuration."""
-    out: dict = {}
-    for key, value in raw.items():
-        if isinstance(value, dict):
-            value = _absolute(value, base)
-        elif isinstance(value, str) and (key == "path" or (key in ("checkpoint", "concepts", "tagger") and (base / value).exists())):
-            value = str((base / Path(value).expanduser()).resolve())
-        out[key] = value
-    return out
+def _absolute(raw: Any, base: Path, key: str = "") -> Any:
+    """Resolve every `path`, and `checkpoint`, `concepts` or `tagger` that exists beside the configuration, at any depth."""
+    if isinstance(raw, dict):
+        return {name: _absolute(value, base, name) for name, value in raw.items()}
+    if isinstance(raw, list):
+        return [_absolute(value, base, key) for value in raw]
+    if isinstance(raw, str) and (key == "path" or (key in ("checkpoint", "concepts", "tagger") and (base / raw).exists())):
+        return str((base / Path(raw).expanduser()).resolve())
+    return raw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,8 @@ import pyarrow.compute as pc
 from and_core.config import PluginConfig
 from and_core.errors import DataError
 from and_core.store.dissection import Dissection
+
+_LOCK = Lock()
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,11 @@ def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | 
 def encode_query(d: Dissection, text: str) -> np.ndarray:
     """(D,) unit vector of a text, by the encoder that the dissection was made with; the encoder stays loaded."""
     section = d.manifest.config["encoder"]
+    with _LOCK:  # tokenizers are not to be shared by threads
+        return _encode(d, section, text)
+
+
+def _encode(d: Dissection, section: dict[str, Any], text: str) -> np.ndarray:
     encoder = _encoder(tuple(sorted(section.items())))
     if encoder.fingerprint() != d.manifest.stages["texts"].parameters["fingerprint"]:
         raise DataError(f"the text encoder of {d.name!r} ({d.notes('texts')['encoder']}) is not the one on this machine; search by words instead")

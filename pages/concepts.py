@@ -7,10 +7,11 @@ import streamlit as st
 from and_core import Dissection
 from and_core.errors import ANDError
 from and_core.figures.concepts import neurons_per_layer
-from and_core.figures.tables import last_layer_table
+from and_core.figures.tables import best_table, last_layer_table
 from and_core.figures.theme import EXPORT
-from and_core.search import Query, find_neurons
+from and_core.search import Query
 from pages.ui import html
+from pages.ui.data import found_neurons
 from pages.ui.explorer import result_frame
 from pages.ui.setup import explain, provenance, setup
 
@@ -23,18 +24,16 @@ ABOUT_LAST_LAYER = (
 
 
 def _neurons(d: Dissection) -> None:
-    table = d.table("explanations/explanations")
-    concepts = sorted({c for c in table["concept"].unique().to_pylist() if c})
-    adjectives = sorted({w for row in table["adjectives"].unique().to_pylist() for w in row.split(", ") if w})
+    d.require("explanations")
     kind, pick = st.columns([1, 2], vertical_alignment="bottom")
     by = kind.segmented_control("From a", ["concept", "adjective"], default="concept", key="from", bind="query-params", required=True)
-    options = concepts if by == "concept" else adjectives
+    options = d.explained_concepts if by == "concept" else d.explained_adjectives
     if not options:
         st.html(html.empty(f"No neuron has a {by}."))
         return
     chosen = pick.selectbox("to its neurons", options, key=f"chosen_{by}", bind="query-params")
     query = Query(concept=chosen) if by == "concept" else Query(adjective=chosen)
-    found, _ = find_neurons(d, query)
+    found, _ = found_neurons(d, query)
     counts = [int(np.sum((found >= layer.offset) & (found < layer.offset + layer.size))) for layer in d.layers]
     said = f"closed concept under {d.notes('closed')['similarity']}" if by == "concept" else "open concept"
     name = html.text(str(chosen).replace("_", " "))
@@ -64,15 +63,17 @@ def _last_layer(d: Dissection) -> None:
         hide_index=True,
         height=388,
     )
+    st.html(html.heading("Best similarity function of each method", "Table 2; ICL, TAB and DB of the paper's AST"))
+    st.dataframe(pd.DataFrame(best_table(d)).astype(str), hide_index=True)
     st.download_button("Table (CSV)", frame.to_csv(index=False).encode(), "last-layer.csv", "text/csv", on_click="ignore")
 
 
 def page() -> None:
     """Draw the page."""
     d = setup("Concepts")
-    provenance(d)
     st.html('<h1 class="and">Concepts</h1>')
     try:
+        provenance(d)
         _neurons(d)
         _last_layer(d)
     except ANDError as error:

@@ -92,7 +92,7 @@ def bad_files(folder: Path) -> dict[str, str]:
     ogg.write_bytes(ogg.read_bytes()[:-2_000])
     return {
         "truncated.wav": "truncated", "empty.wav": "empty", "not_audio.wav": "not readable", "zero_samples.wav": "0 samples", "silent.wav": "silent",
-        "nan.wav": "NaN", "hour.flac": "too long", "corrupt.flac": "", "truncated.ogg": "truncated",
+        "nan.wav": "NaN", "hour.flac": "too long", "corrupt.flac": "corrupt", "truncated.ogg": "truncated",
     }  # fmt: skip
 
 

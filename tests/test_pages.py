@@ -109,9 +109,10 @@ def test_concepts_page_from_an_adjective_and_its_table() -> None:
     test.session_state["from"] = "adjective"
     test.run()
     assert not test.exception and "is the open concept of" in said(test)
-    frame = test.dataframe[-1].value
+    frame, best = (table.value for table in test.dataframe[-2:])
     assert list(frame.columns)[:3] == ["method", "similarity", "top-1 %"] and len(frame) == 10
     assert set(frame[frame["method"] == "TAB"]["top-1 %"]) == {"not run"}
+    assert list(best["paper"]) == ["72 / 60 / 0.83", "96 / 100 / 0.98", "100 / 100 / 1.00"] and list(best["best under"])[:2] == ["not run", "not run"]
 
 
 def test_stages_that_were_not_run_are_plain_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +39,8 @@ def test_a_dissection_holds_what_the_reader_promises(dissection) -> None:
     assert high[0].caption and high[0].clip.trained == (high[0].clip.fold != 1)
     assert d.clip_activations(5, n.layer)[n.unit] == u[5]
     assert d.statistics(n)["mean"] == pytest.approx(float(u.mean()), abs=1e-5)
+    counts, edges = d.histogram(n)
+    assert np.array_equal(counts, np.histogram(u, edges)[0]) or counts.sum() == 24
     assert d.class_means(n)["rain"] == pytest.approx(float(np.mean([a for a, c in zip(u, d.clips, strict=True) if c.label == "rain"])), abs=1e-5)
     other, r = d.similar(n)[0]
     assert r == pytest.approx(float(np.corrcoef(u, d.activations(other))[0, 1]), abs=1e-3) and other != n
@@ -57,6 +62,7 @@ def test_explanations_follow_from_their_parts(dissection) -> None:
         assert e["adjectives"] == ", ".join(d.open_concepts(n))
         assert e["concept"] == d.closed_concepts(n)[0].name
         labels = [t.clip.label for t in d.extreme_clips(n)]
+        assert (e["class_count"], e["of"]) == (labels.count(e["leading_class"]), len(labels))
         assert e["class_share"] == pytest.approx(labels.count(e["leading_class"]) / len(labels))
     scores = {row["similarity"]: row for row in d.document("last_layer/scores")}
     assert scores["cos_cubed"]["classes"] == 4 and scores["cos_cubed"]["top1"] >= 75
@@ -198,6 +204,35 @@ def test_one_per_source(tmp_path: Path) -> None:
         assert len(tops) == 2 and {t.clip.source for t in tops} == {"0", "1"}
 
 
+def test_a_lost_file_is_computed_again(tmp_path: Path, cache: Path) -> None:
+    shutil.copytree(cache / "small", tmp_path / "small")
+    next((tmp_path / "small" / "artifacts").glob("summaries-*/points.parquet")).unlink()
+    assert pipeline.run(small_config(), root=tmp_path).computed == ["summaries"]
+    assert tree(tmp_path / "small") == tree(cache / "small")
+
+
+def test_a_wrong_setting_is_said_before_anything_is_computed_and_changes_nothing(tmp_path: Path, cache: Path) -> None:
+    shutil.copytree(cache / "small", tmp_path / "small")
+    before = tree(tmp_path / "small")
+    for change in ({"target": {"kind": "ast", "poling": "x"}}, {"closed": {"concepts": str(tmp_path / "none.txt")}}, {"k": 30},
+                   {"captions": {"kind": "file", "path": str(tmp_path / "none.json")}}, {"open": {"tagger": "nowhere"}}):  # fmt: skip
+        with pytest.raises(ANDError):
+            pipeline.run(small_config(**change), root=tmp_path)
+        assert tree(tmp_path / "small") == before, change
+
+
+def test_a_manifest_that_points_outside_is_refused(tmp_path: Path, cache: Path) -> None:
+    shutil.copytree(cache / "small", tmp_path / "small")
+    manifest = tmp_path / "small" / "manifest.json"
+    good = json.loads(manifest.read_text())
+    for path in ("../../etc/passwd", "/etc/passwd", "artifacts/clips-0123456789abcdef/../../x", "manifest.json"):
+        bad = json.loads(json.dumps(good))
+        bad["artifacts"]["captions/captions"]["files"][0]["path"] = path
+        manifest.write_text(json.dumps(bad))
+        with pytest.raises(ArtifactError, match="not a valid manifest"):
+            open_dissection("small", root=tmp_path)
+
+
 def test_two_runs_at_once(tmp_path: Path) -> None:
     with writing(tmp_path / "small"), pytest.raises(BusyError, match="another run is writing 'small'"):
         pipeline.run(small_config(), root=tmp_path)
@@ -238,6 +273,23 @@ def test_names_that_lead_elsewhere_are_refused(cache: Path) -> None:
     with pytest.raises(DataError, match="clip=24 is out of range"):
         d.audio(24)
     assert list_dissections(cache) == ["small"]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting a small file system needs root on Linux")
+def test_a_disk_that_is_really_full(tmp_path: Path, cache: Path) -> None:
+    place = tmp_path / "small-disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)], capture_output=True).returncode:
+        pytest.skip("this machine does not let tests mount a file system")
+    try:
+        with pytest.raises(ANDError, match="is full; what is finished stays"):
+            pipeline.run(small_config(), root=place)
+        assert list(open_dissection("small", root=place).validate()) == []
+        subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
+        pipeline.run(small_config(), root=place)
+        assert tree(place / "small") == tree(cache / "small")
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=False)
 
 
 def test_a_full_disk_is_said_so(tmp_path: Path) -> None:

@@ -79,8 +79,10 @@ def test_esc50_faults_are_named(tmp_path: Path) -> None:
         (good.replace("category", "kategorie", 1), "lacks the columns category"),
         (good.replace("1-100-A-0.wav,1,", "../../etc/passwd,1,", 1), "outside audio"),
         (good.replace("1-100-A-0.wav,1,", "1-100-A-0.wav,one,", 1), "fold='one'"),
+        (good + "5-1-A-0.wav\n", "line 6: fold, category is empty"),
+        (good.replace("rain", "r\udce4in"), "can't be read"),
     ):
-        table.write_text(broken)
+        table.write_bytes(broken.encode("utf-8", "surrogateescape"))
         with pytest.raises(DataError, match=message):
             DATASETS.create(PluginConfig(kind="esc50", path=str(root))).references()
     (root / "meta" / "other.csv").write_text(good)
@@ -113,7 +115,9 @@ def test_every_captioner(kind: str, tmp_path: Path) -> None:
     found = captioner.captions(ROWS, lambda i: (tone(), 16_000))
     assert len(found) == 2 and isinstance(found[0], str) and found[0]
     assert found == captioner.captions(ROWS, lambda i: (tone(), 16_000))
-    assert captioner.describe() and isinstance(captioner.fingerprint(), str) and isinstance(captioner.notes(), dict)
+    again = CAPTIONERS.create(PluginConfig(kind=kind, **CAPTIONER_SETTINGS[kind](tmp_path)))
+    assert captioner.describe() and captioner.fingerprint() == again.fingerprint()
+    assert again.notes(ROWS) == captioner.notes(ROWS), "remarks depend on the rows alone, not on having captioned"
     if kind in ("column", "file"):
         assert found[1] is None  # a clip without caption is said to have none
 
@@ -124,8 +128,13 @@ def test_caption_files(tmp_path: Path) -> None:
     file = CAPTIONERS.create(PluginConfig(kind="file", path=str(table)))
     assert file.captions(ROWS, None) == ["first", "second"]  # type: ignore[arg-type]
     unknown = CAPTIONERS.create(PluginConfig(kind="file", path=caption_file(tmp_path)))
-    unknown.captions(ROWS, None)  # type: ignore[arg-type]
-    assert unknown.notes() == {"unknown": ["c.wav"], "unknown_count": 1}
+    assert unknown.notes(ROWS) == {"unknown": ["c.wav"], "unknown_count": 1}
+    same = [{"name": "dog/a.wav"}, {"name": "rain/a.wav"}]
+    table.write_text("filename,caption\na.wav,which?\n")
+    with pytest.raises(DataError, match="could be any of dog/a.wav, rain/a.wav"):
+        CAPTIONERS.create(PluginConfig(kind="file", path=str(table))).captions(same, None)  # type: ignore[arg-type]
+    table.write_text("filename,caption\ndog/a.wav,one\nrain/a.wav,two\n")
+    assert CAPTIONERS.create(PluginConfig(kind="file", path=str(table))).captions(same, None) == ["one", "two"]  # type: ignore[arg-type]
     for text, message in (("a,b\n1,2\n", "a column of names"), ("filename,caption\nz.wav,x\n", "none of its 1 names")):
         table.write_text(text)
         with pytest.raises(DataError, match=message):

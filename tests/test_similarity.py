@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from and_core.dissect.similarity import SIMILARITIES
+from and_core.dissect.similarity import SIMILARITIES, top_clips
 from and_core.errors import ConfigError
 
 
@@ -84,14 +84,12 @@ def test_finds_the_concept_that_drives_a_neuron(name: str) -> None:
     assert (SIMILARITIES[name](t, p).argmax(1) == np.arange(6)).all()
 
 
-@given(seed=st.integers(0, 1000), scale=st.floats(0.1, 10), shift=st.floats(-5, 5))
+@given(seed=st.integers(0, 1000), scale=st.floats(0.5, 10), shift=st.floats(-5, 5))
 @settings(max_examples=25, deadline=None)
 def test_invariants(seed: int, scale: float, shift: float) -> None:
     t, p = data(seed=seed)
     for name in ("cos_cubed", "rank_reorder", "wpmi", "soft_wpmi"):
         moved = SIMILARITIES[name]((t * np.float32(scale) + np.float32(shift)).astype(np.float32), p)
-        if name == "cos_cubed":
-            continue  # invariant up to the floor of the norm only
         assert np.allclose(moved, SIMILARITIES[name](t, p), rtol=1e-2, atol=1e-2), name
     order = np.random.default_rng(seed).permutation(len(t))
     for name in ("cos", "cos_cubed"):
@@ -129,3 +127,11 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     t, p = data()
     with pytest.raises(ConfigError, match="same N"):
         SIMILARITIES["cos"](t[:-1], p)
+
+
+@given(seed=st.integers(0, 200), k=st.integers(1, 12))
+@settings(max_examples=40, deadline=None)
+def test_top_clips_break_ties_by_index(seed: int, k: int) -> None:
+    u = np.random.default_rng(seed).integers(0, 6, (12, 5)).astype(np.float32)
+    expected = np.argsort(-u, axis=0, kind="stable")[:k].T
+    assert np.array_equal(top_clips(torch.from_numpy(u), k).numpy(), expected)

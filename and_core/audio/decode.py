@@ -12,6 +12,7 @@ from and_core.errors import DataError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".opus")
 MAX_DECODED_BYTES = 512 * 2**20
+MIN_RATE, MAX_RATE = 1_000, 768_000
 SILENCE = 10 ** (-90 / 20)
 
 
@@ -44,6 +45,8 @@ def read_audio(path: str | Path, max_seconds: float = 60.0) -> tuple[np.ndarray,
         raise DataError(_why_unreadable(path, error)) from None
     if info.frames == 0:
         raise DataError("empty: 0 samples")
+    if not MIN_RATE <= info.samplerate <= MAX_RATE:
+        raise DataError(f"sample rate {info.samplerate} Hz is out of range; {MIN_RATE} to {MAX_RATE} Hz are taken")
     if info.duration > max_seconds:
         raise DataError(f"too long: {info.duration:.0f} s, at most max_seconds={max_seconds:g} s are taken")
     if info.frames * info.channels * 4 > MAX_DECODED_BYTES:
@@ -101,5 +104,5 @@ def _is_truncated(path: Path) -> bool:
             handle.seek(max(0, size - 70_000))
             tail = handle.read()
             last = tail.rfind(b"OggS")
-            return last < 0 or not tail[last + 5] & 4
+            return last < 0 or last + 5 >= len(tail) or not tail[last + 5] & 4
     return False

@@ -19,11 +19,6 @@ SHIFT_SECONDS = 0.010
 EPSILON = 1.1920929e-07
 
 
-def frame_count(samples: int, sample_rate: int = 16_000) -> int:
-    """Number of whole frames in `samples` samples (`snip_edges`)."""
-    return max(0, 1 + (samples - round(FRAME_SECONDS * sample_rate)) // round(SHIFT_SECONDS * sample_rate))
-
-
 def kaldi_fbank(
     waves: torch.Tensor, *, mel_bins: int = 128, sample_rate: int = 16_000, window: str = "hanning", scale: float = 1.0, low_hz: float = 20.0
 ) -> torch.Tensor:

@@ -37,8 +37,8 @@ class Captioner(registry.Plugin):
         """
         raise NotImplementedError
 
-    def notes(self) -> dict[str, Any]:
-        """Remarks for provenance, such as captions for files that are not in the dataset."""
+    def notes(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Remarks on the whole dataset for provenance, such as captions for files that are not in it."""
         return {}
 
     def describe(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from and_core.captioners.base import CAPTIONERS, Audio, Captioner
 from and_core.errors import DataError
+from and_core.records import Provenance
 
 
 @CAPTIONERS.register
@@ -13,7 +14,7 @@ class Corpus(Captioner):
     """Written from a clip's truth and measures with stated faults; only for the synthetic corpus."""
 
     kind = "corpus"
-    provenance = "synthetic"
+    provenance: Provenance = "synthetic"
 
     def fingerprint(self) -> str:
         """Version of the listener."""

@@ -7,6 +7,7 @@ from typing import Any
 from and_core import registry
 from and_core.captioners.base import CAPTIONERS, Audio, Captioner
 from and_core.config import PluginConfig
+from and_core.records import Provenance
 
 
 @CAPTIONERS.register
@@ -23,6 +24,7 @@ class Several(Captioner):
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         self.parts = [CAPTIONERS.create(part) for part in settings.parts]
+        self.provenance: Provenance = next((part.provenance for part in self.parts if part.provenance != "computed"), "computed")
 
     def fingerprint(self) -> str:
         """Fingerprints of the parts."""
@@ -33,9 +35,9 @@ class Several(Captioner):
         columns = [part.captions(rows, audio) for part in self.parts]
         return [" ".join(_sentence(text) for text in texts if text) or None for texts in zip(*columns, strict=True)]
 
-    def notes(self) -> dict[str, Any]:
+    def notes(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Remarks of the parts."""
-        return {part.kind: part.notes() for part in self.parts if part.notes()}
+        return {part.kind: part.notes(rows) for part in self.parts if part.notes(rows)}
 
     def describe(self) -> str:
         """One line for provenance."""

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from and_core import registry
 from and_core.audio.decode import SUFFIXES
 from and_core.captioners.base import CAPTIONERS, Audio, Captioner
 from and_core.errors import DataError
+from and_core.records import Provenance
 
 NAME_COLUMNS = ("filename", "file", "name", "file_name", "clip")
 TEXT_COLUMNS = ("caption", "text", "description", "title")
@@ -33,7 +35,7 @@ class Column(Captioner):
     """A column of the dataset's own table, such as the uploaders' titles."""
 
     kind = "column"
-    provenance = "imported"
+    provenance: Provenance = "imported"
 
     class Settings(registry.Settings):
         """`column`: its name."""
@@ -56,12 +58,19 @@ class Column(Captioner):
         return f"column {self.settings.column!r} of the dataset"  # type: ignore[attr-defined]
 
 
+def _by(part: Callable[[str], str], names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(part(name), []).append(name)
+    return found
+
+
 @CAPTIONERS.register
 class File(Captioner):
     """A CSV with a column of file names and one of captions, or a JSON object of file name to text (the reference's format)."""
 
     kind = "file"
-    provenance = "imported"
+    provenance: Provenance = "imported"
 
     class Settings(registry.Settings):
         """`column`: the text's column in a CSV, found by name where it is not given."""
@@ -79,22 +88,29 @@ class File(Captioner):
     def captions(self, rows: list[dict[str, Any]], audio: Audio) -> list[str | None]:
         """Captions by file name, with or without its folders and ending."""
         table = self._load()
-        stems = {Path(name).stem: name for name in table}
-        found: list[str | None] = []
-        used = set()
-        for row in rows:
-            name = str(row["name"])
-            key = name if name in table else Path(name).name if Path(name).name in table else stems.get(Path(name).stem)
-            used.add(key)
-            found.append(table.get(key) if key is not None else None)
-        self._unknown = sorted(set(table) - used)
+        found = [table.get(key) if key is not None else None for key in self._keys(table, rows)]
         if rows and not any(found):
             raise DataError(f"{self.settings.path}: none of its {len(table)} names is a clip of the dataset")  # type: ignore[attr-defined]
         return found
 
-    def notes(self) -> dict[str, Any]:
+    def notes(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Names in the file that are no clip."""
-        return {"unknown": self._unknown[:100], "unknown_count": len(self._unknown)}
+        table = self._load()
+        unknown = sorted(set(table) - set(self._keys(table, rows)))
+        return {"unknown": unknown[:100], "unknown_count": len(unknown)}
+
+    def _keys(self, table: dict[str, str], rows: list[dict[str, Any]]) -> list[str | None]:
+        """Name in the file of each clip: its own, else one with the same file name or stem, where only one name and one clip have it."""
+        keys: list[str | None] = [str(row["name"]) if str(row["name"]) in table else None for row in rows]
+        for part in (lambda name: Path(name).name, lambda name: Path(name).stem):
+            names, clips = _by(part, table), _by(part, [str(row["name"]) for row in rows])
+            for i, row in enumerate(rows):
+                short = part(str(row["name"]))
+                if keys[i] is None and len(names.get(short, [])) == 1:
+                    if len(clips[short]) > 1:
+                        raise DataError(f"{self.settings.path}: {names[short][0]!r} could be any of {', '.join(clips[short][:4])}; give the folders too")  # type: ignore[attr-defined]
+                    keys[i] = names[short][0]
+        return keys
 
     def describe(self) -> str:
         """One line for provenance."""

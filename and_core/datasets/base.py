@@ -47,6 +47,10 @@ class Dataset(registry.Plugin):
         assert ref.path is not None
         return read_audio(ref.path, self.settings.max_seconds)  # type: ignore[attr-defined]
 
+    def columns(self, ref: ClipRef) -> dict[str, object]:
+        """Further columns of a clip's row in the clips table."""
+        return ref.extra
+
     def fingerprint(self) -> str:
         """Identity of the content: names, labels, folds and the bytes of every file."""
         digest = hashlib.sha256()

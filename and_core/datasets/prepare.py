@@ -6,7 +6,6 @@ import json
 import os
 import threading
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from and_core.audio.measures import ANALYSIS_RATE, MEASURES, measure
 from and_core.audio.media import flac, spectrogram_jpeg
 from and_core.errors import DataError
 
-RESERVED = {"index", "name", "label", "fold", "source", "seconds", "rate", "pack", *MEASURES}
+MEDIA = ("audio", "spectrogram")
+RESERVED = {"index", "name", "label", "fold", "source", "seconds", "rate", "pack", *MEASURES, *(f"{m}_{x}" for m in MEDIA for x in ("offset", "bytes"))}
 Job = tuple[Any, int, list[Any], str, str]
 """Dataset, number of the chunk, its clip references, folder of packs, folder of finished chunks."""
 
@@ -25,13 +25,16 @@ def prepare_chunk(job: Job) -> None:
     dataset, number, refs, out, chunks = job
     rows: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
-    packs: dict[str, list[bytes]] = {"audio": [], "spectrogram": []}
+    packs: dict[str, list[bytes]] = {what: [] for what in MEDIA}
     for ref in refs:
         try:
             wave, rate = dataset.read(ref)
             row = _row(dataset, ref, wave, rate, packs)
         except DataError as error:
             skipped.append({"name": ref.name, "reason": str(error)})
+            continue
+        except Exception as error:  # noqa: BLE001 - one clip that a decoder chokes on must not end the run
+            skipped.append({"name": ref.name, "reason": f"could not be prepared: {type(error).__name__}: {error}"})
             continue
         row["pack"] = number
         rows.append(row)
@@ -52,10 +55,7 @@ def _row(dataset: Any, ref: Any, wave: Any, rate: int, packs: dict[str, list[byt
         row[f"{what}_bytes"] = len(blob)
         packs[what].append(blob)
     row |= measure(analysis).as_dict()
-    row |= {key: value for key, value in ref.extra.items() if key not in RESERVED}
-    if hasattr(dataset, "truth"):
-        row |= {f"true_{key}": value for key, value in asdict(dataset.truth(ref)).items() if key not in ("category", "index", "fold")}
-    return row
+    return row | {key: value for key, value in dataset.columns(ref).items() if key not in RESERVED}
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -44,10 +44,8 @@ class Synthetic(Dataset):
         """Clips by category and number; folds as in ESC-50."""
         refs = []
         for category, index, seed in self._jobs():
-            target = CATEGORIES.index(category)
-            fold = index % corpus.FOLDS + 1
-            name = f"{fold}-{100_000 + target * 1000 + index}-A-{target}.wav"
-            refs.append(ClipRef(name, category, fold, name.split("-")[1], None, {"recipe": f"{category}/{index}/{seed}"}))
+            name = corpus.clip_name(category, index)
+            refs.append(ClipRef(name, category, int(name[0]), name.split("-")[1], None, {"recipe": f"{category}/{index}/{seed}"}))
         return refs
 
     def read(self, ref: ClipRef) -> tuple[np.ndarray, int]:
@@ -55,9 +53,9 @@ class Synthetic(Dataset):
         wave, _ = _made(str(ref.extra["recipe"]))
         return wave, corpus.SAMPLE_RATE
 
-    def truth(self, ref: ClipRef) -> corpus.Truth:
-        """What the clip was made from."""
-        return _made(str(ref.extra["recipe"]))[1]
+    def columns(self, ref: ClipRef) -> dict[str, object]:
+        """The recipe, and the truth that the clip was made from."""
+        return {**ref.extra, **corpus.truth_row(_made(str(ref.extra["recipe"]))[1])}
 
     def fingerprint(self) -> str:
         """Recipe and version, not bytes: processors may round differently."""

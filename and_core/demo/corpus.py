@@ -43,11 +43,11 @@ class Truth:
     onset: str
     ending: str
 
-    @property
-    def name(self) -> str:
-        """File name in ESC-50's pattern, fold-source-take-target."""
-        target = CATEGORIES.index(self.category)
-        return f"{self.fold}-{100_000 + target * 1000 + self.index}-A-{target}.wav"
+
+def clip_name(category: str, index: int) -> str:
+    """File name in ESC-50's pattern, fold-source-take-target."""
+    target = CATEGORIES.index(category)
+    return f"{index % FOLDS + 1}-{100_000 + target * 1000 + index}-A-{target}.wav"
 
 
 def clip_rng(seed: int, category: str, index: int) -> Rng:

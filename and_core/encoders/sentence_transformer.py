@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ class SentenceTransformer(TextEncoder):
         s = self.settings
         folder = Path(s.model)  # type: ignore[attr-defined]
         if folder.is_dir():
-            return "/".join(sha256_file(p) for p in sorted(folder.rglob("*.safetensors")))
+            weights = sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".bin", ".json", ".txt"))
+            return hashlib.sha256("/".join(f"{p.relative_to(folder)}:{sha256_file(p)}" for p in weights).encode()).hexdigest()
         return f"{s.model}@{s.revision}"  # type: ignore[attr-defined]
 
     def describe(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from and_core.figures.theme import HIGH, themed
+from and_core.figures.theme import HIGH, plain, themed
 
 
 def neurons_per_layer(layers: list[str], counts: list[int], sizes: list[int], height: int = 240) -> go.Figure:
@@ -13,7 +13,7 @@ def neurons_per_layer(layers: list[str], counts: list[int], sizes: list[int], he
     hover = [f"{c} of {s} neurons" for c, s in zip(counts, sizes, strict=True)]
     figure = go.Figure(
         go.Bar(
-            x=layers,
+            x=[plain(name, spaces=False) for name in layers],
             y=share,
             marker_color=HIGH,
             text=counts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from and_core.figures.theme import GREY, HIGH, LOW, themed
+from and_core.figures.theme import GREY, HIGH, LOW, plain, themed
 
 
 def activation_histogram(values: np.ndarray, labels: list[str | None], highlight: str | None = None, bins: int = 40, height: int = 190) -> go.Figure:
@@ -32,8 +32,9 @@ def activation_histogram(values: np.ndarray, labels: list[str | None], highlight
                 y=counts,
                 width=width * 0.94,
                 marker_color=colour,
-                name=name,
-                hovertemplate="%{x:.3g}: %{y} " + str(name).replace("%", "") + "<extra></extra>",
+                name=plain(name),
+                customdata=[plain(name)] * len(counts),
+                hovertemplate="%{x:.3g}: %{y} %{customdata}<extra></extra>",
             )
     figure.update_layout(barmode="stack")
     return themed(figure, "activation (the network's own unit)", "clips", height)
@@ -44,7 +45,7 @@ def class_means_figure(means: dict[str, float], most: int = 8, height: int = 230
     order = sorted((m, c) for c, m in means.items() if m == m)
     shown = order if len(order) <= 2 * most else order[:most] + order[-most:]
     figure = go.Figure(go.Bar(
-        x=[m for m, _ in shown], y=[c.replace("_", " ") for _, c in shown], orientation="h",
+        x=[m for m, _ in shown], y=[plain(c) for _, c in shown], orientation="h",
         marker_color=[HIGH if i >= len(shown) / 2 else LOW for i in range(len(shown))], hovertemplate="%{y}: %{x:.3g}<extra></extra>",
     ))  # fmt: skip
     themed(figure, "mean activation (the network's own unit)", "", height + 9 * len(shown))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 import plotly.graph_objects as go
 
 INK, MUTED, LINE, PAPER = "#1b2430", "#5d6672", "#e3dfd4", "#ffffff"
@@ -9,6 +11,11 @@ HIGH, LOW, HELD, GREY = "#0072b2", "#d55e00", "#009e73", "#c9cdd4"
 PALETTE = (HIGH, LOW, HELD, "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito: told apart by colour-blind readers
 
 EXPORT = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "scale": 2}, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+
+
+def plain(name: str, spaces: bool = True) -> str:
+    """A name from data as text: Plotly reads `<` and `&` as markup."""
+    return html.escape(name.replace("_", " ") if spaces else name, quote=False)
 
 
 def themed(figure: go.Figure, x: str, y: str, height: int = 200) -> go.Figure:

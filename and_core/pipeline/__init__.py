@@ -9,13 +9,15 @@ from pathlib import Path
 
 from and_core import __version__
 from and_core.config import RunConfig
+from and_core.dissect.concepts import concept_set
+from and_core.dissect.words import load_tagger
 from and_core.errors import ANDError, ConfigError, NotComputed, one_of
 from and_core.pipeline import activations, clips, concepts, explanations, neurons, summaries, texts
 from and_core.pipeline.stage import Progress, Run, Stage, library_versions, stage_key
 from and_core.store.dissection import list_dissections
 from and_core.store.files import cache_root
 from and_core.store.manifest import FILE, Manifest, StageRecord
-from and_core.store.writer import StageWriter, link_stage, writing
+from and_core.store.writer import StageWriter, intact, link_stage, sweep, writing
 
 STAGES: tuple[Stage, ...] = (
     clips.STAGE, activations.STAGE, neurons.STAGE, neurons.SIMILAR, texts.CAPTIONS, texts.TEXTS, summaries.SUMMARIES,
@@ -75,19 +77,34 @@ def run(
     try:
         with writing(folder):
             manifest = Manifest.load(folder) if (folder / FILE).exists() else Manifest(name=config.name)
-            manifest.config, manifest.package = config.model_dump(mode="json"), __version__
-            manifest.save(folder)
             context = Run(config, folder, progress)
+            _preflight(context)
+            if not (folder / FILE).exists():
+                manifest.save(folder)
+            sweep(folder, manifest)
+            manifest.config, manifest.package = config.model_dump(mode="json"), __version__
             for stage in STAGES:
                 if not only or stage.name in only:
                     _run_stage(stage, stage.name in forced, context, manifest, outcome, root)
                 if stage.name == "clips":
                     _check_k(context)
+            manifest.save(folder)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ANDError(f"the disk with {folder} is full; what is finished stays: free some space and run again") from error
-        raise
+        raise ANDError(f"the dissection {folder} can't be written or its data can't be read: {error}") from error
     return outcome
+
+
+def _preflight(context: Run) -> None:
+    """Make every plug-in and read what is named by path, so that a wrong setting is said before anything is computed."""
+    for name in ("dataset", "target", "captioner", "encoder", "summarizer"):
+        getattr(context, name)
+    context.captioner.fingerprint()
+    if context.config.closed.concepts != "classes":
+        concept_set(context.config.closed.concepts, [])
+    if context.config.open.tagger != "bundled":
+        load_tagger(context.config.open.tagger)
 
 
 def _check_k(context: Run) -> None:
@@ -108,7 +125,7 @@ def _run_stage(stage: Stage, force: bool, context: Run, manifest: Manifest, outc
     inputs = {name: manifest.stages[name].key for name in stage.inputs}
     key = stage_key(stage, parameters, inputs)
     done = manifest.stages.get(stage.name)
-    if done is not None and done.key == key and not force:
+    if done is not None and done.key == key and not force and intact(context.folder, manifest, stage.name):
         outcome.unchanged.append(stage.name)
         context.progress(stage.name, 1, 1)
         return

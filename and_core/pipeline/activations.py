@@ -64,6 +64,8 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.json("classes", target.classes)
     for layer in layers:
         root = writer.out / layer.name
+        for orphan in root.rglob("*.partial"):  # of a write that was killed; the chunk was written again
+            orphan.unlink()
         paths = sorted(p for p in root.rglob("*") if p.is_file())
         writer.files(layer.name, "zarr", paths, [total, layer.size], "float32", ["clip", "neuron"], "the target's own")
     settings: Any = target.settings

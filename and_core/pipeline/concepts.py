@@ -46,10 +46,11 @@ def closed(run: Run, writer: StageWriter) -> None:
     clips, features = concept_features(d, config.features, config.softmax_scale)
     dead = d.table("neurons/statistics")["dead"].to_numpy()
     top = min(config.top, features.shape[1])
+    options = {"rank_reorder": {"variant": config.rank_variant}}
     names, failed = [], {}
     for name in config.similarities:
         try:
-            SIMILARITIES[name](np.zeros((len(clips), 1), np.float32), features)
+            SIMILARITIES[name](np.zeros((len(clips), 1), np.float32), features, **options.get(name, {}))
             names.append(name)
         except ConfigError as error:
             failed[name] = str(error)
@@ -57,7 +58,7 @@ def closed(run: Run, writer: StageWriter) -> None:
     def chunk(i: int) -> dict[str, np.ndarray]:
         layer, name = d.layers[i // len(names)], names[i % len(names)]
         u = np.asarray(d.layer_activations(layer.name), np.float32)[clips]
-        scores = torch.from_numpy(SIMILARITIES[name](u, features))
+        scores = torch.from_numpy(SIMILARITIES[name](u, features, **options.get(name, {})))
         best = scores.sort(dim=1, descending=True, stable=True)
         order = best.indices[:, :top].numpy().astype(np.int32)
         order[dead[layer.offset : layer.offset + layer.size]] = -1

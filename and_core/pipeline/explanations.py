@@ -44,7 +44,8 @@ def compute(run: Run, writer: StageWriter) -> None:
     vectors[named] += concept_vectors[best[named]]
     norm = np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors /= np.where(norm > 0, norm, 1)
-    leading, share = _leading_class(top_sets(d, "high", k), label_numbers(d), len(d.classes))
+    leading, most, of = _leading_class(top_sets(d, "high", k), label_numbers(d), len(d.classes))
+    share = (most / np.maximum(of, 1)).astype(np.float32)
     dead = d.table("neurons/statistics")["dead"].to_numpy()
     layers = [layer for layer in d.layers for _ in range(layer.size)]
     writer.provenance = run.captioner.provenance
@@ -57,7 +58,10 @@ def compute(run: Run, writer: StageWriter) -> None:
         "adjectives": pa.array([", ".join(adjectives.get(i, [])) for i in range(count)]),
         "concept": pa.array([concepts[b] if b >= 0 else None for b in best], pa.string()),
         "leading_class": pa.array([d.classes[c] if c >= 0 else None for c in leading], pa.string()),
-        "class_share": pa.array(share, pa.float32()),
+        "class_count": pa.array(most, pa.int32()),
+            "of": pa.array(of, pa.int32()),
+            "class_share": pa.array(share, pa.float32()),
+            "tokens": pa.array([sum(len(line.split(": ", 1)[1].split()) for line in texts.get(i, [])) for i in range(count)], pa.int32()),
         "dead": pa.array(dead),
     }))  # fmt: skip
     writer.array("vectors", vectors.astype(np.float16), ["neuron", "dimension"], "unit vector, 0 without explanation")
@@ -69,17 +73,17 @@ def compute(run: Run, writer: StageWriter) -> None:
     run.progress("explanations", 1, 1)
 
 
-def _leading_class(clips: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Most frequent class among each neuron's clips (lowest class number at ties, -1 without labels), and its share of them."""
+def _leading_class(clips: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Most frequent class among each neuron's clips (lowest number at ties, -1 without labels), its count, and the number of clips."""
+    of = (clips >= 0).sum(1)
     if not classes:
-        return np.full(len(clips), -1), np.zeros(len(clips), np.float32)
+        return np.full(len(clips), -1), np.zeros(len(clips), int), of
     chosen = np.where(clips >= 0, labels[np.maximum(clips, 0)], -1)
     flat = chosen + 1 + np.arange(len(clips))[:, None] * (classes + 1)
     counts = np.bincount(flat.ravel(), minlength=len(clips) * (classes + 1)).reshape(-1, classes + 1)[:, 1:]
-    leading = np.where(counts.max(1) > 0, counts.argmax(1), -1)
-    return leading, (counts.max(1) / np.maximum((clips >= 0).sum(1), 1)).astype(np.float32)
+    return np.where(counts.max(1) > 0, counts.argmax(1), -1), counts.max(1), of
 
 
 STAGE = Stage(
-    "explanations", "Writing explanations", 1, ("clips", "neurons", "texts", "calibration", "closed", "open"), lambda run: {"k": run.config.k}, compute
+    "explanations", "Writing explanations", 2, ("clips", "neurons", "texts", "calibration", "closed", "open"), lambda run: {"k": run.config.k}, compute
 )

@@ -56,41 +56,55 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.array("histograms", joined.pop("histograms"), ["neuron", "bin"], "clips")
     writer.array("class_means", joined.pop("class_means"), ["neuron", "class"], "the target's own")
     writer.table("statistics", pa.table({"neuron": np.arange(d.neuron_count, dtype=np.int32), **joined}))
-    writer.notes = {"dead": int(joined["dead"].sum()), "one_per_source": config.one_per_source}
+    writer.notes = {
+        "dead": int(joined["dead"].sum()),
+        "one_per_source": config.one_per_source,
+        "ranked": len(d.clips) if sources is None else int(sources.max()) + 1,
+    }
 
 
 def similar(run: Run, writer: StageWriter) -> None:
-    """Each neuron's nearest by correlation of activations over the probing set; dead neurons have and are none."""
+    """Each neuron's nearest by correlation of activations over the probing set; dead neurons have and are none.
+
+    Blocks of neurons are read from the store and multiplied pair by pair, so memory holds two blocks, not all activations.
+    """
     d = run.dissection
-    z = np.concatenate([np.asarray(d.layer_activations(layer.name), np.float32) for layer in d.layers], axis=1)
-    z -= z.mean(0)
-    norm = np.linalg.norm(z, axis=0)
-    dead = d.table("neurons/statistics")["dead"].to_numpy()
-    columns = torch.from_numpy(z / np.where(dead | (norm == 0), np.inf, norm))
-    count = min(NEIGHBOURS, columns.shape[1] - 1)
-    starts = range(0, columns.shape[1], BLOCK)
+    parts = blocks(d)
+    dead = torch.from_numpy(d.table("neurons/statistics")["dead"].to_numpy())
+    offsets = [d.layer(name).offset + units.start for name, units in parts]
+    count = min(NEIGHBOURS, d.neuron_count - 1)
+
+    def unit_columns(i: int) -> torch.Tensor:
+        u = torch.from_numpy(np.asarray(d.layer_activations(*parts[i]), np.float32))
+        u = u - u.mean(0)
+        return u / u.norm(dim=0).clamp_min(1e-12)
 
     def chunk(i: int) -> dict[str, np.ndarray]:
-        start = starts[i]
-        block = columns[:, start : start + BLOCK].T @ columns
-        rows = torch.arange(len(block))
-        block[rows, rows + start] = -2.0
-        block[:, torch.from_numpy(dead)] = -2.0
-        best = block.topk(count, dim=1)
-        alive = best.values > -2.0
-        alive &= ~torch.from_numpy(dead[start : start + BLOCK])[:, None]
+        mine = unit_columns(i)
+        rows = torch.arange(mine.shape[1])
+        values, indices = torch.empty(mine.shape[1], 0), torch.empty(mine.shape[1], 0, dtype=torch.int64)
+        for j, offset in enumerate(offsets):
+            block = mine.T @ (mine if i == j else unit_columns(j))
+            if i == j:
+                block[rows, rows] = -2.0
+            block[:, dead[offset : offset + block.shape[1]]] = -2.0
+            best = block.topk(min(count, block.shape[1]), dim=1)
+            values, indices = torch.cat([values, best.values], 1), torch.cat([indices, best.indices + offset], 1)
+            kept = values.topk(min(count, values.shape[1]), dim=1)
+            values, indices = kept.values, indices.gather(1, kept.indices)
+        alive = (values > -2.0) & ~dead[offsets[i] : offsets[i] + len(rows)][:, None]
         return {
-            "neurons": torch.where(alive, best.indices, -1).numpy().astype(np.int32),
-            "correlations": torch.where(alive, best.values, torch.nan).numpy().astype(np.float32),
+            "neurons": torch.where(alive, indices, -1).numpy().astype(np.int32),
+            "correlations": torch.where(alive, values, torch.nan).numpy().astype(np.float32),
         }
 
     found = []
-    for done, arrays in enumerate(writer.chunked(len(starts), chunk), 1):
+    for done, arrays in enumerate(writer.chunked(len(parts), chunk), 1):
         found.append(arrays)
-        run.progress("similar", done, len(starts))
+        run.progress("similar", done, len(parts))
     for name, unit in (("neurons", "neuron index, -1 for none"), ("correlations", "Pearson correlation")):
         writer.array(name, np.concatenate([f[name] for f in found]), ["neuron", "rank"], unit)
 
 
-STAGE = Stage("neurons", "Ranking clips for every neuron", 1, ("clips", "activations"), lambda run: run.config.neurons.model_dump(), compute)
+STAGE = Stage("neurons", "Ranking clips for every neuron", 2, ("clips", "activations"), lambda run: run.config.neurons.model_dump(), compute)
 SIMILAR = Stage("similar", "Finding neurons that fire alike", 1, ("activations", "neurons"), lambda run: {"neighbours": NEIGHBOURS}, similar)

@@ -76,8 +76,13 @@ class Run:
 
     def settings(self, section: PluginConfig, plugin: Any) -> dict[str, Any]:
         """A plug-in's settings, defaults filled in, without paths: two places of one file are one input."""
-        values = plugin.settings.model_dump(mode="json")
-        return {"kind": section.kind, **{k: v for k, v in values.items() if k not in ("path", "checkpoint")}}
+        return {"kind": section.kind, **_without_paths(plugin.settings.model_dump(mode="json"))}
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_paths(v) for k, v in value.items() if k not in ("path", "checkpoint")}
+    return [_without_paths(v) for v in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

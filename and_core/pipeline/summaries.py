@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from and_core.dissect.calibrate import calibrate
 from and_core.dissect.summarize import CaptionTexts, Summarizer
@@ -30,10 +31,11 @@ def caption_texts(d: Dissection) -> CaptionTexts:
 
 
 def top_sets(d: Dissection, side: Side, k: int) -> np.ndarray:
-    """(neurons, k) clips behind the summaries; a dead neuron has none, and where there are fewer than 2k clips no clip is on both sides."""
+    """(neurons, k) clips behind the summaries; a dead neuron has none, and with too few clips or sources none is on both sides."""
     clips = np.array(d.array(f"neurons/{side}_clips")[:, :k])
-    if len(d.clips) < 2 * k:
-        clips[:, len(d.clips) // 2 :] = -1
+    ranked = int(d.notes("neurons")["ranked"])
+    if ranked < 2 * k:
+        clips[:, ranked // 2 :] = -1
     clips[d.table("neurons/statistics")["dead"].to_numpy()] = -1
     return clips
 
@@ -63,13 +65,13 @@ def compute(run: Run, writer: StageWriter) -> None:
 
     parts = []
     for done, arrays in enumerate(writer.chunked(len(starts), chunk), 1):
-        parts.append(arrays)
+        parts.append(_Columns.load(arrays))
         run.progress("summaries", min(done * BLOCK, d.neuron_count), d.neuron_count)
-    table = pa.table({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
+    table = pa.concat_tables(parts)
     table = table.sort_by([("neuron", "ascending"), ("side", "ascending"), ("rank", "ascending")])
     writer.provenance = run.captioner.provenance
     writer.table("points", table)
-    high = np.bincount(table.filter(pa.compute.equal(table["side"], "high"))["neuron"].to_numpy(), minlength=d.neuron_count)
+    high = np.bincount(table.filter(pc.equal(table["side"], "high"))["neuron"].to_numpy(), minlength=d.neuron_count)
     alive = ~d.table("neurons/statistics")["dead"].to_numpy()
     writer.notes = {
         "summarizer": run.summarizer.describe(), "points_mean": _mean(high[alive]), "without_point": _mean(high[alive] == 0),
@@ -86,9 +88,10 @@ def chance(texts: CaptionTexts, summarizer: Summarizer, clips: int, k: int, seed
 
 
 def compute_calibration(run: Run, writer: StageWriter) -> None:
-    """Mark each high point as kept or dropped."""
+    """Mark each high point as kept or dropped, in blocks of neurons."""
     d, t = run.dissection, run.config.calibration.t
-    rows = d.table("summaries/points").to_pylist()
+    raw = d.table("summaries/points")
+    neurons = raw["neuron"].to_numpy()
     known = dict(zip(d.document("texts/clauses"), np.asarray(d.array("texts/clause_embeddings")), strict=True))
 
     def embed(texts: list[str]) -> np.ndarray:
@@ -97,23 +100,35 @@ def compute_calibration(run: Run, writer: StageWriter) -> None:
             known.update(zip(new, run.encoder.encode(new), strict=True))
         return np.stack([known[text] for text in texts])
 
-    by_neuron: dict[int, dict[str, list[Point]]] = {}
-    for row in rows:
-        point = Point(text=row["text"], count=row["count"], of=row["of"], attribute=row["attribute"])
-        by_neuron.setdefault(row["neuron"], {"high": [], "low": []})[row["side"]].append(point)
-    columns = _Columns()
-    touched = raw = 0
-    for done, (neuron, sides) in enumerate(by_neuron.items(), 1):
-        points = calibrate(sides["high"], sides["low"], embed, t)
-        raw += bool(points)
-        touched += any(not p.kept for p in points)
-        columns.add(neuron, "high", points)
-        if done % 1000 == 0 or done == len(by_neuron):
-            run.progress("calibration", done, len(by_neuron))
+    starts = range(0, d.neuron_count, BLOCK)
+
+    def chunk(i: int) -> dict[str, np.ndarray]:
+        first, last = np.searchsorted(neurons, [starts[i], starts[i] + BLOCK])
+        sides: dict[int, dict[str, list[Point]]] = {}
+        for row in raw.slice(int(first), int(last - first)).to_pylist():
+            point = Point(text=row["text"], count=row["count"], of=row["of"], attribute=row["attribute"] or None)
+            sides.setdefault(row["neuron"], {"high": [], "low": []})[row["side"]].append(point)
+        columns = _Columns()
+        for neuron, found in sides.items():
+            columns.add(neuron, "high", calibrate(found["high"], found["low"], embed, t))
+        return columns.arrays()
+
+    parts = []
+    for done, arrays in enumerate(writer.chunked(len(starts), chunk), 1):
+        parts.append(_Columns.load(arrays))
+        run.progress("calibration", min(done * BLOCK, d.neuron_count), d.neuron_count)
+    table = pa.concat_tables(parts)
     writer.provenance = run.captioner.provenance
-    table = pa.table(columns.arrays())
     writer.table("points", table)
-    writer.notes = {"summarised": raw, "with_dropped_point": touched, "share_with_dropped_point": touched / max(1, raw)}
+    summarised = len(pc.unique(table["neuron"]))
+    touched = len(pc.unique(table.filter(pc.invert(table["kept"]))["neuron"]))
+    writer.notes = {"summarised": summarised, "with_dropped_point": touched, "share_with_dropped_point": touched / max(1, summarised)}
+
+
+POINTS = pa.schema([
+    ("neuron", pa.int32()), ("side", pa.string()), ("rank", pa.int32()), ("text", pa.string()), ("count", pa.int32()), ("of", pa.int32()),
+    ("attribute", pa.string()), ("kept", pa.bool_()), ("removed_by", pa.string()), ("similarity", pa.float32()),
+])  # fmt: skip
 
 
 class _Columns:
@@ -126,17 +141,24 @@ class _Columns:
         """Append one summary."""
         self.rows += [(neuron, side, rank, point) for rank, point in enumerate(points, 1)]
 
-    def arrays(self) -> dict[str, Any]:
-        """Column name -> array."""
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The table as bytes, for a chunk on disk."""
         points = [row[3] for row in self.rows]
-        return {
-            "neuron": np.array([row[0] for row in self.rows], np.int32), "side": np.array([row[1] for row in self.rows], np.str_),
-            "rank": np.array([row[2] for row in self.rows], np.int32), "text": np.array([p.text for p in points], np.str_),
-            "count": np.array([p.count for p in points], np.int32), "of": np.array([p.of for p in points], np.int32),
-            "attribute": np.array([p.attribute or "" for p in points], np.str_), "kept": np.array([p.kept for p in points], bool),
-            "removed_by": np.array([p.removed_by or "" for p in points], np.str_),
-            "similarity": np.array([math.nan if p.similarity is None else p.similarity for p in points], np.float32),
-        }  # fmt: skip
+        columns = [
+            [row[0] for row in self.rows], [row[1] for row in self.rows], [row[2] for row in self.rows], [p.text for p in points],
+            [p.count for p in points], [p.of for p in points], [p.attribute or "" for p in points], [p.kept for p in points],
+            [p.removed_by or "" for p in points], [math.nan if p.similarity is None else p.similarity for p in points],
+        ]  # fmt: skip
+        table = pa.table([pa.array(values, field.type) for values, field in zip(columns, POINTS, strict=True)], schema=POINTS)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, POINTS) as stream:
+            stream.write_table(table)
+        return {"table": np.frombuffer(sink.getvalue(), np.uint8)}
+
+    @staticmethod
+    def load(arrays: dict[str, np.ndarray]) -> pa.Table:
+        """Inverse of :meth:`arrays`."""
+        return pa.ipc.open_stream(arrays["table"].tobytes()).read_all()
 
 
 def _mean(values: np.ndarray) -> float:

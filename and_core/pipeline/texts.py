@@ -53,7 +53,7 @@ def caption(run: Run, writer: StageWriter) -> None:
     writer.provenance = run.captioner.provenance
     writer.table("captions", pa.table({"clip": pa.array([i for i, _ in found], pa.int32()), "text": [t for _, t in found]}))
     writer.table("missing", pa.table({"name": pa.array(missing, pa.string())}))
-    writer.notes = {"captioner": run.captioner.describe(), "captions": len(found), "missing": len(missing), **run.captioner.notes()}
+    writer.notes = {"captioner": run.captioner.describe(), "captions": len(found), "missing": len(missing), **run.captioner.notes(rows)}
 
 
 def text_parameters(run: Run) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def encode(run: Run, writer: StageWriter) -> None:
     parsed = [parse(text) if text else None for text in captions]
     clauses = sorted({c for p in parsed if p for c in p.clauses})
     values = sorted({v for p in parsed if p for v in p.attributes})
-    spoken = [template.format(readable(c)) for c in concepts]
+    spoken = [template.replace("{}", readable(c)) for c in concepts]
     attribute_texts = [f"a {value} sound" for _, value in values]
     every = sorted({t for t in captions if t} | set(clauses) | set(spoken) | set(attribute_texts))
     starts = range(0, len(every), ENCODE_CHUNK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,16 @@ class Dissection:
         self.manifest = Manifest.load(self.folder)
         self._checked: dict[str, tuple[int, int]] = {}
         self._tables: dict[str, pa.Table] = {}
+        self._arrays: dict[str, np.ndarray] = {}
+        self._documents: dict[str, Any] = {}
+        self._neuron_columns: dict[str, np.ndarray] = {}
 
     # -- artifacts ---------------------------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
-        """Name of the dissection."""
-        return self.manifest.name
+        """Name of the dissection: its folder's, by which it is opened."""
+        return self.folder.name
 
     def has(self, stage: str) -> bool:
         """Whether a stage is finished, and made from what its input stages hold now."""
@@ -106,7 +110,9 @@ class Dissection:
             raise ArtifactError(f"artifact {name!r} is truncated or altered: {file.path} has {stat.st_size} bytes, {file.size} expected")
         seen = (stat.st_size, stat.st_mtime_ns)
         if self._checked.get(file.path) != seen:
-            if sha256_file(path) != file.sha256:
+            with _reading(name):
+                whole = sha256_file(path) == file.sha256
+            if not whole:
                 raise ArtifactError(f"artifact {name!r} is altered: the hash of {file.path} is not the manifest's")
             self._checked[file.path] = seen
         return path
@@ -114,16 +120,26 @@ class Dissection:
     def table(self, name: str) -> pa.Table:
         """A table, kept in memory after the first read."""
         if name not in self._tables:
-            self._tables[name] = pq.read_table(self.paths(name)[0])
+            path = self.paths(name)[0]
+            with _reading(name):
+                self._tables[name] = pq.read_table(path)
         return self._tables[name]
 
     def array(self, name: str) -> np.ndarray:
         """An array, memory-mapped and read-only."""
-        return np.load(self.paths(name)[0], mmap_mode="r", allow_pickle=False)
+        if name not in self._arrays:
+            path = self.paths(name)[0]
+            with _reading(name):
+                self._arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return self._arrays[name]
 
     def document(self, name: str) -> Any:
-        """A JSON document."""
-        return json.loads(self.paths(name)[0].read_text(encoding="utf-8"))
+        """A JSON document, kept in memory after the first read; not to be changed by the caller."""
+        if name not in self._documents:
+            path = self.paths(name)[0]
+            with _reading(name):
+                self._documents[name] = json.loads(path.read_text(encoding="utf-8"))
+        return self._documents[name]
 
     def validate(self) -> Iterator[tuple[str, str]]:
         """Check every file of every artifact; yields (artifact, fault) for each that is off, and for files nobody lists."""
@@ -179,7 +195,7 @@ class Dissection:
     def _from_pack(self, what: str, index: int) -> bytes:
         row = self.clip_row(index)
         path = self._check(f"clips/{what}", row["pack"])
-        with open(path, "rb") as handle:
+        with _reading(f"clips/{what}"), open(path, "rb") as handle:
             handle.seek(row[f"{what}_offset"])
             return handle.read(row[f"{what}_bytes"])
 
@@ -259,7 +275,8 @@ class Dissection:
         name = f"activations/{layer}"
         paths = self.paths(name)
         root = next(path.parent for path in paths if path.name == "zarr.json")
-        return zarr.open_array(str(root), mode="r")
+        with _reading(name):
+            return zarr.open_array(str(root), mode="r")
 
     def extreme_clips(self, neuron: NeuronId | str, side: Side = "high", k: int | None = None) -> list[TopClip]:
         """The neuron's `k` highest or lowest clips (default: the run's K), most extreme first."""
@@ -285,6 +302,23 @@ class Dissection:
         table = self.table("neurons/statistics")
         return {name: table.column(name)[row].as_py() for name in table.column_names}
 
+    def histogram(self, neuron: NeuronId | str) -> tuple[np.ndarray, np.ndarray]:
+        """Counts of clips (bins,) and the bins' edges (bins + 1,) from the neuron's lowest to its highest activation."""
+        counts = np.asarray(self.array("neurons/histograms")[self.index(neuron)])
+        found = self.statistics(neuron)
+        return counts, np.linspace(found["minimum"], found["maximum"], len(counts) + 1)
+
+    @cached_property
+    def explained_concepts(self) -> list[str]:
+        """Closed concepts that any neuron has, sorted."""
+        return sorted(c for c in self.table("explanations/explanations")["concept"].unique().to_pylist() if c)
+
+    @cached_property
+    def explained_adjectives(self) -> list[str]:
+        """Acoustic adjectives that any neuron has, sorted."""
+        words = self.table("open/words")
+        return sorted(words.filter(words["acoustic"])["word"].unique().to_pylist())
+
     def class_means(self, neuron: NeuronId | str) -> dict[str, float]:
         """Mean activation of each class."""
         values = self.array("neurons/class_means")[self.index(neuron)]
@@ -292,10 +326,9 @@ class Dissection:
 
     def _rows(self, name: str, index: int) -> pa.Table:
         """Rows of one neuron in a table sorted by `neuron`."""
-        key = f"{name}#neuron"
-        if key not in self._tables:
-            self._tables[key] = self.table(name)["neuron"].to_numpy()  # type: ignore[assignment]
-        start, stop = np.searchsorted(self._tables[key], [index, index + 1])
+        if name not in self._neuron_columns:
+            self._neuron_columns[name] = self.table(name)["neuron"].to_numpy()
+        start, stop = np.searchsorted(self._neuron_columns[name], [index, index + 1])
         return self.table(name).slice(int(start), int(stop - start))
 
     def summary(self, neuron: NeuronId | str, side: Side = "high") -> list[Point]:
@@ -360,6 +393,15 @@ class Dissection:
             found["t"] = stages["calibration"].parameters.get("t")
         found["synthetic"] = any(a.provenance == "synthetic" for a in self.manifest.artifacts.values())
         return found
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """A file that goes away while it is read (a run has just replaced it) is an artifact's fault, said as one."""
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(f"artifact {name!r} could not be read; if a run is writing this dissection, look again in a moment: {error}") from None
 
 
 def _point(row: dict[str, Any]) -> Point:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, field_validator
 
 from and_core.errors import ArtifactError
 from and_core.records import Provenance
@@ -25,9 +25,16 @@ class Strict(BaseModel):
 class File(Strict):
     """One file of an artifact; `path` is relative to the dissection."""
 
-    path: str
-    sha256: str
+    path: Annotated[str, StringConstraints(pattern=r"^artifacts/[A-Za-z0-9_]+-[0-9a-f]{16}/[A-Za-z0-9_./-]+$")]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     size: int
+
+    @field_validator("path")
+    @classmethod
+    def _inside(cls, value: str) -> str:
+        if ".." in value.split("/"):
+            raise ValueError("leads outside the dissection")
+        return value
 
 
 class Artifact(Strict):

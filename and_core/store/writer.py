@@ -122,22 +122,26 @@ class StageWriter:
         sync_tree(self.out)
         shutil.rmtree(self.chunks)  # first: marks must never outlive the results that they stand for
         final = self.folder / ARTIFACTS / f"{self.stage}-{self.key}"
-        if final.exists():
+        if final.exists():  # made again under the same key: first nobody may rely on the old files
+            if self.stage in manifest.stages:
+                adopt(manifest, self.stage, None, {})
+                manifest.save(self.folder)
             shutil.rmtree(final)
         final.parent.mkdir(exist_ok=True)
         os.replace(self.out, final)
         adopt(manifest, self.stage, record, self.artifacts)
         manifest.save(self.folder)
-        shutil.rmtree(self.partial)
         sweep(self.folder, manifest)
 
 
-def adopt(manifest: Manifest, stage: str, record: StageRecord, artifacts: dict[str, Artifact]) -> None:
-    """Replace a stage's entry and artifacts in a manifest."""
+def adopt(manifest: Manifest, stage: str, record: StageRecord | None, artifacts: dict[str, Artifact]) -> None:
+    """Replace a stage's entry and artifacts in a manifest, or take them out."""
     for old in [name for name, artifact in manifest.artifacts.items() if artifact.stage == stage]:
         del manifest.artifacts[old]
     manifest.artifacts.update(artifacts)
-    manifest.stages[stage] = record
+    manifest.stages.pop(stage, None)
+    if record is not None:
+        manifest.stages[stage] = record
 
 
 def link_stage(folder: Path, other: Path, manifest: Manifest, theirs: Manifest, stage: str) -> None:
@@ -159,8 +163,16 @@ def link_stage(folder: Path, other: Path, manifest: Manifest, theirs: Manifest, 
 
 
 def sweep(folder: Path, manifest: Manifest) -> None:
-    """Delete artifact folders that the manifest does not name."""
+    """Delete artifact folders that the manifest does not name, and the leavings of finished stages."""
     live = {Path(f.path).parts[1] for a in manifest.artifacts.values() for f in a.files}
     for path in (folder / ARTIFACTS).glob("*"):
         if path.name not in live:
             shutil.rmtree(path)
+    for stage, record in manifest.stages.items():
+        shutil.rmtree(folder / PARTIAL / f"{stage}-{record.key}", ignore_errors=True)
+
+
+def intact(folder: Path, manifest: Manifest, stage: str) -> bool:
+    """Whether every file of a finished stage is there at its recorded size."""
+    files = [f for a in manifest.artifacts.values() if a.stage == stage for f in a.files]
+    return all((folder / f.path).is_file() and (folder / f.path).stat().st_size == f.size for f in files)

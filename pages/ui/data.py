@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
+
 from and_core import Dissection, list_dissections, open_dissection
 from and_core.errors import ArtifactError
+from and_core.search import Query, find_neurons
 from and_core.store.files import cache_root, safe_name
 from and_core.store.manifest import FILE
+
+KEPT = 8  # readers
 
 
 def dissection_names() -> list[str]:
@@ -34,9 +39,23 @@ def get_dissection(name: str) -> Dissection:
         stamp = path.stat().st_mtime_ns
     except OSError:
         raise ArtifactError(f"there is no dissection {name!r}") from None
-    return _open(str(cache_root()), name, stamp)
+    return _reader(str(cache_root()), name, stamp)
 
 
-@lru_cache(maxsize=8)
-def _open(root: str, name: str, stamp: int) -> Dissection:
-    return open_dissection(name)
+_open: dict[str, tuple[tuple[str, int], Dissection]] = {}
+
+
+def _reader(root: str, name: str, stamp: int) -> Dissection:
+    """One reader per dissection, made anew when the manifest has changed."""
+    key = (root, stamp)
+    if name not in _open or _open[name][0] != key:
+        _open[name] = (key, open_dissection(name))
+        while len(_open) > KEPT:
+            _open.pop(next(iter(_open)))
+    return _open[name][1]
+
+
+@lru_cache(maxsize=32)
+def found_neurons(dissection: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | None]:
+    """Search results, kept while neurons are stepped through."""
+    return find_neurons(dissection, query)

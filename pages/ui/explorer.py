@@ -10,8 +10,9 @@ import streamlit as st
 
 from and_core import Dissection, NeuronId
 from and_core.errors import ANDError
-from and_core.search import Query, find_neurons
+from and_core.search import Query
 from pages.ui import html
+from pages.ui.data import found_neurons
 
 MODES = ("words", "meaning")
 SHOWN = 200
@@ -59,13 +60,11 @@ def header(d: Dissection, neuron: NeuronId) -> str:
 
 def _filters(d: Dissection) -> None:
     st.segmented_control("Search by", MODES, default="words", key="by", bind="query-params", required=True)
-    st.multiselect("Layers", [layer.name for layer in d.layers], key="in_layers")
+    st.multiselect("Layers", [layer.name for layer in d.layers], key="in_layers", bind="query-params")
     if d.has("explanations"):
-        table = d.table("explanations/explanations")
-        st.selectbox("Closed concept", sorted({c for c in table["concept"].unique().to_pylist() if c}), index=None, key="with_concept", placeholder="any")
-        words = sorted({w for row in table["adjectives"].unique().to_pylist() for w in row.split(", ") if w})
-        st.selectbox("Adjective", words, index=None, key="with_adjective", placeholder="any")
-        st.slider("At least this share of the highest clips in one class", 0.0, 1.0, 0.0, 0.2, key="min_share")
+        st.selectbox("Closed concept", d.explained_concepts, index=None, key="with_concept", bind="query-params", placeholder="any")
+        st.selectbox("Adjective", d.explained_adjectives, index=None, key="with_adjective", bind="query-params", placeholder="any")
+        st.slider("At least this share of the highest clips in one class", 0.0, 1.0, 0.0, 0.2, key="min_share", bind="query-params")
     st.caption("Held-out score and interpretability: not run yet.")
 
 
@@ -80,7 +79,7 @@ def results(d: Dissection, typed: str) -> None:
         return
     try:
         with st.spinner("Searching", show_time=False):
-            found, scores = find_neurons(d, query)
+            found, scores = found_neurons(d, query)
     except ANDError as error:
         st.html(html.box(html.empty(str(error))))
         return

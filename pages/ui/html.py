@@ -19,6 +19,11 @@ def heading(title: str, note: str = "") -> str:
     return f'<div class="and-h"><span>{text(title)}</span><small>{text(note)}</small></div>'
 
 
+def about(neuron: NeuronId, inner: str) -> str:
+    """Mark what is said as being of one neuron, so that a whole view can be told from one still changing."""
+    return f'<div data-and-neuron="{text(neuron)}">{inner}</div>'
+
+
 def empty(sentence: str, command: str = "") -> str:
     """Plain sentence for what is not there, with the command that makes it."""
     code = f" <code>{text(command)}</code>" if command else ""

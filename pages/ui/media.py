@@ -14,7 +14,8 @@ from and_core.errors import ANDError
 from pages.ui.data import get_dissection
 
 TYPES = {"flac": ("audio", "audio/flac"), "jpg": ("spectrogram", "image/jpeg")}
-FOREVER = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}  # only under the key of the clips as they are now
+BRIEFLY = {"Cache-Control": "no-store"}
 
 
 def media_url(dissection: Dissection, clip: int, ending: str) -> str:
@@ -33,13 +34,14 @@ async def _serve(request: Request) -> Response:
         data = await run_in_threadpool(getattr(dissection, what), int(match[1]))
     except ANDError as error:
         return PlainTextResponse(str(error), 404, headers={"X-Content-Type-Options": "nosniff"})
-    return _ranged(request.headers.get("range"), data, kind)
+    fresh = request.query_params.get("v") == dissection.manifest.stages["clips"].key
+    return _ranged(request.headers.get("range"), data, kind, FOREVER if fresh else BRIEFLY)
 
 
-def _ranged(wanted: str | None, data: bytes, kind: str) -> Response:
+def _ranged(wanted: str | None, data: bytes, kind: str, caching: dict[str, str]) -> Response:
     """The whole, or the one byte range asked for (players seek by ranges)."""
-    headers = {**FOREVER, "Accept-Ranges": "bytes"}
-    match = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")
+    headers = {**caching, "Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
+    match = re.fullmatch(r"bytes=(\d{0,12})-(\d{0,12})", wanted or "")
     if match is None or not any(match.groups()):
         return Response(data, media_type=kind, headers=headers)
     if match[1]:

@@ -25,10 +25,10 @@ KS = (5, 10, 20, 50)
 def page() -> None:
     """Draw the page."""
     d = setup("Neurons")
-    neuron = choose(d)
-    provenance(d)
-    typed = header(d, neuron)
     try:
+        neuron = choose(d)
+        provenance(d)
+        typed = header(d, neuron)
         _headline(d, neuron)
         results(d, typed)
         left, right = st.columns([2.25, 1], gap="medium")
@@ -61,9 +61,9 @@ def _headline(d: Dissection, neuron: NeuronId) -> None:
         said = "Unclear: calibration leaves nothing that its highest clips have in common."
     sure = []
     if e["leading_class"]:
-        sure.append(f"{round(e['class_share'] * d.k)} of {d.k} highest clips: {e['leading_class'].replace('_', ' ')}")
+        sure.append(f"{e['class_count']} of {e['of']} highest clips: {e['leading_class'].replace('_', ' ')}")
     sure.append("held-out score: not run yet")
-    st.html(f'<div class="and-headline">{said}<span class="sure">{html.text(" · ".join(sure))}</span></div>')
+    st.html(html.about(neuron, f'<div class="and-headline">{said}<span class="sure">{html.text(" · ".join(sure))}</span></div>'))
 
 
 def _clips(d: Dissection, neuron: NeuronId) -> None:
@@ -76,7 +76,8 @@ def _clips(d: Dissection, neuron: NeuronId) -> None:
     span = d.statistics(neuron)["minimum"], d.statistics(neuron)["maximum"]
     high, low = d.extreme_clips(neuron, "high", k), d.extreme_clips(neuron, "low", k)
     title.html(html.heading(f"Highest {len(high)}", "loudness kept: one gain for all"))
-    st.html(_grid(d, high, "high", span, pictures) + html.heading(f"Lowest {len(low)}") + _grid(d, low, "low", span, pictures))
+    grids = _grid(d, high, "high", span, pictures) + html.heading(f"Lowest {len(low)}") + _grid(d, low, "low", span, pictures)
+    st.html(html.about(neuron, grids))
 
 
 def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, float], pictures: bool) -> str:
@@ -103,7 +104,13 @@ def _activations(d: Dissection, neuron: NeuronId) -> None:
     highlight = leading
     if d.classes:
         chosen = pick.selectbox(
-            "Highlight", d.classes, index=None, key="highlight", placeholder=f"highlight: {leading or 'a class'}", label_visibility="collapsed"
+            "Highlight",
+            d.classes,
+            index=None,
+            key="highlight",
+            bind="query-params",
+            placeholder=f"highlight: {leading or 'a class'}",
+            label_visibility="collapsed",
         )
         highlight = chosen or leading
     title.html(html.heading(f"All {len(values):,} activations", f"{highlight.replace('_', ' ')} in blue" if highlight else ""))
@@ -123,7 +130,7 @@ def _summary(d: Dissection, neuron: NeuronId) -> None:
     kept = sum(p.kept for p in found)
     shown = html.points(found) if found else html.empty("The highest clips have nothing in common that their captions say.")
     chance = f'<div class="and-empty">{len(found)} raw, {kept} kept. Random clips share {notes["random_points_mean"]:.1f} points by chance.</div>'
-    st.html(html.heading("Summary, calibrated", notes["summarizer"]) + html.box(shown + chance))
+    st.html(html.about(neuron, html.heading("Summary, calibrated", notes["summarizer"]) + html.box(shown + chance)))
     with st.expander(f"Summary of the lowest clips ({len(low)})"):
         st.html(html.points(low) if low else html.empty("The lowest clips have nothing in common that their captions say."))
 
@@ -143,7 +150,7 @@ def _closed(d: Dissection, neuron: NeuronId) -> None:
     shown = html.concept_table({"DB (by captions)": d.closed_concepts(neuron, similarity)}) + html.empty(
         "TAB (by sound) and ICL (by language model): not run yet."
     )
-    st.html(html.heading("Closed concepts", f"by {similarity}") + html.box(shown))
+    st.html(html.about(neuron, html.heading("Closed concepts", f"by {similarity}") + html.box(shown)))
     st.segmented_control(
         "Similarity function", names, default=notes["similarity"], key="similarity", bind="query-params", required=True, label_visibility="collapsed", wrap=True
     )
@@ -165,7 +172,7 @@ def _open(d: Dissection, neuron: NeuronId) -> None:
     others = [f"{w['word']} ({w['pos']})" for w in words if not w["acoustic"]]
     body = html.chips(acoustic) if acoustic else html.empty("No adjective of sound stands in the calibrated summary.")
     rest = f'<div class="and-empty">Other words: {html.text(", ".join(others))}</div>' if others else ""
-    st.html(html.heading("Open concepts") + body + rest)
+    st.html(html.about(neuron, html.heading("Open concepts") + body + rest))
 
 
 def _alike(d: Dissection, neuron: NeuronId) -> None:
@@ -179,7 +186,7 @@ def _alike(d: Dissection, neuron: NeuronId) -> None:
         cells = f'<td><a href="{link}" target="_self">{html.text(title)}</a></td><td>{html.text(about)}</td><td class="n">{correlation:.2f}</td>'
         rows.append(f"<tr>{cells}</tr>")
     body = f"<table>{''.join(rows)}</table>" if rows else html.empty("None.")
-    st.html(html.heading("Neurons like it", "correlation over all clips") + html.box(body))
+    st.html(html.about(neuron, html.heading("Neurons like it", "correlation over all clips") + html.box(body)))
 
 
 def _download(d: Dissection, neuron: NeuronId) -> None:

@@ -1,0 +1,26 @@
+"""`python -m benchmarks [extraction] [similarity] [browser]`: prints the table as Markdown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+
+from benchmarks import browser, extraction, similarity
+
+PARTS = {"extraction": extraction.rows, "similarity": similarity.rows, "browser": browser.rows}
+
+
+def main() -> None:
+    """Run the chosen parts, or all."""
+    chosen = sys.argv[1:] or list(PARTS)
+    print(f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, Python {platform.python_version()}\n")
+    print("| what | measured | limit | held |\n|---|---|---|---|")
+    for name in chosen:
+        for row in PARTS[name]():
+            held = "-" if row.held is None else "yes" if row.held else "**no**"
+            print(f"| {row.what} | {row.measured} | {row.limit} | {held} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
