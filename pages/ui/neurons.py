@@ -34,13 +34,15 @@ def page() -> None:
         left, right = st.columns([2.25, 1], gap="medium")
         with left:
             _clips(d, neuron)
-            _activations(d, neuron)
+            charts = st.container()
         with right:
             _summary(d, neuron)
             _closed(d, neuron)
             _open(d, neuron)
             _alike(d, neuron)
             _download(d, neuron)
+        with charts:  # last, though they stand on the left: the text is there before a chart is drawn
+            _activations(d, neuron)
     except ANDError as error:
         explain(error)
 
@@ -116,9 +118,10 @@ def _activations(d: Dissection, neuron: NeuronId) -> None:
     title.html(html.heading(f"All {len(values):,} activations", f"{highlight.replace('_', ' ')} in blue" if highlight else ""))
     st.plotly_chart(activation_histogram(values, labels, highlight), config=EXPORT, theme=None, key="histogram")
     if d.classes:
-        with st.expander("Mean activation by class"):
-            st.caption("Classes at the two ends: blue where the neuron fires most on average, vermilion where least.")
-            st.plotly_chart(class_means_figure(d.class_means(neuron)), config=EXPORT, theme=None, key="class_means")
+        by_class = st.expander("Mean activation by class", key="by_class", on_change="rerun")
+        if by_class.open:
+            by_class.caption("Classes at the two ends: blue where the neuron fires most on average, vermilion where least.")
+            by_class.plotly_chart(class_means_figure(d.class_means(neuron)), config=EXPORT, theme=None, key="class_means")
 
 
 def _summary(d: Dissection, neuron: NeuronId) -> None:
@@ -154,13 +157,14 @@ def _closed(d: Dissection, neuron: NeuronId) -> None:
     st.segmented_control(
         "Similarity function", names, default=notes["similarity"], key="similarity", bind="query-params", required=True, label_visibility="collapsed", wrap=True
     )
-    with st.expander("All similarity functions, top 10"):
+    every = st.expander("All similarity functions, top 10", key="all_similarities", on_change="rerun")
+    if every.open:
         columns = {
             f"{name} · {what}": [c.name if what == "concept" else round(c.score, 3) for c in d.closed_concepts(neuron, name)]
             for name in names
             for what in ("concept", "score")
         }
-        st.dataframe(pd.DataFrame(columns), hide_index=True)
+        every.dataframe(pd.DataFrame(columns), hide_index=True)
 
 
 def _open(d: Dissection, neuron: NeuronId) -> None:
