@@ -219,6 +219,36 @@ def test_ast_poolings_and_layers(tmp_path: Path) -> None:
         target.layers()
 
 
+class OldBlock(torch.nn.Module):
+    """A block as transformers 4 named its modules."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.attention = Named(output=hold_dense(size, size))
+        self.intermediate = hold_dense(size, 2 * size)
+        self.output = hold_dense(2 * size, size)
+
+
+class Named(torch.nn.Module):
+    def __init__(self, **parts: torch.nn.Module) -> None:
+        super().__init__()
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+
+def hold_dense(into: int, out: int) -> Named:
+    return Named(dense=torch.nn.Linear(into, out))
+
+
+def test_ast_layers_have_one_name_in_both_layouts() -> None:
+    old = Named(audio_spectrogram_transformer=Named(encoder=Named(layer=torch.nn.ModuleList([OldBlock(4), OldBlock(4)]))), classifier=hold_dense(4, 3))
+    target = TARGETS.create(PluginConfig(kind="ast"))
+    target._model = old  # type: ignore[attr-defined]
+    assert [(x.name, x.size) for x in target.layers()] == [
+        (f"layer{i}_{kind}", size) for i in range(2) for kind, size in (("attention_output", 4), ("intermediate", 8), ("output", 4))
+    ] + [("fc", 3)]
+
+
 def test_wrong_checkpoints_are_named(tmp_path: Path) -> None:
     def load(checkpoint: str) -> None:
         TARGETS.create(PluginConfig(kind="ast", checkpoint=checkpoint)).load("cpu")

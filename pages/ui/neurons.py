@@ -116,6 +116,7 @@ def _activations(d: Dissection, neuron: NeuronId) -> None:
         )
         highlight = chosen or leading
     title.html(html.heading(f"All {len(values):,} activations", f"{highlight.replace('_', ' ')} in blue" if highlight else ""))
+    st.caption("How many clips have each activation. A neuron that stands for the class in blue has the blue bars at its right end and few grey ones there.")
     st.plotly_chart(activation_histogram(values, labels, highlight), config=EXPORT, theme=None, key="histogram")
     if d.classes:
         by_class = st.expander("Mean activation by class", key="by_class", on_change="rerun")
