@@ -1,0 +1,101 @@
+"""BEATs against fixtures of the published implementation on random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from and_core.audio.fbank import kaldi_fbank
+from and_core.nets.beats import Beats, BeatsConfig, initialise, normalise, pooled, relative_buckets, shrink_mask
+
+CASES = ["pretrained_deepnorm_gru", "finetuned", "prenorm_nobias_sameDim", "postnorm_plainrelbias_glu", "published_positions"]
+
+
+@pytest.fixture(scope="module")
+def fixtures(shared: Path) -> dict:
+    return torch.load(shared / "data" / "parity" / "beats_parity.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("padded", [False, True])
+def test_outputs_agree(fixtures: dict, name: str, padded: bool) -> None:
+    case = fixtures["cases"][name]
+    if padded and "pad" not in case:
+        pytest.skip("this fixture has no padded variant")
+    expected = case["pad" if padded else "nopad"]
+    model = Beats(BeatsConfig.from_dict({**case["cfg"], "unknown_key": 1})).eval()
+    model.load_state_dict(case["model"], strict=True)
+    seen: dict[str, torch.Tensor] = {}
+    for i, layer in enumerate(model.encoder.layers):
+        inner = layer.fc1.linear if hasattr(layer.fc1, "linear") else layer.fc1
+        inner.register_forward_hook(lambda m, a, o, i=i: seen.__setitem__(f"layers.{i}.fc1_TBC", o))
+        layer.fc2.register_forward_hook(lambda m, a, o, i=i: seen.__setitem__(f"layers.{i}.fc2_TBC", o))
+    fbank, mask = case["nopad"]["fbank"], expected.get("frame_padding_mask")
+    with torch.inference_mode():
+        features, padding = model(fbank, mask)
+    if padded:
+        samples = expected.get("sample_padding_mask", case.get("sample_padding_mask"))
+        assert torch.equal(shrink_mask(samples, fbank.shape[1]), mask) and torch.equal(padding, expected["token_padding_mask"])
+    if "features" in expected:
+        assert torch.allclose(features, expected["features"], atol=1e-5)
+    else:
+        with torch.inference_mode():
+            tokens = model.predictor(features)
+        assert torch.allclose(tokens, expected["token_logits"], atol=1e-5)
+        assert torch.allclose(pooled(tokens, padding).sigmoid(), expected["probs"], atol=1e-5)
+    compared = 0
+    for key, value in seen.items():
+        if key in expected and expected[key].shape[-1] == value.shape[-1]:
+            assert torch.allclose(value.transpose(0, 1), expected[key], atol=2e-5), key
+            compared += 1
+    assert compared >= 2
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_from_audio(fixtures: dict, name: str) -> None:
+    case = fixtures["cases"][name]
+    model = Beats(BeatsConfig.from_dict(case["cfg"])).eval()
+    model.load_state_dict(case["model"])
+    fbank = normalise(kaldi_fbank(torch.as_tensor(case["audio"]).float() / 32_768, window="povey", scale=2.0**15))
+    with torch.inference_mode():
+        ours, given = model(fbank)[0], model(case["nopad"]["fbank"])[0]
+    assert torch.allclose(ours, given, atol=1e-4)
+
+
+def test_bucket_tables_are_exact(fixtures: dict) -> None:
+    for key, (relative, bucket) in fixtures["bucket_tables"].items():
+        table = relative_buckets(int(relative.abs().max()) + 1, *map(int, key.split("_")))
+        for r, b in zip(relative.flatten().tolist(), bucket.flatten().tolist(), strict=True):
+            assert int(table[max(0, -r), max(0, r)]) == b
+
+
+def test_key_names_are_the_published_ones(fixtures: dict) -> None:
+    published = BeatsConfig(16, deep_norm=True, relative_position_embedding=True, gru_rel_pos=True, max_distance=800, finetuned_model=True)
+    ours = {k: tuple(v.shape) for k, v in Beats(published).state_dict().items()}
+    assert ours == {k: tuple(v) for k, v in fixtures["published_shapes"].items()} and len(ours) == 252
+
+
+def test_configurations_that_make_no_sense_are_refused() -> None:
+    for wrong in ({}, {"input_patch_size": 16, "deep_norm": True, "layer_norm_first": True}, {"input_patch_size": 16, "activation_fn": "sine"}):
+        with pytest.raises(ValueError):
+            BeatsConfig.from_dict(wrong)
+
+
+def test_the_relative_bias_is_one_table_and_padding_is_not_heard() -> None:
+    small = {"embed_dim": 12, "encoder_layers": 2, "encoder_embed_dim": 16, "encoder_ffn_embed_dim": 24, "encoder_attention_heads": 2, "conv_pos": 4}
+    config = BeatsConfig(16, conv_pos_groups=2, relative_position_embedding=True, gru_rel_pos=True, deep_norm=True, num_buckets=32, max_distance=40, **small)
+    torch.manual_seed(0)
+    model = Beats(config).eval()
+    initialise(model)
+    first, second = (layer.self_attn.relative_attention_bias for layer in model.encoder.layers)
+    assert first is second
+    short = torch.randn(1, 64, 128)
+    long = torch.cat([short, torch.randn(1, 64, 128)], 1)
+    padding = torch.zeros(1, 128, dtype=torch.bool)
+    padding[:, 64:] = True
+    with torch.inference_mode():
+        a, mask = model(long, padding)
+        b, _ = model(torch.cat([short, torch.zeros(1, 64, 128)], 1), padding)
+    assert mask is not None and torch.allclose(a[~mask], b[~mask], atol=1e-5)
