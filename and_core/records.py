@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 Side = Literal["high", "low"]
-LayerKind = Literal["attention_output", "intermediate", "output", "fc", "other"]
+LayerKind = Literal["attention_output", "intermediate", "output", "fc1", "fc2", "fc", "other"]
 Provenance = Literal["computed", "imported", "synthetic"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import statistics
@@ -21,6 +22,7 @@ from and_core.config import make_config
 from and_core.datasets.base import DATASETS, ClipRef, Dataset
 from and_core.demo.corpus import make_clip
 from and_core.demo.recipes import CATEGORIES
+from and_core.store.files import cache_root
 from and_core.targets.base import TARGETS, Target
 from benchmarks.report import ROOT, Row, alone, finish
 
@@ -202,4 +204,5 @@ def rows() -> list[Row]:
 
 
 if __name__ == "__main__":
+    os.environ["AND_CACHE"] = str(cache_root() / "bench")  # not among the user's dissections
     build() if sys.argv[1] == "build" else switch()

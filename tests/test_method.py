@@ -31,6 +31,8 @@ def test_attributes_are_taken_out_and_opposites_kept_apart() -> None:
     found = parse("This is a dog barking. It sounds loud, shrill and crisp. In time it is regular. There is no background noise.")
     assert found.attributes == (("brightness", "bright"), ("loudness", "loud"), ("pitch", "high-pitched"), ("rhythm", "regular"))
     assert found.clauses == ("a dog barking", "no background noise")
+    for opener in ("One hears", "We hear", "The recording captures", "It could be", "There is", "The audio features"):
+        assert parse(f"{opener} a train.").clauses == ("a train",), opener
     assert parse("It is not loud and never high-pitched.").attributes == ()
     assert parse("It is loud, then quiet.").attributes == ()
     assert parse("").clauses == ()

@@ -174,21 +174,105 @@ def tiny_ast(folder: Path, **changes: object) -> str:
     return str(folder)
 
 
+SMALL_BEATS = {
+    "input_patch_size": 16, "embed_dim": 12, "encoder_layers": 2, "encoder_embed_dim": 16, "encoder_ffn_embed_dim": 24, "encoder_attention_heads": 2,
+    "conv_pos": 4, "conv_pos_groups": 2, "relative_position_embedding": True, "gru_rel_pos": True, "deep_norm": True, "num_buckets": 32, "max_distance": 800,
+}  # fmt: skip
+
+
+def tiny_beats(path: Path, layout: str = "microsoft", **changes: object) -> str:
+    """A random BEATs as Microsoft's fine-tuned files, its pre-trained ones, or the AND authors' flat ones are laid out."""
+    from and_core.nets.beats import Beats, BeatsConfig, initialise
+
+    torch.manual_seed(0)
+    cfg = {**SMALL_BEATS, "finetuned_model": layout == "microsoft", "predictor_class": 3, "some_new_key": 1, **changes}
+    model = Beats(BeatsConfig.from_dict(cfg))
+    torch.manual_seed(0)
+    initialise(model)
+    path = path.with_suffix(".pt")
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    if layout == "flat":
+        head = torch.nn.Linear(16, 3)
+        torch.save({**{f"beats.{k}": v for k, v in state.items()}, "fc.weight": head.weight.data, "fc.bias": head.bias.data}, path)
+    else:
+        extra = {"label_dict": {0: "/m/a", 1: "/m/b", 2: "/m/c"}} if layout == "microsoft" else {}
+        torch.save({"cfg": cfg, "model": state, **extra}, path)
+    return str(path)
+
+
+def test_beats_checkpoints_of_every_layout(tmp_path: Path) -> None:
+    outputs = {}
+    for layout in ("microsoft", "pretrained", "flat"):
+        target = TARGETS.create(PluginConfig(kind="beats", checkpoint=tiny_beats(tmp_path / layout, layout)))
+        target.load("cpu")
+        names = [x.name for x in target.layers()]
+        assert names == ["layer0_fc1", "layer0_fc2", "layer1_fc1", "layer1_fc2"] + ([] if layout == "pretrained" else ["fc"])
+        with Capture(target.modules(), target.pool, None if layout != "pretrained" else names[-1]) as capture:
+            capture.run(lambda: target.forward(target.features([tone(0.5)])))  # noqa: B023
+        outputs[layout] = capture.outputs["layer1_fc2"]
+        assert target.classes == {"microsoft": ["/m/a", "/m/b", "/m/c"], "pretrained": None, "flat": ["class 0", "class 1", "class 2"]}[layout]
+    assert torch.equal(outputs["microsoft"], outputs["pretrained"]) and torch.equal(outputs["microsoft"], outputs["flat"])
+
+
+def test_beats_does_not_hear_padding_and_pools_as_said(tmp_path: Path) -> None:
+    checkpoint = tiny_beats(tmp_path / "net")
+    alone, batch = tone(0.64), tone(1.5, hz=900)
+    for pooling in ("mean", "max", "first", "reference"):
+        target = TARGETS.create(PluginConfig(kind="beats", checkpoint=checkpoint, pooling=pooling))
+        target.load("cpu")
+        found = []
+        for waves in ([alone], [alone, batch]):
+            with Capture(target.modules(), target.pool) as capture:
+                logits = capture.run(lambda: target.forward(target.features(waves)))  # noqa: B023
+            found.append(capture.outputs["layer1_fc2"][0])
+            if pooling != "reference":
+                assert torch.allclose(capture.outputs["fc"], logits, atol=1e-6)
+        assert torch.allclose(found[0], found[1], atol=1e-5), pooling
+    with pytest.raises(TargetError, match="BEATs has no class token; allowed: mean"):
+        TARGETS.create(PluginConfig(kind="beats", checkpoint=checkpoint, pooling="cls"))
+
+
+def test_wrong_beats_checkpoints_are_named(tmp_path: Path) -> None:
+    def load(path: object) -> None:
+        TARGETS.create(PluginConfig(kind="beats", checkpoint=str(path))).load("cpu")
+
+    good = torch.load(tiny_beats(tmp_path / "good"), weights_only=True)
+    path = tmp_path / "bad.pt"
+    for change, message in (
+        (lambda c: c["model"].pop("encoder.layers.1.fc1.bias"), "missing encoder.layers.1.fc1.bias"),
+        (lambda c: c["model"].update(extra=torch.zeros(1)), "unknown extra"),
+        (lambda c: c["cfg"].update(encoder_embed_dim=20, encoder_attention_heads=2), "of another shape encoder"),
+        (lambda c: c.pop("cfg"), "is no checkpoint of BEATs"),
+        (lambda c: c["model"]["encoder.layers.1.self_attn.relative_attention_bias.weight"].add_(1), "must be one table"),
+    ):  # fmt: skip
+        bad = {"cfg": dict(good["cfg"]), "model": {k: v.clone() for k, v in good["model"].items()}}
+        change(bad)
+        torch.save(bad, path)
+        with pytest.raises(TargetError, match=message):
+            load(path)
+    torch.save({"cfg": Path("x"), "model": {}}, path)  # an object that only unpickling could make
+    with pytest.raises(TargetError, match="files that run code are never loaded"):
+        load(path)
+    with pytest.raises(TargetError, match="no such file"):
+        load(tmp_path / "none.pt")
+
+
 @pytest.mark.parametrize("kind", TARGETS.names())
 def test_every_target(kind: str, tmp_path: Path) -> None:
-    checkpoint = {"ast": tiny_ast}[kind](tmp_path / "net")
+    checkpoint = {"ast": tiny_ast, "beats": tiny_beats}[kind](tmp_path / "net")
     target = TARGETS.create(PluginConfig(kind=kind, checkpoint=checkpoint, pooling="mean"))
     assert target.fingerprint() and target.describe()
     target.load("cpu")
     layers = target.layers()
-    assert [x.name for x in layers][:3] == ["layer0_attention_output", "layer0_intermediate", "layer0_output"] and layers[-1].name == "fc"
+    first = {"ast": ["layer0_attention_output", "layer0_intermediate", "layer0_output"], "beats": ["layer0_fc1", "layer0_fc2", "layer1_fc1"]}[kind]
+    assert [x.name for x in layers][:3] == first and layers[-1].name == "fc"
     assert [x.offset for x in layers] == np.cumsum([0, *(x.size for x in layers[:-1])]).tolist()
     features = target.features([tone(0.2), tone(3.0), tone(0.001)])
     with Capture(target.modules(), target.pool) as capture:
         logits = capture.run(lambda: target.forward(features))
     assert logits.shape == (3, len(target.classes or []))
     assert {n: tuple(v.shape) for n, v in capture.outputs.items()} == {x.name: (3, x.size) for x in layers}
-    assert torch.equal(capture.outputs["fc"], logits)
+    assert torch.allclose(capture.outputs["fc"], logits, atol=1e-6)
     assert not any(m._forward_hooks for m in target.all_modules().values()), "hooks were left behind"
 
 

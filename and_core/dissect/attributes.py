@@ -39,13 +39,14 @@ LEXICON: dict[str, dict[str, tuple[str, ...]]] = {
     "envelope": {"growing louder": ("growing louder", "swelling", "getting louder"), "fading": ("fading away", "fading", "dying away")},
     "distance": {"close": ("close", "close-up", "nearby"), "distant": ("distant", "far away", "in the distance", "reverberant", "echoing")},
 }
+VERSION = "2"  # of the parsing below
 NEGATIONS = ("no", "not", "without", "never", "hardly", "n't", "nor", "neither")
 WINDOW = 4  # tokens a negation reaches forward, as in AND
 OPENERS = re.compile(
     r"^(?:(?:well|and|but|then|while|with|also|perhaps|probably|maybe)\s+)*"
     r"(?:(?:this|it|the (?:overall |main )?(?:sound|audio|recording|clip)|we|there|one|you|i|its (?:timbre|character|rhythm)|in time it|the pattern)\s+"
     r"(?:(?:is|are|might|could|may|can|also|probably|most likely)\s+)*"
-    r"(?:be|is|are|hear|hears|heard|captures?|features?|contains?|consists of|sounds?(?: like| rather)?|goes on in a way that is)?\s*)",
+    r"(?:(?:be|is|are|hears?|heard|captures?|features?|contains?|consists of|sounds?(?: like| rather)?|goes on in a way that is)\b)?\s*)",
     re.IGNORECASE,
 )
 EMPTY = frozenset(

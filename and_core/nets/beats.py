@@ -232,10 +232,17 @@ class Beats(nn.Module):
         x = self.layer_norm(x)
         return self.drop_input(x if self.post_extract_proj is None else self.post_extract_proj(x))
 
-    def forward(self, fbank: torch.Tensor, frame_padding: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Token features (B, T, D) and the token padding mask (B, T), None without padding."""
+    def forward(
+        self, fbank: torch.Tensor, frame_padding: torch.Tensor | None = None, padding: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Token features (B, T, D) and the token padding mask (B, T), None without padding.
+
+        `frame_padding` (B, frames) is brought to tokens as the published implementation does it, which ties a token to other
+        frames than its own; `padding` (B, T) says it token by token instead.
+        """
         x = self.patches(fbank)
-        padding = None if frame_padding is None else shrink_mask(frame_padding, x.shape[1])
+        if frame_padding is not None:
+            padding = shrink_mask(frame_padding, x.shape[1])
         return self.encoder(x, padding), padding
 
     def logits(self, features: torch.Tensor, padding: torch.Tensor | None = None) -> torch.Tensor:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import zarr
 
 from and_core.audio.decode import resample
@@ -89,18 +88,18 @@ def extract(
     """
     starts = list(range(clips.start, clips.stop, batch))
 
-    def prepare(start: int) -> torch.Tensor:
+    def prepare(start: int) -> Any:
         return target.features(_waves(dissection, range(start, min(start + batch, clips.stop)), target.sample_rate))
 
     modules = target.modules()
     last = None if "fc" in modules else list(modules)[-1]
     with ThreadPoolExecutor(max(1, workers - 1)) as pool, Capture(modules, target.pool, last) as capture:
-        waiting: list[Future[torch.Tensor]] = [pool.submit(prepare, start) for start in starts[:AHEAD]]
+        waiting: list[Future[Any]] = [pool.submit(prepare, start) for start in starts[:AHEAD]]
         for number, start in enumerate(starts):
             features = waiting.pop(0).result()
             if number + AHEAD < len(starts):
                 waiting.append(pool.submit(prepare, starts[number + AHEAD]))
-            with autocast(precision, str(features.device) if precision == "float32" else getattr(target, "device", "cpu")):
+            with autocast(precision, target.device):
                 capture.run(lambda: target.forward(features))  # noqa: B023 - called at once
             yield start, {name: value.numpy() for name, value in capture.outputs.items()}
 

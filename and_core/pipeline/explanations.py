@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 
 import numpy as np
@@ -11,6 +12,8 @@ from and_core.pipeline.neurons import label_numbers
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.summaries import top_sets
 from and_core.store.writer import StageWriter
+
+BESIDE_THE_POINT = re.compile(r"^(?:no|nothing|without)\b|\bbackground\b|\bbehind it\b", re.IGNORECASE)  # true of clips, but not what a neuron fires on
 
 
 def compute(run: Run, writer: StageWriter) -> None:
@@ -36,7 +39,7 @@ def compute(run: Run, writer: StageWriter) -> None:
             continue
         texts[neuron].append(f"{n} of {of} clips: {text}")
         vectors[neuron] += value_vectors[values[(attribute, text)]] if attribute else clause_vectors[clauses[text]] if text in clauses else 0
-        if not attribute:
+        if not attribute and not BESIDE_THE_POINT.search(text):
             thing.setdefault(neuron, text)
     similarity = d.notes("closed")["similarity"]
     best = np.asarray(d.array(f"closed/{similarity}_concepts")[:, 0]) if similarity else np.full(count, -1)
@@ -85,5 +88,5 @@ def _leading_class(clips: np.ndarray, labels: np.ndarray, classes: int) -> tuple
 
 
 STAGE = Stage(
-    "explanations", "Writing explanations", 2, ("clips", "neurons", "texts", "calibration", "closed", "open"), lambda run: {"k": run.config.k}, compute
+    "explanations", "Writing explanations", 3, ("clips", "neurons", "texts", "calibration", "closed", "open"), lambda run: {"k": run.config.k}, compute
 )

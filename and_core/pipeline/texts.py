@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from and_core.audio.media import read_flac
 from and_core.captioners.base import clean_caption
-from and_core.dissect.attributes import LEXICON, parse
+from and_core.dissect.attributes import LEXICON, VERSION, parse
 from and_core.dissect.concepts import concept_set, readable
 from and_core.errors import DataError
 from and_core.pipeline.stage import Run, Stage
@@ -62,7 +62,7 @@ def text_parameters(run: Run) -> dict[str, Any]:
     words = concept_set(c.concepts, run.dissection.classes if c.concepts == "classes" else [])
     return {
         "encoder": run.settings(run.config.encoder, run.encoder), "fingerprint": run.encoder.fingerprint(),
-        "concepts": words, "template": c.template, "lexicon": repr(LEXICON),
+        "concepts": words, "template": c.template, "lexicon": VERSION + repr(LEXICON),
     }  # fmt: skip
 
 

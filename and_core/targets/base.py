@@ -22,6 +22,7 @@ class Target(registry.Plugin):
 
     sample_rate: int = 16_000
     special_tokens: int = 0
+    device: str = "cpu"
 
     class Settings(registry.Settings):
         """`layers`: name patterns such as ``layer0_*``; `trained_folds`: folds of the probing dataset it was trained on."""
@@ -51,11 +52,11 @@ class Target(registry.Plugin):
         """Names of the classifier's units, None where it has none."""
         raise NotImplementedError
 
-    def features(self, waves: list[np.ndarray]) -> torch.Tensor:
-        """Network input, batch first, from waveforms (samples,) at :attr:`sample_rate`. Safe to call from a thread."""
+    def features(self, waves: list[np.ndarray]) -> Any:
+        """Network input (what :meth:`forward` takes), batch first, from waveforms (samples,) at :attr:`sample_rate`. Safe to call from a thread."""
         raise NotImplementedError
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: Any) -> torch.Tensor:
         """Logits (B, classes)."""
         raise NotImplementedError
 
@@ -83,8 +84,8 @@ class Target(registry.Plugin):
             offset += size
         return found
 
-    def pool(self, output: torch.Tensor) -> torch.Tensor:
-        """(B, tokens, R) -> (B, R) by the chosen pooling. Special tokens come first and count only for ``cls`` and ``reference``."""
+    def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
+        """(B, tokens, R) of a layer -> (B, R) by the chosen pooling. Special tokens come first and count only for ``cls`` and ``reference``."""
         how = self.settings.pooling  # type: ignore[attr-defined]
         if how in ("cls", "reference"):
             return output[:, 0]
@@ -97,7 +98,7 @@ class Target(registry.Plugin):
 def layer_record(name: str, size: int, offset: int) -> Layer:
     """A layer's record from a name of the paper's form ``layer0_attention_output``."""
     head, _, kind = name.partition("_")
-    known: Any = kind if kind in ("attention_output", "intermediate", "output") else "fc" if name == "fc" else "other"
+    known: Any = kind if kind in ("attention_output", "intermediate", "output", "fc1", "fc2") else "fc" if name == "fc" else "other"
     block = int(head[5:]) if head.startswith("layer") and head[5:].isdigit() else None
     return Layer(name=name, kind=known, block=block, size=size, offset=offset)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-Pool = Callable[[torch.Tensor], torch.Tensor]
+Pool = Callable[[torch.Tensor, str], torch.Tensor]
 
 
 class StopForward(Exception):
@@ -23,7 +23,7 @@ class Capture(AbstractContextManager["Capture"]):
     modules : dict of str to torch.nn.Module
         Layer name -> module; each output is (B, tokens, R) or (B, R).
     pool : callable
-        (B, tokens, R) -> (B, R); applied inside the hook, so whole token maps are never kept.
+        (B, tokens, R) and the layer's name -> (B, R); applied inside the hook, so whole token maps are never kept.
     stop_after : str, optional
         Layer after whose output the forward pass is abandoned (callers catch :class:`StopForward` through :meth:`run`).
 
@@ -59,7 +59,7 @@ class Capture(AbstractContextManager["Capture"]):
 
     def _hook(self, name: str) -> Callable[..., None]:
         def hook(module: torch.nn.Module, args: Any, output: torch.Tensor) -> None:
-            pooled = self.pool(output) if output.ndim == 3 else output
+            pooled = self.pool(output, name) if output.ndim == 3 else output
             self.outputs[name] = pooled.detach().to("cpu", torch.float32)
             if name == self.stop_after:
                 raise StopForward

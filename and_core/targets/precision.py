@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,7 +21,7 @@ def autocast(precision: str, device: str) -> AbstractContextManager[object]:
     return nullcontext() if precision == "float32" else torch.autocast(device.split(":")[0], DTYPES[precision])
 
 
-def choose_precision(target: Target, features: torch.Tensor, wanted: str, device: str) -> str:
+def choose_precision(target: Target, features: Any, wanted: str, device: str) -> str:
     """The precision to run at: as configured; for ``auto``, float32 on a CPU and float16 on a GPU if the first batch agrees."""
     if wanted != "auto":
         return wanted
@@ -30,7 +30,7 @@ def choose_precision(target: Target, features: torch.Tensor, wanted: str, device
     return "float16" if agreement(target, features, "float16", device) >= EXACT_ENOUGH else "float32"
 
 
-def agreement(target: Target, features: torch.Tensor, precision: str, device: str) -> float:
+def agreement(target: Target, features: Any, precision: str, device: str) -> float:
     """How well activations at `precision` follow those at float32 on one batch: the least layer's first percentile over neurons."""
     outputs = []
     with Capture(target.modules(), target.pool) as capture:

@@ -16,14 +16,14 @@ KEPT = 8  # readers
 
 
 def dissection_names() -> list[str]:
-    """Names in the cache that a URL may carry."""
+    """Names in the cache that a URL may carry, the embedded default first."""
     found = []
     for name in list_dissections():
         try:
             found.append(safe_name(name))
         except ArtifactError:
             continue
-    return found
+    return sorted(found, key=lambda name: (not name.startswith("demo"), name))
 
 
 def get_dissection(name: str) -> Dissection:

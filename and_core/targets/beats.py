@@ -1,0 +1,214 @@
+"""BEATs: Microsoft's checkpoints (pre-trained, fine-tuned), the AND authors' flat ones, and folders with safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from and_core.audio.fbank import kaldi_fbank
+from and_core.errors import TargetError
+from and_core.nets.beats import Beats, BeatsConfig, normalise, pooled
+from and_core.targets.base import TARGETS, Target
+
+PUBLISHED: dict[str, Any] = {  # of the iter3 files, for checkpoints that carry no configuration of their own
+    "input_patch_size": 16, "deep_norm": True, "relative_position_embedding": True, "gru_rel_pos": True, "max_distance": 800,
+    "encoder_layerdrop": 0.05, "dropout_input": 0.1,
+}  # fmt: skip
+FRAME, SHIFT = 400, 160
+MEL_BINS = 128
+
+
+@TARGETS.register
+class BEATs(Target):
+    """Two linear layers a block, ``layer0_fc1`` and ``layer0_fc2``, and the classifier ``fc`` where the checkpoint has one.
+
+    There is no class token: ``cls`` is refused, ``mean`` (over tokens that are not padding) is the default, ``reference`` is
+    token 0 of every layer, the classifier included, as the reference implementation takes it.
+    """
+
+    kind = "beats"
+
+    class Settings(Target.Settings):
+        """`checkpoint`: a ``.pt`` file, or a folder with `config.json` and `model.safetensors`; `classes`: a text file, one name a line."""
+
+        checkpoint: Path
+        classes: Path | None = None
+        pooling: Any = "mean"
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        if settings.pooling not in ("mean", "max", "first", "reference"):
+            raise TargetError(f"target.pooling={settings.pooling!r}: BEATs has no class token; allowed: mean, max, first, reference")
+        self._padding: torch.Tensor | None = None
+
+    @property
+    def _files(self) -> list[Path]:
+        path = Path(self.settings.checkpoint)  # type: ignore[attr-defined]
+        files = [path / "config.json", path / "model.safetensors"] if path.is_dir() else [path]
+        missing = [str(f) for f in files if not f.is_file()]
+        if missing:
+            raise TargetError(f"target.checkpoint: no such file: {', '.join(missing)}")
+        return files
+
+    def fingerprint(self) -> str:
+        """Hash of the checkpoint's files."""
+        digest = hashlib.sha256()
+        for path in self._files:
+            with open(path, "rb") as handle:
+                digest.update(hashlib.file_digest(handle, "sha256").digest())
+        return digest.hexdigest()
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return f"BEATs {Path(self.settings.checkpoint).name}"  # type: ignore[attr-defined]
+
+    def load(self, device: str) -> None:
+        """Read the weights; every key must fit.
+
+        Raises
+        ------
+        TargetError
+            Not a checkpoint of BEATs, a file that only unpickling could read, or keys that don't fit (they are named).
+        """
+        config, weights, head, names = _read(self._files)
+        try:
+            self._net = Beats(config)
+        except ValueError as error:
+            raise TargetError(f"{self.describe()}: {error}") from None
+        _fit(self._net, weights, self.describe())
+        self._tie_check(weights)
+        self._head = self._net.predictor
+        if head is not None:
+            self._head = nn.Linear(config.encoder_embed_dim, len(head["weight"]))
+            _fit(self._head, head, f"{self.describe()}, classifier")
+        self._names = names
+        self.device = device
+        self._net.eval().to(device)
+        if self._head is not None:
+            self._head.eval().to(device)
+
+    def _tie_check(self, weights: dict[str, torch.Tensor]) -> None:
+        tables = [v for k, v in weights.items() if k.endswith("relative_attention_bias.weight")]
+        if any(not torch.equal(tables[0], t) for t in tables[1:]):
+            raise TargetError(f"{self.describe()}: the layers' relative_attention_bias differ; they must be one table")
+
+    @property
+    def classes(self) -> list[str] | None:
+        """Names of the classifier's units, as the checkpoint or `classes` has them."""
+        if self._head is None:
+            return None
+        path = self.settings.classes  # type: ignore[attr-defined]
+        names = Path(path).read_text(encoding="utf-8").split("\n") if path else self._names
+        names = [n.strip() for n in names if n.strip()] if names else [f"class {i}" for i in range(self._head.out_features)]
+        if len(names) != self._head.out_features:
+            raise TargetError(f"target.classes has {len(names)} names; the classifier has {self._head.out_features} units")
+        return names
+
+    def all_modules(self) -> dict[str, nn.Module]:
+        """Modules by the paper's names."""
+        found: dict[str, nn.Module] = {}
+        for i, block in enumerate(self._net.encoder.layers):
+            found[f"layer{i}_fc1"] = block.fc1.linear if hasattr(block.fc1, "linear") else block.fc1  # type: ignore[assignment]
+            found[f"layer{i}_fc2"] = block.fc2  # type: ignore[assignment]
+        if self._head is not None:
+            found["fc"] = self._head
+        return found
+
+    def features(self, waves: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Normalised filter banks (B, frames, 128) of clips padded to the longest, and which tokens are padding (B, T), None if none.
+
+        A token counts when all its frames lie within the clip, so a clip's activations don't depend on its neighbours in the batch.
+        """
+        patch = self._net.config.input_patch_size
+        least = FRAME + SHIFT * (patch - 1)
+        lengths = [max(len(wave), least) for wave in waves]
+        batch = torch.zeros(len(waves), max(lengths))
+        for i, wave in enumerate(waves):
+            batch[i, : len(wave)] = torch.from_numpy(np.ascontiguousarray(wave, np.float32))
+        fbank = normalise(kaldi_fbank(batch, mel_bins=MEL_BINS, window="povey", scale=2.0**15))
+        if len(set(lengths)) == 1:
+            return fbank, None
+        columns = torch.tensor([(1 + (n - FRAME) // SHIFT) // patch for n in lengths])
+        place = torch.arange(fbank.shape[1] // patch).repeat_interleave(MEL_BINS // patch)
+        return fbank, place[None] >= columns[:, None]
+
+    def forward(self, features: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
+        """Class logits (B, C), or the pooled features (B, D) where there is no classifier."""
+        fbank, padding = features
+        self._padding = None if padding is None else padding.to(self.device)
+        out, _ = self._net(fbank.to(self.device), padding=self._padding)
+        return pooled(out if self._head is None else self._head(out), self._padding)
+
+    def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
+        """As the base, padding left out; the classifier is always its pooled logit but for ``reference``."""
+        how = self.settings.pooling  # type: ignore[attr-defined]
+        if how == "reference" or (how == "first" and layer != "fc"):
+            return output[:, 0]
+        if how == "mean" or layer == "fc":
+            return pooled(output, self._padding)
+        hidden = output if self._padding is None else output.masked_fill(self._padding[..., None], -torch.inf)
+        return hidden.amax(1)
+
+
+def _read(files: list[Path]) -> tuple[BeatsConfig, dict[str, torch.Tensor], dict[str, torch.Tensor] | None, list[str] | None]:
+    """Configuration, weights of the encoder, weights of a separate classifier, class names; from any of the known layouts."""
+    if len(files) == 2:
+        about = json.loads(files[0].read_text(encoding="utf-8"))
+        weights, head = _split({k: v.float() for k, v in load_file(files[1]).items()})
+        return BeatsConfig.from_dict(about["cfg"]), weights, head, about.get("classes")
+    try:
+        raw: Any = torch.load(files[0], map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - torch raises several kinds; none may lead to unpickling
+        reason = str(error).splitlines()[0]
+        raise TargetError(f"{files[0]} can't be read as plain tensors, and files that run code are never loaded: {reason}") from None
+    if isinstance(raw, dict) and isinstance(raw.get("cfg"), dict) and isinstance(raw.get("model"), dict):
+        labels = raw.get("label_dict")
+        names = [str(labels[i]) for i in range(len(labels))] if labels else None
+        return BeatsConfig.from_dict(raw["cfg"]), raw["model"], None, names
+    if isinstance(raw, dict) and any(str(k).startswith("beats.") for k in raw):
+        weights, head = _split(raw)
+        return BeatsConfig.from_dict({**PUBLISHED, **_sizes(weights)}), weights, head, None
+    raise TargetError(f"{files[0]} is no checkpoint of BEATs: neither 'cfg' and 'model' nor keys 'beats.*' and 'fc.*'")
+
+
+def _split(raw: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor] | None]:
+    weights = {k.removeprefix("beats."): v for k, v in raw.items() if k.startswith("beats.")}
+    head = {k.removeprefix("fc."): v for k, v in raw.items() if k.startswith("fc.")}
+    other = sorted(k for k in raw if not k.startswith(("beats.", "fc.")))
+    if other:
+        raise TargetError(f"the checkpoint has keys of no part of BEATs: {', '.join(other[:8])}")
+    return weights, head or None
+
+
+def _sizes(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """Sizes that a checkpoint without configuration shows by its shapes."""
+    try:
+        width = weights["encoder.layer_norm.weight"].shape[0]
+        return {
+            "embed_dim": weights["layer_norm.weight"].shape[0], "encoder_embed_dim": width,
+            "encoder_ffn_embed_dim": weights["encoder.layers.0.fc1.weight"].shape[0],
+            "encoder_attention_heads": weights["encoder.layers.0.self_attn.relative_attention_bias.weight"].shape[1],
+            "num_buckets": weights["encoder.layers.0.self_attn.relative_attention_bias.weight"].shape[0],
+            "encoder_layers": 1 + max(int(k.split(".")[2]) for k in weights if k.startswith("encoder.layers.")),
+            "conv_pos": weights["encoder.pos_conv.0.weight_g"].shape[-1],
+            "conv_pos_groups": width // weights["encoder.pos_conv.0.weight_v"].shape[1],
+        }  # fmt: skip
+    except KeyError as error:
+        raise TargetError(f"the checkpoint lacks the key beats.{error.args[0]}") from None
+
+
+def _fit(module: nn.Module, weights: dict[str, torch.Tensor], what: str) -> None:
+    own = module.state_dict()
+    missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    shapes = sorted(k for k in own.keys() & weights.keys() if own[k].shape != weights[k].shape)
+    if missing or unknown or shapes:
+        faults = [f"{name} {', '.join(keys[:6])}" for name, keys in (("missing", missing), ("unknown", unknown), ("of another shape", shapes)) if keys]
+        raise TargetError(f"{what} does not fit: {'; '.join(faults)}")
+    module.load_state_dict(weights)
