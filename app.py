@@ -7,7 +7,7 @@ from pages.ui.media import media_routes
 
 app = st.App(__file__, routes=media_routes())  # `streamlit run` serves this object: the pages, and the clips' sound and pictures
 
-if get_script_run_ctx() is not None:
+if get_script_run_ctx(suppress_warning=True) is not None:
     from pages.ui.neurons import page
 
     page()

@@ -123,6 +123,23 @@ def train(folder: Path, recipe: Recipe | None = None, progress: Progress = lambd
     scale = 2 * std
     x, test_x = (x - mean) / scale, (test_x - mean) / scale
     model = build(recipe)
+    fit(model, x, y, recipe, scale, progress)
+    model.eval().half().float()  # measure what is shipped: weights rounded to float16
+    accuracy = evaluate(model, test_x, test_y)
+    report = {
+        "recipe": asdict(recipe),
+        "data": corpus.fingerprint(recipe.extra_per_category, recipe.extra_seed),
+        "test_fold": TEST_FOLD,
+        "test_accuracy": round(accuracy, 4),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "seconds": round(time.time() - began),
+    }
+    save(model.half(), folder, recipe, mean, std, report)
+    return report
+
+
+def fit(model: ASTForAudioClassification, x: torch.Tensor, y: torch.Tensor, recipe: Recipe, scale: float, progress: Progress) -> None:
+    """Train in place on normalised features `x` (clips, frames, mel) and labels `y`; `scale` is what normalising divided by."""
     rng = torch.Generator().manual_seed(recipe.seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
     steps = recipe.epochs * (len(x) // recipe.batch)
@@ -143,18 +160,6 @@ def train(folder: Path, recipe: Recipe | None = None, progress: Progress = lambd
             step += 1
             if step % 10 == 0:
                 progress(step, steps, f"training, pass {epoch + 1} of {recipe.epochs}, loss {loss.item():.2f}")
-    model.eval().half().float()  # measure what is shipped: weights rounded to float16
-    accuracy = evaluate(model, test_x, test_y)
-    report = {
-        "recipe": asdict(recipe),
-        "data": corpus.fingerprint(recipe.extra_per_category, recipe.extra_seed),
-        "test_fold": TEST_FOLD,
-        "test_accuracy": round(accuracy, 4),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "seconds": round(time.time() - began),
-    }
-    save(model.half(), folder, recipe, mean, std, report)
-    return report
 
 
 def half_precision() -> AbstractContextManager[Any]:

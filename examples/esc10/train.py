@@ -23,7 +23,7 @@ from and_core.audio.decode import resample
 from and_core.config import PluginConfig
 from and_core.datasets.base import DATASETS
 from and_core.demo import corpus
-from and_core.demo.train_ast import Recipe, augment, build, evaluate, features, half_precision, save
+from and_core.demo.train_ast import Recipe, build, evaluate, features, fit, save
 from and_core.targets.ast import DEMO
 
 SECONDS, FRAMES = 5, 512
@@ -77,24 +77,7 @@ def main() -> None:
     model = build(recipe, tuple(names))
     if not options.scratch:
         start_from_demo(model)
-    rng = torch.Generator().manual_seed(recipe.seed)
-    steps = recipe.epochs * (int(train.sum()) // recipe.batch)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: min(1, (i + 1) / recipe.warmup) * 0.5 * (1 + np.cos(np.pi * i / steps)))
-    index = train.nonzero().flatten()
-    model.train()
-    for epoch in range(recipe.epochs):
-        order = index[torch.randperm(len(index), generator=rng)]
-        for chunk in order[: len(order) // recipe.batch * recipe.batch].split(recipe.batch):
-            with half_precision():
-                logits = model(augment(x[chunk], recipe, rng, 2 * std)).logits
-            loss = F.cross_entropy(logits.float(), y[chunk], label_smoothing=recipe.label_smoothing)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-        print(f"pass {epoch + 1}/{recipe.epochs}: loss {loss.item():.3f}", flush=True)
+    fit(model, x[train], y[train], recipe, 2 * std, lambda done, total, what: print(f"{done}/{total} {what}", flush=True) if done % 50 == 0 else None)
     model.eval().half().float()
 
     shared = [(wave, truth.category) for wave, truth in corpus.make_many(corpus.corpus_jobs(categories=tuple(names)))]
