@@ -129,6 +129,18 @@ def test_downstream_of_a_change_is_out_of_date(tmp_path: Path) -> None:
         d.require("explanations")
 
 
+def test_a_dissection_of_another_version_is_out_of_date_not_misread(tmp_path: Path, cache: Path) -> None:
+    shutil.copytree(cache / "small", tmp_path / "small")
+    path = tmp_path / "small" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["stages"]["explanations"]["version"] -= 1
+    path.write_text(json.dumps(manifest))
+    d = open_dissection("small", root=tmp_path)
+    assert d.has("closed") and not d.has("explanations")
+    with pytest.raises(NotComputed, match="is out of date"):
+        d.explanation("fc/0")
+
+
 def test_bad_files_are_listed_and_the_rest_is_whole(tmp_path: Path) -> None:
     folder = tmp_path / "sounds"
     bad = bad_files(folder / "x")

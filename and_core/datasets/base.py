@@ -63,7 +63,7 @@ class Dataset(registry.Plugin):
 
     def describe(self) -> str:
         """One line for provenance."""
-        return f"{self.kind}: {self.settings.path}"  # type: ignore[attr-defined]
+        return f"{self.kind}: {Path(self.settings.path).name}"  # type: ignore[attr-defined]
 
 
 DATASETS: registry.Registry[Dataset] = registry.Registry("dataset", "and_core.datasets")

@@ -41,12 +41,13 @@ def activation_histogram(values: np.ndarray, labels: list[str | None], highlight
 
 
 def class_means_figure(means: dict[str, float], most: int = 8, height: int = 230) -> go.Figure:
-    """The classes with the highest and lowest mean activation."""
+    """The classes with the highest and lowest mean activation; blue above the mean of all classes, vermilion below."""
     order = sorted((m, c) for c, m in means.items() if m == m)
     shown = order if len(order) <= 2 * most else order[:most] + order[-most:]
+    middle = sum(m for m, _ in order) / max(1, len(order))
     figure = go.Figure(go.Bar(
         x=[m for m, _ in shown], y=[plain(c) for _, c in shown], orientation="h",
-        marker_color=[HIGH if i >= len(shown) / 2 else LOW for i in range(len(shown))], hovertemplate="%{y}: %{x:.3g}<extra></extra>",
+        marker_color=[HIGH if m > middle else LOW for m, _ in shown], hovertemplate="%{y}: %{x:.3g}<extra></extra>",
     ))  # fmt: skip
     themed(figure, "mean activation (the network's own unit)", "", height + 9 * len(shown))
     figure.update_layout(margin={"l": 120})

@@ -126,4 +126,4 @@ def _array(out: Path, layer: Layer, clips: int, rows: int) -> Any:
     )  # fmt: skip
 
 
-STAGE = Stage("activations", "Running the network", 1, ("clips",), parameters, compute)
+STAGE = Stage("activations", "Running the network", ("clips",), parameters, compute)

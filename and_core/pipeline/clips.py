@@ -92,4 +92,4 @@ def _join(run: Run, writer: StageWriter, count: int) -> None:
     }  # fmt: skip
 
 
-STAGE = Stage("clips", "Decoding and measuring clips", 2, (), parameters, compute)
+STAGE = Stage("clips", "Decoding and measuring clips", (), parameters, compute)

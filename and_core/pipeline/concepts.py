@@ -135,6 +135,6 @@ def last_layer(run: Run, writer: StageWriter) -> None:
     run.progress("last_layer", 1, 1)
 
 
-CLOSED = Stage("closed", "Scoring closed concepts", 1, ("clips", "activations", "neurons", "texts"), closed_parameters, closed)
-OPEN = Stage("open", "Finding open concepts", 1, ("calibration", "texts"), open_parameters, open_concepts)
-LAST_LAYER = Stage("last_layer", "Evaluating the last layer", 1, ("activations", "texts", "closed"), lambda run: {}, last_layer)
+CLOSED = Stage("closed", "Scoring closed concepts", ("clips", "activations", "neurons", "texts"), closed_parameters, closed)
+OPEN = Stage("open", "Finding open concepts", ("calibration", "texts"), open_parameters, open_concepts)
+LAST_LAYER = Stage("last_layer", "Evaluating the last layer", ("activations", "texts", "closed"), lambda run: {}, last_layer)

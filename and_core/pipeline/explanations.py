@@ -87,6 +87,4 @@ def _leading_class(clips: np.ndarray, labels: np.ndarray, classes: int) -> tuple
     return np.where(counts.max(1) > 0, counts.argmax(1), -1), counts.max(1), of
 
 
-STAGE = Stage(
-    "explanations", "Writing explanations", 3, ("clips", "neurons", "texts", "calibration", "closed", "open"), lambda run: {"k": run.config.k}, compute
-)
+STAGE = Stage("explanations", "Writing explanations", ("clips", "neurons", "texts", "calibration", "closed", "open"), lambda run: {"k": run.config.k}, compute)

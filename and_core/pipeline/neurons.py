@@ -106,5 +106,5 @@ def similar(run: Run, writer: StageWriter) -> None:
         writer.array(name, np.concatenate([f[name] for f in found]), ["neuron", "rank"], unit)
 
 
-STAGE = Stage("neurons", "Ranking clips for every neuron", 2, ("clips", "activations"), lambda run: run.config.neurons.model_dump(), compute)
-SIMILAR = Stage("similar", "Finding neurons that fire alike", 1, ("activations", "neurons"), lambda run: {"neighbours": NEIGHBOURS}, similar)
+STAGE = Stage("neurons", "Ranking clips for every neuron", ("clips", "activations"), lambda run: run.config.neurons.model_dump(), compute)
+SIMILAR = Stage("similar", "Finding neurons that fire alike", ("activations", "neurons"), lambda run: {"neighbours": NEIGHBOURS}, similar)

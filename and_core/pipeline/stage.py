@@ -17,6 +17,7 @@ from and_core.datasets.base import DATASETS, Dataset
 from and_core.dissect.summarize import SUMMARIZERS, Summarizer
 from and_core.encoders.base import ENCODERS, TextEncoder
 from and_core.store.dissection import Dissection
+from and_core.store.versions import STAGE_VERSIONS
 from and_core.store.writer import StageWriter
 from and_core.targets.base import TARGETS, Target
 
@@ -93,8 +94,6 @@ class Stage:
     ----------
     name, title : str
         Key in the manifest, and what the progress bar says.
-    version : int
-        Raised when the stage's results change for the same parameters.
     inputs : tuple of str
         Stages whose results it reads.
     parameters : callable
@@ -105,10 +104,14 @@ class Stage:
 
     name: str
     title: str
-    version: int
     inputs: tuple[str, ...]
     parameters: Callable[[Run], dict[str, Any]]
     compute: Callable[[Run, StageWriter], None]
+
+    @property
+    def version(self) -> int:
+        """Version of its results, see :mod:`and_core.store.versions`."""
+        return STAGE_VERSIONS[self.name]
 
 
 def stage_key(stage: Stage, parameters: dict[str, Any], inputs: dict[str, str]) -> str:

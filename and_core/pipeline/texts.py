@@ -113,5 +113,5 @@ def encode(run: Run, writer: StageWriter) -> None:
     writer.notes = {"encoder": run.encoder.describe(), "texts": len(every), "clauses": len(clauses), "concepts": len(concepts)}
 
 
-CAPTIONS = Stage("captions", "Captioning clips", 1, ("clips",), caption_parameters, caption)
-TEXTS = Stage("texts", "Encoding texts", 1, ("clips", "captions"), text_parameters, encode)
+CAPTIONS = Stage("captions", "Captioning clips", ("clips",), caption_parameters, caption)
+TEXTS = Stage("texts", "Encoding texts", ("clips", "captions"), text_parameters, encode)

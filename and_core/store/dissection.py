@@ -18,6 +18,7 @@ from and_core.errors import ArtifactError, DataError, NotComputed, one_of
 from and_core.records import Clip, Concept, Layer, NeuronId, Point, Side, Skipped, TopClip
 from and_core.store.files import cache_root, safe_name, sha256_file
 from and_core.store.manifest import FILE, Artifact, Manifest
+from and_core.store.versions import STAGE_VERSIONS
 
 
 def list_dissections(root: Path | None = None) -> list[str]:
@@ -54,6 +55,7 @@ class Dissection:
         self.folder = Path(folder)
         self.manifest = Manifest.load(self.folder)
         self._checked: dict[str, tuple[int, int]] = {}
+        self._fresh: dict[str, bool] = {}
         self._tables: dict[str, pa.Table] = {}
         self._arrays: dict[str, np.ndarray] = {}
         self._documents: dict[str, Any] = {}
@@ -67,12 +69,13 @@ class Dissection:
         return self.folder.name
 
     def has(self, stage: str) -> bool:
-        """Whether a stage is finished, and made from what its input stages hold now."""
-        record = self.manifest.stages.get(stage)
-        if record is None:
-            return False
-        stages = self.manifest.stages
-        return all(name in stages and stages[name].key == key and self.has(name) for name, key in record.inputs.items())
+        """Whether a stage is finished, by this version of the package, and made from what its input stages hold now."""
+        if stage not in self._fresh:
+            record, stages = self.manifest.stages.get(stage), self.manifest.stages
+            inputs = record.inputs.items() if record else ()
+            current = record is not None and record.version == STAGE_VERSIONS.get(stage)
+            self._fresh[stage] = current and all(name in stages and stages[name].key == key and self.has(name) for name, key in inputs)
+        return self._fresh[stage]
 
     def require(self, stage: str) -> None:
         """Raise :class:`NotComputed`, with the command to run, where a stage is not finished."""

@@ -62,7 +62,7 @@ class AST(Target):
     def describe(self) -> str:
         """One line for provenance."""
         name = "demo AST (trained on the synthetic corpus)" if self.settings.checkpoint == "demo" else self.settings.checkpoint  # type: ignore[attr-defined]
-        return f"AST {name}"
+        return f"AST {Path(name).name if Path(name).is_dir() else name}"
 
     def _configs(self) -> tuple[Any, dict[str, Any]]:
         from transformers import ASTFeatureExtractor, AutoConfig

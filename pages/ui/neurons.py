@@ -121,7 +121,7 @@ def _activations(d: Dissection, neuron: NeuronId) -> None:
     if d.classes:
         by_class = st.expander("Mean activation by class", key="by_class", on_change="rerun")
         if by_class.open:
-            by_class.caption("Classes at the two ends: blue where the neuron fires most on average, vermilion where least.")
+            by_class.caption("Mean activation of each class, or of the eight at either end: blue above the mean of all classes, vermilion below.")
             by_class.plotly_chart(class_means_figure(d.class_means(neuron)), config=EXPORT, theme=None, key="class_means")
 
 
