@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 demo_app = typer.Typer(invoke_without_command=True, help="Build the embedded default and open the dashboard on it.")
 app.add_typer(demo_app, name="demo")
+data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before it is dissected.")
+app.add_typer(data_app, name="data")
 out = Console()
 err = Console(stderr=True)
 Name = Annotated[str, typer.Argument(help="Name of a dissection in the cache, or its folder.")]
@@ -176,6 +178,23 @@ def table(
         for row in rows:
             grid.add_row(*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()))
         out.print(grid)
+
+
+@data_app.command("check")
+def data_check(config: Annotated[Path, typer.Argument(help="YAML file whose `dataset` is checked.")]) -> None:
+    """Count clips, classes, folds and sources of a data set, and name the files that are missing."""
+    with _reported():
+        from and_core.config import load_config
+        from and_core.datasets.base import DATASETS
+
+        dataset = DATASETS.create(load_config(config).dataset)
+        counts, missing = dataset.check()
+        out.print(f"{dataset.describe()}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
+        for name in missing:
+            out.print(f"missing: {name}", markup=False, soft_wrap=True)
+        if missing:
+            out.print(f"{len(missing)} of {counts['clips']} files are missing")
+            raise typer.Exit(1)
 
 
 @app.command("app")

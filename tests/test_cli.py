@@ -54,6 +54,11 @@ def test_errors_are_one_line_and_name_the_fault(config: Path, tmp_path: Path) ->
         assert message in text and "Traceback" not in text, text
 
 
+def test_a_data_set_is_checked(config: Path) -> None:
+    done = run(app, ["data", "check", str(config)])
+    assert done.exit_code == 0 and "24 clips, 4 classes, 5 folds, 24 sources" in " ".join(done.output.split())
+
+
 def test_only_from_and_force(config: Path) -> None:
     assert "1 stages computed" in run(app, ["run", str(config), "--only", "last_layer", "--force"]).output
     assert "2 stages computed" in run(app, ["run", str(config), "--from", "last_layer"]).output

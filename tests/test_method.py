@@ -171,6 +171,7 @@ def test_concept_sets_are_checked(tmp_path: Path) -> None:
     path.write_text("# sounds\ndog\nclock tick\n\n")
     assert concept_set(str(path), []) == ["dog", "clock tick"]
     assert concept_set("classes", ["a"]) == ["a"]
+    assert [len(concept_set(name, [])) for name in ("esc50", "urbansound8k", "gtzan")] == [50, 10, 10]
     path.write_text("\n")
     with pytest.raises(ConfigError, match="holds no concept"):
         concept_set(str(path), [])

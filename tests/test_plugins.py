@@ -42,8 +42,28 @@ def class_folder(root: Path) -> Path:
     return root
 
 
+def urban_folder(root: Path) -> Path:
+    rows = ["slice_file_name,fsID,start,end,salience,fold,classID,class"]
+    for i in range(4):
+        (root / "audio" / f"fold{i % 2 + 1}").mkdir(parents=True, exist_ok=True)
+        sf.write(root / "audio" / f"fold{i % 2 + 1}" / f"{i}-0.wav", tone(0.5, hz=300 + 200 * i), 16_000)
+        rows.append(f"{i}-0.wav,{i // 2},0,1,1,{i % 2 + 1},{i % 2},{'dog' if i % 2 else 'rain'}")
+    (root / "metadata").mkdir()
+    (root / "metadata" / "UrbanSound8K.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def genre_folder(root: Path) -> Path:
+    for genre in ("dog", "rain"):
+        (root / "genres_original" / genre).mkdir(parents=True)
+        sf.write(root / "genres_original" / genre / f"{genre}.00000.wav", tone(), 22_050)
+    return root
+
+
 DATASET_SETTINGS: dict[str, Callable[[Path], dict]] = {
     "esc50": lambda p: {"path": str(esc_folder(p / "esc"))},
+    "urbansound8k": lambda p: {"path": str(urban_folder(p / "urban"))},
+    "gtzan": lambda p: {"path": str(genre_folder(p / "gtzan"))},
     "folder": lambda p: {"path": str(class_folder(p / "folder"))},
     "synthetic": lambda p: {"per_category": 2, "categories": ["dog", "rain"]},
 }
@@ -62,6 +82,17 @@ def test_every_dataset(kind: str, tmp_path: Path) -> None:
     assert np.array_equal(wave, dataset.read(refs[0])[0])
     assert dataset.fingerprint() == DATASETS.create(config).fingerprint()
     assert dataset.describe() and dataset.provenance in ("computed", "imported", "synthetic")
+    counts, missing = dataset.check()
+    assert counts["clips"] == len(refs) and counts["classes"] == 2 and missing == []
+
+
+def test_missing_files_are_named_before_anything_is_decoded(tmp_path: Path) -> None:
+    root = urban_folder(tmp_path / "urban")
+    (root / "audio" / "fold1" / "2-0.wav").unlink()
+    dataset = DATASETS.create(PluginConfig(kind="urbansound8k", path=str(root)))
+    assert dataset.check() == ({"clips": 4, "classes": 2, "folds": 2, "sources": 2}, ["2-0.wav"])
+    with pytest.raises(DataError, match="holds no genres_original"):
+        DATASETS.create(PluginConfig(kind="gtzan", path=str(root))).references()
 
 
 def test_a_changed_file_changes_the_fingerprint(tmp_path: Path) -> None:
@@ -147,7 +178,36 @@ def test_caption_files(tmp_path: Path) -> None:
         CAPTIONERS.create(PluginConfig(kind="column", column="nothing")).captions(ROWS, None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", ENCODERS.names())
+def tiny_clip(folder: Path) -> str:
+    """A random CLIP text tower with a tokenizer of single letters."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
+
+    folder.mkdir()
+    letters = [chr(c) for c in range(33, 127)]
+    vocab = {t: i for i, t in enumerate([*letters, *(c + "</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"])}
+    (folder / "vocab.json").write_text(json.dumps(vocab))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt")).save_pretrained(folder)
+    torch.manual_seed(0)
+    ends = {"bos_token_id": len(vocab) - 2, "eos_token_id": len(vocab) - 1, "pad_token_id": len(vocab) - 1}
+    small = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "projection_dim": 16}
+    CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=len(vocab), **ends, **small)).save_pretrained(folder)
+    return str(folder)
+
+
+def test_clip_reads_to_the_end_mark_and_cuts_long_texts(tmp_path: Path) -> None:
+    encoder = ENCODERS.create(PluginConfig(kind="clip", model=tiny_clip(tmp_path / "clip")))
+    texts = ["a dog barking", "rain", "x" * 500]
+    together = encoder.encode(texts)
+    assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    for i, text in enumerate(texts):
+        assert np.allclose(encoder.encode([text])[0], together[i], atol=1e-5), "padding must not be heard"
+    assert encoder._loaded[1].config.hidden_act == "quick_gelu"  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match="can't be loaded"):
+        ENCODERS.create(PluginConfig(kind="clip", model=str(tmp_path / "none"))).encode(["x"])
+
+
+@pytest.mark.parametrize("kind", [k for k in ENCODERS.names() if k != "clip"])  # random weights have no meaning to check
 def test_every_encoder(kind: str) -> None:
     minilm = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))
     settings = {"minilm": {"model": "bundled"}, "sentence_transformer": {"model": str(minilm._folder), "device": "cpu"}}[kind]  # type: ignore[attr-defined]

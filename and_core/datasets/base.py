@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +14,7 @@ from pydantic import Field
 
 from and_core import registry
 from and_core.audio.decode import read_audio
+from and_core.errors import DataError
 from and_core.records import Provenance
 
 
@@ -24,7 +27,30 @@ class ClipRef:
     fold: int | None = None
     source: str | None = None
     path: str | None = None
-    extra: dict[str, object] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+
+def read_rows(table: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and row of a CSV whose `required` columns must be there and filled.
+
+    Raises
+    ------
+    DataError
+        Unreadable, a column is missing, or a cell is empty; the message names file, line and column.
+    """
+    try:
+        with open(table, newline="", encoding="utf-8-sig") as handle:
+            rows = list(csv.DictReader(handle))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table} can't be read: {error}") from None
+    missing = [name for name in required if not rows or name not in rows[0]]
+    if missing:
+        raise DataError(f"{table} lacks the columns {', '.join(missing)}")
+    for number, row in enumerate(rows, 2):
+        empty = [name for name in required if not row[name]]
+        if empty:
+            raise DataError(f"{table} line {number}: {', '.join(empty)} is empty")
+        yield number, row
 
 
 class Dataset(registry.Plugin):
@@ -47,7 +73,15 @@ class Dataset(registry.Plugin):
         assert ref.path is not None
         return read_audio(ref.path, self.settings.max_seconds)  # type: ignore[attr-defined]
 
-    def columns(self, ref: ClipRef) -> dict[str, object]:
+    def check(self) -> tuple[dict[str, int], list[str]]:
+        """Counts (clips, classes, folds, sources) and the names of files that are not there, without decoding anything."""
+        refs = self.references()
+        counts = {"clips": len(refs)}
+        for what in ("label", "fold", "source"):
+            counts[{"label": "classes", "fold": "folds", "source": "sources"}[what]] = len({getattr(r, what) for r in refs} - {None})
+        return counts, [r.name for r in refs if r.path is not None and not Path(r.path).is_file()]
+
+    def columns(self, ref: ClipRef) -> Mapping[str, object]:
         """Further columns of a clip's row in the clips table."""
         return ref.extra
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
-from and_core.datasets.base import DATASETS, ClipRef, Dataset
+from and_core.datasets.base import DATASETS, ClipRef, Dataset, read_rows
 from and_core.errors import DataError
 
 REQUIRED = ("filename", "fold", "category")
@@ -23,19 +22,8 @@ class Esc50(Dataset):
         tables = sorted((root / "meta").glob("*.csv"))
         if len(tables) != 1:
             raise DataError(f"dataset.path={str(root)!r}: one CSV in meta/ is needed, {len(tables)} found")
-        try:
-            with open(tables[0], newline="", encoding="utf-8-sig") as handle:
-                rows = list(csv.DictReader(handle))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{tables[0]} can't be read: {error}") from None
-        missing = [name for name in REQUIRED if not rows or name not in rows[0]]
-        if missing:
-            raise DataError(f"{tables[0]} lacks the columns {', '.join(missing)}")
         refs = []
-        for number, row in enumerate(rows, 2):
-            empty = [name for name in REQUIRED if not row[name]]
-            if empty:
-                raise DataError(f"{tables[0]} line {number}: {', '.join(empty)} is empty")
+        for number, row in read_rows(tables[0], REQUIRED):
             file = row["filename"]
             path = (root / "audio" / file).resolve()
             if not path.is_relative_to((root / "audio").resolve()):

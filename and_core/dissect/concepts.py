@@ -7,15 +7,20 @@ from pathlib import Path
 
 from and_core.errors import ConfigError
 
+CONCEPT_SETS = Path(__file__).resolve().parents[1] / "data" / "concepts"
+
 
 def concept_set(source: str, classes: list[str]) -> list[str]:
-    """Concepts as a run names them: ``classes`` of the probing dataset, or a text file with one a line.
+    """Concepts as a run names them: ``classes`` of the probing dataset, ``esc50``, ``urbansound8k``, ``gtzan``, or a text file, one a line.
 
     Raises
     ------
     ConfigError
         The file is missing, empty, no text, or names a concept twice; or there are no classes.
     """
+    named = CONCEPT_SETS / f"{source}.txt"
+    if source.replace("-", "").isalnum() and source != "classes" and named.is_file():
+        source = str(named)
     if source == "classes":
         if not classes:
             raise ConfigError("closed.concepts='classes', but the clips have no labels; give a text file with one concept a line")

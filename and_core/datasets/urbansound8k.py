@@ -1,0 +1,31 @@
+"""UrbanSound8K in its own layout: `audio/fold1..10/` and `metadata/UrbanSound8K.csv`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from and_core.datasets.base import DATASETS, ClipRef, Dataset, read_rows
+from and_core.errors import DataError
+
+REQUIRED = ("slice_file_name", "fold", "class")
+
+
+@DATASETS.register
+class UrbanSound8K(Dataset):
+    """Slices of longer recordings; `fsID` names the recording, so that each can count once."""
+
+    kind = "urbansound8k"
+
+    def references(self) -> list[ClipRef]:
+        """Clips in the order of the CSV."""
+        root = Path(self.settings.path)  # type: ignore[attr-defined]
+        table = root / "metadata" / "UrbanSound8K.csv"
+        refs = []
+        for number, row in read_rows(table, REQUIRED):
+            if not row["fold"].strip().isdecimal():
+                raise DataError(f"{table} line {number}: fold={row['fold']!r} is no whole number")
+            path = (root / "audio" / f"fold{int(row['fold'])}" / row["slice_file_name"]).resolve()
+            if not path.is_relative_to((root / "audio").resolve()):
+                raise DataError(f"{table} line {number}: slice_file_name={row['slice_file_name']!r} leads outside audio/")
+            refs.append(ClipRef(row["slice_file_name"], row["class"], int(row["fold"]), row.get("fsID") or row["slice_file_name"], str(path)))
+        return refs
