@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from and_core import registry
@@ -21,6 +23,16 @@ class TextEncoder(registry.Plugin):
     def encode(self, texts: list[str]) -> np.ndarray:
         """(len(texts), D) float32 of unit norm; the weights are loaded at the first call."""
         raise NotImplementedError
+
+
+def encode_by_length(texts: list[str], width: int, encode: Callable[[list[str]], np.ndarray], batch: int = 64) -> np.ndarray:
+    """(len(texts), width) rows of `encode`, called on batches of similar length; the result does not depend on the order of the texts."""
+    out = np.zeros((len(texts), width), np.float32)
+    order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), texts[i]))
+    for start in range(0, len(order), batch):
+        chosen = order[start : start + batch]
+        out[chosen] = encode([texts[i] for i in chosen])
+    return out
 
 
 ENCODERS: registry.Registry[TextEncoder] = registry.Registry("encoder", "and_core.encoders")

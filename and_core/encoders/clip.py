@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from and_core import registry
-from and_core.encoders.base import ENCODERS, TextEncoder
+from and_core.encoders.base import ENCODERS, TextEncoder, encode_by_length
 from and_core.errors import DataError
 from and_core.store.files import sha256_file
 
 CONTEXT = 77
-BATCH = 64
 
 
 @ENCODERS.register
@@ -55,15 +54,14 @@ class Clip(TextEncoder):
         return f"CLIP text {Path(self.settings.model).name}"  # type: ignore[attr-defined]
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Encode in batches of similar length."""
+        """Projected end-of-text states."""
         import torch
 
         tokenizer, model = self._loaded
-        out = np.zeros((len(texts), model.config.projection_dim), np.float32)
-        order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), texts[i]))
-        for start in range(0, len(order), BATCH):
-            chosen = order[start : start + BATCH]
-            batch = tokenizer([texts[i] for i in chosen], padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt")
+
+        def part(texts: list[str]) -> np.ndarray:
+            batch = tokenizer(texts, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt")
             with torch.inference_mode():
-                out[chosen] = torch.nn.functional.normalize(model(**batch).text_embeds.float(), dim=1).numpy()
-        return out
+                return torch.nn.functional.normalize(model(**batch).text_embeds.float(), dim=1).numpy()
+
+        return encode_by_length(texts, model.config.projection_dim, part)

