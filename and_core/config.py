@@ -55,7 +55,7 @@ class CalibrationConfig(Section):
 class ClosedConfig(Section):
     """Module A by description (DB)."""
 
-    concepts: str = "classes"  # or esc50, urbansound8k, gtzan, or the path of a text file, one concept a line
+    concepts: str = "classes"  # or esc50, urbansound8k, gtzan, sound-phrases, or the path of a text file, one concept a line
     similarities: tuple[SimilarityName, ...] = SIMILARITY_NAMES
     similarity: SimilarityName = "cos_cubed"  # the one shown first
     features: Literal["softmax", "cosine"] = "softmax"

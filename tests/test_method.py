@@ -172,6 +172,8 @@ def test_concept_sets_are_checked(tmp_path: Path) -> None:
     assert concept_set(str(path), []) == ["dog", "clock tick"]
     assert concept_set("classes", ["a"]) == ["a"]
     assert [len(concept_set(name, [])) for name in ("esc50", "urbansound8k", "gtzan")] == [50, 10, 10]
+    phrases = concept_set("sound-phrases", [])
+    assert len(phrases) >= 500 and all(1 <= len(p.split()) <= 8 for p in phrases)
     path.write_text("\n")
     with pytest.raises(ConfigError, match="holds no concept"):
         concept_set(str(path), [])

@@ -11,7 +11,7 @@ CONCEPT_SETS = Path(__file__).resolve().parents[1] / "data" / "concepts"
 
 
 def concept_set(source: str, classes: list[str]) -> list[str]:
-    """Concepts as a run names them: ``classes`` of the probing dataset, ``esc50``, ``urbansound8k``, ``gtzan``, or a text file, one a line.
+    """Concepts as a run names them: ``classes`` of the probing dataset, ``esc50``, ``urbansound8k``, ``gtzan``, ``sound-phrases``, or a text file, one a line.
 
     Raises
     ------
