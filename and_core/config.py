@@ -61,6 +61,7 @@ class ClosedConfig(Section):
     features: Literal["softmax", "cosine"] = "softmax"
     softmax_scale: Annotated[float, Field(gt=0, le=1000)] = 20.0
     template: str = "{}"
+    scoring: Literal["layer", "reference"] = "layer"  # a layer's neurons together over all clips; or as the authors' code, for comparison
     rank_variant: Literal["argsort", "rank"] = "argsort"  # of rank_reorder: the reference's, or CLIP-Dissect's text
     top: Annotated[int, Field(ge=5, le=50)] = 10
 

@@ -245,6 +245,15 @@ def test_a_manifest_that_points_outside_is_refused(tmp_path: Path, cache: Path) 
             open_dissection("small", root=tmp_path)
 
 
+def test_reference_scoring_shows_the_fault_it_stands_for(tmp_path: Path, cache: Path) -> None:
+    shutil.copytree(cache / "small", tmp_path / "small")
+    pipeline.run(small_config(closed={"scoring": "reference"}), root=tmp_path)
+    d = open_dissection("small", root=tmp_path)
+    rows = {row["similarity"]: row for row in d.document("last_layer/scores")}
+    assert rows["soft_wpmi"]["top1"] == 25.0 and rows["cos_cubed"]["top1"] >= 75  # all scores 0: the first concept, for every class
+    assert "rank_reorder" in d.notes("closed")["failed"]  # K clips are too few for it
+
+
 def test_two_runs_at_once(tmp_path: Path) -> None:
     with writing(tmp_path / "small"), pytest.raises(BusyError, match="another run is writing 'small'"):
         pipeline.run(small_config(), root=tmp_path)

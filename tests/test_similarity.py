@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from and_core.dissect.similarity import SIMILARITIES, top_clips
+from and_core.dissect.similarity import SIMILARITIES, score_as_reference, top_clips
 from and_core.errors import ConfigError
 
 
@@ -121,6 +121,17 @@ def test_the_rank_variant_and_its_corner_cases() -> None:
 def test_scoring_one_neuron_at_a_time_leaves_soft_wpmi_nothing() -> None:
     t, p = data()
     assert np.allclose(SIMILARITIES["soft_wpmi"](t[:, :1], p), 0, atol=1e-5)
+
+
+def test_reference_scoring_is_one_neuron_at_a_time() -> None:
+    t, p = data()
+    assert np.allclose(score_as_reference("cos", t, p), SIMILARITIES["cos"](t, p), atol=1e-5)
+    assert np.allclose(score_as_reference("soft_wpmi", t, p), 0, atol=1e-5)
+    alone = score_as_reference("wpmi", t, p)
+    assert np.allclose(alone, 0.4 * (SIMILARITIES["wpmi"](t, p, lam=0.0)), rtol=1e-3)  # the prior is the neuron itself
+    tops = top_clips(torch.from_numpy(t), 5).numpy()
+    few = score_as_reference("cos", t, p, tops)
+    assert np.allclose(few[2], SIMILARITIES["cos"](t[tops[2], 2:3], p[tops[2]])[0], atol=1e-6)
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

@@ -154,6 +154,19 @@ def top_clips(activations: torch.Tensor, k: int) -> torch.Tensor:
     return torch.cat(found)
 
 
+def score_as_reference(name: str, activations: np.ndarray, features: np.ndarray, clips: np.ndarray | None = None, **options: Any) -> np.ndarray:
+    """Scores (R, M) as the authors' implementation makes them: one neuron at a time, so that the prior is the neuron itself.
+
+    With it `soft_wpmi` is 0 everywhere and `wpmi` has no prior (AND's Table 7 shows the former). For hidden layers that
+    implementation looks at a neuron's top clips only: give them as `clips` (R, K); None means all clips, as for the last layer.
+    """
+    rows = []
+    for r in range(activations.shape[1]):
+        seen = slice(None) if clips is None else clips[r]
+        rows.append(SIMILARITIES[name](activations[seen, r : r + 1], features[seen], **options))
+    return np.concatenate(rows)
+
+
 def _unit(x: torch.Tensor, floor: float = 1e-12) -> torch.Tensor:
     return x / x.norm(dim=0).clamp_min(floor)
 

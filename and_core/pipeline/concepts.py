@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from and_core.dissect.similarity import SIMILARITIES
+from and_core.dissect.similarity import SIMILARITIES, score_as_reference, top_clips
 from and_core.dissect.words import AcousticWords, words_of
 from and_core.errors import ConfigError
 from and_core.evaluate.last_layer import last_layer_scores
@@ -19,7 +19,8 @@ from and_core.store.writer import StageWriter
 
 def closed_parameters(run: Run) -> dict[str, Any]:
     """Everything in the section but what other stages own."""
-    return run.config.closed.model_dump(mode="json", exclude={"concepts", "template", "similarity"})
+    used = run.config.closed.model_dump(mode="json", exclude={"concepts", "template", "similarity"})
+    return used | ({"k": run.config.k} if run.config.closed.scoring == "reference" else {})
 
 
 def concept_features(d: Dissection, kind: str, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +51,8 @@ def closed(run: Run, writer: StageWriter) -> None:
     names, failed = [], {}
     for name in config.similarities:
         try:
-            SIMILARITIES[name](np.zeros((len(clips), 1), np.float32), features, **options.get(name, {}))
+            least = len(clips) if config.scoring == "layer" or all(x.kind == "fc" for x in d.layers) else min(len(clips), run.config.k)
+            SIMILARITIES[name](np.zeros((least, 1), np.float32), features[:least], **options.get(name, {}))
             names.append(name)
         except ConfigError as error:
             failed[name] = str(error)
@@ -58,7 +60,12 @@ def closed(run: Run, writer: StageWriter) -> None:
     def chunk(i: int) -> dict[str, np.ndarray]:
         layer, name = d.layers[i // len(names)], names[i % len(names)]
         u = np.asarray(d.layer_activations(layer.name), np.float32)[clips]
-        scores = torch.from_numpy(SIMILARITIES[name](u, features, **options.get(name, {})))
+        extra = options.get(name, {})
+        if config.scoring == "reference":
+            seen = None if layer.kind == "fc" else _top(u, run.config.k)
+            scores = torch.from_numpy(score_as_reference(name, u, features, seen, **extra))
+        else:
+            scores = torch.from_numpy(SIMILARITIES[name](u, features, **extra))
         best = scores.sort(dim=1, descending=True, stable=True)
         order = best.indices[:, :top].numpy().astype(np.int32)
         order[dead[layer.offset : layer.offset + layer.size]] = -1
@@ -71,7 +78,18 @@ def closed(run: Run, writer: StageWriter) -> None:
         writer.array(f"{name}_concepts", np.concatenate([p["concepts"] for p in mine]), ["neuron", "rank"], "concept number, -1 for none")
         writer.array(f"{name}_scores", np.concatenate([p["scores"] for p in mine]), ["neuron", "rank"], f"score of {name}")
     shown = config.similarity if config.similarity in names else next(iter(names), None)
-    writer.notes = {"similarities": names, "similarity": shown, "failed": failed, "features": config.features, "captioned_clips": len(clips)}
+    writer.notes = {
+        "similarities": names,
+        "similarity": shown,
+        "failed": failed,
+        "features": config.features,
+        "scoring": config.scoring,
+        "captioned_clips": len(clips),
+    }
+
+
+def _top(u: np.ndarray, k: int) -> np.ndarray:
+    return top_clips(torch.from_numpy(u), min(k, len(u))).numpy()
 
 
 def open_parameters(run: Run) -> dict[str, Any]:
