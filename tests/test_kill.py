@@ -70,18 +70,21 @@ for seed in range(seeds):
         pid = child(place, other)
         assert os.waitpid(pid, 0)[1] == 0
     for stage in pipeline.STAGE_NAMES:
-        pid = child(place, **({"start": stage} if forced else {}))
-        partial = place / "small" / ".partial"
-        while not list(partial.glob(f"{stage}-*")) and os.waitpid(pid, os.WNOHANG) == (0, 0):
-            time.sleep(0.0005)
-        time.sleep(rng.uniform(0, seconds.get(stage, 0.01)))
-        inside = bool(list(partial.glob(f"{stage}-*")))
-        try:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            inside = False
-        hits[stage] = hits.get(stage, 0) + inside
+        for attempt in range(8):  # a kill that came too late for a short stage is tried again, the stage made anew by force
+            pid = child(place, **({"start": stage} if forced or attempt else {}))
+            partial = place / "small" / ".partial"
+            while not list(partial.glob(f"{stage}-*")) and os.waitpid(pid, os.WNOHANG) == (0, 0):
+                time.sleep(0.0005)
+            time.sleep(rng.uniform(0, 0.8 * seconds.get(stage, 0.01)))
+            inside = bool(list(partial.glob(f"{stage}-*")))
+            try:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            except (ProcessLookupError, ChildProcessError):
+                inside = False
+            hits[stage] = hits.get(stage, 0) + inside
+            if inside:
+                break
     pid = child(place)
     _, status = os.waitpid(pid, 0)
     assert status == 0, f"seed {seed}: the run after the kills failed"
@@ -89,8 +92,8 @@ for seed in range(seeds):
     different = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
     assert not different, f"seed {seed}: {different[:5]}"
 print("kills inside", hits)
-missed = [s for s in pipeline.STAGE_NAMES if not hits.get(s)]
-assert not missed, f"no kill landed inside {missed}"
+missed = [s for s in pipeline.STAGE_NAMES if hits.get(s, 0) < seeds // 3]
+assert not missed, f"too few kills landed inside {missed}"
 """
 
 
