@@ -20,6 +20,7 @@ app: $(STAMP)
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) -e .
+	$(BIN)/python -c "import librosa, librosa.feature, librosa.onset, librosa.util"  # compiled caches are written once, by one process
 	touch $@
 
 $(TEST_STAMP): $(STAMP)

@@ -145,10 +145,23 @@ def _periodicity(wave: np.ndarray, active: np.ndarray) -> float:
 def _rhythm(wave: np.ndarray, duration: float) -> tuple[float, float]:
     """Onsets per second and how uneven their gaps are."""
     strength = librosa.onset.onset_strength(y=wave, sr=ANALYSIS_RATE, hop_length=HOP, n_fft=FRAME)
-    # an absolute floor, or the detector's own normalisation finds "events" in steady noise
-    onsets = librosa.onset.onset_detect(
-        onset_envelope=np.maximum(strength - 2.5, 0), sr=ANALYSIS_RATE, hop_length=HOP, units="time", normalize=True, delta=0.12
-    )
+    # an absolute floor, or normalising would make "events" of steady noise
+    strength = np.maximum(strength - 2.5, 0)
+    onsets = _peaks(strength / (strength.max() + 1e-9)) * HOP / ANALYSIS_RATE
     gaps = np.diff(onsets)
     uneven = float(np.std(gaps) / np.mean(gaps)) if len(onsets) >= 4 else float("nan")
     return len(onsets) / max(duration, 0.1), uneven
+
+
+def _peaks(x: np.ndarray, before: int = 1, around: int = 6, delta: float = 0.12, wait: int = 1) -> np.ndarray:
+    """Frames that top the one before and exceed the mean of those around by `delta`, at least `wait` frames apart.
+
+    In NumPy on purpose: librosa's picker is compiled by numba at its first call, and processes that do so at once can crash.
+    """
+    found: list[int] = []
+    for n in range(len(x)):
+        if found and n <= found[-1] + wait:
+            continue
+        if x[n] >= x[max(0, n - before) : n + 1].max() and x[n] >= x[max(0, n - around) : n + around + 1].mean() + delta:
+            found.append(n)
+    return np.array(found, int)

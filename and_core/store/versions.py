@@ -5,7 +5,7 @@ called out of date instead of being misread.
 """
 
 STAGE_VERSIONS: dict[str, int] = {
-    "clips": 2,
+    "clips": 3,
     "activations": 1,
     "neurons": 2,
     "similar": 1,
