@@ -49,13 +49,14 @@ def _row(dataset: Any, ref: Any, wave: Any, rate: int, packs: dict[str, list[byt
     row: dict[str, Any] = {
         "name": ref.name, "label": ref.label, "fold": ref.fold, "source": ref.source, "seconds": len(wave) / rate, "rate": rate,
     }  # fmt: skip
+    row |= measure(analysis).as_dict()
+    row |= {key: value for key, value in dataset.columns(ref).items() if key not in RESERVED}
     blobs = {"audio": flac(wave, rate), "spectrogram": spectrogram_jpeg(analysis)}
     for what, blob in blobs.items():
         row[f"{what}_offset"] = sum(map(len, packs[what]))
         row[f"{what}_bytes"] = len(blob)
         packs[what].append(blob)
-    row |= measure(analysis).as_dict()
-    return row | {key: value for key, value in dataset.columns(ref).items() if key not in RESERVED}
+    return row
 
 
 def _replace(path: Path, data: bytes) -> None:

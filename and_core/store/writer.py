@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from and_core.errors import ANDError, BusyError
 from and_core.records import Provenance
-from and_core.store.files import sha256_file, sync_tree, write_atomic
+from and_core.store.files import sha256_file, sync_tree
 from and_core.store.manifest import Artifact, File, Manifest, StageRecord
 
 ARTIFACTS = "artifacts"
@@ -103,7 +103,7 @@ class StageWriter:
     def json(self, name: str, value: Any) -> None:
         """Write a small JSON document."""
         path = self.out / f"{name}.json"
-        write_atomic(path, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+        path.write_bytes((json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
         self._add(name, "json", [path], [], "json", [], {})
 
     def files(self, name: str, kind: str, paths: list[Path], shape: list[int], dtype: str, axes: list[str], unit: str = "1") -> None:
@@ -169,7 +169,7 @@ def sweep(folder: Path, manifest: Manifest) -> None:
         if path.name not in live:
             shutil.rmtree(path)
     for stage, record in manifest.stages.items():
-        shutil.rmtree(folder / PARTIAL / f"{stage}-{record.key}", ignore_errors=True)
+        shutil.rmtree(folder / PARTIAL / f"{stage}-{record.key.split('-')[0]}", ignore_errors=True)
 
 
 def intact(folder: Path, manifest: Manifest, stage: str) -> bool:
