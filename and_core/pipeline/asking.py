@@ -1,0 +1,91 @@
+"""Asking a language model once: what the book of answers has is not asked again, what failed is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from and_core.llms.base import LanguageModel, Request
+from and_core.openai_api import Reply
+from and_core.store.answers import AnswerBook
+
+NOT_ASKED = Reply(None, "not asked")
+
+
+class Asked(NamedTuple):
+    """How many distinct questions were new, and how many of those have no answer, with the first reason."""
+
+    new: int
+    failed: int
+    reason: str | None
+
+
+class Asker:
+    """A language model with its book.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    root : Path
+        Cache folder; its dissections share one book, so that a word is asked once for all of them.
+    """
+
+    def __init__(self, model: LanguageModel, root: Path, progress: Callable[[str, int, int], None]) -> None:
+        self.model, self.progress = model, progress
+        self._root = root
+        self._book: AnswerBook | None = None
+
+    @property
+    def book(self) -> AnswerBook:
+        """Opened at the first question."""
+        if self._book is None:
+            self._book = AnswerBook(self._root)
+        return self._book
+
+    def fetch(self, stage: str, requests: Iterable[Request], total: int) -> Asked:
+        """Ask every distinct question that has no answer yet, and keep each answer the moment it comes.
+
+        Parameters
+        ----------
+        stage : str
+            For the progress bar.
+        requests : iterable of Request
+            Taken as fast as they are answered; never held all at once.
+        total : int
+            How many there are.
+        """
+        seen: set[str] = set()
+        waiting: dict[int, tuple[str, Request]] = {}
+        done = asked = failed = 0
+        reason = None
+
+        def new() -> Iterator[Request]:
+            nonlocal done, asked
+            for request in requests:
+                key = self.model.key(request)
+                known = key in seen or self.book.get([key]).get(key, (None,))[0] is not None
+                seen.add(key)
+                if known:
+                    done += 1
+                    continue
+                waiting[asked] = (key, request)
+                asked += 1
+                yield request
+
+        for number, reply in self.model.answer(new()):
+            key, request = waiting.pop(number)
+            self.book.put(key, self.model.describe(), request.prompt, request.sample, reply.text, reply.error, reply.cut)
+            done += 1
+            if reply.text is None:
+                failed += 1
+                reason = reason or reply.error
+            self.progress(f"{stage} answers", done, total)
+        self.progress(f"{stage} answers", total, total)
+        return Asked(asked, failed, reason)
+
+    def __call__(self, requests: list[Request]) -> list[Reply]:
+        """Replies from the book, in order."""
+        keys = [self.model.key(r) for r in requests]
+        found = self.book.get(set(keys))
+        return [Reply(*found[key]) if key in found else NOT_ASKED for key in keys]
