@@ -30,7 +30,7 @@ class Layer(Record):
     @property
     def title(self) -> str:
         """Readable name: ``layer 2 / intermediate``."""
-        return f"layer {self.block} / {self.kind.replace('_', ' ')}" if self.block is not None else self.name
+        return f"layer {self.block} / {self.kind.replace('_', ' ')}" if self.block is not None and self.kind != "other" else self.name
 
 
 class NeuronId(NamedTuple):
@@ -79,15 +79,20 @@ class TopClip(Record):
 
 
 class Point(Record):
-    """One point of a summary: what `count` of the `of` clips have in common."""
+    """One point of a summary: what `count` of the `of` clips have in common; None where nobody counted (a language model)."""
 
     text: str
-    count: int
+    count: int | None
     of: int
     attribute: str | None = None
     kept: bool = True
     removed_by: str | None = None
     similarity: float | None = None
+
+    @property
+    def reach(self) -> str:
+        """``4 of 5 clips: ``, or nothing where nobody counted."""
+        return "" if self.count is None else f"{self.count} of {self.of} clips: "
 
 
 class Concept(Record):

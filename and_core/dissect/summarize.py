@@ -7,13 +7,15 @@ lexicon, groups the remaining clauses by embedding, and makes a point of what re
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from and_core import registry
+from and_core.llms.base import Ask, Request
 from and_core.records import Point
 
 MEMORY = 50_000_000  # numbers in the temporaries of one block of neurons
@@ -35,6 +37,10 @@ class CaptionTexts:
         Distinct (attribute, value) pairs, V of them.
     clip_values : (N, V) bool
         Which clip's caption says which.
+    captions : list of str, N
+        Whole captions, empty where a clip has none.
+    prompts : dict of str
+        Prompt templates by name, for summarisers that ask a language model.
     """
 
     clauses: list[str]
@@ -42,10 +48,26 @@ class CaptionTexts:
     clip_clauses: np.ndarray
     values: list[tuple[str, str]]
     clip_values: np.ndarray
+    captions: list[str] = field(default_factory=list)
+    prompts: dict[str, str] = field(default_factory=dict)
+
+
+class Summary(NamedTuple):
+    """Points; the reason where there could be none; further samples as texts, where several were taken."""
+
+    points: list[Point]
+    failed: str | None = None
+    samples: Sequence[str] = ()
 
 
 class Summarizer(registry.Plugin):
-    """Turns the captions of K clips into points, for many neurons at once."""
+    """Turns the captions of K clips into points, for many neurons at once.
+
+    `asks`: it needs a language model. `random_sets`: how many random sets of clips are summarised for comparison.
+    """
+
+    asks: bool = False
+    random_sets: int = 1000
 
     def describe(self) -> str:
         """One line for provenance."""
@@ -55,8 +77,12 @@ class Summarizer(registry.Plugin):
         """Version of the method."""
         return ""
 
-    def summarize(self, texts: CaptionTexts, clips: np.ndarray) -> list[list[Point]]:
-        """Points for each row of `clips`.
+    def requests(self, texts: CaptionTexts, clips: np.ndarray) -> Iterator[Request]:
+        """Questions that :meth:`summarize` will ask of these rows; none by default."""
+        return iter(())
+
+    def summarize(self, texts: CaptionTexts, clips: np.ndarray, ask: Ask | None = None) -> list[Summary]:
+        """A summary for each row of `clips`.
 
         Parameters
         ----------
@@ -64,6 +90,8 @@ class Summarizer(registry.Plugin):
             Captions of all clips.
         clips : (B, K) int
             Clip numbers, -1 where there are fewer than K.
+        ask : callable, optional
+            Gives the replies to requests; needed by those that ask.
         """
         raise NotImplementedError
 
@@ -95,7 +123,7 @@ class Commonality(Summarizer):
         """One line for provenance."""
         return "commonality (no language model)"
 
-    def summarize(self, texts: CaptionTexts, clips: np.ndarray) -> list[list[Point]]:
+    def summarize(self, texts: CaptionTexts, clips: np.ndarray, ask: Ask | None = None) -> list[Summary]:
         """Points, those of most clips first; attributes before clauses at equal counts."""
         s = self.settings
         of = (clips >= 0).sum(1)
@@ -117,7 +145,7 @@ class Commonality(Summarizer):
                 points.append(
                     Point.model_construct(text=texts.clauses[clause], count=count, of=int(of[row]), attribute=None, kept=True, removed_by=None, similarity=None)
                 )
-            found.append(sorted(points, key=lambda p: (-p.count, p.attribute is None, p.text)))
+            found.append(Summary(sorted(points, key=lambda p: (-(p.count or 0), p.attribute is None, p.text))))
         return found
 
     def _groups(self, texts: CaptionTexts, clips: np.ndarray, need: np.ndarray) -> list[list[tuple[int, int]]]:

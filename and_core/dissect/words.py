@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
@@ -26,6 +27,7 @@ OF_TAG = {tag: pos for pos, tags in POS.items() for tag in tags}
 TRIVIAL = frozenset(["such", "other", "same", "own", "clip", "clips", "sound", "sounds", "audio", "recording", "thing", "overall", "be", "have", "do"])
 NEIGHBOURS = 3
 TEMPLATE = "It sounds {}."
+UNCLEAR = "the answer is neither yes nor no"
 Embed = Callable[[list[str]], np.ndarray]
 
 
@@ -35,6 +37,21 @@ class Word(NamedTuple):
     pos: str
     word: str
     times: int
+
+
+class Verdict(NamedTuple):
+    """Whether an adjective can describe sound (None: not known), and why."""
+
+    acoustic: bool | None
+    reason: str
+
+
+def read_verdict(answer: str) -> Verdict:
+    """A language model's answer, which must begin with yes or no; anything else is not taken for either."""
+    match = re.match(r"\W*(yes|no)\b[\s.,:;!-]*(.*)", answer, re.IGNORECASE | re.DOTALL)
+    if not match:
+        return Verdict(None, f"{UNCLEAR}: {' '.join(answer.split())[:120]}")
+    return Verdict(match[1].lower() == "yes", " ".join(match[2].split())[:500])
 
 
 @lru_cache(maxsize=2)
@@ -98,10 +115,10 @@ class AcousticWords:
     def __init__(self, embed: Embed, margin: float = 0.05) -> None:
         self.embed, self.margin = embed, margin
         self.lexicon = _lexicon()
-        self._known: dict[str, bool] = dict(self.lexicon)
+        self._known = {word: Verdict(acoustic, "listed") for word, acoustic in self.lexicon.items()}
         self._vectors: np.ndarray | None = None
 
-    def judge(self, words: list[str]) -> dict[str, bool]:
+    def judge(self, words: list[str]) -> dict[str, Verdict]:
         """Word -> whether it can describe sound."""
         new = sorted({w for w in words if w not in self._known})
         if new:
@@ -110,7 +127,7 @@ class AcousticWords:
             close = self.embed([TEMPLATE.format(w) for w in new]) @ self._vectors.T
             acoustic = np.array(list(self.lexicon.values()))
             score = _nearest(close[:, acoustic]) - _nearest(close[:, ~acoustic])
-            self._known.update(zip(new, (bool(s > self.margin) for s in score), strict=True))
+            self._known.update({w: Verdict(bool(s > self.margin), f"closer to words for sound by {s:+.2f}") for w, s in zip(new, score, strict=True)})
         return {w: self._known[w] for w in words}
 
 
