@@ -8,8 +8,12 @@ from and_core import pipeline
 from and_core.config import RunConfig, make_config
 from and_core.pipeline.stage import Progress
 
-DEMO_NAME = "demo-ast"
 TRAINED_FOLDS = [2, 3, 4, 5]
+NETWORKS = {  # the paper's three training strategies
+    "demo-ast": {"kind": "ast", "checkpoint": "demo"},
+    "demo-beats-finetuned": {"kind": "beats", "checkpoint": "demo-finetuned"},
+    "demo-beats-frozen": {"kind": "beats", "checkpoint": "demo-frozen"},
+}
 
 
 def demo_configs() -> list[RunConfig]:
@@ -17,13 +21,15 @@ def demo_configs() -> list[RunConfig]:
     return [
         make_config(
             {
-                "name": DEMO_NAME,
+                "name": name,
                 "dataset": {"kind": "synthetic"},
-                "target": {"kind": "ast", "checkpoint": "demo", "trained_folds": TRAINED_FOLDS},
+                "target": {**target, "trained_folds": TRAINED_FOLDS},
                 "captions": {"kind": "corpus"},
                 "encoder": {"kind": "minilm", "model": "bundled"},
+                "audio_encoder": {"kind": "small_clap"},
             }
         )
+        for name, target in NETWORKS.items()
     ]
 
 

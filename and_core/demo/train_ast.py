@@ -5,11 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +16,7 @@ from transformers import ASTConfig, ASTForAudioClassification
 from and_core.audio.fbank import kaldi_fbank
 from and_core.demo import corpus
 from and_core.demo.synth import SAMPLE_RATE
-
-Progress = Callable[[int, int, str], None]
-TEST_FOLD = 1
+from and_core.demo.training import Progress, Sounds, augment, cosine, evaluate, half_precision, silent
 
 
 @dataclass(frozen=True)
@@ -29,8 +24,6 @@ class Recipe:
     """Everything that decides the weights; stored beside them."""
 
     seed: int = 0
-    extra_per_category: int = 200
-    extra_seed: int = 101
     mel_bins: int = 64
     frames: int = 300
     patch: int = 16
@@ -54,24 +47,6 @@ def features(waves: np.ndarray, mel_bins: int, frames: int) -> torch.Tensor:
     return x if x.shape[1] == frames else F.pad(x, (0, 0, 0, frames - x.shape[1]))
 
 
-def training_data(recipe: Recipe, progress: Progress) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Training features and labels, then those of the probing corpus's test fold, which is never trained on."""
-    jobs = corpus.corpus_jobs() + corpus.corpus_jobs(recipe.extra_per_category, recipe.extra_seed)
-    waves = np.empty((len(jobs), corpus.SAMPLES), np.int16)
-    labels = np.empty(len(jobs), np.int64)
-    test = np.zeros(len(jobs), bool)
-    for i, (wave, truth) in enumerate(corpus.make_many(jobs)):
-        waves[i] = np.round(wave * 32767)
-        labels[i] = corpus.CATEGORIES.index(truth.category)
-        test[i] = truth.seed == 0 and truth.fold == TEST_FOLD
-        if i % 100 == 0:
-            progress(i, len(jobs), "synthesising training clips")
-    x = features(waves, recipe.mel_bins, recipe.frames)
-    y = torch.from_numpy(labels)
-    held = torch.from_numpy(test)
-    return x[~held], y[~held], x[held], y[held]
-
-
 def build(recipe: Recipe, classes: tuple[str, ...] = corpus.CATEGORIES) -> ASTForAudioClassification:
     """The network, randomly initialised from the recipe's seed."""
     torch.manual_seed(recipe.seed)
@@ -85,31 +60,15 @@ def build(recipe: Recipe, classes: tuple[str, ...] = corpus.CATEGORIES) -> ASTFo
     return ASTForAudioClassification(config)
 
 
-def augment(x: torch.Tensor, recipe: Recipe, rng: torch.Generator, scale: float) -> torch.Tensor:
-    """Random roll in time, small gain, two time masks and one mel mask; `x` is normalised (B, frames, mel)."""
-    batch, frames, bins = x.shape
-    shift = torch.randint(frames, (batch, 1), generator=rng)
-    x = x.gather(1, ((torch.arange(frames)[None] + shift) % frames)[..., None].expand(-1, -1, bins))
-    gain = (torch.rand(batch, 1, 1, generator=rng) * 2 - 1) * recipe.gain_db / 10 * float(np.log(10)) / scale
-    x = x + gain
-    for axis, length, times in ((1, 40, 2), (2, 10, 1)):
-        for _ in range(times):
-            size = x.shape[axis]
-            width = torch.randint(1, length, (batch, 1), generator=rng)
-            start = (torch.rand(batch, 1, generator=rng) * (size - width)).long()
-            index = torch.arange(size)[None]
-            keep = (index < start) | (index >= start + width)
-            x = x * (keep[:, :, None] if axis == 1 else keep[:, None, :])
-    return x
-
-
-def train(folder: Path, recipe: Recipe | None = None, progress: Progress = lambda done, total, what: None) -> dict[str, object]:
+def train(folder: Path, sounds: Sounds, recipe: Recipe | None = None, progress: Progress = silent) -> dict[str, object]:
     """Train the network and write it in the hub's own format.
 
     Parameters
     ----------
     folder : Path
         Written: `config.json`, `model.safetensors` (float16), `preprocessor_config.json`, `recipe.json`.
+    sounds : Sounds
+        Clips to train and to test on.
 
     Returns
     -------
@@ -118,7 +77,8 @@ def train(folder: Path, recipe: Recipe | None = None, progress: Progress = lambd
     """
     recipe = recipe or Recipe()
     began = time.time()
-    x, y, test_x, test_y = training_data(recipe, progress)
+    every = features(sounds.waves, recipe.mel_bins, recipe.frames)
+    (x, y), (test_x, test_y) = sounds.split(every)
     mean, std = float(x.mean()), float(x.std())
     scale = 2 * std
     x, test_x = (x - mean) / scale, (test_x - mean) / scale
@@ -128,8 +88,7 @@ def train(folder: Path, recipe: Recipe | None = None, progress: Progress = lambd
     accuracy = evaluate(model, test_x, test_y)
     report = {
         "recipe": asdict(recipe),
-        "data": corpus.fingerprint(recipe.extra_per_category, recipe.extra_seed),
-        "test_fold": TEST_FOLD,
+        "clips": sounds.about,
         "test_accuracy": round(accuracy, 4),
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": round(time.time() - began),
@@ -143,14 +102,14 @@ def fit(model: ASTForAudioClassification, x: torch.Tensor, y: torch.Tensor, reci
     rng = torch.Generator().manual_seed(recipe.seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
     steps = recipe.epochs * (len(x) // recipe.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: min(1, (i + 1) / recipe.warmup) * 0.5 * (1 + np.cos(np.pi * i / steps)))
+    schedule = cosine(optimiser, recipe.warmup, steps)
     step = 0
     model.train()
     for epoch in range(recipe.epochs):
         order = torch.randperm(len(x), generator=rng)
         for chunk in order[: len(x) // recipe.batch * recipe.batch].split(recipe.batch):
             with half_precision():
-                logits = model(augment(x[chunk], recipe, rng, scale)).logits
+                logits = model(augment(x[chunk], rng, recipe.gain_db, scale)).logits
             loss = F.cross_entropy(logits.float(), y[chunk], label_smoothing=recipe.label_smoothing)
             optimiser.zero_grad()
             loss.backward()
@@ -160,26 +119,6 @@ def fit(model: ASTForAudioClassification, x: torch.Tensor, y: torch.Tensor, reci
             step += 1
             if step % 10 == 0:
                 progress(step, steps, f"training, pass {epoch + 1} of {recipe.epochs}, loss {loss.item():.2f}")
-
-
-def half_precision() -> AbstractContextManager[Any]:
-    """bfloat16 autocast where the processor has it, else nothing."""
-    bf16 = "bf16" in torch.backends.cpu.get_cpu_capability().lower() or _has_avx512_bf16()
-    return torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
-
-
-def _has_avx512_bf16() -> bool:
-    try:
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-
-
-@torch.inference_mode()
-def evaluate(model: ASTForAudioClassification, x: torch.Tensor, y: torch.Tensor) -> float:
-    """Top-1 accuracy."""
-    hits = [(model(chunk).logits.argmax(-1) == label).sum().item() for chunk, label in zip(x.split(128), y.split(128), strict=True)]
-    return sum(hits) / len(y)
 
 
 def save(model: ASTForAudioClassification, folder: Path, recipe: Recipe, mean: float, std: float, report: dict[str, object]) -> None:

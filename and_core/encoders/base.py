@@ -24,6 +24,20 @@ class TextEncoder(registry.Plugin):
         """(len(texts), D) float32 of unit norm; the weights are loaded at the first call."""
         raise NotImplementedError
 
+    def count_cut(self, texts: list[str]) -> int:
+        """How many texts are longer than what the encoder reads, so that their ends are lost."""
+        return 0
+
+
+class TextAudioEncoder(TextEncoder):
+    """A text encoder that hears as well: clips and texts lie in one space, so that their dot product is a cosine similarity."""
+
+    sample_rate: int = 48_000
+
+    def encode_audio(self, waves: list[np.ndarray]) -> np.ndarray:
+        """(len(waves), D) float32 of unit norm, from mono waveforms (samples,) at :attr:`sample_rate`; a wave's row depends on no other wave."""
+        raise NotImplementedError
+
 
 def encode_by_length(texts: list[str], width: int, encode: Callable[[list[str]], np.ndarray], batch: int = 64) -> np.ndarray:
     """(len(texts), width) rows of `encode`, called on batches of similar length; the result does not depend on the order of the texts."""

@@ -1,16 +1,17 @@
-"""CLIP's text tower through transformers: the encoder of the paper's DB (ViT-B/32)."""
+"""CLIP's text tower, the encoder of the paper's DB (ViT-B/32): through transformers, or open_clip where it is installed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from and_core import registry
 from and_core.encoders.base import ENCODERS, TextEncoder, encode_by_length
-from and_core.errors import DataError
+from and_core.errors import DataError, MissingExtra
 from and_core.store.files import sha256_file
 
 CONTEXT = 77
@@ -23,45 +24,85 @@ class Clip(TextEncoder):
     kind = "clip"
 
     class Settings(registry.Settings):
-        """`model`: hub id or folder; `revision` on the hub."""
+        """`model`: hub id or folder; for ``engine: open_clip`` a tag such as ``openai``, or a file. `revision` on the hub.
+
+        `architecture` is open_clip's name; OpenAI's weights need the one with quick GELU.
+        """
 
         model: str = "openai/clip-vit-base-patch32"
         revision: str | None = None
+        engine: Literal["transformers", "open_clip"] = "transformers"
+        architecture: str = "ViT-B-32-quickgelu"
 
     @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        from transformers import AutoTokenizer, CLIPTextModelWithProjection
-
-        s: Any = self.settings
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(s.model, revision=s.revision)
-            loaded: Any = CLIPTextModelWithProjection.from_pretrained(s.model, revision=s.revision, output_loading_info=True)
-        except (OSError, ValueError) as error:
-            raise DataError(f"encoder.model={s.model!r} can't be loaded: {str(error).splitlines()[0]}") from None
-        model, info = loaded
-        if info["missing_keys"]:
-            raise DataError(f"encoder.model={s.model!r} lacks {', '.join(sorted(map(str, info['missing_keys']))[:6])}")
-        return tokenizer, model.eval()
+    def _reader(self) -> tuple[int, Callable[[list[str]], np.ndarray]]:
+        return _open_clip(self.settings) if self.settings.engine == "open_clip" else _transformers(self.settings)  # type: ignore[attr-defined]
 
     def fingerprint(self) -> str:
-        """Hash of a folder's weights, or id and revision on the hub."""
+        """Hash of the weights' file, or id and revision on the hub."""
         s: Any = self.settings
-        weights = Path(s.model) / "model.safetensors"
-        return sha256_file(weights) if weights.is_file() else f"{s.model}@{s.revision}"
+        weights = Path(s.model) / "model.safetensors" if Path(s.model).is_dir() else Path(s.model)
+        name = sha256_file(weights) if weights.is_file() else f"{s.model}@{s.revision}"
+        return name if s.engine == "transformers" else f"{name} {s.architecture}"
 
     def describe(self) -> str:
         """One line for provenance."""
-        return f"CLIP text {Path(self.settings.model).name}"  # type: ignore[attr-defined]
+        s: Any = self.settings
+        return f"CLIP text {Path(s.model).name}" + (" (open_clip)" if s.engine == "open_clip" else "")
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """Projected end-of-text states."""
-        import torch
+        width, read = self._reader
+        return encode_by_length(texts, width, read)
 
-        tokenizer, model = self._loaded
+    def count_cut(self, texts: list[str]) -> int:
+        """Texts of more than 77 tokens, their marks included."""
+        s: Any = self.settings
+        if s.engine == "open_clip":
+            return 0  # its tokenizer cuts without telling
+        from transformers import AutoTokenizer
 
-        def part(texts: list[str]) -> np.ndarray:
-            batch = tokenizer(texts, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt")
-            with torch.inference_mode():
-                return torch.nn.functional.normalize(model(**batch).text_embeds.float(), dim=1).numpy()
+        tokenizer = AutoTokenizer.from_pretrained(s.model, revision=s.revision)
+        return sum(len(ids) > CONTEXT for ids in tokenizer(texts)["input_ids"]) if texts else 0
 
-        return encode_by_length(texts, model.config.projection_dim, part)
+
+def _transformers(s: Any) -> tuple[int, Callable[[list[str]], np.ndarray]]:
+    import torch
+    from transformers import AutoTokenizer, CLIPTextModelWithProjection
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(s.model, revision=s.revision)
+        loaded: Any = CLIPTextModelWithProjection.from_pretrained(s.model, revision=s.revision, output_loading_info=True)
+    except (OSError, ValueError) as error:
+        raise DataError(f"encoder.model={s.model!r} can't be loaded: {str(error).splitlines()[0]}") from None
+    model, info = loaded
+    if info["missing_keys"]:
+        raise DataError(f"encoder.model={s.model!r} lacks {', '.join(sorted(map(str, info['missing_keys']))[:6])}")
+    model.eval()
+
+    def read(texts: list[str]) -> np.ndarray:
+        batch = tokenizer(texts, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt")
+        with torch.inference_mode():
+            return torch.nn.functional.normalize(model(**batch).text_embeds.float(), dim=1).numpy()
+
+    return model.config.projection_dim, read
+
+
+def _open_clip(s: Any) -> tuple[int, Callable[[list[str]], np.ndarray]]:
+    import torch
+
+    try:
+        import open_clip
+    except (ImportError, OSError):
+        raise MissingExtra("open-clip-torch", "clip", "encoder.engine='open_clip'") from None
+    try:
+        model = open_clip.create_model(s.architecture, pretrained=s.model, precision="fp32").eval()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataError(f"encoder.model={s.model!r} can't be loaded by open_clip: {str(error).splitlines()[0]}") from None
+    tokenizer = open_clip.get_tokenizer(s.architecture)
+
+    def read(texts: list[str]) -> np.ndarray:
+        with torch.inference_mode():
+            return torch.nn.functional.normalize(model.encode_text(tokenizer(texts)).float(), dim=1).numpy()
+
+    return read(["a"]).shape[1], read

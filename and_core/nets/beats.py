@@ -107,12 +107,12 @@ class Attention(nn.Module):
                 self.grep_a = nn.Parameter(torch.ones(1, self.heads, 1, 1))
 
     def forward(self, x: torch.Tensor, bias: torch.Tensor | None, padding: torch.Tensor | None) -> torch.Tensor:
-        """(B, T, D) -> (B, T, D); `bias` (H, T, T), `padding` (B, T) bool."""
+        """(B, T, D) -> (B, T, D); `bias` (H, T, T) or (B, H, T, T), `padding` (B, T) bool."""
         batch, length, width = x.shape
         q, k, v = (p(x).view(batch, length, self.heads, -1).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
         mask = None
         if bias is not None:
-            mask = bias[None].expand(batch, -1, -1, -1)
+            mask = bias.expand(batch, -1, -1, -1)
             if hasattr(self, "grep_linear"):
                 first, second = self.grep_linear(q).view(batch, self.heads, length, 2, 4).sum(-1).sigmoid().chunk(2, -1)
                 mask = (first * (second * self.grep_a - 1) + 2) * mask
@@ -277,3 +277,9 @@ def initialise(model: Beats) -> None:
                 nn.init.xavier_normal_(module.weight)
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
+
+
+def share_bias(weights: dict[str, torch.Tensor], layers: int) -> dict[str, torch.Tensor]:
+    """State dict with the one table of relative biases under every layer's name; files without repetition keep it under the first."""
+    key = "encoder.layers.{}.self_attn.relative_attention_bias.weight"
+    return weights if key.format(0) not in weights else {**weights, **{key.format(i): weights[key.format(0)] for i in range(layers)}}

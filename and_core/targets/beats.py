@@ -14,7 +14,7 @@ from torch import nn
 
 from and_core.audio.fbank import kaldi_fbank
 from and_core.errors import TargetError
-from and_core.nets.beats import Beats, BeatsConfig, normalise, pooled
+from and_core.nets.beats import Beats, BeatsConfig, normalise, pooled, share_bias
 from and_core.targets.base import TARGETS, Target
 
 PUBLISHED: dict[str, Any] = {  # of the iter3 files, for checkpoints that carry no configuration of their own
@@ -22,6 +22,8 @@ PUBLISHED: dict[str, Any] = {  # of the iter3 files, for checkpoints that carry 
     "encoder_layerdrop": 0.05, "dropout_input": 0.1,
 }  # fmt: skip
 FRAME, SHIFT = 400, 160
+WEIGHTS = Path(__file__).resolve().parents[1] / "demo" / "weights"
+DEMO = {"demo-finetuned": WEIGHTS / "beats-finetuned", "demo-frozen": WEIGHTS / "beats-frozen"}
 MEL_BINS = 128
 
 
@@ -36,9 +38,12 @@ class BEATs(Target):
     kind = "beats"
 
     class Settings(Target.Settings):
-        """`checkpoint`: a ``.pt`` file, or a folder with `config.json` and `model.safetensors`; `classes`: a text file, one name a line."""
+        """`checkpoint`: a ``.pt`` file, a folder with `config.json` and `model.safetensors`, ``demo-finetuned`` or ``demo-frozen``.
 
-        checkpoint: Path
+        `classes`: a text file, one name a line.
+        """
+
+        checkpoint: str
         classes: Path | None = None
         pooling: Any = "mean"
 
@@ -50,7 +55,8 @@ class BEATs(Target):
 
     @property
     def _files(self) -> list[Path]:
-        path = Path(self.settings.checkpoint)  # type: ignore[attr-defined]
+        name = self.settings.checkpoint  # type: ignore[attr-defined]
+        path = DEMO.get(name) or Path(name)
         files = [path / "config.json", path / "model.safetensors"] if path.is_dir() else [path]
         missing = [str(f) for f in files if not f.is_file()]
         if missing:
@@ -67,7 +73,8 @@ class BEATs(Target):
 
     def describe(self) -> str:
         """One line for provenance."""
-        return f"BEATs {Path(self.settings.checkpoint).name}"  # type: ignore[attr-defined]
+        name = self.settings.checkpoint  # type: ignore[attr-defined]
+        return f"BEATs {name} (trained on the synthetic corpus)" if name in DEMO else f"BEATs {Path(name).name}"
 
     def load(self, device: str) -> None:
         """Read the weights; every key must fit.
@@ -77,7 +84,7 @@ class BEATs(Target):
         TargetError
             Not a checkpoint of BEATs, a file that only unpickling could read, or keys that don't fit (they are named).
         """
-        config, weights, head, names = _read(self._files)
+        config, weights, head, names, self._mel_bins = _read(self._files)
         try:
             self._net = Beats(config)
         except ValueError as error:
@@ -132,11 +139,11 @@ class BEATs(Target):
         batch = torch.zeros(len(waves), max(lengths))
         for i, wave in enumerate(waves):
             batch[i, : len(wave)] = torch.from_numpy(np.ascontiguousarray(wave, np.float32))
-        fbank = normalise(kaldi_fbank(batch, mel_bins=MEL_BINS, window="povey", scale=2.0**15))
+        fbank = normalise(kaldi_fbank(batch, mel_bins=self._mel_bins, window="povey", scale=2.0**15))
         if len(set(lengths)) == 1:
             return fbank, None
         columns = torch.tensor([(1 + (n - FRAME) // SHIFT) // patch for n in lengths])
-        place = torch.arange(fbank.shape[1] // patch).repeat_interleave(MEL_BINS // patch)
+        place = torch.arange(fbank.shape[1] // patch).repeat_interleave(self._mel_bins // patch)
         return fbank, place[None] >= columns[:, None]
 
     def forward(self, features: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
@@ -157,12 +164,13 @@ class BEATs(Target):
         return hidden.amax(1)
 
 
-def _read(files: list[Path]) -> tuple[BeatsConfig, dict[str, torch.Tensor], dict[str, torch.Tensor] | None, list[str] | None]:
-    """Configuration, weights of the encoder, weights of a separate classifier, class names; from any of the known layouts."""
+def _read(files: list[Path]) -> tuple[BeatsConfig, dict[str, torch.Tensor], dict[str, torch.Tensor] | None, list[str] | None, int]:
+    """Configuration, weights of the encoder, weights of a separate classifier, class names, mel bins; from any of the known layouts."""
     if len(files) == 2:
         about = json.loads(files[0].read_text(encoding="utf-8"))
+        config = BeatsConfig.from_dict(about["cfg"])
         weights, head = _split({k: v.float() for k, v in load_file(files[1]).items()})
-        return BeatsConfig.from_dict(about["cfg"]), weights, head, about.get("classes")
+        return config, share_bias(weights, config.encoder_layers), head, about.get("classes"), int(about.get("mel_bins", MEL_BINS))
     try:
         raw: Any = torch.load(files[0], map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch raises several kinds; none may lead to unpickling
@@ -171,10 +179,10 @@ def _read(files: list[Path]) -> tuple[BeatsConfig, dict[str, torch.Tensor], dict
     if isinstance(raw, dict) and isinstance(raw.get("cfg"), dict) and isinstance(raw.get("model"), dict):
         labels = raw.get("label_dict")
         names = [str(labels[i]) for i in range(len(labels))] if labels else None
-        return BeatsConfig.from_dict(raw["cfg"]), raw["model"], None, names
+        return BeatsConfig.from_dict(raw["cfg"]), raw["model"], None, names, MEL_BINS
     if isinstance(raw, dict) and any(str(k).startswith("beats.") for k in raw):
         weights, head = _split(raw)
-        return BeatsConfig.from_dict({**PUBLISHED, **_sizes(weights)}), weights, head, None
+        return BeatsConfig.from_dict({**PUBLISHED, **_sizes(weights)}), weights, head, None, MEL_BINS
     raise TargetError(f"{files[0]} is no checkpoint of BEATs: neither 'cfg' and 'model' nor keys 'beats.*' and 'fc.*'")
 
 

@@ -23,7 +23,8 @@ from and_core.audio.decode import resample
 from and_core.config import PluginConfig
 from and_core.datasets.base import DATASETS
 from and_core.demo import corpus
-from and_core.demo.train_ast import Recipe, build, evaluate, features, fit, save
+from and_core.demo.train_ast import Recipe, build, features, fit, save
+from and_core.demo.training import evaluate
 from and_core.targets.ast import DEMO
 
 SECONDS, FRAMES = 5, 512
