@@ -101,7 +101,18 @@ def extract(
                 waiting.append(pool.submit(prepare, starts[number + AHEAD]))
             with autocast(precision, target.device):
                 capture.run(lambda: target.forward(features))  # noqa: B023 - called at once
+            _check_outputs(capture.outputs, modules, min(batch, clips.stop - start))
             yield start, {name: value.numpy() for name, value in capture.outputs.items()}
+
+
+def _check_outputs(outputs: dict[str, Any], modules: dict[str, Any], clips: int) -> None:
+    """Every chosen layer has spoken once for every clip."""
+    silent = [name for name in modules if name not in outputs]
+    if silent:
+        raise TargetError(f"these layers never run: {', '.join(silent[:8])}; leave them out with target.layers")
+    for name, values in outputs.items():
+        if len(values) != clips:
+            raise TargetError(f"layer {name} gives {len(values)} rows for {clips} clips; it runs more than once in a pass, leave it out with target.layers")
 
 
 def _waves(dissection: Dissection, clips: range, rate: int) -> list[np.ndarray]:

@@ -44,7 +44,7 @@ class Target(registry.Plugin):
         raise NotImplementedError
 
     def all_modules(self) -> dict[str, torch.nn.Module]:
-        """Layer name -> linear module, in network order; ``fc`` is the classifier."""
+        """Layer name -> linear module, in the order in which they run; ``fc`` is the classifier."""
         raise NotImplementedError
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import torch
@@ -30,12 +30,13 @@ class Capture(AbstractContextManager["Capture"]):
     Attributes
     ----------
     outputs : dict of str to torch.Tensor
-        Layer name -> (B, R) float32 on the CPU, of the last forward pass.
+        Layer name -> (B, R) float32 on the CPU, of the last call of :meth:`run` (all its passes joined).
     """
 
     def __init__(self, modules: dict[str, torch.nn.Module], pool: Pool, stop_after: str | None = None) -> None:
         self.modules, self.pool, self.stop_after = modules, pool, stop_after
         self.outputs: dict[str, torch.Tensor] = {}
+        self._parts: dict[str, list[torch.Tensor]] = {}
         self._handles: list[Any] = []
 
     def __enter__(self) -> Capture:
@@ -50,17 +51,17 @@ class Capture(AbstractContextManager["Capture"]):
 
     def run(self, forward: Callable[[], Any]) -> Any:
         """Call `forward` without gradients; its result, or None where the pass stopped early."""
-        self.outputs = {}
-        with torch.inference_mode():
-            try:
-                return forward()
-            except StopForward:
-                return None
+        self._parts = {}
+        result = None
+        with torch.inference_mode(), suppress(StopForward):
+            result = forward()
+        self.outputs = {name: parts[0] if len(parts) == 1 else torch.cat(parts) for name, parts in self._parts.items()}
+        return result
 
     def _hook(self, name: str) -> Callable[..., None]:
         def hook(module: torch.nn.Module, args: Any, output: torch.Tensor) -> None:
-            pooled = self.pool(output, name) if output.ndim == 3 else output
-            self.outputs[name] = pooled.detach().to("cpu", torch.float32)
+            pooled = self.pool(output, name) if output.ndim != 2 else output
+            self._parts.setdefault(name, []).append(pooled.detach().to("cpu", torch.float32))
             if name == self.stop_after:
                 raise StopForward
 

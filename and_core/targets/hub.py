@@ -1,0 +1,143 @@
+"""Any audio network of transformers: wav2vec2, HuBERT, WavLM, Whisper's encoder, CLAP's audio tower, any audio classifier."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from and_core.errors import TargetError
+from and_core.targets.base import TARGETS
+from and_core.targets.named import NamedTarget, equal_lengths
+
+
+@TARGETS.register
+class Hub(NamedTarget):
+    """Loaded by its own class and fed by its own feature extractor; code that comes with a checkpoint is never run."""
+
+    kind = "transformers"
+
+    class Settings(NamedTarget.Settings):
+        """`checkpoint`: a folder or a hub id; `revision` on the hub."""
+
+        checkpoint: str
+        revision: str | None = None
+
+    def fingerprint(self) -> str:
+        """Hash of a folder's configuration and weights, or the hub's commit."""
+        s: Any = self.settings
+        folder = Path(s.checkpoint)
+        if folder.is_dir():
+            digest = hashlib.sha256()
+            for path in sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".bin")):
+                digest.update(path.name.encode())
+                with open(path, "rb") as handle:
+                    digest.update(hashlib.file_digest(handle, "sha256").digest())
+            return digest.hexdigest()
+        return f"{s.checkpoint}@{getattr(self._config(), '_commit_hash', None)}"
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return Path(self.settings.checkpoint).name  # type: ignore[attr-defined]
+
+    def _config(self) -> Any:
+        from transformers import AutoConfig
+
+        s: Any = self.settings
+        if not Path(s.checkpoint).is_dir() and s.checkpoint.count("/") != 1:
+            raise TargetError(f"target.checkpoint={s.checkpoint!r} is neither a folder nor a hub id (owner/name)")
+        try:
+            return AutoConfig.from_pretrained(s.checkpoint, revision=s.revision, trust_remote_code=False)
+        except (OSError, ValueError, json.JSONDecodeError) as error:
+            raise TargetError(f"target.checkpoint={s.checkpoint!r} can't be read: {str(error).splitlines()[0]}") from None
+
+    def load(self, device: str) -> None:
+        """Read the weights as float32.
+
+        Raises
+        ------
+        TargetError
+            Unreadable, no network that hears, or keys that don't fit (they are named).
+        """
+        import transformers
+
+        s: Any = self.settings
+        config = self._config()
+        name = (config.architectures or [""])[0]
+        heads = ("ForSequenceClassification", "ForAudioClassification")
+        try:
+            self._extractor = transformers.AutoFeatureExtractor.from_pretrained(s.checkpoint, revision=s.revision, trust_remote_code=False)
+            auto = transformers.AutoModelForAudioClassification if name.endswith(heads) else transformers.AutoModel
+            loaded: Any = auto.from_pretrained(
+                s.checkpoint, revision=s.revision, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+            )
+        except Exception as error:  # noqa: BLE001 - every loader has errors of its own for damaged files
+            raise TargetError(f"target.checkpoint={s.checkpoint!r} can't be loaded: {str(error).splitlines()[0]}") from None
+        model, info = loaded
+        missing = sorted(str(k) for k in info["missing_keys"] if "masked_spec_embed" not in str(k))  # only training uses it
+        wrong = [*missing, *sorted(map(str, info["mismatched_keys"]))]
+        if wrong:
+            raise TargetError(f"target.checkpoint={s.checkpoint!r} does not fit; missing or of another shape: {', '.join(wrong[:8])}")
+        self._input = getattr(self._extractor, "model_input_names", ["input_values"])[0]
+        if self._input not in ("input_values", "input_features"):
+            raise TargetError(f"target.checkpoint={s.checkpoint!r} takes {self._input!r}; only networks that hear can be dissected")
+        self._net = _hearing_part(model)
+        self._labels = config.id2label if name.endswith(heads) else None
+        self._classifier = _classifier_name(self._net, len(config.id2label)) if self._labels else None
+        self.sample_rate = int(self._extractor.sampling_rate)
+        self.device = device
+        self._net.eval().to(device)
+        self.listen()
+
+    @property
+    def classes(self) -> list[str] | None:
+        """Names of the classifier's units, None where there is none."""
+        return None if self._classifier is None or self._labels is None else [str(self._labels[i]) for i in range(len(self._labels))]
+
+    def features(self, waves: list[np.ndarray]) -> list[tuple[dict[str, torch.Tensor], list[float] | None]]:
+        """Input of each run of equally long clips, and which share of its tokens is sound where the extractor pads to a fixed length."""
+        groups = []
+        for run in equal_lengths(waves):
+            least = [np.pad(w, (0, max(0, 640 - len(w)))).astype(np.float32) for w in run]
+            batch = self._extractor(least, sampling_rate=self.sample_rate, return_tensors="pt")
+            fixed = getattr(self._extractor, "n_samples", None)  # Whisper's: silence up to 30 s
+            share = [min(1.0, len(w) / fixed) for w in least] if fixed else None
+            kept = {k: v for k, v in batch.items() if k in (self._input, "is_longer")}
+            groups.append((kept, share))
+        return groups
+
+    def forward(self, features: list[tuple[dict[str, torch.Tensor], list[float] | None]]) -> Any:
+        """Logits (B, classes), or the pooled last states where there is no classifier."""
+        return self.passes((len(inputs[self._input]), self._pass(inputs, share)) for inputs, share in features)
+
+    def _pass(self, inputs: dict[str, torch.Tensor], share: list[float] | None) -> Any:
+        def go() -> torch.Tensor:
+            self._tokens = share
+            out = self._net(**{k: v.to(self.device) for k, v in inputs.items()})
+            if hasattr(out, "logits"):
+                return out.logits
+            states = out.last_hidden_state
+            return states.reshape(len(states), -1, states.shape[-1]).mean(1) if states.ndim == 3 else states.flatten(2).mean(2)
+
+        return go
+
+
+def _hearing_part(model: nn.Module) -> nn.Module:
+    """The audio tower of a model that also reads or speaks."""
+    if hasattr(model, "audio_model"):
+        return model.audio_model  # type: ignore[return-value]
+    config: Any = model.config
+    if config.is_encoder_decoder and not type(model).__name__.endswith("Classification"):
+        return model.get_encoder()  # type: ignore[operator]
+    return model
+
+
+def _classifier_name(model: nn.Module, classes: int) -> str | None:
+    """Dotted name of the last linear layer with one unit a class."""
+    names = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and m.out_features == classes and n.split(".")[0].startswith("classif")]
+    return names[-1] if names else None

@@ -1,0 +1,95 @@
+"""Any `torch.nn.Module`, given from Python."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from and_core.errors import TargetError
+from and_core.targets.base import TARGETS
+from and_core.targets.named import NamedTarget, equal_lengths
+
+Prepare = Callable[[np.ndarray], torch.Tensor]
+
+
+@TARGETS.register
+class Module(NamedTarget):
+    """A network of one's own: configure ``{kind: module, title: ...}``, :meth:`bind` the network, and give it to :func:`and_core.pipeline.run`."""
+
+    kind = "module"
+
+    class Settings(NamedTarget.Settings):
+        """`title` for provenance; `rate` in Hz; `classifier`: dotted name of the layer with one unit a class."""
+
+        title: str
+        rate: int = 16_000
+        classifier: str | None = None
+
+    def bind(self, network: nn.Module, prepare: Prepare, classes: list[str] | None = None) -> Module:
+        """Give the network.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            Called with (B, ...), gives logits (B, C), or token states (B, T, D) where there is no classifier.
+        prepare : callable
+            (B, samples) float32 waveforms of one length -> what the network is called with, batch first.
+        classes : list of str, optional
+            Names of the classifier's units.
+
+        Raises
+        ------
+        TargetError
+            `classifier` names no layer, or its units are not as many as the classes.
+        """
+        s: Any = self.settings
+        self._net, self._prepare, self._names, self.sample_rate = network, prepare, classes, s.rate
+        if s.classifier is not None:
+            found = dict(network.named_modules()).get(s.classifier)
+            units = getattr(found, "out_features", None)
+            if units is None or (classes is not None and units != len(classes)):
+                raise TargetError(f"target.classifier={s.classifier!r} has {units} units; {len(classes or [])} classes are given")
+            self._classifier = s.classifier
+        return self
+
+    def _bound(self) -> nn.Module:
+        if not hasattr(self, "_net"):
+            raise TargetError("target.kind='module' needs a network from Python: run(config, target=TARGETS.create(config.target).bind(network, prepare))")
+        return self._net
+
+    def fingerprint(self) -> str:
+        """Hash of the weights and of the network's outline."""
+        net = self._bound()
+        digest = hashlib.sha256(repr(net).encode())
+        for name, tensor in net.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        return digest.hexdigest()
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return str(self.settings.title)  # type: ignore[attr-defined]
+
+    def load(self, device: str) -> None:
+        """Evaluation mode, on the device; then it is tried."""
+        self._bound().eval().to(device)
+        self.device = device
+        self.listen()
+
+    @property
+    def classes(self) -> list[str] | None:
+        """As given."""
+        return self._names
+
+    def features(self, waves: list[np.ndarray]) -> list[torch.Tensor]:
+        """Input of each run of equally long clips."""
+        return [self._prepare(np.stack(run).astype(np.float32)) for run in equal_lengths(waves)]
+
+    def forward(self, features: list[torch.Tensor]) -> Any:
+        """What the network gives."""
+        return self.passes((len(x), lambda x=x: self._net(x.to(self.device))) for x in features)  # type: ignore[misc]

@@ -1,0 +1,125 @@
+"""Layers by dotted name: what the adapters for foreign networks share."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from and_core.errors import TargetError
+from and_core.records import Layer
+from and_core.targets.base import Target, layer_record
+from and_core.targets.capture import StopForward
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+
+
+class NamedTarget(Target):
+    """A network whose linear layers and convolutions go by the dotted names that PyTorch gives them, in the order in which they run.
+
+    A layer that a forward pass never calls, or calls more than once, has no activation of its own and is no layer here.
+    Clips of different lengths are never padded to one another: each run of equally long clips is one pass, so that a clip's
+    activations do not depend on its neighbours.
+    """
+
+    class Settings(Target.Settings):
+        """`token_axis`: 1 where layers give (batch, tokens, units), 0 for (tokens, batch, units). `special_tokens` stand before the others."""
+
+        pooling: Any = "mean"
+        token_axis: Literal[0, 1] = 1
+        special_tokens: int = 0
+
+    _net: nn.Module
+    _classifier: str | None = None
+    _running: list[str] = []  # noqa: RUF012 - replaced as a whole
+    _batch: int = 0
+    _tokens: list[float] | None = None
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self.special_tokens = settings.special_tokens
+        if settings.pooling not in ("cls", "mean", "max", "first"):
+            raise TargetError(f"target.pooling={settings.pooling!r}; allowed: cls, mean, max, first")
+        if settings.pooling == "cls" and not settings.special_tokens:
+            raise TargetError("target.pooling='cls' needs target.special_tokens of at least 1: the network's own class token")
+
+    def all_modules(self) -> dict[str, nn.Module]:
+        """Linear layers and convolutions by dotted name; ``fc`` is the classifier."""
+        named = dict(self._net.named_modules())
+        found = {name: named[name] for name in self._running if name != self._classifier}
+        return found if self._classifier is None else {**found, "fc": named[self._classifier]}
+
+    def listen(self) -> None:
+        """Try the network on a second of noise, to see which layers run; the last part of loading.
+
+        Raises
+        ------
+        TargetError
+            It fails on it, or its classifier does not run.
+        """
+        calls: list[str] = []
+        handles = [
+            module.register_forward_hook(lambda m, a, o, name=name: calls.append(name))
+            for name, module in self._net.named_modules()
+            if isinstance(module, (nn.Linear, *CONVOLUTIONS)) and name
+        ]
+        noise = (np.random.default_rng(0).standard_normal(self.sample_rate) * 0.1).astype(np.float32)
+        try:
+            with torch.inference_mode():
+                self.forward(self.features([noise]))
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise TargetError(f"{self.describe()} fails on a second of noise: {str(error).splitlines()[0]}") from error
+        finally:
+            for handle in handles:
+                handle.remove()
+        self._running = [name for name, times in Counter(calls).items() if times == 1]
+        if self._classifier is not None and self._classifier not in self._running:
+            raise TargetError(f"{self.describe()}: the classifier {self._classifier} does not run exactly once in a pass")
+
+    def layers(self) -> list[Layer]:
+        """Records of the chosen layers; the block is the first number in the name."""
+        found, offset = [], 0
+        for name, module in self.modules().items():
+            size = int(module.out_features if isinstance(module, nn.Linear) else module.out_channels)  # type: ignore[arg-type]
+            block = re.search(r"(?:^|\.)(\d+)(?:\.|$)", name)
+            found.append(layer_record(name, size, offset).model_copy(update={"block": int(block[1]) if block else None}))
+            offset += size
+        return found
+
+    def passes(self, groups: Iterator[tuple[int, Callable[[], torch.Tensor]]]) -> torch.Tensor | None:
+        """Forward passes of several groups, their results joined; None where every pass was stopped early."""
+        outs = []
+        for size, forward in groups:
+            self._batch = size
+            try:
+                outs.append(forward())
+            except StopForward:
+                continue
+        return torch.cat(outs) if outs else None
+
+    def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
+        """Whatever stands between batch and units is taken for tokens: windows folded into the batch, two axes of a map, channels first."""
+        if isinstance(self.all_modules()[layer], CONVOLUTIONS):
+            output = output.movedim(1, -1)
+        elif self.settings.token_axis == 0 and output.ndim == 3:  # type: ignore[attr-defined]
+            output = output.transpose(0, 1)
+        if len(output) % self._batch:
+            raise TargetError(f"layer {layer} gives {tuple(output.shape)} for {self._batch} clips; is target.token_axis right?")
+        tokens = output.reshape(self._batch, -1, output.shape[-1])
+        if self._tokens is not None and tokens.shape[1] > 1:
+            shares = self._tokens
+            counts = [max(1 + self.special_tokens, round(share * tokens.shape[1])) for share in shares]
+            return torch.cat([super(NamedTarget, self).pool(tokens[i : i + 1, :count], layer) for i, count in enumerate(counts)])
+        return super().pool(tokens, layer) if tokens.shape[1] > self.special_tokens else tokens[:, 0]
+
+
+def equal_lengths(waves: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Runs of neighbouring waves of one length."""
+    for _, run in groupby(waves, key=len):
+        yield list(run)
