@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from and_core.audio.measures import UNITS
-from and_core.captioners.base import CAPTIONERS, Audio, Captioner
+from and_core.captioners.base import CAPTIONERS, Captioner, Listen
 
 VERSION = "1"
 
@@ -108,7 +108,7 @@ class Acoustic(Captioner):
         """Version and rules."""
         return VERSION + repr(RULES)
 
-    def captions(self, rows: list[dict[str, Any]], audio: Audio) -> list[str | None]:
+    def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
         """Words for the measures in `rows`."""
         return [describe_measures(row) for row in rows]
 

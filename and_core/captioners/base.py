@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from and_core import registry
+from and_core.openai_api import Reply
 from and_core.records import Provenance
 
-Audio = Callable[[int], tuple[np.ndarray, int]]
+Listen = Callable[["ListeningCaptioner"], list[Reply]]
 REPEATED_RUN = 8
+PROMPT = "Please describe the audio in detail."
 
 
 class Captioner(registry.Plugin):
-    """Describes clips in words. `needs_audio`: it listens, so its work is kept clip by clip (in small chunks)."""
+    """Describes clips in words."""
 
     provenance: Provenance = "computed"
-    needs_audio: bool = False
 
     def fingerprint(self) -> str:
         """Identity of the captioner besides its settings (bytes of its file, version of its rules)."""
         return ""
 
-    def captions(self, rows: list[dict[str, Any]], audio: Audio) -> list[str | None]:
+    def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
         """One caption per clip, None where there is none.
 
         Parameters
         ----------
         rows : list of dict
             Every column of the clips table, the acoustic measures included.
-        audio : callable
-            Clip index -> waveform (samples,) and rate; call it only where the sound itself is needed.
+        listen : callable
+            Gives the replies of a captioner that listens, one per row.
         """
         raise NotImplementedError
 
@@ -44,6 +45,28 @@ class Captioner(registry.Plugin):
     def describe(self) -> str:
         """One line for provenance."""
         return self.kind
+
+
+class ListeningCaptioner(Captioner):
+    """Hears the clips themselves. What it says of a clip is kept the moment it comes, and a clip that failed is heard again on the next run."""
+
+    sample_rate: int = 16_000
+
+    def identity(self) -> str:
+        """Everything that decides what it says of a clip: by this its replies are kept."""
+        raise NotImplementedError
+
+    def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
+        """Replies as they come, each with the number of its clip; mono waveforms (samples,) at :attr:`sample_rate` are taken as they are needed."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """The same identity."""
+        return self.identity()
+
+    def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
+        """What it said of each clip."""
+        return [reply.text for reply in listen(self)]
 
 
 CAPTIONERS: registry.Registry[Captioner] = registry.Registry("captions", "and_core.captioners")

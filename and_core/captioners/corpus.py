@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from and_core.captioners.base import CAPTIONERS, Audio, Captioner
+from and_core.captioners.base import CAPTIONERS, Captioner, Listen
 from and_core.errors import DataError
 from and_core.records import Provenance
 
@@ -22,7 +22,7 @@ class Corpus(Captioner):
 
         return captions.VERSION
 
-    def captions(self, rows: list[dict[str, Any]], audio: Audio) -> list[str | None]:
+    def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
         """One caption of two to five sentences per clip."""
         from and_core.demo.captions import write_caption
 

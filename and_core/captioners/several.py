@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from and_core import registry
-from and_core.captioners.base import CAPTIONERS, Audio, Captioner
+from and_core.captioners.base import CAPTIONERS, Captioner, Listen
 from and_core.config import PluginConfig
 from and_core.records import Provenance
 
@@ -30,9 +30,9 @@ class Several(Captioner):
         """Fingerprints of the parts."""
         return "/".join(part.fingerprint() for part in self.parts)
 
-    def captions(self, rows: list[dict[str, Any]], audio: Audio) -> list[str | None]:
+    def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
         """Each part's text as sentences of their own."""
-        columns = [part.captions(rows, audio) for part in self.parts]
+        columns = [part.captions(rows, listen) for part in self.parts]
         return [" ".join(_sentence(text) for text in texts if text) or None for texts in zip(*columns, strict=True)]
 
     def notes(self, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from and_core import registry
 from and_core.audio.decode import SUFFIXES
-from and_core.captioners.base import CAPTIONERS, Audio, Captioner
+from and_core.captioners.base import CAPTIONERS, Captioner, Listen
 from and_core.errors import DataError
 from and_core.records import Provenance
 
@@ -46,7 +46,7 @@ class Column(Captioner):
         """Version of the reading of titles."""
         return "2"
 
-    def captions(self, rows: list[dict[str, Any]], audio: Audio) -> list[str | None]:
+    def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
         """The column's texts, underscores and file endings read as spaces."""
         column = self.settings.column  # type: ignore[attr-defined]
         if rows and column not in rows[0]:
@@ -85,7 +85,7 @@ class File(Captioner):
         except OSError:
             raise DataError(f"captions.path={str(self.settings.path)!r} can't be read") from None  # type: ignore[attr-defined]
 
-    def captions(self, rows: list[dict[str, Any]], audio: Audio) -> list[str | None]:
+    def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
         """Captions by file name, with or without its folders and ending."""
         table = self._load()
         found = [table.get(key) if key is not None else None for key in self._keys(table, rows)]

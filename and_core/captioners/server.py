@@ -1,0 +1,56 @@
+"""Audio language models behind an OpenAI-compatible server that takes ``input_audio``: vLLM, llama.cpp, hosted ones."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
+
+import numpy as np
+import soundfile as sf
+from pydantic import Field
+
+from and_core.captioners.base import CAPTIONERS, PROMPT, ListeningCaptioner
+from and_core.openai_api import ChatServer, Reply, ServerSettings
+
+SECONDS = 30
+
+
+@CAPTIONERS.register
+class Server(ListeningCaptioner):
+    """Clips as 16-bit WAV in the request, `in_flight` at a time; each clip is cut at 30 s."""
+
+    kind = "server"
+
+    class Settings(ServerSettings):
+        """Where the server is, see :class:`and_core.openai_api.ServerSettings`; `prompt`; `max_tokens` of a caption."""
+
+        prompt: str = PROMPT
+        max_tokens: Annotated[int, Field(ge=8, le=4096)] = 200
+
+    def identity(self) -> str:
+        """Name of the model on the server, prompt and length."""
+        s: Any = self.settings
+        return json.dumps([s.model, s.prompt, s.max_tokens])
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return f"{self.settings.model} (server)"  # type: ignore[attr-defined]
+
+    def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
+        """Captions in the order in which the server gives them."""
+        s: Any = self.settings
+        requests = (
+            {"messages": [{"role": "user", "content": _content(wave, s.prompt, self.sample_rate)}], "temperature": 0.0, "max_tokens": s.max_tokens}
+            for wave in waves
+        )
+        yield from ChatServer(s).ask(requests)
+
+
+def _content(wave: np.ndarray, prompt: str, rate: int) -> list[dict[str, Any]]:
+    file = io.BytesIO()
+    sf.write(file, wave[: SECONDS * rate], rate, format="WAV", subtype="PCM_16")
+    data = base64.b64encode(file.getvalue()).decode()
+    return [{"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}, {"type": "text", "text": prompt}]

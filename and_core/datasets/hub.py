@@ -1,0 +1,118 @@
+"""Any data set of the Hugging Face hub that has an audio column, through `datasets`."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from and_core import registry
+from and_core.audio.decode import read_audio
+from and_core.datasets.base import DATASETS, ClipRef, Dataset
+from and_core.errors import DataError, MissingExtra
+
+
+@DATASETS.register
+class Hub(Dataset):
+    """Clips of one split; bytes are decoded here like every other clip's. Other plain columns are kept, for captions among them."""
+
+    kind = "hub"
+
+    class Settings(registry.Settings):
+        """`id`: ``owner/name`` or a local folder; `config`, `split`, `revision` as `datasets` takes them; names of the columns."""
+
+        id: str
+        config: str | None = None
+        split: str = "train"
+        revision: str | None = None
+        audio: str = "audio"
+        label: str | None = "label"
+        fold: str | None = None
+        source: str | None = None
+        max_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
+
+    @cached_property
+    def _table(self) -> Any:
+        try:
+            import datasets
+        except ImportError:
+            raise MissingExtra("datasets", "hub", "dataset.kind='hub'") from None
+        s: Any = self.settings
+        try:
+            table = datasets.load_dataset(s.id, s.config, split=s.split, revision=s.revision)
+        except Exception as error:  # noqa: BLE001 - the hub, the network and every file format have errors of their own
+            raise DataError(f"dataset.id={s.id!r} can't be loaded: {str(error).splitlines()[0]}") from None
+        if not isinstance(table.features.get(s.audio), datasets.Audio):
+            hearing = [name for name, feature in table.features.items() if isinstance(feature, datasets.Audio)]
+            raise DataError(f"dataset.audio={s.audio!r} is no audio column of {s.id}; there are: {', '.join(hearing) or 'none'}")
+        for what in ("fold", "source"):
+            if getattr(s, what) is not None and getattr(s, what) not in table.features:
+                raise DataError(f"dataset.{what}={getattr(s, what)!r} is no column of {s.id}; there are: {', '.join(table.features)}")
+        return table.cast_column(s.audio, datasets.Audio(decode=False))
+
+    @cached_property
+    def _references(self) -> list[ClipRef]:
+        s: Any = self.settings
+        table = self._table
+        features = table.features
+        label: Any = features.get(s.label) if s.label is not None else None
+        rest = table.remove_columns([s.audio])
+        refs: list[ClipRef] = []
+        seen: set[str] = set()
+        for i, (row, sound) in enumerate(zip(rest, table.select_columns([s.audio]), strict=True)):
+            name = Path(sound[s.audio]["path"] or f"{s.split}-{i:06d}").name
+            name = name if name not in seen else f"{s.split}-{i:06d}-{name}"
+            seen.add(name)
+            value = row.get(s.label) if s.label is not None else None
+            said = label.int2str(value) if hasattr(label, "int2str") and value is not None else value
+            extra = {k: v for k, v in row.items() if isinstance(v, str | int | float) and k not in (s.label, s.fold, s.source)}
+            source = row.get(s.source) if s.source else None
+            refs.append(
+                ClipRef(
+                    name,
+                    None if said is None else str(said),
+                    int(row[s.fold]) if s.fold else None,
+                    None if source is None else str(source),
+                    None,
+                    {**extra, "hub_row": i},
+                )
+            )
+        return refs
+
+    def references(self) -> list[ClipRef]:
+        """Clips in the split's order."""
+        return self._references
+
+    def _bytes(self, row: int) -> bytes:
+        sound = self._table[row][self.settings.audio]  # type: ignore[attr-defined]
+        if sound["bytes"] is not None:
+            return bytes(sound["bytes"])
+        try:
+            return Path(sound["path"]).read_bytes()
+        except OSError as error:
+            raise DataError(f"missing: {error}") from None
+
+    def read(self, ref: ClipRef) -> tuple[np.ndarray, int]:
+        """Decode the row's bytes."""
+        with tempfile.NamedTemporaryFile(suffix=Path(ref.name).suffix) as file:
+            file.write(self._bytes(int(str(ref.extra["hub_row"]))))
+            file.flush()
+            return read_audio(file.name, self.settings.max_seconds)  # type: ignore[attr-defined]
+
+    def fingerprint(self) -> str:
+        """Names, labels, folds and the bytes of every clip."""
+        digest = hashlib.sha256()
+        for ref in self.references():
+            digest.update(repr((ref.name, ref.label, ref.fold, ref.source, sorted(ref.extra.items()))).encode())
+            digest.update(hashlib.sha256(self._bytes(int(str(ref.extra["hub_row"])))).digest())
+        return digest.hexdigest()
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        s: Any = self.settings
+        return f"hub: {Path(s.id).name if Path(s.id).is_dir() else s.id}, {s.split}"
