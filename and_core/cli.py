@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from csv import DictWriter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,7 +60,7 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
     """One progress bar per stage: name, bar, units done, time taken and left."""
     from and_core.pipeline import STAGES
 
-    titles = {stage.name: stage.title for stage in STAGES}
+    titles = {stage.name: stage.title for stage in STAGES} | {f"{stage.name} answers": "Asking the language model" for stage in STAGES}
     columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     with Progress(*columns, console=err) as bars:
         tasks: dict[str, Any] = {}
@@ -162,21 +163,31 @@ def info(name: Name, neuron: Annotated[str | None, typer.Option(help="layer/unit
 def table(
     what: Annotated[str, typer.Argument(help="last-layer")],
     name: Name = "demo-ast",
+    csv: Annotated[bool, typer.Option(help="As CSV, one row per network, method and similarity function.")] = False,
 ) -> None:
-    """A table of the paper, from a dissection, beside the paper's numbers."""
+    """A table of the paper for a dissection and all that share its clips and concepts, beside the paper's numbers."""
     with _reported():
         from and_core import open_dissection
         from and_core.errors import one_of
-        from and_core.figures.tables import last_layer_table
+        from and_core.figures.tables import REFERENCE_FAULTS, last_layer_rows, last_layer_table, project
 
         if what != "last-layer":
             raise one_of("table", what, ["last-layer"])
-        rows = last_layer_table(open_dissection(name))
-        grid = Table()
-        for column in rows[0]:
+        opened = open_dissection(name)
+        opened.require("last_layer")
+        found = project(opened)
+        if csv:
+            rows = last_layer_rows(found)
+            writer = DictWriter(sys.stdout, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+            return
+        table = last_layer_table(found)
+        grid = Table(caption="top-1 % / top-5 % / cos. " + REFERENCE_FAULTS)
+        for column in table[0]:
             grid.add_column(column, overflow="fold")
-        for row in rows:
-            grid.add_row(*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()))
+        for cells in table:
+            grid.add_row(*cells.values())
         out.print(grid)
 
 
@@ -231,13 +242,14 @@ def demo(
 
 @demo_app.command("train")
 def demo_train(folder: Annotated[Path, typer.Option(help="Where the weights go.")] = Path("cache/models")) -> None:
-    """Train the demo's networks again from nothing."""
+    """Train the demo's networks again from nothing (under half an hour on 2 cores)."""
     with _reported():
-        from and_core.demo.train_ast import train
+        from and_core.demo.train import train
 
         with _bars() as progress:
-            report = train(folder / "ast", progress=lambda done, total, what: progress(what.split(",")[0], done, total))
-        out.print(report)
+            reports = train(folder, progress=lambda done, total, what: progress(what.split(",")[0], done, total))
+        for name, report in reports.items():
+            out.print(name, report)
 
 
 def serve(host: str, port: int, browser: bool) -> int:
@@ -262,6 +274,10 @@ def _print_left_out(folder: Path) -> None:
     if d.has("clips"):
         for skipped in d.skipped:
             out.print(f"left out: {skipped.name}: {skipped.reason}", markup=False, soft_wrap=True)
+    for stage, record in d.manifest.stages.items():
+        if "failed_answers" in record.notes:
+            count, reason = record.notes["failed_answers"], record.notes["failed_reason"]
+            out.print(f"{stage}: the language model left {count} questions unanswered ({reason}); run again to ask them again", markup=False, soft_wrap=True)
     if d.has("captions"):
         missing = d.table("captions/missing")["name"].to_pylist()
         if missing:
@@ -276,7 +292,7 @@ def _print_neuron(d: Any, neuron: str) -> None:
     for point in d.summary(neuron):
         mark = "kept   " if point.kept else "dropped"
         why = f" (also low: {point.removed_by!r}, {point.similarity:.2f})" if not point.kept else ""
-        out.print(f"  {mark} {point.count} of {point.of} clips: {point.text}{why}", markup=False)
+        out.print(f"  {mark} {point.reach}{point.text}{why}", markup=False)
     for side in ("high", "low"):
         for top in d.extreme_clips(neuron, side):
             out.print(f"  {side:4} {top.rank} {top.activation:+8.3f} {top.clip.label or ''} {top.clip.name}: {top.caption or ''}", markup=False, soft_wrap=True)

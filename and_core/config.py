@@ -53,11 +53,12 @@ class CalibrationConfig(Section):
 
 
 class ClosedConfig(Section):
-    """Module A by description (DB)."""
+    """Module A: the concept set, and scoring by description (DB)."""
 
     concepts: str = "classes"  # or esc50, urbansound8k, gtzan, sound-phrases, or the path of a text file, one concept a line
     similarities: tuple[SimilarityName, ...] = SIMILARITY_NAMES
     similarity: SimilarityName = "cos_cubed"  # the one shown first
+    encoder: PluginConfig | None = None  # of captions and concepts for DB (paper: clip); without it, the run's own encoder
     features: Literal["softmax", "cosine"] = "softmax"
     softmax_scale: Annotated[float, Field(gt=0, le=1000)] = 20.0
     template: str = "{}"
@@ -73,8 +74,26 @@ class ClosedConfig(Section):
         return value
 
 
+class TabConfig(Section):
+    """Module A by sound (TAB): runs where `audio_encoder` is given, with the similarity functions of `closed`."""
+
+    features: Literal["cosine", "softmax"] = "cosine"
+    softmax_scale: Annotated[float, Field(gt=0, le=1000)] = 100.0
+
+
+class IclConfig(Section):
+    """Module A by language model (ICL): runs where `llm` is given."""
+
+    layers: tuple[str, ...] = ("fc",)  # patterns; two questions a neuron
+    least: Annotated[float, Field(ge=-1, le=1)] = 0.5  # cosine below which an answer outside the concept set names nothing
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 256
+
+
 class OpenConfig(Section):
     """Module C."""
+
+    judge: Literal["auto", "lexicon", "llm"] = "auto"  # of acoustic words; auto: the language model where there is one
 
     tagger: str = "bundled"  # or the name or folder of a spaCy pipeline
     margin: Annotated[float, Field(ge=-1, le=1)] = 0.05  # by which an unlisted word must lie closer to words for sound than to others
@@ -101,10 +120,15 @@ class RunConfig(Section):
     captions: PluginConfig = PluginConfig(kind="acoustic")
     encoder: PluginConfig = PluginConfig(kind="minilm")
     summarizer: PluginConfig = PluginConfig(kind="commonality")
+    audio_encoder: PluginConfig | None = None  # hears clips and reads concepts, for TAB
+    llm: PluginConfig | None = None
+    prompts: str = "bundled"  # or a folder of templates
     activations: ActivationsConfig = ActivationsConfig()
     neurons: NeuronsConfig = NeuronsConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     closed: ClosedConfig = ClosedConfig()
+    tab: TabConfig = TabConfig()
+    icl: IclConfig = IclConfig()
     open: OpenConfig = OpenConfig()
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 
@@ -154,11 +178,13 @@ def make_config(raw: dict) -> RunConfig:
 
 
 def _absolute(raw: Any, base: Path, key: str = "") -> Any:
-    """Resolve every `path`, and `checkpoint`, `concepts` or `tagger` that exists beside the configuration, at any depth."""
+    """Resolve every `path`, and `checkpoint`, `concepts`, `tagger`, `prompts`, `model`... that exists beside the configuration, at any depth."""
     if isinstance(raw, dict):
         return {name: _absolute(value, base, name) for name, value in raw.items()}
     if isinstance(raw, list):
         return [_absolute(value, base, key) for value in raw]
-    if isinstance(raw, str) and (key == "path" or (key in ("checkpoint", "concepts", "tagger") and (base / raw).exists())):
+    if isinstance(raw, str) and (
+        key == "path" or (key in ("checkpoint", "concepts", "tagger", "prompts", "model", "repo", "python", "decode", "id") and (base / raw).exists())
+    ):
         return str((base / Path(raw).expanduser()).resolve())
     return raw

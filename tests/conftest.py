@@ -29,6 +29,7 @@ def small_config(**changes: object) -> RunConfig:
         "target": {"kind": "ast", "trained_folds": [2, 3, 4, 5]},
         "captions": {"kind": "corpus"},
         "encoder": {"kind": "minilm", "model": "bundled"},
+        "audio_encoder": {"kind": "small_clap"},
         "activations": {"batch": 4, "rows": 8},
         "k": 3,
     }

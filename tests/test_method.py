@@ -59,7 +59,7 @@ def test_commonality_names_what_most_clips_share() -> None:
         "This is rain falling. It is quiet.", "It could be a church bell. It is loud and high-pitched.",
     ]  # fmt: skip
     summarizer = SUMMARIZERS.create(PluginConfig(kind="commonality"))
-    points = summarizer.summarize(texts_of(captions), np.array([[0, 1, 2, 3, 4], [3, -1, -1, -1, -1]]))
+    points = [s.points for s in summarizer.summarize(texts_of(captions), np.array([[0, 1, 2, 3, 4], [3, -1, -1, -1, -1]]))]
     assert [(p.text, p.count, p.of) for p in points[0] if p.attribute] == [("loud", 4, 5)]
     named = [p for p in points[0] if p.attribute is None]
     assert len(named) == 1 and "dog" in named[0].text and named[0].count == 3
@@ -101,7 +101,7 @@ def test_acoustic_words_reach_the_promised_precision_and_recall() -> None:
     rows = list(csv.DictReader((Path(__file__).parent / "data" / "acoustic_adjectives.csv").open()))
     assert len(rows) >= 300
     test = [r for r in rows if r["half"] == "test"]
-    judged = AcousticWords(ENCODER.encode).judge([r["word"] for r in test])
+    judged = {w: bool(v.acoustic) for w, v in AcousticWords(ENCODER.encode).judge([r["word"] for r in test]).items()}
     hits = sum(judged[r["word"]] and r["acoustic"] == "1" for r in test)
     precision = hits / sum(judged.values())
     recall = hits / sum(r["acoustic"] == "1" for r in test)

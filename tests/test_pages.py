@@ -57,7 +57,7 @@ def test_neurons_page_shows_a_neuron_from_its_address(dissection) -> None:
     for point in dissection.summary(neuron):
         assert html.text(point.text) in text
     assert dissection.closed_concepts(neuron)[0].name.replace("_", " ") in text
-    assert "synthetic" in text and "not run yet" in text and "Random clips share" in text
+    assert "synthetic" in text and "not run" in text and "Random clips share" in text
 
 
 def test_steps_jumps_and_search() -> None:
@@ -104,15 +104,21 @@ def test_other_pages(page: str) -> None:
     assert "closed concept" in said(test)
 
 
-def test_concepts_page_from_an_adjective_and_its_table() -> None:
+def test_concepts_page_from_an_adjective_and_its_table(dissection) -> None:
     test = app().run().switch_page("pages/concepts.py").run()
     test.session_state["from"] = "adjective"
     test.run()
     assert not test.exception and "is the open concept of" in said(test)
-    frame, best = (table.value for table in test.dataframe[-2:])
-    assert list(frame.columns)[:3] == ["method", "similarity", "top-1 %"] and len(frame) == 10
-    assert set(frame[frame["method"] == "TAB"]["top-1 %"]) == {"not run"}
-    assert list(best["paper"]) == ["72 / 60 / 0.83", "96 / 100 / 0.98", "100 / 100 / 1.00"] and list(best["best under"])[:2] == ["not run", "not run"]
+    text = said(test)
+    assert "Table 2" in text and "Table 7" in text and "paper BEATs-frozen" in text
+    assert "<td>72 / 60 / 0.83</td>" in text and "<td>96 / 100 / 0.98</td>" in text, "the paper's numbers stand beside ours"
+    ours = {(r["method"], r["similarity"]): r for r in dissection.document("last_layer/scores")}
+    for method, similarity in (("DB", "cos"), ("TAB", "cos_cubed")):
+        row = ours[(method, similarity)]
+        cell = f"{row['top1']:.3g} / {row['top5']:.3g} / {row['cos']:.2f}"
+        assert f"<tr><td>{method}</td><td>{similarity}</td><td>{cell}</td>" in text
+    assert "<tr><td>ICL</td><td>-</td><td>not run</td>" in text, "what is not run has no number"
+    assert "one neuron at a time" in text
 
 
 def test_stages_that_were_not_run_are_plain_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

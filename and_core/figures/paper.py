@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+NETWORKS = ("AST", "BEATs-finetuned", "BEATs-frozen")
 # (network, method) -> similarity function -> (top-1 %, top-5 %, mean cosine), ESC-50, 50 classes
 LAST_LAYER: dict[tuple[str, str], dict[str, tuple[float, float, float]]] = {
     ("AST", "TAB"): {"cos": (2, 16, 0.23), "cos_cubed": (92, 98, 0.97), "rank_reorder": (84, 92, 0.91), "wpmi": (96, 100, 0.98), "soft_wpmi": (96, 98, 0.98)},

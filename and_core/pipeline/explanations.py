@@ -25,20 +25,21 @@ def compute(run: Run, writer: StageWriter) -> None:
     for neuron, word, pos, acoustic in zip(*(words[c].to_pylist() for c in ("neuron", "word", "pos", "acoustic")), strict=True):
         if pos == "adjective" and acoustic:
             adjectives[neuron].append(word)
-    clauses = {c: i for i, c in enumerate(d.document("texts/clauses"))}
     values = {tuple(v): i for i, v in enumerate(d.document("texts/values"))}
-    clause_vectors, value_vectors = np.asarray(d.array("texts/clause_embeddings")), np.asarray(d.array("texts/value_embeddings"))
+    value_vectors = np.asarray(d.array("texts/value_embeddings"))
     concept_vectors, concepts = np.asarray(d.array("texts/concept_embeddings")), d.document("texts/concepts")
-    vectors = np.zeros((count, clause_vectors.shape[1]), np.float32)
+    vectors = np.array(d.array("calibration/vectors"), np.float32)
     texts: dict[int, list[str]] = defaultdict(list)
+    tokens = np.zeros(count, np.int32)
     thing: dict[int, str] = {}
     points = d.table("calibration/points")
     columns = (points[c].to_pylist() for c in ("neuron", "text", "attribute", "count", "of", "kept"))
     for neuron, text, attribute, n, of, kept in zip(*columns, strict=True):
         if not kept:
             continue
-        texts[neuron].append(f"{n} of {of} clips: {text}")
-        vectors[neuron] += value_vectors[values[(attribute, text)]] if attribute else clause_vectors[clauses[text]] if text in clauses else 0
+        texts[neuron].append(text if n is None else f"{n} of {of} clips: {text}")
+        tokens[neuron] += len(text.split())
+        vectors[neuron] += value_vectors[values[(attribute, text)]] if attribute else 0
         if not attribute and not BESIDE_THE_POINT.search(text):
             thing.setdefault(neuron, text)
     similarity = d.notes("closed")["similarity"]
@@ -61,11 +62,8 @@ def compute(run: Run, writer: StageWriter) -> None:
         "adjectives": pa.array([", ".join(adjectives.get(i, [])) for i in range(count)]),
         "concept": pa.array([concepts[b] if b >= 0 else None for b in best], pa.string()),
         "leading_class": pa.array([d.classes[c] if c >= 0 else None for c in leading], pa.string()),
-        "class_count": pa.array(most, pa.int32()),
-            "of": pa.array(of, pa.int32()),
-            "class_share": pa.array(share, pa.float32()),
-            "tokens": pa.array([sum(len(line.split(": ", 1)[1].split()) for line in texts.get(i, [])) for i in range(count)], pa.int32()),
-        "dead": pa.array(dead),
+        "class_count": pa.array(most, pa.int32()), "of": pa.array(of, pa.int32()), "class_share": pa.array(share, pa.float32()),
+        "tokens": pa.array(tokens), "dead": pa.array(dead),
     }))  # fmt: skip
     writer.array("vectors", vectors.astype(np.float16), ["neuron", "dimension"], "unit vector, 0 without explanation")
     alive = ~dead

@@ -16,8 +16,12 @@ import numpy as np
 from and_core.captioners.base import CAPTIONERS, Captioner
 from and_core.config import PluginConfig, RunConfig
 from and_core.datasets.base import DATASETS, Dataset
+from and_core.dissect.prompts import load_prompts
 from and_core.dissect.summarize import SUMMARIZERS, Summarizer
-from and_core.encoders.base import ENCODERS, TextEncoder
+from and_core.encoders.base import ENCODERS, TextAudioEncoder, TextEncoder
+from and_core.errors import ConfigError, one_of
+from and_core.llms.base import LLMS
+from and_core.pipeline.asking import Asker
 from and_core.store.dissection import Dissection
 from and_core.store.versions import STAGE_VERSIONS
 from and_core.store.writer import StageWriter
@@ -73,16 +77,58 @@ class Run:
         return ENCODERS.create(self.config.encoder)
 
     @cached_property
+    def closed_encoder(self) -> TextEncoder | None:
+        """Text encoder of DB where it is not the run's own."""
+        section = self.config.closed.encoder
+        return None if section is None else ENCODERS.create(section)
+
+    @cached_property
     def summarizer(self) -> Summarizer:
-        """Summariser."""
-        return SUMMARIZERS.create(self.config.summarizer)
+        """Summariser.
+
+        Raises
+        ------
+        ConfigError
+            It asks a language model, and none is configured.
+        """
+        made = SUMMARIZERS.create(self.config.summarizer)
+        if made.asks and self.config.llm is None:
+            raise ConfigError(f"summarizer.kind={made.kind!r} needs a language model; give one under llm, or take: commonality")
+        return made
+
+    @cached_property
+    def audio_encoder(self) -> TextAudioEncoder | None:
+        """Text-audio encoder for TAB, not loaded yet; None where none is configured."""
+        if self.config.audio_encoder is None:
+            return None
+        made = ENCODERS.create(self.config.audio_encoder)
+        if not isinstance(made, TextAudioEncoder):
+            hearing = [name for name in ENCODERS.names() if issubclass(ENCODERS.get(name), TextAudioEncoder)]
+            raise one_of("audio_encoder.kind", made.kind, hearing)
+        return made
+
+    @cached_property
+    def asker(self) -> Asker | None:
+        """The language model with the book of its answers; None where none is configured."""
+        return None if self.config.llm is None else Asker(LLMS.create(self.config.llm), self.folder.parent, self.progress)
+
+    @cached_property
+    def prompts(self) -> dict[str, str]:
+        """Prompt templates."""
+        return load_prompts(self.config.prompts)
 
     def chunks(
-        self, writer: StageWriter, count: int, compute: Callable[[int], dict[str, np.ndarray]], total: int | None = None, size: int = 1
+        self,
+        writer: StageWriter,
+        count: int,
+        compute: Callable[[int], dict[str, np.ndarray]],
+        total: int | None = None,
+        size: int = 1,
+        keep: bool = True,
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Chunks of a stage in order, each computed once in its life; progress is told in units, `size` of them a chunk."""
+        """Chunks of a stage in order, each computed once in its life unless `keep` is off; progress is told in units, `size` of them a chunk."""
         total = count if total is None else total
-        for done, arrays in enumerate(writer.chunked(count, compute), 1):
+        for done, arrays in enumerate(writer.chunked(count, compute) if keep else map(compute, range(count)), 1):
             yield arrays
             self.progress(writer.stage, min(done * size, total), total)
 
@@ -93,7 +139,7 @@ class Run:
 
 def _without_paths(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _without_paths(v) for k, v in value.items() if k not in ("path", "checkpoint")}
+        return {k: _without_paths(v) for k, v in value.items() if k not in ("path", "checkpoint", "repo", "python", "decode")}
     return [_without_paths(v) for v in value] if isinstance(value, list) else value
 
 
@@ -107,10 +153,14 @@ class Stage:
         Key in the manifest, and what the progress bar says.
     inputs : tuple of str
         Stages whose results it reads.
+    optional : tuple of str
+        Stages whose results it reads where they have run.
     parameters : callable
         Everything else that decides the result, as plain JSON values.
     compute : callable
         Does the work, through the writer.
+    wanted : callable
+        Whether the configuration asks for it.
     """
 
     name: str
@@ -118,6 +168,8 @@ class Stage:
     inputs: tuple[str, ...]
     parameters: Callable[[Run], dict[str, Any]]
     compute: Callable[[Run, StageWriter], None]
+    optional: tuple[str, ...] = ()
+    wanted: Callable[[Run], bool] = lambda run: True
 
     @property
     def version(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from and_core.dissect.calibrate import calibrate
+from and_core.dissect.llm_summary import NO_CAPTION
 from and_core.dissect.summarize import CaptionTexts, Summarizer
 from and_core.pipeline.stage import Run, Stage
 from and_core.records import Point, Side
@@ -17,16 +19,15 @@ from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 
 BLOCK = 512
-RANDOM_SETS = 1000
 SIDES: tuple[Side, ...] = ("high", "low")
 
 
-def caption_texts(d: Dissection) -> CaptionTexts:
+def caption_texts(d: Dissection, prompts: dict[str, str] | None = None) -> CaptionTexts:
     """Captions taken apart, as the stage `texts` left them."""
     return CaptionTexts(
         clauses=d.document("texts/clauses"), embeddings=np.asarray(d.array("texts/clause_embeddings")),
         clip_clauses=np.asarray(d.array("texts/clip_clauses")), values=[tuple(v) for v in d.document("texts/values")],
-        clip_values=np.asarray(d.array("texts/clip_values")),
+        clip_values=np.asarray(d.array("texts/clip_values")), captions=[d.caption(i) or "" for i in range(len(d.clips))], prompts=prompts or {},
     )  # fmt: skip
 
 
@@ -41,46 +42,85 @@ def top_sets(d: Dissection, side: Side, k: int) -> np.ndarray:
 
 
 def parameters(run: Run) -> dict[str, Any]:
-    """K and the summariser."""
-    return {
+    """K and the summariser, with the language model and its prompt where it asks one."""
+    found = {
         "k": run.config.k, "summarizer": run.settings(run.config.summarizer, run.summarizer),
         "fingerprint": run.summarizer.fingerprint(), "seed": run.config.seed,
     }  # fmt: skip
+    if run.summarizer.asks and run.asker is not None:
+        found |= {"llm": run.asker.model.fingerprint(), "prompt": run.prompts["summary"]}
+    return found
 
 
 def compute(run: Run, writer: StageWriter) -> None:
     """Summaries of both sides for blocks of neurons, and of random sets of clips for comparison."""
-    d, k = run.dissection, run.config.k
-    texts = caption_texts(d)
+    d, k, summarizer = run.dissection, run.config.k, run.summarizer
+    ask = run.asker if summarizer.asks else None
+    texts = caption_texts(d, run.prompts if summarizer.asks else None)
     sets = {side: top_sets(d, side, k) for side in SIDES}
     starts = range(0, d.neuron_count, BLOCK)
+    if ask is not None:
+        every = (r for start in starts for side in SIDES for r in summarizer.requests(texts, sets[side][start : start + BLOCK]))
+        samples = getattr(summarizer.settings, "samples", 1)
+        ask.fetch("summaries", every, samples * sum(int((clips >= 0).any(1).sum()) for clips in sets.values()))
 
     def chunk(i: int) -> dict[str, np.ndarray]:
-        columns = _Columns()
+        columns, rows = _Columns(), []
         for side in SIDES:
             part = sets[side][starts[i] : starts[i] + BLOCK]
-            for offset, points in enumerate(run.summarizer.summarize(texts, part)):
-                columns.add(starts[i] + offset, side, points)
-        return columns.arrays()
+            for offset, summary in enumerate(summarizer.summarize(texts, part, ask)):
+                columns.add(starts[i] + offset, side, summary.points)
+                if summary.failed or len(summary.samples) > 1:
+                    rows.append((starts[i] + offset, side, summary.failed or "", _agreement(run, list(summary.samples))))
+        return {**columns.arrays(), **_remarks(rows)}
 
-    table = pa.concat_tables([_Columns.load(arrays) for arrays in run.chunks(writer, len(starts), chunk, d.neuron_count, BLOCK)])
+    keep = ask is None  # answers are kept in their own book, and a failed one may be there the next time
+    parts = list(run.chunks(writer, len(starts), chunk, d.neuron_count, BLOCK, keep))
+    table = pa.concat_tables([_Columns.load(arrays) for arrays in parts])
     table = table.sort_by([("neuron", "ascending"), ("side", "ascending"), ("rank", "ascending")])
     writer.provenance = run.captioner.provenance
     writer.table("points", table)
+    remarks = {name: np.concatenate([arrays[name] for arrays in parts]) for name in REMARKS}
+    rows = pa.table({name: pa.array(values.tolist(), REMARKS[name]) for name, values in remarks.items()})
+    writer.table("remarks", rows.sort_by([("neuron", "ascending"), ("side", "ascending")]))
     high = np.bincount(table.filter(pc.equal(table["side"], "high"))["neuron"].to_numpy(), minlength=d.neuron_count)
     alive = ~d.table("neurons/statistics")["dead"].to_numpy()
+    lost = [str(reason) for reason in remarks["failed"] if reason and reason != NO_CAPTION]
+    agreement = remarks["agreement"][np.isfinite(remarks["agreement"])]
+    by = f"{summarizer.describe()} {ask.model.describe()}" if ask is not None else summarizer.describe()
     writer.notes = {
-        "summarizer": run.summarizer.describe(), "points_mean": _mean(high[alive]), "without_point": _mean(high[alive] == 0),
-        **chance(texts, run.summarizer, len(d.clips), k, run.config.seed),
+        "summarizer": by, "points_mean": _mean(high[alive]), "without_point": _mean(high[alive] == 0),
+        **(chance(texts, summarizer, len(d.clips), k, run.config.seed) if summarizer.random_sets else {}),
+        **({"agreement_mean": _mean(agreement)} if len(agreement) else {}),
+        **({"failed_answers": len(lost), "failed_reason": lost[0]} if lost else {}),
     }  # fmt: skip
+
+
+REMARKS = {"neuron": pa.int32(), "side": pa.string(), "failed": pa.string(), "agreement": pa.float32()}
+
+
+def _remarks(rows: Sequence[tuple[int, str, str, float]]) -> dict[str, np.ndarray]:
+    """Why a summary failed, and how far its samples agree, as columns."""
+    kinds = (np.int32, np.str_, np.str_, np.float32)
+    return {name: np.array([row[i] for row in rows], kind) for i, (name, kind) in enumerate(zip(REMARKS, kinds, strict=True))}
+
+
+def _agreement(run: Run, samples: list[str]) -> float:
+    """Mean cosine similarity between the embeddings of several samples of one summary; NaN for fewer than two."""
+    if len(samples) < 2:
+        return math.nan
+    vectors = run.encoder.encode(samples)
+    pairs = np.triu_indices(len(samples), 1)
+    return float((vectors @ vectors.T)[pairs].mean())
 
 
 def chance(texts: CaptionTexts, summarizer: Summarizer, clips: int, k: int, seed: int) -> dict[str, float]:
     """What random sets of `k` clips have in common: the rate beside which every statistic of summaries stands."""
     rng = np.random.default_rng(seed)
-    sets = np.stack([rng.permutation(clips)[:k] for _ in range(RANDOM_SETS)])
-    counts = np.array([len(points) for start in range(0, RANDOM_SETS, BLOCK) for points in summarizer.summarize(texts, sets[start : start + BLOCK])])
-    return {"random_points_mean": _mean(counts), "random_without_point": _mean(counts == 0), "random_sets": RANDOM_SETS}
+    total = summarizer.random_sets
+    sets = np.stack([rng.permutation(clips)[:k] for _ in range(total)])
+    counts = np.array([len(s.points) for start in range(0, total, BLOCK) for s in summarizer.summarize(texts, sets[start : start + BLOCK])])
+    return {"random_points_mean": _mean(counts), "random_without_point": _mean(counts == 0), "random_sets": total}
 
 
 def compute_calibration(run: Run, writer: StageWriter) -> None:
@@ -88,14 +128,8 @@ def compute_calibration(run: Run, writer: StageWriter) -> None:
     d, t = run.dissection, run.config.calibration.t
     raw = d.table("summaries/points")
     neurons = raw["neuron"].to_numpy()
-    known = dict(zip(d.document("texts/clauses"), np.asarray(d.array("texts/clause_embeddings")), strict=True))
-
-    def embed(texts: list[str]) -> np.ndarray:
-        new = [text for text in texts if text not in known]
-        if new:
-            known.update(zip(new, run.encoder.encode(new), strict=True))
-        return np.stack([known[text] for text in texts])
-
+    clauses = dict(zip(d.document("texts/clauses"), np.asarray(d.array("texts/clause_embeddings")), strict=True))
+    width = d.array("texts/clause_embeddings").shape[1]
     starts = range(0, d.neuron_count, BLOCK)
 
     def chunk(i: int) -> dict[str, np.ndarray]:
@@ -104,14 +138,28 @@ def compute_calibration(run: Run, writer: StageWriter) -> None:
         for row in raw.slice(int(first), int(last - first)).to_pylist():
             point = Point(text=row["text"], count=row["count"], of=row["of"], attribute=row["attribute"] or None)
             sides.setdefault(row["neuron"], {"high": [], "low": []})[row["side"]].append(point)
-        columns = _Columns()
-        for neuron, found in sides.items():
-            columns.add(neuron, "high", calibrate(found["high"], found["low"], embed, t))
-        return columns.arrays()
+        texts = {p.text for found in sides.values() for points in found.values() for p in points if not p.attribute}
+        new = sorted(texts - clauses.keys())  # a language model's own words; those of captions are known
+        own = dict(zip(new, run.encoder.encode(new), strict=True)) if new else {}
 
-    table = pa.concat_tables([_Columns.load(arrays) for arrays in run.chunks(writer, len(starts), chunk, d.neuron_count, BLOCK)])
+        def embed(texts: list[str]) -> np.ndarray:
+            return np.stack([clauses[text] if text in clauses else own[text] for text in texts])
+
+        columns = _Columns()
+        vectors = np.zeros((min(BLOCK, d.neuron_count - starts[i]), width), np.float32)
+        for neuron, found in sides.items():
+            points = calibrate(found["high"], found["low"], embed, t)
+            columns.add(neuron, "high", points)
+            said = [p.text for p in points if p.kept and not p.attribute]
+            if said:
+                vectors[neuron - starts[i]] = embed(said).sum(0)
+        return {**columns.arrays(), "vectors": vectors.astype(np.float16)}
+
+    parts = list(run.chunks(writer, len(starts), chunk, d.neuron_count, BLOCK))
+    table = pa.concat_tables([_Columns.load(arrays) for arrays in parts])
     writer.provenance = run.captioner.provenance
     writer.table("points", table)
+    writer.array("vectors", np.concatenate([arrays["vectors"] for arrays in parts]), ["neuron", "dimension"], "sum over kept points, attributes left out")
     summarised = len(pc.unique(table["neuron"]))
     touched = len(pc.unique(table.filter(pc.invert(table["kept"]))["neuron"]))
     writer.notes = {"summarised": summarised, "with_dropped_point": touched, "share_with_dropped_point": touched / max(1, summarised)}

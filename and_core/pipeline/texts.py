@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from and_core.audio.decode import resample
 from and_core.audio.media import read_flac
-from and_core.captioners.base import clean_caption
+from and_core.captioners.base import ListeningCaptioner, clean_caption
 from and_core.dissect.attributes import LEXICON, VERSION, parse
 from and_core.dissect.concepts import concept_set, readable
 from and_core.errors import DataError
+from and_core.openai_api import Reply
 from and_core.pipeline.stage import Run, Stage
+from and_core.store.answers import AnswerBook
 from and_core.store.writer import StageWriter
 
-CAPTION_CHUNK = 64
 ENCODE_CHUNK = 512
 
 
@@ -25,42 +29,68 @@ def caption_parameters(run: Run) -> dict[str, Any]:
 
 
 def caption(run: Run, writer: StageWriter) -> None:
-    """One caption per clip, in chunks; clips without one are listed."""
+    """One caption per clip; clips without one are listed, and those that a captioner failed on, with the reason."""
     d = run.dissection
     rows = d.table("clips/clips").to_pylist()
     for row in rows:
         for key in d.artifact("clips/clips").units:
             row[key] = float("nan") if row[key] is None else row[key]
+    failed: dict[int, str] = {}
 
-    def audio(index: int) -> tuple[np.ndarray, int]:
-        return read_flac(d.audio(index))
+    def listen(captioner: ListeningCaptioner) -> list[Reply]:
+        replies = heard(run, captioner)
+        failed.update({i: reply.error or "no answer" for i, reply in enumerate(replies) if reply.text is None})
+        return replies
 
-    starts = range(0, len(rows), CAPTION_CHUNK) if type(run.captioner).needs_audio else range(0, len(rows), len(rows))
-    step = starts.step
-
-    def chunk(i: int) -> dict[str, np.ndarray]:
-        part = run.captioner.captions(rows[starts[i] : starts[i] + step], audio)
-        return {"texts": np.array([clean_caption(text) or "" for text in part], dtype=np.str_)}
-
-    texts = [str(t) for arrays in run.chunks(writer, len(starts), chunk, len(rows), step) for t in arrays["texts"]]
+    texts = [clean_caption(text) or "" for text in run.captioner.captions(rows, listen)]
+    run.progress("captions", len(rows), len(rows))
     found = [(i, text) for i, text in enumerate(texts) if text]
     if not found:
-        raise DataError(f"{run.captioner.describe()} gives no caption for any of the {len(rows)} clips")
+        why = f"; the first failed: {next(iter(failed.values()))}" if failed else ""
+        raise DataError(f"{run.captioner.describe()} gives no caption for any of the {len(rows)} clips{why}")
     missing = [str(rows[i]["name"]) for i, text in enumerate(texts) if not text]
     writer.provenance = run.captioner.provenance
     writer.table("captions", pa.table({"clip": pa.array([i for i, _ in found], pa.int32()), "text": [t for _, t in found]}))
-    writer.table("missing", pa.table({"name": pa.array(missing, pa.string())}))
-    writer.notes = {"captioner": run.captioner.describe(), "captions": len(found), "missing": len(missing), **run.captioner.notes(rows)}
+    reasons = [failed.get(i, "none given") for i, text in enumerate(texts) if not text]
+    writer.table("missing", pa.table({"name": pa.array(missing, pa.string()), "reason": pa.array(reasons, pa.string())}))
+    writer.notes = {
+        "captioner": run.captioner.describe(), "captions": len(found), "missing": len(missing), **run.captioner.notes(rows),
+        **({"failed_answers": len(failed), "failed_reason": next(iter(failed.values()))} if failed else {}),
+    }  # fmt: skip
+
+
+def heard(run: Run, captioner: ListeningCaptioner) -> list[Reply]:
+    """What a captioner says of every clip: from the book of answers where it has said it before, else asked now and kept at once."""
+    d, book = run.dissection, AnswerBook(run.folder.parent)
+    total = len(d.clips)
+    keys = [hashlib.sha256(f"{captioner.kind}/{captioner.identity()}/".encode() + d.audio(i)).hexdigest() for i in range(total)]
+    new = [i for i, key in enumerate(keys) if book.get([key]).get(key, (None,))[0] is None]
+
+    def waves() -> Iterator[np.ndarray]:
+        for i in new:
+            wave, rate = read_flac(d.audio(i))
+            yield resample(wave, rate, captioner.sample_rate)
+
+    for done, (number, reply) in enumerate(captioner.hear(waves()), 1):
+        clip = new[number]
+        book.put(keys[clip], captioner.describe(), d.clips[clip].name, 0, reply.text, reply.error, reply.cut)
+        run.progress("captions", total - len(new) + done, total)
+    found = book.get(keys)
+    book.close()
+    return [Reply(*found[key]) if key in found else Reply(None, "not heard") for key in keys]
 
 
 def text_parameters(run: Run) -> dict[str, Any]:
     """Encoder, concept set and lexicon."""
     c = run.config.closed
     words = concept_set(c.concepts, run.dissection.classes if c.concepts == "classes" else [])
-    return {
+    found = {
         "encoder": run.settings(run.config.encoder, run.encoder), "fingerprint": run.encoder.fingerprint(),
         "concepts": words, "template": c.template, "lexicon": VERSION + repr(LEXICON),
     }  # fmt: skip
+    if run.closed_encoder is not None and c.encoder is not None:
+        found |= {"closed_encoder": run.settings(c.encoder, run.closed_encoder), "closed_fingerprint": run.closed_encoder.fingerprint()}
+    return found
 
 
 def encode(run: Run, writer: StageWriter) -> None:
@@ -74,26 +104,32 @@ def encode(run: Run, writer: StageWriter) -> None:
     spoken = [template.replace("{}", readable(c)) for c in concepts]
     attribute_texts = [f"a {value} sound" for _, value in values]
     every = sorted({t for t in captions if t} | set(clauses) | set(spoken) | set(attribute_texts))
-    starts = range(0, len(every), ENCODE_CHUNK)
+    own = sorted({t for t in captions if t} | set(spoken)) if run.closed_encoder is not None else []
+    starts = [(run.encoder, every, i) for i in range(0, len(every), ENCODE_CHUNK)]
+    if run.closed_encoder is not None:
+        starts += [(run.closed_encoder, own, i) for i in range(0, len(own), ENCODE_CHUNK)]
 
     def chunk(i: int) -> dict[str, np.ndarray]:
-        return {"x": run.encoder.encode(every[starts[i] : starts[i] + ENCODE_CHUNK])}
+        encoder, texts, first = starts[i]
+        return {"x": encoder.encode(texts[first : first + ENCODE_CHUNK])}
 
-    parts = [arrays["x"] for arrays in run.chunks(writer, len(starts), chunk, len(every), ENCODE_CHUNK)]
-    vectors = np.concatenate(parts)
-    where = {text: i for i, text in enumerate(every)}
-
-    def rows(texts: list[str]) -> np.ndarray:
-        return vectors[[where[t] for t in texts]] if texts else np.zeros((0, vectors.shape[1]), np.float32)
+    parts = [arrays["x"] for arrays in run.chunks(writer, len(starts), chunk, len(every) + len(own), ENCODE_CHUNK)]
+    count = -(-len(every) // ENCODE_CHUNK)
+    rows = _rows(every, np.concatenate(parts[:count]))
+    scored = _rows(own, np.concatenate(parts[count:])) if own else rows
 
     writer.provenance = run.captioner.provenance
     writer.json("concepts", concepts)
     writer.json("clauses", clauses)
     writer.json("values", values)
     captioned = np.array([t is not None for t in captions])
-    embedded = np.zeros((len(captions), vectors.shape[1]), np.float32)
-    embedded[captioned] = rows([t for t in captions if t])
-    writer.array("caption_embeddings", embedded, ["clip", "dimension"], "unit vector, 0 without caption")
+    for name, encoded in (("caption_embeddings", rows), *([("closed_caption_embeddings", scored)] if own else [])):
+        said = encoded([t for t in captions if t])
+        embedded = np.zeros((len(captions), said.shape[1]), np.float32)
+        embedded[captioned] = said
+        writer.array(name, embedded, ["clip", "dimension"], "unit vector, 0 without caption")
+    if own:
+        writer.array("closed_concept_embeddings", scored(spoken), ["concept", "dimension"], "unit vector")
     writer.array("clause_embeddings", rows(clauses), ["clause", "dimension"], "unit vector")
     writer.array("value_embeddings", rows(attribute_texts), ["value", "dimension"], "unit vector")
     writer.array("concept_embeddings", rows(spoken), ["concept", "dimension"], "unit vector")
@@ -108,7 +144,17 @@ def encode(run: Run, writer: StageWriter) -> None:
             clip_values[i, [place[v] for v in p.attributes]] = True
     writer.array("clip_clauses", clip_clauses, ["clip", "position"], "clause number, -1 for none")
     writer.array("clip_values", clip_values, ["clip", "value"], "said or not")
-    writer.notes = {"encoder": run.encoder.describe(), "texts": len(every), "clauses": len(clauses), "concepts": len(concepts)}
+    reader = run.closed_encoder or run.encoder
+    writer.notes = {
+        "encoder": run.encoder.describe(), "closed_encoder": reader.describe(), "texts": len(every), "clauses": len(clauses), "concepts": len(concepts),
+        "captions_cut": reader.count_cut([t for t in captions if t]),
+    }  # fmt: skip
+
+
+def _rows(texts: list[str], vectors: np.ndarray) -> Callable[[list[str]], np.ndarray]:
+    """Look-up of encoded texts: texts -> (n, D)."""
+    where = {text: i for i, text in enumerate(texts)}
+    return lambda wanted: vectors[[where[t] for t in wanted]] if wanted else np.zeros((0, vectors.shape[1]), np.float32)
 
 
 CAPTIONS = Stage("captions", "Captioning clips", ("clips",), caption_parameters, caption)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,9 @@ from and_core.records import Clip, Concept, Layer, NeuronId, Point, Side, Skippe
 from and_core.store.files import cache_root, safe_name, sha256_file
 from and_core.store.manifest import FILE, Artifact, Manifest
 from and_core.store.versions import STAGE_VERSIONS
+
+ScoredMethod = Literal["DB", "TAB"]
+SCORED: dict[ScoredMethod, str] = {"DB": "closed", "TAB": "tab"}
 
 
 def list_dissections(root: Path | None = None) -> list[str]:
@@ -342,18 +345,37 @@ class Dissection:
         rows = rows.filter(pc.equal(rows["side"], side)) if "side" in rows.column_names else rows
         return [_point(row) for row in rows.to_pylist()]
 
-    def closed_concepts(self, neuron: NeuronId | str, similarity: str | None = None) -> list[Concept]:
-        """Best concepts of module A (DB) under a similarity function, best first."""
-        self.require("closed")
-        notes = self.notes("closed")
+    def failed_summary(self, neuron: NeuronId | str, side: Side = "high") -> str | None:
+        """Why there is no summary of a side, where the summariser gave none."""
+        rows = self._rows("summaries/remarks", self.index(neuron)).to_pylist()
+        return next((row["failed"] for row in rows if row["side"] == side and row["failed"]), None)
+
+    def agreement(self, neuron: NeuronId | str, side: Side = "high") -> float | None:
+        """Mean cosine similarity between several samples of a summary; None where one was taken."""
+        rows = self._rows("summaries/remarks", self.index(neuron)).to_pylist()
+        found = next((row["agreement"] for row in rows if row["side"] == side), None)
+        return None if found is None or found != found else float(found)
+
+    def closed_concepts(self, neuron: NeuronId | str, similarity: str | None = None, method: ScoredMethod = "DB") -> list[Concept]:
+        """Best concepts of module A by a method that scores (DB, TAB) under a similarity function, best first."""
+        stage = SCORED[method]
+        notes = self.notes(stage)
         similarity = similarity or notes["similarity"]
         if similarity not in notes["similarities"]:
             raise one_of("similarity", similarity, notes["similarities"], DataError)
         index = self.index(neuron)
         names = self.document("texts/concepts")
-        best = self.array(f"closed/{similarity}_concepts")[index]
-        scores = self.array(f"closed/{similarity}_scores")[index]
+        best = self.array(f"{stage}/{similarity}_concepts")[index]
+        scores = self.array(f"{stage}/{similarity}_scores")[index]
         return [Concept(name=names[int(c)], score=float(s)) for c, s in zip(best, scores, strict=True) if c >= 0]
+
+    def icl_answers(self, neuron: NeuronId | str, question: Literal["top1", "top5"] = "top5") -> tuple[list[dict[str, Any]], str | None]:
+        """What the language model named, best first (said, concept or None, how it was matched, similarity), and why there is nothing."""
+        index = self.index(neuron)
+        names = self.document("texts/concepts")
+        rows = [row for row in self._rows("icl/answers", index).to_pylist() if row["question"] == question]
+        why = [row["reason"] for row in self._rows("icl/unanswered", index).to_pylist() if row["question"] == question]
+        return [{**row, "concept": names[row["concept"]] if row["concept"] >= 0 else None} for row in rows], why[0] if why else None
 
     def words(self, neuron: NeuronId | str) -> list[dict[str, Any]]:
         """Words of the calibrated summary: word, part of speech, count, and for adjectives whether they describe sound."""
@@ -387,13 +409,16 @@ class Dissection:
         found: dict[str, Any] = {"dissection": self.name, "version": self.manifest.package, "K": self.k, "seed": config.get("seed")}
         wanted = (
             ("clips", "dataset"), ("activations", "target"), ("activations", "checkpoint"), ("activations", "pooling"),
-            ("activations", "precision"), ("captions", "captioner"), ("texts", "encoder"), ("summaries", "summarizer"),
+            ("activations", "precision"), ("captions", "captioner"), ("texts", "encoder"), ("texts", "closed_encoder"), ("tab", "encoder"),
+            ("icl", "llm"), ("summaries", "summarizer"),
         )  # fmt: skip
         for stage, key in wanted:
             if stage in stages:
-                found[key] = stages[stage].notes.get(key)
+                found["audio_encoder" if stage == "tab" else key] = stages[stage].notes.get(key)
         if "calibration" in stages:
             found["t"] = stages["calibration"].parameters.get("t")
+        if found.get("closed_encoder") == found.get("encoder"):
+            found.pop("closed_encoder", None)
         found["synthetic"] = any(a.provenance == "synthetic" for a in self.manifest.artifacts.values())
         return found
 

@@ -60,7 +60,7 @@ def points(summary: Sequence[Point]) -> str:
     """Calibrated summary: kept points, and dropped ones struck through with the reason."""
     items = []
     for p in summary:
-        said = f"{p.count} of {p.of} clips: {text(p.text)}"
+        said = f"{p.reach}{text(p.text)}"
         if p.kept:
             items.append(f"<li>{said}</li>")
         else:
@@ -68,16 +68,25 @@ def points(summary: Sequence[Point]) -> str:
     return f"<ul>{''.join(items)}</ul>"
 
 
-def concept_table(columns: dict[str, Sequence[Concept]], rows: int = 5) -> str:
-    """Ranked concepts of one or more methods side by side."""
-    head = "".join(f'<th>{text(name)}</th><th class="n">score</th>' for name in columns)
+def concept_table(columns: dict[str, Sequence[Concept]], named: Sequence[str] | None = None, rows: int = 5) -> str:
+    """Ranked concepts side by side: scored ones of one or more methods, and names alone of a method that only ranks."""
+    head = "".join(f'<th>{text(name)}</th><th class="n">score</th>' for name in columns) + ("<th>ICL</th>" if named is not None else "")
     lines = []
-    for i in range(min(rows, max(map(len, columns.values()), default=0))):
-        cells = (
+    for i in range(min(rows, max([len(c) for c in columns.values()] + [len(named or [])], default=0))):
+        cells = [
             f'<td>{text(c[i].name.replace("_", " "))}</td><td class="n">{c[i].score:.2f}</td>' if i < len(c) else "<td></td><td></td>" for c in columns.values()
-        )
+        ]
+        if named is not None:
+            cells.append(f"<td>{text(named[i].replace('_', ' ')) if i < len(named) else ''}</td>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+
+
+def plain_table(rows: Sequence[dict[str, str]]) -> str:
+    """Rows of texts as they stand."""
+    head = "".join(f"<th>{text(name)}</th>" for name in rows[0])
+    body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row.values()) + "</tr>" for row in rows)
+    return f'<div class="and-scroll"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def neuron_link(dissection: str, neuron: NeuronId) -> str:

@@ -14,6 +14,7 @@ from and_core.errors import ANDError
 from and_core.figures.neuron import activation_histogram, class_means_figure
 from and_core.figures.theme import EXPORT
 from and_core.records import Side, TopClip
+from and_core.store.dissection import ScoredMethod
 from pages.ui import html
 from pages.ui.explorer import choose, header, results
 from pages.ui.media import media_url
@@ -132,11 +133,23 @@ def _summary(d: Dissection, neuron: NeuronId) -> None:
     found, low = d.summary(neuron), d.summary(neuron, "low")
     notes = d.notes("summaries")
     kept = sum(p.kept for p in found)
-    shown = html.points(found) if found else html.empty("The highest clips have nothing in common that their captions say.")
-    chance = f'<div class="and-empty">{len(found)} raw, {kept} kept. Random clips share {notes["random_points_mean"]:.1f} points by chance.</div>'
-    st.html(html.about(neuron, html.heading("Summary, calibrated", notes["summarizer"]) + html.box(shown + chance)))
+    nothing = "The {} clips have nothing in common that their captions say."
+    shown = html.points(found) if found else html.empty(_no_answer(d, neuron, "high") or nothing.format("highest"))
+    told = [f"{len(found)} raw, {kept} kept."]
+    if "random_points_mean" in notes:
+        told.append(f"Random clips share {notes['random_points_mean']:.1f} points by chance.")
+    agreement = d.agreement(neuron)
+    if agreement is not None:
+        told.append(f"Agreement of several answers: {agreement:.2f} (all neurons {notes['agreement_mean']:.2f}).")
+    st.html(html.about(neuron, html.heading("Summary, calibrated", notes["summarizer"]) + html.box(shown + html.empty(" ".join(told)))))
     with st.expander(f"Summary of the lowest clips ({len(low)})"):
-        st.html(html.points(low) if low else html.empty("The lowest clips have nothing in common that their captions say."))
+        st.html(html.points(low) if low else html.empty(_no_answer(d, neuron, "low") or nothing.format("lowest")))
+
+
+def _no_answer(d: Dissection, neuron: NeuronId, side: Side) -> str | None:
+    """Why a language model gave no summary, as a sentence."""
+    failed = d.failed_summary(neuron, side)
+    return f"No answer: {failed}. The next run asks again." if failed else None
 
 
 def _closed(d: Dissection, neuron: NeuronId) -> None:
@@ -151,21 +164,38 @@ def _closed(d: Dissection, neuron: NeuronId) -> None:
         return
     similarity = st.session_state.get("similarity") or notes["similarity"]
     similarity = similarity if similarity in names else notes["similarity"]
-    shown = html.concept_table({"DB (by captions)": d.closed_concepts(neuron, similarity)}) + html.empty(
-        "TAB (by sound) and ICL (by language model): not run yet."
-    )
+    columns = {"DB (captions)": d.closed_concepts(neuron, similarity)}
+    if d.has("tab") and similarity in d.notes("tab")["similarities"]:
+        columns["TAB (sound)"] = d.closed_concepts(neuron, similarity, "TAB")
+    named, why = _icl(d, neuron)
+    absent = [] if len(columns) > 1 else ["TAB (by sound) is not run."]
+    shown = html.concept_table(columns, named) + html.empty(" ".join([*absent, *([why] if why else [])]))
     st.html(html.about(neuron, html.heading("Closed concepts", f"by {similarity}") + html.box(shown)))
     st.segmented_control(
         "Similarity function", names, default=notes["similarity"], key="similarity", bind="query-params", required=True, label_visibility="collapsed", wrap=True
     )
     every = st.expander("All similarity functions, top 10", key="all_similarities", on_change="rerun")
     if every.open:
-        columns = {
-            f"{name} · {what}": [c.name if what == "concept" else round(c.score, 3) for c in d.closed_concepts(neuron, name)]
-            for name in names
+        methods: dict[ScoredMethod, list[str]] = {"DB": names, "TAB": d.notes("tab")["similarities"] if d.has("tab") else []}
+        found = {(method, name): d.closed_concepts(neuron, name, method) for method, used in methods.items() for name in used}
+        frame = {
+            f"{method} {name} · {what}": [c.name if what == "concept" else round(c.score, 3) for c in concepts]
+            for (method, name), concepts in found.items()
             for what in ("concept", "score")
         }
-        every.dataframe(pd.DataFrame(columns), hide_index=True)
+        every.dataframe(pd.DataFrame(frame), hide_index=True)
+
+
+def _icl(d: Dissection, neuron: NeuronId) -> tuple[list[str] | None, str]:
+    """Concepts that the language model named, None where it was not asked, and a remark."""
+    if not d.has("icl"):
+        return None, "ICL (by language model) is not run."
+    if neuron.layer not in d.notes("icl")["layers"]:
+        return None, "ICL was not asked about this layer."
+    answers, why = d.icl_answers(neuron)
+    outside = [f"“{a['said']}”" + (f" taken for {a['concept'].replace('_', ' ')}" if a["concept"] else "") for a in answers if a["how"] != "exact"]
+    said = f"ICL, outside the concept set: {', '.join(outside)}." if outside else ""
+    return [a["concept"] or "no answer" for a in answers], f"ICL: no answer, {why}." if why else said
 
 
 def _open(d: Dissection, neuron: NeuronId) -> None:

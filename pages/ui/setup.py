@@ -14,7 +14,9 @@ from pages.ui.data import dissection_names, get_dissection
 
 HERE = Path(__file__).parent
 PAGES = (("app.py", "Neurons"), ("pages/concepts.py", "Concepts"))
-PROVENANCE = ("target", "checkpoint", "dataset", "captioner", "summarizer", "encoder", "pooling", "precision", "K", "t", "seed")
+PROVENANCE = (
+    "target", "checkpoint", "dataset", "captioner", "summarizer", "encoder", "closed_encoder", "audio_encoder", "llm", "pooling", "precision", "K", "t", "seed",
+)  # fmt: skip
 
 
 def setup(title: str) -> Dissection:
@@ -47,7 +49,7 @@ def setup(title: str) -> Dissection:
 def provenance(d: Dissection) -> None:
     """What the figures on this page rest on, at the foot of the sidebar."""
     found: dict[str, Any] = d.provenance
-    lines = [f"<b>{html.text(key)}</b> {html.text(found[key])}" for key in PROVENANCE if found.get(key) is not None]
+    lines = [f"<b>{html.text(key.replace('_', ' '))}</b> {html.text(found[key])}" for key in PROVENANCE if found.get(key) is not None]
     badge = '<span class="and-synth">synthetic sound</span>' if found["synthetic"] else ""
     with st.sidebar:
         st.html(f'{badge}<details class="and-prov" open><summary>Provenance</summary>{"<br>".join(lines)}</details>')

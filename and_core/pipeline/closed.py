@@ -1,0 +1,140 @@
+"""Stages `closed` (module A by description, DB), `sounds` (every clip heard once) and `tab` (module A by sound)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from and_core.audio.decode import resample
+from and_core.audio.media import read_flac
+from and_core.config import ClosedConfig
+from and_core.dissect.concepts import readable
+from and_core.dissect.similarity import SIMILARITIES, score_as_reference, top_clips
+from and_core.errors import ConfigError
+from and_core.pipeline.stage import Run, Stage
+from and_core.store.writer import StageWriter
+
+HEAR_CHUNK = 32
+
+
+def closed_parameters(run: Run) -> dict[str, Any]:
+    """Everything in the section but what other stages own."""
+    used = run.config.closed.model_dump(mode="json", exclude={"concepts", "template", "similarity", "encoder"})
+    return used | ({"k": run.config.k} if run.config.closed.scoring == "reference" else {})
+
+
+def spread(cosine: np.ndarray, kind: str, scale: float) -> np.ndarray:
+    """Cosines (N, M) as they are, or their softmax over concepts at `scale` (AND section 2)."""
+    return cosine if kind == "cosine" else torch.softmax(torch.from_numpy(scale * cosine), 1).numpy()
+
+
+def closed(run: Run, writer: StageWriter) -> None:
+    """DB: best concepts of every neuron by the captions of its clips."""
+    d, config = run.dissection, run.config.closed
+    kind = "closed_" if config.encoder is not None else ""
+    captions, concepts = (np.asarray(d.array(f"texts/{kind}{what}_embeddings")) for what in ("caption", "concept"))
+    clips = np.flatnonzero(captions.any(1))
+    score(run, writer, clips, spread(captions[clips] @ concepts.T, config.features, config.softmax_scale), config)
+    writer.notes |= {"features": config.features, "captioned_clips": len(clips), "encoder": d.notes("texts")["closed_encoder"]}
+
+
+def tab_parameters(run: Run) -> dict[str, Any]:
+    """As for DB, with the features of TAB."""
+    return {**closed_parameters(run), **run.config.tab.model_dump(mode="json")}
+
+
+def tab(run: Run, writer: StageWriter) -> None:
+    """TAB: best concepts of every neuron by the sound of its clips."""
+    d, config = run.dissection, run.config.tab
+    cosine = np.asarray(d.array("sounds/clip_embeddings")) @ np.asarray(d.array("sounds/concept_embeddings")).T
+    score(run, writer, np.arange(len(cosine)), spread(cosine, config.features, config.softmax_scale), run.config.closed)
+    writer.notes |= {"features": config.features, "encoder": d.notes("sounds")["encoder"]}
+
+
+def sound_parameters(run: Run) -> dict[str, Any]:
+    """Encoder and concept set."""
+    assert run.audio_encoder is not None and run.config.audio_encoder is not None
+    return {
+        "encoder": run.settings(run.config.audio_encoder, run.audio_encoder), "fingerprint": run.audio_encoder.fingerprint(),
+        "template": run.config.closed.template,
+    }  # fmt: skip
+
+
+def sounds(run: Run, writer: StageWriter) -> None:
+    """Every clip heard once by the text-audio encoder, every concept read once."""
+    d, encoder = run.dissection, run.audio_encoder
+    assert encoder is not None
+    total = len(d.clips)
+    starts = range(0, total, HEAR_CHUNK)
+
+    def chunk(i: int) -> dict[str, np.ndarray]:
+        read = (read_flac(d.audio(clip)) for clip in range(starts[i], min(starts[i] + HEAR_CHUNK, total)))
+        return {"x": encoder.encode_audio([resample(wave, rate, encoder.sample_rate) for wave, rate in read])}
+
+    heard = np.concatenate([arrays["x"] for arrays in run.chunks(writer, len(starts), chunk, total, HEAR_CHUNK)])
+    writer.array("clip_embeddings", heard, ["clip", "dimension"], "unit vector")
+    spoken = [run.config.closed.template.replace("{}", readable(c)) for c in d.document("texts/concepts")]
+    writer.array("concept_embeddings", encoder.encode(spoken), ["concept", "dimension"], "unit vector")
+    writer.notes = {"encoder": encoder.describe(), "clips": total, "concepts": len(spoken)}
+
+
+def score(run: Run, writer: StageWriter, clips: np.ndarray, features: np.ndarray, config: ClosedConfig) -> None:
+    """Best concepts of every neuron under each similarity function; a layer's neurons are scored together.
+
+    Parameters
+    ----------
+    clips : (N',) int
+        Clips that have features.
+    features : (N', M) float32
+        Concept features of those clips.
+    """
+    d = run.dissection
+    dead = d.table("neurons/statistics")["dead"].to_numpy()
+    top = min(config.top, features.shape[1])
+    options = {"rank_reorder": {"variant": config.rank_variant}}
+    names, failed = [], {}
+    for name in config.similarities:
+        try:
+            least = len(clips) if config.scoring == "layer" or all(x.kind == "fc" for x in d.layers) else min(len(clips), run.config.k)
+            SIMILARITIES[name](np.zeros((least, 1), np.float32), features[:least], **options.get(name, {}))
+            names.append(name)
+        except ConfigError as error:
+            failed[name] = str(error)
+
+    def chunk(i: int) -> dict[str, np.ndarray]:
+        layer, name = d.layers[i // len(names)], names[i % len(names)]
+        u = np.asarray(d.layer_activations(layer.name), np.float32)[clips]
+        extra = options.get(name, {})
+        if config.scoring == "reference":
+            seen = None if layer.kind == "fc" else _top(u, run.config.k)
+            scores = torch.from_numpy(score_as_reference(name, u, features, seen, **extra))
+        else:
+            scores = torch.from_numpy(SIMILARITIES[name](u, features, **extra))
+        best = scores.sort(dim=1, descending=True, stable=True)
+        order = best.indices[:, :top].numpy().astype(np.int32)
+        order[dead[layer.offset : layer.offset + layer.size]] = -1
+        return {"concepts": order, "scores": best.values[:, :top].numpy().astype(np.float32)}
+
+    total = len(d.layers) * len(names)
+    parts = list(run.chunks(writer, total, chunk))
+    for offset, name in enumerate(names):
+        mine = parts[offset :: len(names)]
+        writer.array(f"{name}_concepts", np.concatenate([p["concepts"] for p in mine]), ["neuron", "rank"], "concept number, -1 for none")
+        writer.array(f"{name}_scores", np.concatenate([p["scores"] for p in mine]), ["neuron", "rank"], f"score of {name}")
+    shown = config.similarity if config.similarity in names else next(iter(names), None)
+    writer.notes = {"similarities": names, "similarity": shown, "failed": failed, "scoring": config.scoring}
+
+
+def _top(u: np.ndarray, k: int) -> np.ndarray:
+    return top_clips(torch.from_numpy(u), min(k, len(u))).numpy()
+
+
+def _hears(run: Run) -> bool:
+    return run.config.audio_encoder is not None
+
+
+CLOSED = Stage("closed", "Scoring closed concepts", ("clips", "activations", "neurons", "texts"), closed_parameters, closed)
+SOUNDS = Stage("sounds", "Hearing clips", ("clips", "texts"), sound_parameters, sounds, wanted=_hears)
+TAB = Stage("tab", "Scoring closed concepts by sound", ("clips", "activations", "neurons", "texts", "sounds"), tab_parameters, tab, wanted=_hears)
