@@ -167,7 +167,7 @@ def test_a_few_steps_of_every_recipe_learn(tmp_path: Path) -> None:
     target.load("cpu")
     with torch.inference_mode():
         logits = target.forward(target.features([sounds.waves[0].astype(np.float32) / 32768]))
-        assert torch.allclose(logits, frozen(x[:1]), atol=5e-3)
+        assert torch.allclose(logits, frozen(x[:1]), atol=5e-2), "float16 on disk"
     minilm = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))
     report = train_clap.train(tmp_path / "clap", sounds, again, minilm, recipe.mel_bins, train_clap.Recipe(epochs=2, batch=16, width=16))
     encoder = ENCODERS.create(PluginConfig(kind="small_clap", checkpoint=str(tmp_path / "clap")))

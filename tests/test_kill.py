@@ -18,6 +18,7 @@ DRIVER = """
 import json, os, random, shutil, signal, sys, time
 from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # tqdm's lock is shared by forks: one killed while it holds it would stop all others
 sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)  # no thread pool, so that forking is safe
@@ -37,12 +38,12 @@ other = config.model_copy(update={"k": 3, "seed": 1})
 def tree(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock"}
 
-def child(place, wanted=None, **options):
+def child(place, asked=None, **options):
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            pipeline.run(wanted or config, root=place, **options)
+            pipeline.run(asked or config, root=place, **options)
             code = 0
         finally:
             os._exit(code)
@@ -62,6 +63,7 @@ while os.waitpid(pid, os.WNOHANG) == (0, 0):
 seconds = {name: max(0.002, last - first) for name, (first, last) in marks.items()}
 expected = tree(root / "whole" / "small")
 hits = {}
+wanted = [s for s in pipeline.STAGE_NAMES if s != 'icl']  # no language model is configured; its answers have a test of their own
 for seed in range(seeds):
     rng = random.Random(seed)
     place = root / f"seed{seed}"
@@ -69,7 +71,7 @@ for seed in range(seeds):
     if forced:
         pid = child(place, other)
         assert os.waitpid(pid, 0)[1] == 0
-    for stage in marks:  # those that the configuration asks for
+    for stage in wanted:
         for attempt in range(8):  # a kill that came too late for a short stage is tried again, the stage made anew by force
             pid = child(place, **({"start": stage} if forced or attempt else {}))
             partial = place / "small" / ".partial"
@@ -92,7 +94,7 @@ for seed in range(seeds):
     different = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
     assert not different, f"seed {seed}: {different[:5]}"
 print("kills inside", hits)
-missed = [s for s in pipeline.STAGE_NAMES if hits.get(s, 0) < seeds // 3]
+missed = [s for s in wanted if hits.get(s, 0) < seeds // 3]
 assert not missed, f"too few kills landed inside {missed}"
 """
 
