@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -177,14 +178,22 @@ def make_config(raw: dict) -> RunConfig:
         raise ConfigError(explain(error)) from None
 
 
-def _absolute(raw: Any, base: Path, key: str = "") -> Any:
-    """Resolve every `path`, and `checkpoint`, `concepts`, `tagger`, `prompts`, `model`... that exists beside the configuration, at any depth."""
+PATHS = ("checkpoint", "classes", "repo", "python", "decode", "id")  # may name a file or folder
+NAMES = ("concepts", "tagger", "prompts", "model")  # may name a file or folder, where they hold a slash or a dot
+
+
+def _absolute(raw: Any, base: Path, key: str = "", kind: str = "") -> Any:
+    """Paths from the configuration's own folder, at any depth: every `path`, and what is there beside it among the other keys.
+
+    Links are not followed: the interpreter of a virtual environment is one.
+    """
     if isinstance(raw, dict):
-        return {name: _absolute(value, base, name) for name, value in raw.items()}
+        return {name: _absolute(value, base, name, str(raw.get("kind", ""))) for name, value in raw.items()}
     if isinstance(raw, list):
         return [_absolute(value, base, key) for value in raw]
-    if isinstance(raw, str) and (
-        key == "path" or (key in ("checkpoint", "concepts", "tagger", "prompts", "model", "repo", "python", "decode", "id") and (base / raw).exists())
-    ):
-        return str((base / Path(raw).expanduser()).resolve())
+    if not isinstance(raw, str) or key not in ("path", *PATHS, *NAMES) or (key == "model" and kind == "server"):
+        return raw
+    found = os.path.abspath(base / Path(raw).expanduser())
+    if key == "path" or (os.path.exists(found) and (key in PATHS or "/" in raw or "." in raw)):
+        return found
     return raw

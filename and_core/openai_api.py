@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -29,32 +30,40 @@ class Reply:
 class ServerSettings(registry.Settings):
     """`base_url` ends in ``/v1``; `api_key_env` names the environment variable that holds the key, which is stored nowhere."""
 
-    base_url: Annotated[str, Field(pattern=r"^https?://")] = "http://127.0.0.1:8000/v1"
+    base_url: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")] = "http://127.0.0.1:8000/v1"  # no user and password in it: it is stored and shown
     model: str
     api_key_env: str | None = None
     in_flight: Annotated[int, Field(ge=1, le=1024)] = 32
+    tag: str = ""  # change it when another model goes by the same name, or its answers will be taken for the old one's
     timeout: Annotated[float, Field(gt=0, le=3600)] = 300.0
     retries: Annotated[int, Field(ge=0, le=10)] = 4
 
 
-class ChatServer:
-    """Requests to one server, at most `in_flight` at a time; the client's own retries wait longer each time.
+def api_key(settings: ServerSettings) -> str:
+    """The key that the settings point to.
 
     Raises
     ------
     ConfigError
-        The environment variable of the key is not set.
+        The environment variable is not set, or holds what no header can carry.
     """
+    if not settings.api_key_env:
+        return "none"
+    key = os.environ.get(settings.api_key_env, "").strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError(f"api_key_env={settings.api_key_env!r}: this environment variable {'holds no key' if key else 'is not set'}")
+    return key
+
+
+class ChatServer:
+    """Requests to one server, at most `in_flight` at a time; the client's own retries wait longer each time."""
 
     def __init__(self, settings: ServerSettings) -> None:
         from openai import OpenAI
 
         self.settings = settings
-        key = "none"
-        if settings.api_key_env:
-            key = os.environ.get(settings.api_key_env, "")
-            if not key:
-                raise ConfigError(f"llm.api_key_env={settings.api_key_env!r}: this environment variable is not set")
+        key = api_key(settings)
+        self._secret = key if settings.api_key_env else None
         self._client = OpenAI(base_url=settings.base_url, api_key=key, timeout=settings.timeout, max_retries=settings.retries)
         self._lost = 0
         self._lock = Lock()
@@ -69,36 +78,40 @@ class ChatServer:
         """
         waiting: dict[Future[Reply], int] = {}
         numbered = enumerate(requests)
-        with ThreadPoolExecutor(self.settings.in_flight) as pool:
-            try:
-                while True:
-                    while len(waiting) < self.settings.in_flight:
-                        number, request = next(numbered, (None, None))
-                        if request is None or number is None:
-                            break
-                        waiting[pool.submit(self._one, request)] = number
-                    if not waiting:
-                        return
-                    for done in wait(waiting, return_when=FIRST_COMPLETED).done:
-                        yield waiting.pop(done), done.result()
-            finally:
-                for left in waiting:
-                    left.cancel()
+        pool = ThreadPoolExecutor(self.settings.in_flight)
+        try:
+            while True:
+                while len(waiting) < self.settings.in_flight:
+                    number, request = next(numbered, (None, None))
+                    if request is None or number is None:
+                        break
+                    waiting[pool.submit(self._one, request)] = number
+                if not waiting:
+                    return
+                for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(done), done.result()
+        finally:  # also when the caller stops in the middle: nothing is waited for
+            pool.shutdown(wait=False, cancel_futures=True)
+            self._client.close()
 
     def _one(self, request: dict[str, Any]) -> Reply:
-        from openai import APIConnectionError, OpenAIError
+        from openai import APIConnectionError, AuthenticationError, NotFoundError, OpenAIError, PermissionDeniedError
 
         s = self.settings
         if self._lost >= GIVE_UP:
-            return Reply(None, f"the server at {s.base_url} could not be reached; not tried")
+            return Reply(None, f"the server at {s.base_url} could not be reached or lets nobody in; not tried")
         try:
             reply = self._client.chat.completions.create(model=s.model, **request)
         except APIConnectionError as error:
             with self._lock:
                 self._lost += 1
-            return Reply(None, f"the server at {s.base_url} gave no whole answer: {_line(error.__cause__ or error)}")
-        except (OpenAIError, ValueError, TypeError) as error:  # an error status, or a body that is no answer
-            return Reply(None, f"the server at {s.base_url} refused or answered nonsense: {_line(error)}")
+            return Reply(None, f"the server at {s.base_url} gave no whole answer: {self._line(error.__cause__ or error)}")
+        except (AuthenticationError, PermissionDeniedError, NotFoundError) as error:  # a wrong key or name of a model: so it will be with all
+            with self._lock:
+                self._lost += 1
+            return Reply(None, f"the server at {s.base_url} refused: {self._line(error)}")
+        except (OpenAIError, ValueError, TypeError) as error:  # another error status, or a body that is no answer
+            return Reply(None, f"the server at {s.base_url} refused or answered nonsense: {self._line(error)}")
         with self._lock:
             self._lost = 0
         choices = getattr(reply, "choices", None)
@@ -106,10 +119,21 @@ class ChatServer:
         text = getattr(getattr(first, "message", None), "content", None)
         if not isinstance(text, str):
             return Reply(None, f"the server at {s.base_url} answered nonsense: no choices[0].message.content")
-        if not text.strip():
-            return Reply(None, "the answer is empty")
-        return Reply(text, cut=getattr(first, "finish_reason", None) == "length")
+        return said(text, getattr(first, "finish_reason", None) == "length")
+
+    def _line(self, error: BaseException) -> str:
+        text = first_line(error)
+        return text if self._secret is None else text.replace(self._secret, "[key]")
 
 
-def _line(error: BaseException) -> str:
+def said(text: str, cut: bool = False) -> Reply:
+    """A model's words as a reply: its thinking aloud left out, nothing at all an error."""
+    text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
+    if "<think>" in text:
+        return Reply(None, "the answer ends while the model is still thinking; give it more max_tokens")
+    return Reply(text.strip(), cut=cut) if text.strip() else Reply(None, "the answer is empty")
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error's text, its kind where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

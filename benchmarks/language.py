@@ -21,11 +21,29 @@ NEURONS, CLIPS, CONCEPTS, K = 55_346, 2_000, 50, 5
 SAMPLE = 12
 DELAY, IN_FLIGHT, REQUESTS = 0.2, 32, 640
 SERVER = """
-import sys, threading
-from tests.fake_server import FakeServer
-with FakeServer(lambda prompt: "An answer of a few words.", delay=float(sys.argv[1])).serve() as url:
-    print(url, flush=True)
-    threading.Event().wait()
+import asyncio, json, sys
+
+CHOICE = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "An answer of a few words."}}
+BODY = json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [CHOICE]}).encode()
+ANSWER = b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: " + str(len(BODY)).encode() + b"\\r\\n\\r\\n" + BODY
+
+async def serve(reader, writer):
+    try:
+        while True:
+            head = await reader.readuntil(b"\\r\\n\\r\\n")
+            length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\\r\\n") if line.startswith(b"content-length"))
+            await reader.readexactly(length)
+            await asyncio.sleep(float(sys.argv[1]))
+            writer.write(ANSWER)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=256)
+    print("http://127.0.0.1:%d/v1" % server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+asyncio.run(main())
 """
 
 

@@ -34,7 +34,7 @@ def _neurons(d: Dissection) -> None:
     query = Query(concept=chosen) if by == "concept" else Query(adjective=chosen)
     found, _ = found_neurons(d, query)
     counts = [int(np.sum((found >= layer.offset) & (found < layer.offset + layer.size))) for layer in d.layers]
-    said = f"closed concept under {d.notes('closed')['similarity']}" if by == "concept" else "open concept"
+    said = f"closed concept under {d.similarity}" if by == "concept" else "open concept"
     name = html.text(str(chosen).replace("_", " "))
     count = f"{len(found):,} of {d.neuron_count:,} neurons"
     st.html(f'<div class="and-headline"><mark>{name}</mark> is the {said} of {count}.</div>')

@@ -16,8 +16,9 @@ Say = Callable[[str], str]
 class FakeServer:
     """Answers `/v1/chat/completions` with ``say(prompt)``; the behaviours named in the prompt's text change how.
 
-    `behave(prompt, tries)` may return ``"fail"`` (status 500), ``"garbage"`` (no JSON), ``"shape"`` (JSON of another shape),
-    ``"hangup"`` (closes in mid-answer), ``"cut"`` (ran into the limit), ``"empty"``, or anything else for a plain answer.
+    `behave(prompt, tries)` may return ``"fail"`` (status 500), ``"deny"`` (401), ``"tell"`` (400, with the key in it),
+    ``"garbage"`` (no JSON), ``"shape"`` (JSON of another shape), ``"hangup"`` (closes in mid-answer), ``"cut"`` (ran into the
+    limit), ``"empty"``, or anything else for a plain answer.
     """
 
     def __init__(self, say: Say, delay: float = 0.0, behave: Callable[[str, int], str] = lambda prompt, tries: "") -> None:
@@ -56,6 +57,10 @@ class FakeServer:
             def _answer(self, body: dict, prompt: str, how: str) -> None:
                 if how == "fail":
                     return self._send(500, b'{"error": {"message": "out of memory"}}')
+                if how == "deny":
+                    return self._send(401, b'{"error": {"message": "wrong key"}}')
+                if how == "tell":  # a careless server that repeats the key it was sent
+                    return self._send(400, json.dumps({"error": {"message": f"bad header {self.headers['Authorization']}"}}).encode())
                 if how == "garbage":
                     return self._send(200, b"<html>welcome</html>")
                 if how == "shape":

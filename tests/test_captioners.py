@@ -186,9 +186,9 @@ def test_a_server_is_sent_the_sound_itself(tmp_path: Path) -> None:
 def test_salmonns_bridge(tmp_path: Path) -> None:
     settings = salmonn_folder(tmp_path)
     replies = hear(CAPTIONERS.create(PluginConfig(kind="salmonn", **settings)), [0.5, 3.0, 1.0, 2.0, 0.5])
-    assert [r.text for r in replies] == ["A sound of 0.5 seconds.", None, "A sound of 1.0 seconds.", None, None]
+    assert [r.text for r in replies] == ["A sound of 0.5 seconds.", None, "A sound of 1.0 seconds.", None, "A sound of 0.5 seconds."]
     assert "ValueError: too long for me" in str(replies[1].error)
-    assert "process has ended: CUDA error: device lost" in str(replies[3].error) and "process has ended" in str(replies[4].error)
+    assert "process has ended: CUDA error: device lost" in str(replies[3].error), "and it is started again for the clip after it"
     for name in ("repo", "python", "decode"):
         with pytest.raises(ConfigError, match=f"captions.{name}="):
             CAPTIONERS.create(PluginConfig(kind="salmonn", **{**settings, name: str(tmp_path / "nowhere")}))

@@ -17,6 +17,7 @@ from and_core.dissect.points import clean_points
 from and_core.dissect.prompts import BUNDLED, FIELDS, fill, load_prompts
 from and_core.dissect.words import read_verdict
 from and_core.errors import ConfigError
+from and_core.openai_api import said as reply_of
 from and_core.store.answers import AnswerBook
 from tests.conftest import ROOT, small_config
 from tests.fake_server import FakeServer
@@ -134,10 +135,16 @@ def test_points_are_cleaned_by_rule() -> None:
     ]  # fmt: skip
     cut = "The clips share a deep engine noise. They all grow louder towards the end. In the background there is a"
     assert clean_points(cut, cut=True) == ["The clips share a deep engine noise.", "They all grow louder towards the end."]
+    kept = ["Hi-hat cymbals keep a fast and steady rhythm.", "Great tits and other birds sing in most clips.", "Okay sounds of a crowd are heard here."]
+    assert clean_points("\n".join(kept)) == kept, "words that only begin like a greeting stay"
+    for chat in (
+        "Based on the descriptions provided, the commonalities among these audio clips are as follows.", "Certainly! I would be glad to name what they share:",
+        "The common features of these clips are:", "Here is what all of the clips share.", "I have summarized what these descriptions say.",
+    ):  # fmt: skip
+        assert clean_points(chat) == [], chat
     assert clean_points("Dogs bark loudly in here") == [] and clean_points("") == []
     assert clean_points("**Loudness:** the sounds are mostly loud and clear") == ["Loudness: the sounds are mostly loud and clear"]
     assert clean_points("\n".join(["The sound is loud and it is high."] * 3)) == ["The sound is loud and it is high."]
-    assert clean_points("The sheep herd is bleating in a field.") == ["The sheep herd is bleating in a field."], "words that only begin like a greeting stay"
 
 
 @pytest.mark.parametrize(
@@ -146,11 +153,18 @@ def test_points_are_cleaned_by_rule() -> None:
         ("Because.\nAnswer: dog", 1, ["dog"]), ("Answer: cat\nNo, wait.\n**Answer:** dog.", 1, ["dog"]), 
         ("Answer: dog; cat; 3. rain", 5, ["dog", "cat", "rain"]),
         ("answer: dog, cat", 5, ["dog", "cat"]), ("I think\nit is rain", 1, ["it is rain"]), ("Answer: none", 1, []), ("Answer: none of these", 5, []),
-        ("", 1, []), ("Answer: a; b; c; d; e; f; g", 5, list("abcde")),
+        ("", 1, []), ("Answer: a; b; c; d; e; f; g", 5, list("abcde")), ("Answer:\n1. sea_waves\n2. rain\n3. wind", 5, ["sea_waves", "rain", "wind"]),
+        ("Answer: 1. sea_waves 2. rain", 5, ["sea_waves", "rain"]), ("Answer:\n- rain\n- wind\nThat is all.", 5, ["rain", "wind"]),
+        ("**Answer: dog**", 1, ["dog"]), ("Answer: dog\n\nI hope this helps!", 1, ["dog"]), ("The answer: it barks.\nAnswer: crow", 1, ["crow"]),
     ],
 )  # fmt: skip
 def test_answers_are_read(answer: str, count: int, names: list[str]) -> None:
     assert read_answer(answer, count) == names
+
+
+def test_an_answer_cut_in_its_reasoning_names_nothing() -> None:
+    assert read_answer("Reasoning: The clips hold short, sudden barks, unlike rain, so", 5, cut=True) == []
+    assert read_answer("It barks.\nAnswer: dog; cr", 5, cut=True) == ["dog", "cr"]
 
 
 def test_answers_are_matched_exactly_first_then_by_meaning_and_never_replaced() -> None:
@@ -160,6 +174,30 @@ def test_answers_are_matched_exactly_first_then_by_meaning_and_never_replaced() 
     found = match_concepts(["Church Bells", "bells ringing", "unicorn", "dog", "DOG"], concepts, near, vectors, 0.5)
     assert [(c.said, c.concept, c.how) for c in found] == [("Church Bells", 1, "exact"), ("unicorn", -1, "none"), ("dog", 0, "exact")]
     assert match_concepts(["bells ringing"], concepts, near, vectors, 0.5)[0][1:3] == (1, "nearest")
+
+
+def test_thinking_aloud_is_no_answer() -> None:
+    assert reply_of("<think>\nDogs? Rain?\n</think>\n\nYes, it can.").text == "Yes, it can."
+    assert "still thinking" in str(reply_of("<think>\nDogs? Rain?").error) and reply_of("<think>x</think>  ").error == "the answer is empty"
+
+
+def test_a_failed_sample_is_asked_again_even_where_another_is_there(tmp_path: Path) -> None:
+    first: dict[str, int] = {}
+
+    def behave(prompt: str, tries: int) -> str:
+        first.setdefault(prompt, 0)
+        first[prompt] += 1
+        return "fail" if "have in common" in prompt and first[prompt] == 1 and len(prompt) % 3 == 0 else ""
+
+    fake = FakeServer(say, behave=behave)
+    with fake.serve() as url:
+        settings = config(url, open={"judge": "lexicon"})
+        pipeline.run(settings, root=tmp_path, only=["clips", "activations", "neurons", "captions", "texts", "summaries"])
+        d = open_dissection("small", root=tmp_path)
+        rows = d.table("summaries/remarks").to_pylist()
+        assert any(r["missing"] and not r["failed"] for r in rows) and d.notes("summaries")["failed_answers"]
+        pipeline.run(settings, root=tmp_path, only=["summaries"])
+    assert "failed_answers" not in open_dissection("small", root=tmp_path).notes("summaries")
 
 
 def test_verdicts_are_read() -> None:

@@ -108,8 +108,9 @@ def test_batches_padding_and_long_prompts_in_process(tmp_path: Path) -> None:
     requests = [Request("a" * n, max_tokens=6) for n in (3, 80, 20, 5)]
     one, many = dict(alone.answer(requests)), dict(together.answer(requests))
     assert one == many, "padding must not be read"
-    reply = dict(alone.answer([Request("long " * 1000)]))[0]
-    assert reply.text is None and "the model takes 4096" in str(reply.error)
+    mixed = dict(together.answer([Request("long " * 1000), *requests, Request("x" * 4060, max_tokens=6)]))
+    assert mixed[0].text is None and "the model takes 4096" in str(mixed[0].error)
+    assert [mixed[i + 1] for i in range(4)] == [one[i] for i in range(4)], "a prompt that is too long spoils no other"
     sampled = [Request("hello", sample=i, temperature=1.0, max_tokens=12) for i in (0, 1)]
     assert dict(alone.answer(sampled)) == dict(alone.answer(sampled)) and len({r.text for r in dict(alone.answer(sampled)).values()}) == 2
 
@@ -130,6 +131,36 @@ def test_what_a_server_may_do_wrong(tmp_path: Path) -> None:
     assert fake.most <= 2 and fake.asked["now fail"] == 2 and fake.asked["later hangup"] == 2, "bounded, and tried again as often as allowed"
 
 
+def test_a_wrong_key_or_model_is_not_tried_for_every_question() -> None:
+    fake = FakeServer(lambda prompt: "", behave=lambda prompt, tries: "deny")
+    with fake.serve() as url:
+        got = dict(model("server", base_url=url, model="m", retries=0, in_flight=2).answer([Request(str(i)) for i in range(200)]))
+    assert len(got) == 200 and sum(fake.asked.values()) < 20 and "refused" in str(got[0].error) and "not tried" in str(got[199].error)
+
+
+def test_stopping_in_the_middle_waits_for_nothing() -> None:
+    fake = FakeServer(lambda prompt: "fine", delay=3.0, behave=lambda prompt, tries: "")
+    with fake.serve() as url:
+        answers = model("server", base_url=url, model="m", in_flight=4).answer(Request(str(i)) for i in range(100))
+        next(iter(answers))
+        began = time.time()
+        answers.close()  # type: ignore[attr-defined]
+        assert time.time() - began < 2
+
+
+def test_two_local_models_never_share_answers(tmp_path: Path) -> None:
+    one, two = Path(tiny_chat_model(str(tmp_path / "one"))), Path(tiny_chat_model(str(tmp_path / "two")))
+    assert model("transformers", model=str(one)).fingerprint() == model("transformers", model=str(two)).fingerprint()
+    (two / "chat_template.jinja").write_text("other")
+    assert model("transformers", model=str(one)).fingerprint() != model("transformers", model=str(two)).fingerprint()
+    for weights in two.glob("*.safetensors"):
+        weights.unlink()
+    with pytest.raises(ConfigError, match="holds no weights"):
+        model("transformers", model=str(two)).fingerprint()
+    tagged = [model("server", model="m", tag=tag).fingerprint() for tag in ("", "second")]
+    assert tagged[0] != tagged[1], "a server's model may change behind its name"
+
+
 def test_a_server_that_is_down_is_not_asked_forever() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -138,19 +169,25 @@ def test_a_server_that_is_down_is_not_asked_forever() -> None:
     began = time.time()
     got = dict(made.answer([Request(str(i)) for i in range(500)]))
     assert time.time() - began < 20 and len(got) == 500
-    assert "gave no whole answer" in str(got[0].error) and "could not be reached; not tried" in str(got[499].error)
+    assert "gave no whole answer" in str(got[0].error) and "could not be reached or lets nobody in; not tried" in str(got[499].error)
     assert url in str(got[499].error)
 
 
 def test_the_key_is_sent_and_kept_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = FakeServer(lambda prompt: "fine")
+    fake = FakeServer(lambda prompt: "fine", behave=lambda prompt, tries: "tell" if prompt == "tell" else "")
     with fake.serve() as url:
-        settings = {"base_url": url, "model": "m", "api_key_env": "AND_TEST_KEY"}
+        settings = {"base_url": url, "model": "m", "retries": 0, "api_key_env": "AND_TEST_KEY"}
         with pytest.raises(ConfigError, match="AND_TEST_KEY"):
             list(model("server", **settings).answer([Request("a")]))
-        monkeypatch.setenv("AND_TEST_KEY", "s3cret-s3cret")
+        monkeypatch.setenv("AND_TEST_KEY", "bad key\x01")
+        with pytest.raises(ConfigError, match="holds no key"):
+            model("server", **settings)
+        with pytest.raises(ConfigError, match="base_url"):
+            model("server", base_url="http://user:word@127.0.0.1/v1", model="m")
+        monkeypatch.setenv("AND_TEST_KEY", "s3cret-s3cret\n")
         asker = Asker(model("server", **settings), tmp_path, lambda stage, done, total: None)
-        asker.fetch("x", [Request("a")], 1)
+        asker.fetch("x", [Request("a"), Request("tell")], 2)
+        assert "[key]" in str(asker([Request("tell")])[0].error)
         asker.book.close()
     assert fake.bodies[0]["authorization"] == "Bearer s3cret-s3cret"
     assert all(b"s3cret" not in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())

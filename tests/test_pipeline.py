@@ -94,6 +94,32 @@ def test_a_second_run_computes_nothing_and_a_changed_one_only_what_changed(cache
     assert {k: s.key for k, s in open_dissection("small", root=cache).manifest.stages.items()} == kept
 
 
+def test_the_similarity_that_is_shown_can_be_changed(cache: Path) -> None:
+    changed = pipeline.run(small_config(name="shown", closed={"similarity": "soft_wpmi"}), root=cache)
+    assert "explanations" in changed.computed and "closed" in changed.taken_over
+    d = open_dissection("shown", root=cache)
+    best = [d.closed_concepts(f"fc/{i}", "soft_wpmi")[0].name for i in range(8)]
+    assert d.similarity == "soft_wpmi" and [d.explanation(f"fc/{i}")["concept"] for i in range(8)] == best
+    shutil.rmtree(cache / "shown")
+
+
+def test_paths_count_from_the_configurations_folder_and_links_stay(tmp_path: Path) -> None:
+    from and_core.config import _absolute
+
+    for name in ("labels.txt", "real", "esc50"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "python").symlink_to(tmp_path / "real")
+    raw = {
+        "target": {"kind": "beats", "classes": "labels.txt", "checkpoint": "nothing"}, "closed": {"concepts": "esc50"},
+        "captions": {"kind": "salmonn", "python": "python"}, "llm": {"kind": "server", "model": "labels.txt"}, "dataset": {"path": "../x"},
+    }  # fmt: skip
+    found = _absolute(raw, tmp_path)
+    assert found["target"] == {"kind": "beats", "classes": str(tmp_path / "labels.txt"), "checkpoint": "nothing"}
+    assert found["closed"]["concepts"] == "esc50" and found["llm"]["model"] == "labels.txt", "names stay names"
+    assert found["captions"]["python"] == str(tmp_path / "python"), "a virtual environment's interpreter is a link"
+    assert found["dataset"]["path"] == str(tmp_path.parent / "x")
+
+
 def test_equal_stages_are_taken_over_from_a_neighbour(cache: Path) -> None:
     outcome = pipeline.run(small_config(name="sibling", k=2), root=cache)
     assert {"clips", "activations", "captions", "texts"} <= set(outcome.taken_over) and "summaries" in outcome.computed

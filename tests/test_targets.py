@@ -75,6 +75,18 @@ def test_wrong_beats_checkpoints_are_named(tmp_path: Path) -> None:
         load(path)
     with pytest.raises(TargetError, match="no such file"):
         load(tmp_path / "none.pt")
+    names = tmp_path / "names.txt"
+    names.write_text("a\nb\nc\n")
+    checkpoint = tiny_beats(tmp_path / "flat.pt", "flat")
+    listed = TARGETS.create(PluginConfig(kind="beats", checkpoint=checkpoint, classes=str(names)))
+    before = listed.fingerprint()
+    listed.load("cpu")
+    assert listed.classes == ["a", "b", "c"]
+    names.write_text("c\nb\na\n")
+    assert TARGETS.create(PluginConfig(kind="beats", checkpoint=checkpoint, classes=str(names))).fingerprint() != before
+    names.write_text("a\nb\n")
+    with pytest.raises(TargetError, match="has 2 names; the classifier has 3 units"):
+        TARGETS.create(PluginConfig(kind="beats", checkpoint=checkpoint, classes=str(names))).load("cpu")
 
 
 class Recurrent(torch.nn.Module):
@@ -85,17 +97,18 @@ class Recurrent(torch.nn.Module):
         self.unused = torch.nn.Linear(3, 3)
         self.head = torch.nn.Linear(6, 3)
         self.conv = torch.nn.Conv1d(1, 4, 400, stride=160)
+        self.norm = torch.nn.BatchNorm1d(4)
         self.inner = torch.nn.Linear(4, 6)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        tokens = self.conv(x[:, None]).permute(2, 0, 1)
+        tokens = self.norm(self.conv(x[:, None])).permute(2, 0, 1)
         return self.head(self.inner(tokens).mean(0))
 
 
-def own_network(layers: tuple[str, ...] = ("conv", "inner", "fc"), **settings: object) -> Target:
+def own_network(layers: tuple[str, ...] = ("conv", "inner", "fc"), names: tuple[str, ...] = ("a", "b", "c"), **settings: object) -> Target:
     target = TARGETS.create(PluginConfig(kind="module", title="mine", classifier="head", token_axis=0, layers=layers, **settings))
     torch.manual_seed(0)
-    return target.bind(Recurrent(), torch.from_numpy, ["a", "b", "c"])  # type: ignore[attr-defined]
+    return target.bind(Recurrent(), torch.from_numpy, list(names))  # type: ignore[attr-defined]
 
 
 TARGET_MAKERS: dict[str, Callable[[Path], Target]] = {
@@ -187,6 +200,10 @@ def test_a_network_of_ones_own_goes_through_the_whole_pipeline(tmp_path: Path) -
     assert [(x.name, x.size) for x in d.layers] == [("conv", 4), ("inner", 6), ("fc", 3)] and d.notes("last_layer")["classes"] == 3
     with pytest.raises(TargetError, match="'unused' matches no layer; there are: conv, inner, fc"):
         pipeline.run(config.model_copy(update={"name": "two"}), root=tmp_path, target=own_network(("unused", "fc")))
+    bound = [own_network().fingerprint(), own_network().fingerprint(), own_network(names=("c", "b", "a")).fingerprint()]
+    assert bound[0] == bound[1] != bound[2], "the order of the classes decides results as well"
+    loud = TARGETS.create(config.target).bind(Recurrent(), lambda x: torch.from_numpy(2 * x))  # type: ignore[attr-defined]
+    assert loud.fingerprint() != TARGETS.create(config.target).bind(Recurrent(), torch.from_numpy).fingerprint()  # type: ignore[attr-defined]
     with pytest.raises(TargetError, match="has None units"):
         TARGETS.create(PluginConfig(kind="module", title="x", classifier="nowhere")).bind(Recurrent(), torch.from_numpy)  # type: ignore[attr-defined]
     with pytest.raises(TargetError, match="needs target.special_tokens"):

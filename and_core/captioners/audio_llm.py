@@ -15,7 +15,7 @@ from pydantic import Field
 from and_core import registry
 from and_core.captioners.base import CAPTIONERS, PROMPT, ListeningCaptioner
 from and_core.errors import ConfigError
-from and_core.openai_api import Reply
+from and_core.openai_api import Reply, first_line, said
 from and_core.store.files import sha256_file
 
 CLASSES = {  # model type -> the class that only listens and writes; every other type goes through the general one
@@ -83,16 +83,20 @@ class AudioLanguageModel(ListeningCaptioner):
         return Path(self.settings.model).name  # type: ignore[attr-defined]
 
     def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
-        """Batch by batch; a batch that fails (out of memory, a clip that the processor refuses) is named and the next one tried."""
-        s: Any = self.settings
+        """Batch by batch; where one fails (out of memory, a clip that the processor refuses), its clips one by one."""
+        _ = self._loaded  # which says at what rate the waves are to come
         first, rest = 0, iter(waves)
-        while part := list(islice(rest, s.batch)):
-            try:
-                replies = self._captions(part)
-            except (RuntimeError, ValueError, IndexError) as error:
-                replies = [Reply(None, f"the model failed on this clip's batch: {str(error).splitlines()[0][:200]}")] * len(part)
-            yield from enumerate(replies, first)
+        while part := list(islice(rest, self.settings.batch)):  # type: ignore[attr-defined]
+            yield from enumerate(self._try(part), first)
             first += len(part)
+
+    def _try(self, waves: list[np.ndarray]) -> list[Reply]:
+        try:
+            return self._captions(waves)
+        except (RuntimeError, ValueError, IndexError) as error:
+            if len(waves) > 1:
+                return [self._try([wave])[0] for wave in waves]
+            return [Reply(None, f"the model failed on this clip: {first_line(error)}")]
 
     def _captions(self, waves: list[np.ndarray]) -> list[Reply]:
         import torch
@@ -110,4 +114,4 @@ class AudioLanguageModel(ListeningCaptioner):
         with torch.inference_mode():
             out = model.generate(**batch, max_new_tokens=s.max_tokens, do_sample=False)[:, batch["input_ids"].shape[1] :]
         texts = processor.batch_decode(out, skip_special_tokens=True)
-        return [Reply(text.strip()) if text.strip() else Reply(None, "the answer is empty") for text in texts]
+        return [said(text) for text in texts]

@@ -23,6 +23,7 @@ from and_core.errors import ConfigError
 from and_core.openai_api import Reply
 from and_core.store.files import sha256_file
 
+GIVE_UP = 3  # times in a row that the process ends, after which it is not started again
 BRIDGE = Path(__file__).resolve().parents[1] / "data" / "salmonn_bridge.py"
 
 
@@ -58,17 +59,23 @@ class Salmonn(ListeningCaptioner):
         return f"SALMONN ({self.settings.decode.name})"  # type: ignore[attr-defined]
 
     def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
-        """In order. Once the process has ended, every further clip is given its last words as the reason."""
+        """In order. A process that has ended is started again for the next clip, until it ends several times in a row."""
         s: Any = self.settings
-        command = [str(s.python), str(BRIDGE), str(s.repo.resolve()), str(s.decode.resolve()), s.device]
+        command = [str(s.python.absolute()), str(BRIDGE), str(s.repo.absolute()), str(s.decode.absolute()), s.device]
         bridge: _Bridge | None = None
+        ends = 0
         with tempfile.TemporaryDirectory() as scratch:
             try:
                 for number, wave in enumerate(waves):
                     bridge = bridge or _Bridge(command, s.repo)
                     path = Path(scratch) / f"{number}.wav"
                     sf.write(path, wave, self.sample_rate, subtype="PCM_16")
-                    yield number, bridge.ask({"id": number, "wav": str(path), "prompt": s.prompt}, s.timeout)
+                    reply = bridge.ask({"id": number, "wav": str(path), "prompt": s.prompt}, s.timeout)
+                    ends = ends + 1 if bridge.ended else 0
+                    if bridge.ended and ends < GIVE_UP:
+                        bridge.close()
+                        bridge = None
+                    yield number, reply
                     path.unlink()
             finally:
                 if bridge is not None:
@@ -80,9 +87,10 @@ class _Bridge:
 
     def __init__(self, command: list[str], folder: Path) -> None:
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True, encoding="utf-8")
+        self._process = subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True, encoding="utf-8", errors="replace")
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._said: deque[str] = deque(maxlen=5)
+        self.ended = False
         self._threads = [Thread(target=self._read, daemon=True), Thread(target=self._listen, daemon=True)]
         for thread in self._threads:
             thread.start()
@@ -108,10 +116,12 @@ class _Bridge:
             line = self._lines.get(timeout=timeout)
         except queue.Empty:
             self._process.kill()
+            self.ended = True
             return Reply(None, f"SALMONN gave no answer in {timeout:g} s; its process was ended")
         except (BrokenPipeError, OSError):
             line = None
         if line is None:
+            self.ended = True
             self._lines.put(None)
             self._threads[1].join(2)
             return Reply(None, f"SALMONN's process has ended: {self._said[-1] if self._said else 'without a word'}")

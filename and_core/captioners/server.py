@@ -13,7 +13,7 @@ import soundfile as sf
 from pydantic import Field
 
 from and_core.captioners.base import CAPTIONERS, PROMPT, ListeningCaptioner
-from and_core.openai_api import ChatServer, Reply, ServerSettings
+from and_core.openai_api import ChatServer, Reply, ServerSettings, api_key
 
 SECONDS = 30
 
@@ -30,10 +30,14 @@ class Server(ListeningCaptioner):
         prompt: str = PROMPT
         max_tokens: Annotated[int, Field(ge=8, le=4096)] = 200
 
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        api_key(settings)
+
     def identity(self) -> str:
-        """Name of the model on the server, prompt and length."""
+        """Name of the model on the server, its tag, prompt and length."""
         s: Any = self.settings
-        return json.dumps([s.model, s.prompt, s.max_tokens])
+        return json.dumps([s.model, s.tag, s.prompt, s.max_tokens])
 
     def describe(self) -> str:
         """One line for provenance."""

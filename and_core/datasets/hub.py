@@ -69,20 +69,24 @@ class Hub(Dataset):
             name = name if name not in seen else f"{s.split}-{i:06d}-{name}"
             seen.add(name)
             value = row.get(s.label) if s.label is not None else None
-            said = label.int2str(value) if hasattr(label, "int2str") and value is not None else value
-            extra = {k: v for k, v in row.items() if isinstance(v, str | int | float) and k not in (s.label, s.fold, s.source)}
+            said = label.int2str(value) if hasattr(label, "int2str") and value is not None and value >= 0 else None if value == -1 else value
+            extra = {k: v for k, v in row.items() if (v is None or isinstance(v, str | int | float)) and k not in (s.label, s.fold, s.source)}
             source = row.get(s.source) if s.source else None
             refs.append(
                 ClipRef(
                     name,
                     None if said is None else str(said),
-                    int(row[s.fold]) if s.fold else None,
+                    _whole(row[s.fold], s.fold) if s.fold else None,
                     None if source is None else str(source),
                     None,
                     {**extra, "hub_row": i},
                 )
             )
         return refs
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For worker processes, which get their own clips' references and need no other."""
+        return {k: v for k, v in self.__dict__.items() if k != "_references"}
 
     def references(self) -> list[ClipRef]:
         """Clips in the split's order."""
@@ -116,3 +120,10 @@ class Hub(Dataset):
         """One line for provenance."""
         s: Any = self.settings
         return f"hub: {Path(s.id).name if Path(s.id).is_dir() else s.id}, {s.split}"
+
+
+def _whole(value: Any, column: str) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise DataError(f"dataset.fold={column!r} holds {value!r}, which is no whole number") from None

@@ -10,7 +10,9 @@ import numpy as np
 
 from and_core.dissect.concepts import readable
 
-ANSWER = re.compile(r"^\W*answers?\W*[:\-]\s*(.+)$", re.IGNORECASE | re.MULTILINE)
+ANSWER = re.compile(r"^\W*answers?\W*?:[*_ \t]*", re.IGNORECASE | re.MULTILINE)
+LISTED = re.compile(r"^(?:\(?\d{1,2}[.):]|[-*\u2022])\s+")
+LISTED_INSIDE = re.compile(r"[;,]?\s+\(?\d{1,2}[.):]\s+")
 NOTHING = re.compile(r"^(?:none|no|nothing|n/?a|unknown|unclear|no (?:concept|answer|match).*|none of .*|i (?:don't|do not|can't|cannot).*)$", re.IGNORECASE)
 Embed = Callable[[list[str]], np.ndarray]
 
@@ -24,16 +26,21 @@ class Choice(NamedTuple):
     similarity: float
 
 
-def read_answer(answer: str, count: int) -> list[str]:
+def read_answer(answer: str, count: int, cut: bool = False) -> list[str]:
     """The names in an answer, at most `count`: what stands behind its last "Answer:", or its last line where there is no such mark.
 
-    A list of names is cut at semicolons, or at commas where there are none.
+    Names are cut at semicolons, at the marks of a list, one a line, or at commas where there is none of these. An answer that ran
+    into its limit before it came to "Answer:" names nothing.
     """
-    marked = ANSWER.findall(answer)
-    lines = [line.strip() for line in answer.splitlines() if line.strip()]
-    text = marked[-1] if marked else lines[-1] if lines else ""
-    parts = re.split(r";", text) if ";" in text or count == 1 else re.split(r",", text)
-    names = [re.sub(r"^\(?\d{1,2}[.):]\s*", "", part.strip()).strip(" \t.*\"'`[]") for part in parts]
+    marks = list(ANSWER.finditer(answer))
+    text = answer[marks[-1].end() :] if marks else "" if cut else answer.strip().rpartition("\n")[2]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if lines and LISTED.match(lines[0]):
+        parts = [part for line in lines if LISTED.match(line) for part in LISTED_INSIDE.split(LISTED.sub("", line, count=1))]
+    else:
+        first = lines[0] if lines else ""
+        parts = first.split(";") if ";" in first or count == 1 else first.split(",")
+    names = [LISTED.sub("", part.strip()).strip(" \t.*\"'`[]") for part in parts]
     return [name for name in names if name and not NOTHING.match(name)][:count]
 
 

@@ -56,7 +56,7 @@ class ByLanguageModel(Summarizer):
         return [Request(prompt, sample, s.temperature, s.max_tokens) for sample in range(s.samples)]
 
     def summarize(self, texts: CaptionTexts, clips: np.ndarray, ask: Ask | None = None) -> list[Summary]:
-        """Points of the first sample that has any; a row none of whose questions was answered has failed, with the reason."""
+        """Points of the first sample there is; a row none of whose questions was answered has failed, with the reason."""
         assert ask is not None
         samples = self.settings.samples  # type: ignore[attr-defined]
         replies = iter(ask(list(self.requests(texts, clips))))
@@ -73,8 +73,8 @@ class ByLanguageModel(Summarizer):
 
 def _summary(replies: list[Reply], of: int) -> Summary:
     given = [clean_points(r.text, r.cut) for r in replies if r.text is not None]
+    missing = next((r.error or "no answer" for r in replies if r.text is None), None)
     if not given:
-        return Summary([], failed=replies[0].error or "no answer")
-    said = next((points for points in given if points), [])
-    points = [Point(text=text, count=None, of=of) for text in said]
-    return Summary(points, samples=[" ".join(points) for points in given if points] if len(replies) > 1 else [])
+        return Summary([], failed=missing, missing=missing)
+    points = [Point(text=text, count=None, of=of) for text in given[0]]
+    return Summary(points, missing=missing, samples=[" ".join(points) for points in given if points] if len(replies) > 1 else [])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+GREETING = r"sure|certainly|of course|okay|ok|hello(?: there)?|hi(?: there)?|hey|thanks|thank you|great|absolutely"
 FILLER = re.compile(
-    r"^(?:sure|certainly|of course|okay|ok|hello|hi|hey|thanks?|thank you|great|absolutely|here(?:'s| is| are)|below (?:is|are)|"
-    r"the following (?:is|are|points)|i (?:hope|can|will|would|am happy|'d)|i'(?:ll|d|m)|let me|please|feel free|if you|as an ai|in summary,? (?:here|i)|"
-    r"based on (?:the|these) (?:\w+ )*(?:descriptions?|captions?|clips?|information)[^.]*(?:here|:)|(?:the )?(?:common points|commonalities)(?: are)?:?$)\b",
+    rf"^(?:(?:{GREETING})\s*[,.!:]|(?:{GREETING})$|(?:here(?:'s| is| are)|below (?:is|are)|the following (?:is|are|points)|let me|please|feel free|"
+    r"as an ai|if you (?:need|have|want|would)|i (?:hope|can|will|would|am happy|have (?:analy[sz]ed|summari[sz]ed))|i'(?:ll|d|m|ve))\b|"
+    r"(?:based on|from|in) (?:the|these|your|this)\b[^.]*\b(?:as follows|follow|following|here (?:is|are))\b|"
+    r"(?:the )?(?:common (?:points|features|elements)|commonalities)\b[^.]*(?::|\bas follows\.?|\bare\.?)$)",
     re.IGNORECASE,
 )
 CHAT = re.compile(r"\b(?:let me know|feel free|hope (?:this|that) helps|happy to help|any (?:other|further|more) (?:questions?|information))\b", re.IGNORECASE)

@@ -53,10 +53,11 @@ class CaptionTexts:
 
 
 class Summary(NamedTuple):
-    """Points; the reason where there could be none; further samples as texts, where several were taken."""
+    """Points; the reason where there could be none, and where any sample is missing; the samples as texts, where several were taken."""
 
     points: list[Point]
     failed: str | None = None
+    missing: str | None = None
     samples: Sequence[str] = ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -141,7 +142,16 @@ class _Laion(_Engine):
         if not Path(s.model).is_file():
             raise DataError(f"encoder.model={s.model!r} is no file; engine laion_clap takes a checkpoint such as 630k-audioset-best.pt")
         self.module = laion_clap.CLAP_Module(enable_fusion=False, device=s.device)
-        self.module.load_ckpt(s.model)
+        before = os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
+        os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # the package's own loading would run code from the file
+        try:
+            self.module.load_ckpt(s.model)
+        except Exception as error:  # noqa: BLE001 - torch and the package raise several kinds
+            raise DataError(f"encoder.model={s.model!r} can't be loaded as plain tensors: {str(error).splitlines()[0]}") from None
+        finally:
+            os.environ.pop("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
+            if before is not None:
+                os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = before
         self.width = 512
 
     def read(self, texts: list[str]) -> np.ndarray:

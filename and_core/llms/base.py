@@ -6,12 +6,15 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from and_core import registry
+from and_core.errors import ConfigError
 from and_core.openai_api import Reply
+from and_core.store.files import sha256_file
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,20 @@ class LanguageModel(registry.Plugin):
         """Name of a question in the book of answers: the same question to the same model is asked once."""
         parts = [self.fingerprint(), request.prompt, request.sample, request.temperature, request.max_tokens]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def folder_hashes(folder: Path) -> list[str]:
+    """Names and hashes of everything in a checkpoint's folder that decides answers: weights, tokenizer, templates, settings.
+
+    Raises
+    ------
+    ConfigError
+        There are no weights.
+    """
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".pt", ".gguf", ".json", ".jinja", ".model", ".txt"))
+    if not any(p.suffix in (".safetensors", ".bin", ".pt", ".gguf") for p in files):
+        raise ConfigError(f"llm.model={str(folder)!r} holds no weights")
+    return [f"{p.name} {sha256_file(p)}" for p in files]
 
 
 Ask = Callable[[list[Request]], list[Reply]]

@@ -11,9 +11,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from and_core.errors import ConfigError
-from and_core.llms.base import LLMS, LanguageModel, Request
-from and_core.openai_api import Reply
-from and_core.store.files import sha256_file
+from and_core.llms.base import LLMS, LanguageModel, Request, folder_hashes
+from and_core.openai_api import Reply, first_line, said
 
 AHEAD = 16  # batches whose prompts are sorted by length together
 
@@ -51,7 +50,7 @@ class Transformers(LanguageModel):
         return tokenizer, model.eval().to(device)
 
     def fingerprint(self) -> str:
-        """Also the hash of a folder's weights."""
+        """Also the hashes of a folder's files."""
         folder = Path(self.settings.model)  # type: ignore[attr-defined]
         if not folder.is_dir():
             return super().fingerprint() + str(self.settings.revision)  # type: ignore[attr-defined]
@@ -60,40 +59,66 @@ class Transformers(LanguageModel):
 
     @cached_property
     def _hashes(self) -> list[str]:
-        return [sha256_file(f) for f in sorted(Path(self.settings.model).glob("*.safetensors"))]  # type: ignore[attr-defined]
+        return folder_hashes(Path(self.settings.model))  # type: ignore[attr-defined]
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
-        """Batch by batch, prompts of similar length together."""
+        """Batch by batch, prompts of similar length together; one that can't be answered spoils no other."""
         s: Any = self.settings
         numbered = enumerate(requests)
         while window := list(islice(numbered, s.batch * AHEAD)):
-            window.sort(key=lambda item: (item[1].temperature, item[1].max_tokens, item[1].sample, len(item[1].prompt), item[0]))
-            while window:
-                first = window[0][1]
-                alike = (first.temperature, first.max_tokens, first.sample)
-                part = [w for w in window[: s.batch] if (w[1].temperature, w[1].max_tokens, w[1].sample) == alike]
-                window = window[len(part) :]
-                yield from zip((n for n, _ in part), self._generate([r for _, r in part]), strict=True)
+            groups: dict[tuple[float, int, int], list[tuple[int, int, str]]] = {}
+            for number, r in window:
+                text, length = self._prompt(r)
+                room = self._room(length)
+                if room < 1:
+                    yield number, Reply(None, f"the prompt has {length} tokens; the model takes {length + room}")
+                    continue
+                groups.setdefault((r.temperature, min(r.max_tokens, room), r.sample), []).append((length, number, text))
+            for (temperature, most, sample), members in sorted(groups.items()):
+                members.sort()
+                while members:
+                    batch = [members[0]]  # the longest of a batch decides how much is padded: all must still fit
+                    while len(batch) < min(s.batch, len(members)) and self._room(members[len(batch)][0]) >= most:
+                        batch.append(members[len(batch)])
+                    members = members[len(batch) :]
+                    yield from zip((n for _, n, _ in batch), self._try([t for _, _, t in batch], temperature, most, sample), strict=True)
 
-    def _generate(self, requests: list[Request]) -> list[Reply]:
+    def _prompt(self, request: Request) -> tuple[str, int]:
+        """The prompt in the model's chat template, and its length in tokens."""
+        tokenizer, _ = self._loaded
+        text = tokenizer.apply_chat_template([{"role": "user", "content": request.prompt}], add_generation_prompt=True, tokenize=False)
+        return text, len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _room(self, length: int) -> int:
+        """Tokens that an answer may have behind a prompt of this length."""
+        limit = getattr(self._loaded[1].config, "max_position_embeddings", None)
+        return limit - length if limit else 1_000_000
+
+    def _try(self, texts: list[str], temperature: float, most: int, sample: int) -> list[Reply]:
+        """A batch; where it fails (out of memory), its members one by one, so that only what fails alone has failed."""
+        try:
+            return self._generate(texts, temperature, most, sample)
+        except RuntimeError as error:
+            if len(texts) > 1:
+                return [self._try([text], temperature, most, sample)[0] for text in texts]
+            return [Reply(None, f"the model failed: {first_line(error)}")]
+
+    def _generate(self, texts: list[str], temperature: float, most: int, sample: int) -> list[Reply]:
         import torch
 
         s: Any = self.settings
         tokenizer, model = self._loaded
-        turns = [[{"role": "user", "content": r.prompt}] for r in requests]
-        batch = tokenizer.apply_chat_template(turns, add_generation_prompt=True, padding=True, return_dict=True, return_tensors="pt").to(model.device)
-        limit = getattr(model.config, "max_position_embeddings", None)
+        batch = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt").to(model.device)
         length = batch["input_ids"].shape[1]
-        if limit and length >= limit:
-            return [Reply(None, f"the prompt has {length} tokens; the model takes {limit}")] * len(requests)
-        first = requests[0]
-        room = min(first.max_tokens, limit - length) if limit else first.max_tokens
-        sampling = {"do_sample": True, "temperature": first.temperature, "top_p": s.top_p} if first.temperature > 0 else {"do_sample": False}
-        torch.manual_seed(s.seed + first.sample)
+        plain = {"repetition_penalty": 1.0}  # what a checkpoint recommends besides is left alone: answers follow the settings here
+        sampling = {"do_sample": True, "temperature": temperature, "top_p": s.top_p, "top_k": 0} if temperature > 0 else {"do_sample": False}
+        torch.manual_seed(s.seed + sample)
         with torch.inference_mode():
-            out = model.generate(**batch, max_new_tokens=room, pad_token_id=tokenizer.pad_token_id, **sampling)[:, length:]
+            out = model.generate(
+                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], max_new_tokens=most, pad_token_id=tokenizer.pad_token_id,
+                **plain, **sampling,
+            )[:, length:]  # fmt: skip
         ends = model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
-        texts = tokenizer.batch_decode(out, skip_special_tokens=True)
-        cut = [not ends & set(row.tolist()) and len(row) >= room for row in out]
-        return [Reply(text, cut=c) if text.strip() else Reply(None, "the answer is empty") for text, c in zip(texts, cut, strict=True)]
+        found = tokenizer.batch_decode(out, skip_special_tokens=True)
+        return [said(text, not ends & set(row.tolist()) and len(row) >= most) for text, row in zip(found, out, strict=True)]

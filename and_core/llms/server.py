@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from and_core.llms.base import LLMS, LanguageModel, Request
-from and_core.openai_api import ChatServer, Reply, ServerSettings
+from and_core.openai_api import ChatServer, Reply, ServerSettings, api_key
 
 
 @LLMS.register
@@ -17,6 +17,15 @@ class Server(LanguageModel):
 
     class Settings(LanguageModel.Settings, ServerSettings):
         """Where the server is, see :class:`and_core.openai_api.ServerSettings`."""
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        api_key(settings)
+
+    def fingerprint(self) -> str:
+        """Name of the model on the server, its tag, and how it samples."""
+        tag = self.settings.tag  # type: ignore[attr-defined]
+        return super().fingerprint() + (f" {tag}" if tag else "")
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
         """Answers in the order in which the server gives them."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from and_core.errors import MissingExtra
-from and_core.llms.base import LLMS, LanguageModel, Request
-from and_core.openai_api import Reply
+from and_core.llms.base import LLMS, LanguageModel, Request, folder_hashes
+from and_core.openai_api import Reply, first_line, said
 
 
 @LLMS.register
@@ -37,14 +38,30 @@ class VLLM(LanguageModel):
         engine = LLM(model=s.model, max_model_len=s.max_model_len, gpu_memory_utilization=s.gpu_memory, seed=s.seed, trust_remote_code=False)
         return engine, SamplingParams
 
+    def fingerprint(self) -> str:
+        """Also the hashes of a folder's files."""
+        folder = Path(self.settings.model)  # type: ignore[attr-defined]
+        return super().fingerprint() + (repr(self._hashes) if folder.is_dir() else "")
+
+    @cached_property
+    def _hashes(self) -> list[str]:
+        return folder_hashes(Path(self.settings.model))  # type: ignore[attr-defined]
+
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
-        """In order, a batch at a time."""
-        s: Any = self.settings
+        """In order, a batch at a time; where vLLM refuses a batch (one prompt is too long), its members one by one."""
         numbered = enumerate(requests)
-        while part := list(islice(numbered, s.batch)):
-            engine, sampling = self._engine
-            turns = [[{"role": "user", "content": r.prompt}] for _, r in part]
-            wanted = [sampling(temperature=r.temperature, top_p=s.top_p, max_tokens=r.max_tokens, seed=s.seed + r.sample) for _, r in part]
-            for (number, _), out in zip(part, engine.chat(turns, wanted, use_tqdm=False), strict=True):
-                best = out.outputs[0]
-                yield number, Reply(best.text, cut=best.finish_reason == "length") if best.text.strip() else Reply(None, "the answer is empty")
+        while part := list(islice(numbered, self.settings.batch)):  # type: ignore[attr-defined]
+            yield from zip((number for number, _ in part), self._chat([r for _, r in part]), strict=True)
+
+    def _chat(self, requests: list[Request]) -> list[Reply]:
+        s: Any = self.settings
+        engine, sampling = self._engine
+        turns = [[{"role": "user", "content": r.prompt}] for r in requests]
+        wanted = [sampling(temperature=r.temperature, top_p=s.top_p, max_tokens=r.max_tokens, seed=s.seed + r.sample) for r in requests]
+        try:
+            outs = engine.chat(turns, wanted, use_tqdm=False)
+        except ValueError as error:
+            if len(requests) > 1:
+                return [self._chat([r])[0] for r in requests]
+            return [Reply(None, f"vLLM refused: {first_line(error)}")]
+        return [said(out.outputs[0].text, out.outputs[0].finish_reason == "length") for out in outs]

@@ -75,7 +75,9 @@ def _join(run: Run, writer: StageWriter, count: int) -> None:
     if not rows:
         reasons = "; ".join(f"{s['name']}: {s['reason']}" for s in skipped[:5])
         raise DataError(f"none of the {len(skipped)} clips can be used: {reasons}")
+    columns = dict.fromkeys(key for row in rows for key in row)  # a column that the first clip lacks is a column all the same
     for index, row in enumerate(rows):
+        row |= {key: None for key in columns if key not in row}
         row["index"] = index
         for key in MEASURES:
             row[key] = None if row[key] != row[key] else row[key]  # NaN: the measure has no meaning here

@@ -123,8 +123,7 @@ def score(run: Run, writer: StageWriter, clips: np.ndarray, features: np.ndarray
         mine = parts[offset :: len(names)]
         writer.array(f"{name}_concepts", np.concatenate([p["concepts"] for p in mine]), ["neuron", "rank"], "concept number, -1 for none")
         writer.array(f"{name}_scores", np.concatenate([p["scores"] for p in mine]), ["neuron", "rank"], f"score of {name}")
-    shown = config.similarity if config.similarity in names else next(iter(names), None)
-    writer.notes = {"similarities": names, "similarity": shown, "failed": failed, "scoring": config.scoring}
+    writer.notes = {"similarities": names, "failed": failed, "scoring": config.scoring}
 
 
 def _top(u: np.ndarray, k: int) -> np.ndarray:

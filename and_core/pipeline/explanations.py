@@ -16,6 +16,11 @@ from and_core.store.writer import StageWriter
 BESIDE_THE_POINT = re.compile(r"^(?:no|nothing|without)\b|\bbackground\b|\bbehind it\b", re.IGNORECASE)  # true of clips, but not what a neuron fires on
 
 
+def parameters(run: Run) -> dict[str, object]:
+    """K, and the similarity function whose concept stands in the explanation."""
+    return {"k": run.config.k, "similarity": run.config.closed.similarity}
+
+
 def compute(run: Run, writer: StageWriter) -> None:
     """Join summary, concepts and classes; and one vector per neuron for search by meaning."""
     d = run.dissection
@@ -42,7 +47,8 @@ def compute(run: Run, writer: StageWriter) -> None:
         vectors[neuron] += value_vectors[values[(attribute, text)]] if attribute else 0
         if not attribute and not BESIDE_THE_POINT.search(text):
             thing.setdefault(neuron, text)
-    similarity = d.notes("closed")["similarity"]
+    names = d.notes("closed")["similarities"]
+    similarity = run.config.closed.similarity if run.config.closed.similarity in names else next(iter(names), None)
     best = np.asarray(d.array(f"closed/{similarity}_concepts")[:, 0]) if similarity else np.full(count, -1)
     named = best >= 0
     vectors[named] += concept_vectors[best[named]]
@@ -85,4 +91,4 @@ def _leading_class(clips: np.ndarray, labels: np.ndarray, classes: int) -> tuple
     return np.where(counts.max(1) > 0, counts.argmax(1), -1), counts.max(1), of
 
 
-STAGE = Stage("explanations", "Writing explanations", ("clips", "neurons", "texts", "calibration", "closed", "open"), lambda run: {"k": run.config.k}, compute)
+STAGE = Stage("explanations", "Writing explanations", ("clips", "neurons", "texts", "calibration", "closed", "open"), parameters, compute)

@@ -20,6 +20,7 @@ from and_core.store.writer import StageWriter
 
 QUESTIONS = {"top1": 1, "top5": 5}
 NO_SUMMARY = "calibration left no point to show"
+NAMED_NOTHING = "the answer names nothing"
 
 
 def parameters(run: Run) -> dict[str, Any]:
@@ -83,7 +84,11 @@ def compute(run: Run, writer: StageWriter) -> None:
                 if reply.text is None:
                     failed.append((neuron, question, reply.error or "no answer"))
                     continue
-                choices = match_concepts(read_answer(reply.text, QUESTIONS[question]), concepts, embed, vectors, config.least)
+                said_names = read_answer(reply.text, QUESTIONS[question], reply.cut)
+                if not said_names:
+                    failed.append((neuron, question, NAMED_NOTHING))
+                    continue
+                choices = match_concepts(said_names, concepts, embed, vectors, config.least)
                 rows += [(neuron, question, rank, c.said, c.concept, c.how, c.similarity) for rank, c in enumerate(choices, 1)]
                 named = [c.concept for c in choices if c.concept >= 0][: QUESTIONS[question]]
                 best[question][neuron, : len(named)] = named
@@ -96,11 +101,12 @@ def compute(run: Run, writer: StageWriter) -> None:
         "neuron": pa.array([f[0] for f in failed], pa.int32()), "question": pa.array([f[1] for f in failed], pa.string()),
         "reason": pa.array([f[2] for f in failed], pa.string()),
     }))  # fmt: skip
-    lost = [reason for _, _, reason in failed if reason != NO_SUMMARY]
+    lost = [reason for _, _, reason in failed if reason not in (NO_SUMMARY, NAMED_NOTHING)]
     writer.notes = {
         "llm": asker.model.describe(), "layers": [layer.name for layer in layers], "asked": total,
-        "exact": sum(r[5] == "exact" for r in rows), "nearest": sum(r[5] == "nearest" for r in rows), "outside": sum(r[5] == "none" for r in rows),
-        "without_summary": (len(failed) - len(lost)) // 2, **({"failed_answers": len(lost), "failed_reason": lost[0]} if lost else {}),
+        **{name: sum(r[5] == how for r in rows) for name, how in (("exact", "exact"), ("nearest", "nearest"), ("outside", "none"))},
+        "without_summary": sum(reason == NO_SUMMARY for _, _, reason in failed) // 2, "named_nothing": sum(r == NAMED_NOTHING for _, _, r in failed),
+        **({"failed_answers": len(lost), "failed_reason": lost[0]} if lost else {}),
     }  # fmt: skip
     run.progress("icl", 1, 1)
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from and_core.dissect.calibrate import calibrate
-from and_core.dissect.llm_summary import NO_CAPTION
 from and_core.dissect.summarize import CaptionTexts, Summarizer
 from and_core.pipeline.stage import Run, Stage
 from and_core.records import Point, Side
@@ -70,8 +69,9 @@ def compute(run: Run, writer: StageWriter) -> None:
             part = sets[side][starts[i] : starts[i] + BLOCK]
             for offset, summary in enumerate(summarizer.summarize(texts, part, ask)):
                 columns.add(starts[i] + offset, side, summary.points)
-                if summary.failed or len(summary.samples) > 1:
-                    rows.append((starts[i] + offset, side, summary.failed or "", _agreement(run, list(summary.samples))))
+                if summary.failed or summary.missing or len(summary.samples) > 1:
+                    agreement = _agreement(run, list(summary.samples))
+                    rows.append((starts[i] + offset, side, summary.failed or "", summary.missing or "", agreement))
         return {**columns.arrays(), **_remarks(rows)}
 
     keep = ask is None  # answers are kept in their own book, and a failed one may be there the next time
@@ -85,7 +85,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.table("remarks", rows.sort_by([("neuron", "ascending"), ("side", "ascending")]))
     high = np.bincount(table.filter(pc.equal(table["side"], "high"))["neuron"].to_numpy(), minlength=d.neuron_count)
     alive = ~d.table("neurons/statistics")["dead"].to_numpy()
-    lost = [str(reason) for reason in remarks["failed"] if reason and reason != NO_CAPTION]
+    lost = [str(reason) for reason in remarks["missing"] if reason]
     agreement = remarks["agreement"][np.isfinite(remarks["agreement"])]
     by = f"{summarizer.describe()} {ask.model.describe()}" if ask is not None else summarizer.describe()
     writer.notes = {
@@ -96,12 +96,12 @@ def compute(run: Run, writer: StageWriter) -> None:
     }  # fmt: skip
 
 
-REMARKS = {"neuron": pa.int32(), "side": pa.string(), "failed": pa.string(), "agreement": pa.float32()}
+REMARKS = {"neuron": pa.int32(), "side": pa.string(), "failed": pa.string(), "missing": pa.string(), "agreement": pa.float32()}
 
 
-def _remarks(rows: Sequence[tuple[int, str, str, float]]) -> dict[str, np.ndarray]:
+def _remarks(rows: Sequence[tuple[int, str, str, str, float]]) -> dict[str, np.ndarray]:
     """Why a summary failed, and how far its samples agree, as columns."""
-    kinds = (np.int32, np.str_, np.str_, np.float32)
+    kinds = (np.int32, np.str_, np.str_, np.str_, np.float32)
     return {name: np.array([row[i] for row in rows], kind) for i, (name, kind) in enumerate(zip(REMARKS, kinds, strict=True))}
 
 

@@ -345,6 +345,12 @@ class Dissection:
         rows = rows.filter(pc.equal(rows["side"], side)) if "side" in rows.column_names else rows
         return [_point(row) for row in rows.to_pylist()]
 
+    @property
+    def similarity(self) -> str:
+        """Similarity function that is shown first: the configuration's where it could be used, else the first that could."""
+        names, wanted = self.notes("closed")["similarities"], self.manifest.config.get("closed", {}).get("similarity")
+        return str(wanted if wanted in names or not names else names[0])
+
     def failed_summary(self, neuron: NeuronId | str, side: Side = "high") -> str | None:
         """Why there is no summary of a side, where the summariser gave none."""
         rows = self._rows("summaries/remarks", self.index(neuron)).to_pylist()
@@ -360,7 +366,7 @@ class Dissection:
         """Best concepts of module A by a method that scores (DB, TAB) under a similarity function, best first."""
         stage = SCORED[method]
         notes = self.notes(stage)
-        similarity = similarity or notes["similarity"]
+        similarity = similarity or self.similarity
         if similarity not in notes["similarities"]:
             raise one_of("similarity", similarity, notes["similarities"], DataError)
         index = self.index(neuron)

@@ -11,7 +11,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "similar": 1,
     "captions": 2,
     "texts": 2,
-    "summaries": 2,
+    "summaries": 3,
     "calibration": 2,
     "closed": 2,
     "sounds": 1,

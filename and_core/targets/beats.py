@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,19 @@ class BEATs(Target):
         for path in self._files:
             with open(path, "rb") as handle:
                 digest.update(hashlib.file_digest(handle, "sha256").digest())
+        digest.update("\n".join(self._listed or []).encode())
         return digest.hexdigest()
+
+    @cached_property
+    def _listed(self) -> list[str] | None:
+        """Names that the settings' file lists."""
+        path = self.settings.classes  # type: ignore[attr-defined]
+        if path is None:
+            return None
+        try:
+            return [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise TargetError(f"target.classes={str(path)!r} can't be read: {error}") from None
 
     def describe(self) -> str:
         """One line for provenance."""
@@ -96,6 +109,7 @@ class BEATs(Target):
             self._head = nn.Linear(config.encoder_embed_dim, len(head["weight"]))
             _fit(self._head, head, f"{self.describe()}, classifier")
         self._names = names
+        _ = self.classes  # a wrong list is said before the network runs
         self.device = device
         self._net.eval().to(device)
         if self._head is not None:
@@ -111,9 +125,8 @@ class BEATs(Target):
         """Names of the classifier's units, as the checkpoint or `classes` has them."""
         if self._head is None:
             return None
-        path = self.settings.classes  # type: ignore[attr-defined]
-        names = Path(path).read_text(encoding="utf-8").split("\n") if path else self._names
-        names = [n.strip() for n in names if n.strip()] if names else [f"class {i}" for i in range(self._head.out_features)]
+        names = self._listed or self._names
+        names = names if names else [f"class {i}" for i in range(self._head.out_features)]
         if len(names) != self._head.out_features:
             raise TargetError(f"target.classes has {len(names)} names; the classifier has {self._head.out_features} units")
         return names

@@ -87,6 +87,10 @@ class Hub(NamedTarget):
         if self._input not in ("input_values", "input_features"):
             raise TargetError(f"target.checkpoint={s.checkpoint!r} takes {self._input!r}; only networks that hear can be dissected")
         self._net = _hearing_part(model)
+        clap: Any = getattr(self._net, "config", None)
+        if getattr(clap, "enable_fusion", False):
+            raise TargetError(f"target.checkpoint={s.checkpoint!r} is a fused CLAP, which hears long clips by chance; take laion/clap-htsat-unfused")
+        self._crop = int(self._extractor.nb_max_samples) if hasattr(self._extractor, "nb_max_samples") else 0
         self._labels = config.id2label if name.endswith(heads) else None
         self._classifier = _classifier_name(self._net, len(config.id2label)) if self._labels else None
         self.sample_rate = int(self._extractor.sampling_rate)
@@ -104,7 +108,11 @@ class Hub(NamedTarget):
         groups = []
         for run in equal_lengths(waves):
             least = [np.pad(w, (0, max(0, 640 - len(w)))).astype(np.float32) for w in run]
-            batch = self._extractor(least, sampling_rate=self.sample_rate, return_tensors="pt")
+            if self._crop:  # CLAP's extractor would draw a crop by chance
+                start = max(0, (len(least[0]) - self._crop) // 2)
+                least = [w[start : start + self._crop] for w in least]
+            options = {"truncation": "rand_trunc", "padding": "repeatpad"} if self._crop else {}
+            batch = self._extractor(least, sampling_rate=self.sample_rate, return_tensors="pt", **options)
             fixed = getattr(self._extractor, "n_samples", None)  # Whisper's: silence up to 30 s
             share = [min(1.0, len(w) / fixed) for w in least] if fixed else None
             kept = {k: v for k, v in batch.items() if k in (self._input, "is_longer")}

@@ -162,8 +162,8 @@ def _closed(d: Dissection, neuron: NeuronId) -> None:
         reasons = "; ".join(notes["failed"].values())
         st.html(html.heading("Closed concepts") + html.box(html.empty(f"No similarity function could be used: {reasons}")))
         return
-    similarity = st.session_state.get("similarity") or notes["similarity"]
-    similarity = similarity if similarity in names else notes["similarity"]
+    similarity = st.session_state.get("similarity") or d.similarity
+    similarity = similarity if similarity in names else d.similarity
     columns = {"DB (captions)": d.closed_concepts(neuron, similarity)}
     if d.has("tab") and similarity in d.notes("tab")["similarities"]:
         columns["TAB (sound)"] = d.closed_concepts(neuron, similarity, "TAB")
@@ -172,7 +172,7 @@ def _closed(d: Dissection, neuron: NeuronId) -> None:
     shown = html.concept_table(columns, named) + html.empty(" ".join([*absent, *([why] if why else [])]))
     st.html(html.about(neuron, html.heading("Closed concepts", f"by {similarity}") + html.box(shown)))
     st.segmented_control(
-        "Similarity function", names, default=notes["similarity"], key="similarity", bind="query-params", required=True, label_visibility="collapsed", wrap=True
+        "Similarity function", names, default=d.similarity, key="similarity", bind="query-params", required=True, label_visibility="collapsed", wrap=True
     )
     every = st.expander("All similarity functions, top 10", key="all_similarities", on_change="rerun")
     if every.open:
