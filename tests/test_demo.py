@@ -162,7 +162,7 @@ def test_a_few_steps_of_every_recipe_learn(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(frozen.beats.state_dict().values(), again.state_dict().values(), strict=True))
     assert evaluate(frozen, test_x, test_y) > 0.5
     train_beats.finetune(frozen, train_x, train_y, recipe)
-    train_beats.save(frozen, tmp_path / "net", recipe, {})
+    train_beats.save(frozen, tmp_path / "net", recipe, {}, categories)
     target = TARGETS.create(PluginConfig(kind="beats", checkpoint=str(tmp_path / "net")))
     target.load("cpu")
     with torch.inference_mode():

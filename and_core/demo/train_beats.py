@@ -226,7 +226,7 @@ def train(folder: Path, sounds: Sounds, recipe: Recipe | None = None, progress: 
     return reports, pretrained
 
 
-def save(model: Classifier, folder: Path, recipe: Recipe, report: dict[str, object]) -> None:
+def save(model: Classifier, folder: Path, recipe: Recipe, report: dict[str, object], classes: tuple[str, ...] = corpus.CATEGORIES) -> None:
     """Write `config.json`, `model.safetensors` (float16) and `recipe.json`, as the target `beats` reads a folder."""
-    about = {"cfg": asdict(model.beats.config), "classes": list(corpus.CATEGORIES), "mel_bins": recipe.mel_bins}
+    about = {"cfg": asdict(model.beats.config), "classes": list(classes), "mel_bins": recipe.mel_bins}
     write_folder(folder, {k: v for k, v in model.state_dict().items() if "relative_attention_bias" not in k or ".layers.0." in k}, about, report)
