@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from and_core.errors import TargetError
 
@@ -25,7 +26,8 @@ class Ablation(AbstractContextManager["Ablation"]):
     masks : mapping of str to (R,) bool
         Layer name -> which of its output neurons are silenced; layers that are not named stay whole.
     how : {'weights', 'zero', 'mean'}
-        ``weights`` sets the weight row and the bias to zero, as the paper does. ``zero`` and ``mean`` patch the layer's output by a
+        ``weights`` sets the weight row and the bias to zero, as the paper does (a layer whose weight is computed anew in every pass,
+        such as a weight-normalised one, is patched to zero instead, which comes to the same). ``zero`` and ``mean`` patch the layer's output by a
         hook instead, to zero or to `means`, and leave the parameters alone.
     means : mapping of str to (R,) float, optional
         Mean activation of each neuron over the probing data; needed for ``mean``.
@@ -73,7 +75,7 @@ class Ablation(AbstractContextManager["Ablation"]):
             raise TargetError("this ablation is already in force")
         try:
             for name, module, units in self._parts:
-                if self.how == "weights":
+                if self.how == "weights" and not is_parametrized(module):
                     self._clear(module, units)
                 else:
                     self._handles.append(module.register_forward_hook(self._patch(name, module, units)))
@@ -100,7 +102,7 @@ class Ablation(AbstractContextManager["Ablation"]):
 
     def _patch(self, name: str, module: nn.Module, units: torch.Tensor) -> Any:
         axis = -1 if isinstance(module, nn.Linear) else 1
-        values = torch.zeros(len(units)) if self.how == "zero" else torch.as_tensor(np.asarray(self.means[name], np.float32))[units.cpu()]
+        values = torch.zeros(len(units)) if self.how != "mean" else torch.as_tensor(np.asarray(self.means[name], np.float32))[units.cpu()]
 
         def hook(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
             shape = [1] * output.ndim
