@@ -37,7 +37,7 @@ class NamedTarget(Target):
 
     _net: nn.Module
     _classifier: str | None = None
-    _running: list[str] = []  # noqa: RUF012 - replaced as a whole
+    _layers: dict[str, nn.Module]
     _batch: int = 0
     _tokens: list[float] | None = None
 
@@ -51,9 +51,7 @@ class NamedTarget(Target):
 
     def all_modules(self) -> dict[str, nn.Module]:
         """Linear layers and convolutions by dotted name; ``fc`` is the classifier."""
-        named = dict(self._net.named_modules())
-        found = {name: named[name] for name in self._running if name != self._classifier}
-        return found if self._classifier is None else {**found, "fc": named[self._classifier]}
+        return dict(self._layers)
 
     def listen(self) -> None:
         """Try the network on a second of noise, to see which layers run; the last part of loading.
@@ -78,9 +76,13 @@ class NamedTarget(Target):
         finally:
             for handle in handles:
                 handle.remove()
-        self._running = [name for name, times in Counter(calls).items() if times == 1]
-        if self._classifier is not None and self._classifier not in self._running:
+        running = [name for name, times in Counter(calls).items() if times == 1]
+        if self._classifier is not None and self._classifier not in running:
             raise TargetError(f"{self.describe()}: the classifier {self._classifier} does not run exactly once in a pass")
+        named = dict(self._net.named_modules())
+        self._layers = {name: named[name] for name in running if name != self._classifier}
+        if self._classifier is not None:
+            self._layers["fc"] = named[self._classifier]
 
     def layers(self) -> list[Layer]:
         """Records of the chosen layers; the block is the first number in the name."""
@@ -105,7 +107,7 @@ class NamedTarget(Target):
 
     def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
         """Whatever stands between batch and units is taken for tokens: windows folded into the batch, two axes of a map, channels first."""
-        if isinstance(self.all_modules()[layer], CONVOLUTIONS):
+        if isinstance(self._layers[layer], CONVOLUTIONS):
             output = output.movedim(1, -1)
         elif self.settings.token_axis == 0 and output.ndim == 3:  # type: ignore[attr-defined]
             output = output.transpose(0, 1)
