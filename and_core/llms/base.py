@@ -14,7 +14,7 @@ from pydantic import Field
 from and_core import registry
 from and_core.errors import ConfigError
 from and_core.openai_api import Reply
-from and_core.store.files import sha256_file
+from and_core.store.files import sha256_files
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,18 @@ class LanguageModel(registry.Plugin):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def folder_hashes(folder: Path) -> list[str]:
-    """Names and hashes of everything in a checkpoint's folder that decides answers: weights, tokenizer, templates, settings.
+def folder_hash(folder: Path) -> str:
+    """One hash of everything in a checkpoint's folder that decides answers: weights, tokenizer, templates, settings.
 
     Raises
     ------
     ConfigError
         There are no weights.
     """
-    files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".pt", ".gguf", ".json", ".jinja", ".model", ".txt"))
+    files = [p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".pt", ".gguf", ".json", ".jinja", ".model", ".txt")]
     if not any(p.suffix in (".safetensors", ".bin", ".pt", ".gguf") for p in files):
         raise ConfigError(f"llm.model={str(folder)!r} holds no weights")
-    return [f"{p.name} {sha256_file(p)}" for p in files]
+    return sha256_files(files)
 
 
 Ask = Callable[[list[Request]], list[Reply]]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from and_core.errors import ConfigError
-from and_core.llms.base import LLMS, LanguageModel, Request, folder_hashes
+from and_core.llms.base import LLMS, LanguageModel, Request, folder_hash
 from and_core.openai_api import Reply, first_line, said
 
 AHEAD = 16  # batches whose prompts are sorted by length together
@@ -55,11 +55,11 @@ class Transformers(LanguageModel):
         if not folder.is_dir():
             return super().fingerprint() + str(self.settings.revision)  # type: ignore[attr-defined]
         s: Any = self.settings
-        return repr([self._hashes, s.top_p, s.seed])
+        return repr([self._hash, s.top_p, s.seed])
 
     @cached_property
-    def _hashes(self) -> list[str]:
-        return folder_hashes(Path(self.settings.model))  # type: ignore[attr-defined]
+    def _hash(self) -> str:
+        return folder_hash(Path(self.settings.model))  # type: ignore[attr-defined]
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
         """Batch by batch, prompts of similar length together; one that can't be answered spoils no other."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from and_core.errors import MissingExtra
-from and_core.llms.base import LLMS, LanguageModel, Request, folder_hashes
+from and_core.llms.base import LLMS, LanguageModel, Request, folder_hash
 from and_core.openai_api import Reply, first_line, said
 
 
@@ -41,11 +41,11 @@ class VLLM(LanguageModel):
     def fingerprint(self) -> str:
         """Also the hashes of a folder's files."""
         folder = Path(self.settings.model)  # type: ignore[attr-defined]
-        return super().fingerprint() + (repr(self._hashes) if folder.is_dir() else "")
+        return super().fingerprint() + (self._hash if folder.is_dir() else "")
 
     @cached_property
-    def _hashes(self) -> list[str]:
-        return folder_hashes(Path(self.settings.model))  # type: ignore[attr-defined]
+    def _hash(self) -> str:
+        return folder_hash(Path(self.settings.model))  # type: ignore[attr-defined]
 
     def answer(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
         """In order, a batch at a time; where vLLM refuses a batch (one prompt is too long), its members one by one."""

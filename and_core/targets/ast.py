@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 
 from and_core.audio.fbank import kaldi_fbank
 from and_core.errors import TargetError
+from and_core.store.files import sha256_files
 from and_core.targets.base import TARGETS, Target
 
 DEMO = Path(__file__).resolve().parents[1] / "demo" / "weights" / "ast"
@@ -49,13 +49,8 @@ class AST(Target):
         """Hash of the checkpoint's files, or the hub's commit."""
         folder = Path(self._source)
         if folder.is_dir():
-            digest = hashlib.sha256()
-            names = sorted(p for p in folder.iterdir() if p.name in ("config.json", "preprocessor_config.json") or p.suffix in (".safetensors", ".bin"))
-            for path in names:
-                digest.update(path.name.encode())
-                with open(path, "rb") as handle:
-                    digest.update(hashlib.file_digest(handle, "sha256").digest())
-            return digest.hexdigest()
+            settings = ("config.json", "preprocessor_config.json")
+            return sha256_files(p for p in folder.iterdir() if p.name in settings or p.suffix in (".safetensors", ".bin"))
         config, _ = self._configs()
         return f"{self._source}@{getattr(config, '_commit_hash', None)}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from and_core.errors import TargetError
+from and_core.store.files import sha256_files
 from and_core.targets.base import TARGETS
 from and_core.targets.named import NamedTarget, equal_lengths
 
@@ -33,12 +33,7 @@ class Hub(NamedTarget):
         s: Any = self.settings
         folder = Path(s.checkpoint)
         if folder.is_dir():
-            digest = hashlib.sha256()
-            for path in sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".bin")):
-                digest.update(path.name.encode())
-                with open(path, "rb") as handle:
-                    digest.update(hashlib.file_digest(handle, "sha256").digest())
-            return digest.hexdigest()
+            return sha256_files(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".bin"))
         return f"{s.checkpoint}@{getattr(self._config(), '_commit_hash', None)}"
 
     def describe(self) -> str:
