@@ -95,6 +95,12 @@ def words_of(texts: list[str], tagger: str = "bundled") -> list[list[Word]]:
     return found
 
 
+def content_lemmas(texts: list[str], tagger: str = "bundled") -> list[list[str]]:
+    """Lemmas of each text's content words (nouns, verbs, adjectives), in their order."""
+    documents = load_tagger(tagger).pipe(texts, batch_size=128)
+    return [[_normal(t) for t in d if t.tag_ in OF_TAG and OF_TAG[t.tag_] != "preposition" and not t.is_stop] for d in documents]
+
+
 def _normal(token: Any) -> str:
     """Comparatives and plurals by lemma; participles as they stand (``muffled``, not ``muffle``)."""
     return token.lower_ if token.tag_ in ("JJ", "VBN", "IN") else str(token.lemma_ or token.lower_).lower()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from and_core.errors import ConfigError
+from and_core.errors import ConfigError, one_of
 from and_core.records import Layer, NeuronId
 
 Masks = dict[str, np.ndarray]
@@ -77,3 +78,57 @@ def fair_random(masks: Mapping[str, np.ndarray], seed: int) -> Selection:
     """The fair baseline: as many neurons as `masks`, layer by layer."""
     rng = np.random.default_rng(seed)
     return Selection("fair random", {name: rng.permutation(np.asarray(mask, bool)) for name, mask in masks.items()}, seed)
+
+
+def concept_words(concepts: Sequence[str], lemmas: Callable[[list[str]], list[list[str]]]) -> dict[str, tuple[set[str], set[str]]]:
+    """Content-word lemmas of each concept's name, and those among them that other concepts have as well (bird, wood, clock, water).
+
+    Parameters
+    ----------
+    concepts : sequence of str
+        Names with or without underscores.
+    lemmas : callable
+        Texts -> the lemmas of each one's content words.
+    """
+    found = [set(words) for words in lemmas([c.replace("_", " ") for c in concepts])]
+    count = Counter(word for words in found for word in words)
+    return {c: (words, {w for w in words if count[w] > 1}) for c, words in zip(concepts, found, strict=True)}
+
+
+def by_open_concept(
+    layers: Sequence[Layer],
+    nouns: Sequence[tuple[int, str]],
+    concept: str,
+    words: Mapping[str, tuple[set[str], set[str]]],
+    *,
+    leave_shared: bool = False,
+    substring: bool = False,
+) -> Selection:
+    """OCP: an open-set entity (a noun of the calibrated summary) names the concept.
+
+    Parameters
+    ----------
+    nouns : sequence of (int, str)
+        Neuron among all neurons of the dissection, and a noun's lemma.
+    concept : str
+        One of `words`.
+    words : mapping
+        As :func:`concept_words` gives them.
+    leave_shared : bool
+        Leave out words that name several concepts.
+    substring : bool
+        As the reference does it: the noun stands somewhere in the concept's name, so that "in" or "s" match too.
+
+    Raises
+    ------
+    ConfigError
+        The concept is not among `words`.
+    """
+    if concept not in words:
+        raise one_of("concept", concept, words)
+    mine, shared = words[concept]
+    wanted = mine - shared if leave_shared else mine
+    name = concept.replace("_", " ").lower()
+    chosen = np.zeros(sum(layer.size for layer in layers), bool)
+    chosen[[neuron for neuron, noun in nouns if (noun in name if substring else noun in wanted)]] = True
+    return by_mask("OCP", layers, chosen)
