@@ -20,7 +20,7 @@ from pydantic import Field
 from and_core import registry
 from and_core.captioners.base import CAPTIONERS, PROMPT, ListeningCaptioner
 from and_core.errors import ConfigError
-from and_core.openai_api import Reply
+from and_core.openai_api import Reply, said
 from and_core.store.files import sha256_file
 
 GIVE_UP = 3  # times in a row that the process ends, after which it is not started again
@@ -134,8 +134,7 @@ class _Bridge:
             return Reply(None, f"SALMONN's bridge answered nonsense: {line.strip()[:120]}")
         if "error" in answer:
             return Reply(None, f"SALMONN failed on this clip: {answer['error'][:200]}")
-        text = str(answer.get("text", "")).replace("</s>", "").replace("<s>", "").strip()
-        return Reply(text) if text else Reply(None, "the answer is empty")
+        return said(str(answer.get("text", "")).replace("</s>", "").replace("<s>", ""))
 
     def close(self) -> None:
         """End the process."""

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from and_core.audio.fbank import kaldi_fbank
 from and_core.demo import corpus
 from and_core.demo.training import Masks, Progress, Sounds, augment, batches, cosine, evaluate, half_precision, silent, step_down, write_folder
-from and_core.nets.beats import FBANK_STD, Beats, BeatsConfig, Encoder, initialise, normalise, pooled
+from and_core.nets.beats import FBANK_STD, Beats, BeatsConfig, Encoder, initialise, keep_one_bias, normalise, pooled
 
 
 @dataclass(frozen=True)
@@ -229,4 +229,4 @@ def train(folder: Path, sounds: Sounds, recipe: Recipe | None = None, progress: 
 def save(model: Classifier, folder: Path, recipe: Recipe, report: dict[str, object], classes: tuple[str, ...] = corpus.CATEGORIES) -> None:
     """Write `config.json`, `model.safetensors` (float16) and `recipe.json`, as the target `beats` reads a folder."""
     about = {"cfg": asdict(model.beats.config), "classes": list(classes), "mel_bins": recipe.mel_bins}
-    write_folder(folder, {k: v for k, v in model.state_dict().items() if "relative_attention_bias" not in k or ".layers.0." in k}, about, report)
+    write_folder(folder, keep_one_bias(model.state_dict()), about, report)

@@ -16,7 +16,7 @@ from and_core.demo import corpus
 from and_core.demo.train_beats import features
 from and_core.demo.training import Masks, Progress, Sounds, augment, batches, cosine, half_precision, silent, step_down, write_folder
 from and_core.encoders.base import TextEncoder
-from and_core.nets.beats import FBANK_STD, Beats
+from and_core.nets.beats import FBANK_STD, Beats, keep_one_bias
 from and_core.nets.small_clap import SmallClap
 
 
@@ -53,7 +53,7 @@ class CaptionVectors:
         """(B, D) unit vectors: of the whole caption, or the mean over a random part of its sentences."""
         parts = self.parts[chunk]
         weight = (torch.rand(parts.shape, generator=rng) < recipe.sentence).float()
-        weight[:, 0] = torch.where(weight.sum(1) * 0 + (weight * (parts >= 0)).sum(1) == 0, 1.0, weight[:, 0])
+        weight[:, 0] = torch.where((weight * (parts >= 0)).sum(1) == 0, 1.0, weight[:, 0])
         weight = weight * (parts >= 0)
         mixed = F.normalize((self.vectors[parts.clamp_min(0)] * weight[..., None]).sum(1), dim=1)
         whole = torch.rand(len(chunk), 1, generator=rng) < recipe.whole_caption
@@ -134,6 +134,5 @@ def train(
         "parameters": sum(p.numel() for p in model.parameters()), "seconds": round(time.time() - began),
     }  # fmt: skip
     about = {"cfg": asdict(beats.config), "mel_bins": mel_bins, "text_width": captions.vectors.shape[1], "width": recipe.width, "text": encoder.fingerprint()}
-    weights = {k: v for k, v in model.state_dict().items() if "relative_attention_bias" not in k or ".layers.0." in k}
-    write_folder(folder, weights, about, report)
+    write_folder(folder, keep_one_bias(model.state_dict()), about, report)
     return report

@@ -283,3 +283,8 @@ def share_bias(weights: dict[str, torch.Tensor], layers: int) -> dict[str, torch
     """State dict with the one table of relative biases under every layer's name; files without repetition keep it under the first."""
     key = "encoder.layers.{}.self_attn.relative_attention_bias.weight"
     return weights if key.format(0) not in weights else {**weights, **{key.format(i): weights[key.format(0)] for i in range(layers)}}
+
+
+def keep_one_bias(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Inverse of :func:`share_bias`, for a file: the shared table under the first layer's name alone."""
+    return {k: v for k, v in weights.items() if "relative_attention_bias" not in k or ".layers.0." in k}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from and_core.llms.base import LanguageModel, Request
 from and_core.openai_api import Reply
@@ -19,6 +19,11 @@ class Asked(NamedTuple):
     new: int
     failed: int
     reason: str | None
+
+
+def unanswered(reasons: Sequence[str]) -> dict[str, Any]:
+    """A stage's notes on answers that are missing, which make the pipeline do it again; nothing where none is."""
+    return {"failed_answers": len(reasons), "failed_reason": reasons[0]} if reasons else {}
 
 
 class Asker:
@@ -64,7 +69,7 @@ class Asker:
             nonlocal done, asked
             for request in requests:
                 key = self.model.key(request)
-                known = key in seen or self.book.get([key]).get(key, (None,))[0] is not None
+                known = key in seen or self.book.given(key)
                 seen.add(key)
                 if known:
                     done += 1

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from and_core.dissect.icl import match_concepts, read_answer
 from and_core.dissect.prompts import fill
 from and_core.llms.base import Request
+from and_core.pipeline.asking import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.records import Layer
 from and_core.store.dissection import Dissection
@@ -53,6 +54,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     concepts, vectors = d.document("texts/concepts"), np.asarray(d.array("texts/concept_embeddings"))
     listed = ", ".join(concepts)
     layers = chosen_layers(run)
+    summaries = {layer.name: summaries_of(d, layer) for layer in layers}
     embedded: dict[str, np.ndarray] = {}
 
     def embed(texts: list[str]) -> np.ndarray:
@@ -66,16 +68,16 @@ def compute(run: Run, writer: StageWriter) -> None:
 
     def every() -> Iterator[Request]:
         for layer in layers:
-            for summary in summaries_of(d, layer).values():
+            for summary in summaries[layer.name].values():
                 yield from (request(question, summary) for question in QUESTIONS)
 
-    total = 2 * sum(len(summaries_of(d, layer)) for layer in layers)
+    total = len(QUESTIONS) * sum(map(len, summaries.values()))
     asker.fetch("icl", every(), total)
     best = {q: np.full((d.neuron_count, n), -1, np.int32) for q, n in QUESTIONS.items()}
     rows: list[tuple[int, str, int, str, int, str, float]] = []
     failed: list[tuple[int, str, str]] = []
     for layer in layers:
-        said = summaries_of(d, layer)
+        said = summaries[layer.name]
         for neuron in range(layer.offset, layer.offset + layer.size):
             if neuron not in said:
                 failed += [(neuron, question, NO_SUMMARY) for question in QUESTIONS]
@@ -106,7 +108,7 @@ def compute(run: Run, writer: StageWriter) -> None:
         "llm": asker.model.describe(), "layers": [layer.name for layer in layers], "asked": total,
         **{name: sum(r[5] == how for r in rows) for name, how in (("exact", "exact"), ("nearest", "nearest"), ("outside", "none"))},
         "without_summary": sum(reason == NO_SUMMARY for _, _, reason in failed) // 2, "named_nothing": sum(r == NAMED_NOTHING for _, _, r in failed),
-        **({"failed_answers": len(lost), "failed_reason": lost[0]} if lost else {}),
+        **unanswered(lost),
     }  # fmt: skip
     run.progress("icl", 1, 1)
 

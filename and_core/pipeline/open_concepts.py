@@ -10,6 +10,7 @@ from and_core.dissect.prompts import fill
 from and_core.dissect.words import UNCLEAR, AcousticWords, Verdict, read_verdict, words_of
 from and_core.errors import ConfigError
 from and_core.llms.base import Request
+from and_core.pipeline.asking import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.writer import StageWriter
 
@@ -80,7 +81,7 @@ def open_concepts(run: Run, writer: StageWriter) -> None:
     writer.notes = {
         "tagger": config.tagger, "adjectives": len(acoustic), "acoustic_adjectives": sum(acoustic.values()), "judge": by, "margin": config.margin,
         "unclear": sum(v.acoustic is None for v in verdicts.values()) - len(lost),
-        **({"failed_answers": len(lost), "failed_reason": lost[0]} if lost else {}),
+        **unanswered(lost),
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from and_core.dissect.calibrate import calibrate
 from and_core.dissect.summarize import CaptionTexts, Summarizer
+from and_core.pipeline.asking import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.records import Point, Side
 from and_core.store.dissection import Dissection
@@ -92,7 +93,7 @@ def compute(run: Run, writer: StageWriter) -> None:
         "summarizer": by, "points_mean": _mean(high[alive]), "without_point": _mean(high[alive] == 0),
         **(chance(texts, summarizer, len(d.clips), k, run.config.seed) if summarizer.random_sets else {}),
         **({"agreement_mean": _mean(agreement)} if len(agreement) else {}),
-        **({"failed_answers": len(lost), "failed_reason": lost[0]} if lost else {}),
+        **unanswered(lost),
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from and_core.dissect.attributes import LEXICON, VERSION, parse
 from and_core.dissect.concepts import concept_set, readable
 from and_core.errors import DataError
 from and_core.openai_api import Reply
+from and_core.pipeline.asking import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.answers import AnswerBook
 from and_core.store.writer import StageWriter
@@ -55,7 +56,7 @@ def caption(run: Run, writer: StageWriter) -> None:
     writer.table("missing", pa.table({"name": pa.array(missing, pa.string()), "reason": pa.array(reasons, pa.string())}))
     writer.notes = {
         "captioner": run.captioner.describe(), "captions": len(found), "missing": len(missing), **run.captioner.notes(rows),
-        **({"failed_answers": len(failed), "failed_reason": next(iter(failed.values()))} if failed else {}),
+        **unanswered(list(failed.values())),
     }  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def heard(run: Run, captioner: ListeningCaptioner) -> list[Reply]:
     d, book = run.dissection, AnswerBook(run.folder.parent)
     total = len(d.clips)
     keys = [hashlib.sha256(f"{captioner.kind}/{captioner.identity()}/".encode() + d.audio(i)).hexdigest() for i in range(total)]
-    new = [i for i, key in enumerate(keys) if book.get([key]).get(key, (None,))[0] is None]
+    new = [i for i, key in enumerate(keys) if not book.given(key)]
 
     def waves() -> Iterator[np.ndarray]:
         for i in new:

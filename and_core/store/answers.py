@@ -55,6 +55,10 @@ class AnswerBook:
                 found[key] = (row[0], row[1], bool(row[2]))
         return found
 
+    def given(self, key: str) -> bool:
+        """Whether a question has its answer; one that failed has not."""
+        return self.get([key]).get(key, (None,))[0] is not None
+
     def put(self, key: str, model: str, prompt: str, sample: int, text: str | None, error: str | None, cut: bool) -> None:
         """Keep an answer, or the reason why there is none. A given answer is never replaced."""
         self._db.execute(
