@@ -47,6 +47,13 @@ class NeuronsConfig(Section):
     bins: Annotated[int, Field(ge=4, le=200)] = 40
 
 
+class ProbeConfig(Section):
+    """Clips that explanations are made from; the network runs on all of them, and all can be heard."""
+
+    without_folds: tuple[int, ...] = ()
+    without_share: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the source recordings, drawn by `seed`
+
+
 class CalibrationConfig(Section):
     """Module B."""
 
@@ -100,6 +107,18 @@ class OpenConfig(Section):
     margin: Annotated[float, Field(ge=-1, le=1)] = 0.05  # by which an unlisted word must lie closer to words for sound than to others
 
 
+class UnlearningConfig(Section):
+    """Ablation of what responds to a concept (AND section 6), and what kinds of words are worth (section 7)."""
+
+    concepts: Annotated[int, Field(ge=1)] | Literal["all"] = "all"  # of the classes, evenly spaced; a subset where time is short
+    strategies: tuple[Literal["OCP", "DB", "TAB"], ...] = ("TAB", "DB", "OCP")
+    test_folds: tuple[int, ...] = ()  # tested, and never looked at in choosing neurons; without any: the folds the network was not trained on
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (20, 202, 2024)  # the paper's
+    fair: Annotated[int, Field(ge=1, le=20)] = 3  # fair random draws beside each ablation
+    importance: bool = True  # accuracy by kinds of words (Fig. 4)
+    shares: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (0.02, 0.04, 0.06, 0.08, 0.10, 0.12)
+
+
 class RunConfig(Section):
     """One dissection.
 
@@ -125,12 +144,14 @@ class RunConfig(Section):
     llm: PluginConfig | None = None
     prompts: str = "bundled"  # or a folder of templates
     activations: ActivationsConfig = ActivationsConfig()
+    probe: ProbeConfig = ProbeConfig()
     neurons: NeuronsConfig = NeuronsConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     closed: ClosedConfig = ClosedConfig()
     tab: TabConfig = TabConfig()
     icl: IclConfig = IclConfig()
     open: OpenConfig = OpenConfig()
+    unlearning: UnlearningConfig | None = None
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 
     @field_validator("name")

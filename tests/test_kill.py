@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from and_core.pipeline import STAGE_NAMES
+
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = 10
 DRIVER = """
@@ -32,7 +34,8 @@ captions = root / "captions.json"
 from and_core.demo.corpus import clip_name
 said = {clip_name(c, i): f"A {c} {words[c]}. It is {'loud' if i % 2 else 'quiet'}." for c in words for i in range(5)}
 captions.write_text(json.dumps(said | {"unknown.wav": "x"}))
-config = small_config(k=2, dataset={"kind": "synthetic", "per_category": 5, "categories": sorted(words)}, captions={"kind": "file", "path": str(captions)})
+config = small_config(k=2, dataset={"kind": "synthetic", "per_category": 5, "categories": sorted(words)}, captions={"kind": "file", "path": str(captions)},
+                      unlearning={"concepts": 1, "fair": 1, "shares": [0.1]} if "split" in sys.argv[4] else None)
 other = config.model_copy(update={"k": 3, "seed": 1})
 
 def tree(folder):
@@ -63,7 +66,7 @@ while os.waitpid(pid, os.WNOHANG) == (0, 0):
 seconds = {name: max(0.002, last - first) for name, (first, last) in marks.items()}
 expected = tree(root / "whole" / "small")
 hits = {}
-wanted = [s for s in pipeline.STAGE_NAMES if s != 'icl']  # no language model is configured; its answers have a test of their own
+wanted = sys.argv[4].split(",")
 for seed in range(seeds):
     rng = random.Random(seed)
     place = root / f"seed{seed}"
@@ -99,9 +102,20 @@ assert not missed, f"too few kills landed inside {missed}"
 """
 
 
-def test_kill_9_inside_every_stage(tmp_path: Path) -> None:
+LATE = ("split", "unlearning", "importance")  # each starts with a network, so fewer kills
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["explaining", "unlearning"])
+def test_kill_9_inside_every_stage(tmp_path: Path, late: bool) -> None:
+    stages = [s for s in STAGE_NAMES if (s in LATE) is late and s != "icl"]  # no language model is configured; its answers have a test of their own
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run([sys.executable, "-c", DRIVER, str(ROOT), str(tmp_path), str(SEEDS)], capture_output=True, text=True, env=environment, timeout=600)
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, str(ROOT), str(tmp_path), str(4 if late else SEEDS), ",".join(stages)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=600,
+    )
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
 

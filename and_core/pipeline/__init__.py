@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from and_core import __version__
 from and_core.config import RunConfig
 from and_core.dissect.concepts import concept_set
 from and_core.dissect.words import load_tagger
-from and_core.errors import ANDError, ConfigError, NotComputed, one_of
-from and_core.pipeline import activations, clips, closed, explanations, icl, last_layer, neurons, open_concepts, summaries, texts
-from and_core.pipeline.stage import Progress, Run, Stage, library_versions, stage_key
+from and_core.errors import ANDError, ConfigError, one_of
+from and_core.pipeline import activations, clips, closed, explanations, icl, last_layer, neurons, open_concepts, summaries, texts, unlearning
+from and_core.pipeline.runner import Outcome, run_stage
+from and_core.pipeline.stage import Progress, Run, Stage, stage_key
 from and_core.store.dissection import list_dissections
 from and_core.store.files import cache_root
-from and_core.store.manifest import FILE, Manifest, StageRecord
-from and_core.store.writer import StageWriter, adopt, intact, link_stage, sweep, writing
+from and_core.store.manifest import FILE, Manifest
+from and_core.store.writer import sweep, writing
 from and_core.targets.base import Target
 
 STAGES: tuple[Stage, ...] = (
     clips.STAGE, activations.STAGE, neurons.STAGE, neurons.SIMILAR, texts.CAPTIONS, texts.TEXTS, summaries.SUMMARIES,
     summaries.CALIBRATION, closed.CLOSED, closed.SOUNDS, closed.TAB, icl.STAGE, open_concepts.STAGE, last_layer.STAGE, explanations.STAGE,
+    unlearning.SPLIT, unlearning.UNLEARNING, unlearning.IMPORTANCE,
 )  # fmt: skip
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run did: stages computed, taken over from another dissection, and found up to date."""
-
-    folder: Path
-    computed: list[str]
-    taken_over: list[str]
-    unchanged: list[str]
 
 
 def run(
@@ -79,6 +69,7 @@ def run(
     root = root or cache_root()
     folder = root / config.name
     outcome = Outcome(folder, [], [], [])
+    neighbours = [root / name for name in list_dissections(root) if name != config.name]
     try:
         with writing(folder):
             manifest = Manifest.load(folder) if (folder / FILE).exists() else Manifest(name=config.name)
@@ -92,7 +83,7 @@ def run(
             manifest.config, manifest.package = config.model_dump(mode="json"), __version__
             for stage in STAGES:
                 if not only or stage.name in only:
-                    _run_stage(stage, stage.name in forced, context, manifest, outcome, root)
+                    run_stage(stage, stage.name in forced, context, manifest, outcome, neighbours)
                 if stage.name == "clips":
                     _check_k(context)
             manifest.save(folder)
@@ -119,65 +110,9 @@ def _check_k(context: Run) -> None:
     """K can't exceed the clips; said before the network runs."""
     if "clips" not in context.dissection.manifest.stages:
         return
-    count = len(context.dissection.clips)
+    count = int(context.explained_from.sum())
     if context.config.k > count:
-        raise ConfigError(f"k={context.config.k} is more than the {count} usable clips of the probing dataset; at most {count} is allowed")
-
-
-def _run_stage(stage: Stage, force: bool, context: Run, manifest: Manifest, outcome: Outcome, root: Path) -> None:
-    """Bring one stage up to date; a stage that the configuration no longer asks for goes."""
-    if not stage.wanted(context):
-        if stage.name in manifest.stages:
-            adopt(manifest, stage.name, None, {})
-            manifest.save(context.folder)
-            context.reopen()
-        return
-    for name in stage.inputs:
-        if not context.dissection.has(name):
-            raise NotComputed(f"the stage {stage.name!r} reads {name!r}, which has not been run or is out of date; run it first or leave out --only")
-    parameters = stage.parameters(context)
-    inputs = {name: manifest.stages[name].key for name in _read_by(stage, context)}
-    key = stage_key(stage, parameters, inputs)
-    done = manifest.stages.get(stage.name)
-    if done is not None and done.key == key and not force and intact(context.folder, manifest, stage.name):
-        outcome.unchanged.append(stage.name)
-        context.progress(stage.name, 1, 1)
-        return
-    if not force and _take_over(stage, key, context.folder, manifest, root):
-        outcome.taken_over.append(stage.name)
-        context.progress(stage.name, 1, 1)
-    else:
-        writer = StageWriter(context.folder, stage.name, key)
-        stage.compute(context, writer)
-        notes = {**writer.notes, "libraries": library_versions()}
-        if "failed_answers" in notes:  # not what the key promises: done again on the next run, and so is all that reads it
-            key += "-" + hashlib.sha256("".join(f.sha256 for a in writer.artifacts.values() for f in a.files).encode()).hexdigest()[:8]
-        record = StageRecord(key=key, version=stage.version, parameters=parameters, inputs=inputs, notes=notes)
-        writer.commit(manifest, record)
-        outcome.computed.append(stage.name)
-    context.reopen()
-
-
-def _read_by(stage: Stage, context: Run) -> list[str]:
-    """Stages that it reads: its inputs, and those of the optional ones that have run."""
-    return [*stage.inputs, *(name for name in stage.optional if context.dissection.has(name))]
-
-
-def _take_over(stage: Stage, key: str, folder: Path, manifest: Manifest, root: Path) -> bool:
-    """Reuse the same stage of another dissection in the cache, where its key is equal and its files are whole."""
-    for name in list_dissections(root):
-        other = root / name
-        if other == folder:
-            continue
-        try:
-            theirs = Manifest.load(other)
-            record = theirs.stages.get(stage.name)
-            if record is not None and record.key == key:
-                link_stage(folder, other, manifest, theirs, stage.name)
-                return True
-        except (ANDError, OSError):
-            continue  # a damaged neighbour is no reason to stop: the stage is computed instead
-    return False
+        raise ConfigError(f"k={context.config.k} is more than the {count} usable clips that explanations are made from; at most {count} is allowed")
 
 
 def status(config: RunConfig, root: Path | None = None) -> list[tuple[str, str]]:

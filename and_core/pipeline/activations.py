@@ -37,9 +37,8 @@ def parameters(run: Run) -> dict[str, Any]:
 
 def compute(run: Run, writer: StageWriter) -> None:
     """Stream activations in chunks of rows; a chunk that is marked is never computed again."""
-    config, target, dissection = run.config.activations, run.target, run.dissection
+    config, target, dissection = run.config.activations, run.network, run.dissection
     device = pick_device(config.device)
-    target.load(device)
     layers, total = target.layers(), len(dissection.clips)
     arrays = {layer.name: _array(writer.out, layer, total, config.rows) for layer in layers}
     first = target.features(_waves(dissection, range(min(config.batch, total)), target.sample_rate))

@@ -35,7 +35,7 @@ def closed(run: Run, writer: StageWriter) -> None:
     d, config = run.dissection, run.config.closed
     kind = "closed_" if config.encoder is not None else ""
     captions, concepts = (np.asarray(d.array(f"texts/{kind}{what}_embeddings")) for what in ("caption", "concept"))
-    clips = np.flatnonzero(captions.any(1))
+    clips = np.flatnonzero(captions.any(1) & run.explained_from)
     score(run, writer, clips, spread(captions[clips] @ concepts.T, config.features, config.softmax_scale), config)
     writer.notes |= {"features": config.features, "captioned_clips": len(clips), "encoder": d.notes("texts")["closed_encoder"]}
 
@@ -49,7 +49,8 @@ def tab(run: Run, writer: StageWriter) -> None:
     """TAB: best concepts of every neuron by the sound of its clips."""
     d, config = run.dissection, run.config.tab
     cosine = np.asarray(d.array("sounds/clip_embeddings")) @ np.asarray(d.array("sounds/concept_embeddings")).T
-    score(run, writer, np.arange(len(cosine)), spread(cosine, config.features, config.softmax_scale), run.config.closed)
+    clips = np.flatnonzero(run.explained_from)
+    score(run, writer, clips, spread(cosine[clips], config.features, config.softmax_scale), run.config.closed)
     writer.notes |= {"features": config.features, "encoder": d.notes("sounds")["encoder"]}
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import torch
 
+from and_core.config import ProbeConfig
 from and_core.dissect.statistics import class_means, extreme, histograms, moments
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.dissection import Dissection
@@ -27,22 +30,26 @@ def label_numbers(dissection: Dissection) -> np.ndarray:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Statistics in blocks of neurons."""
+    """Statistics in blocks of neurons, over the clips that explanations are made from."""
     d, config = run.dissection, run.config.neurons
-    labels = label_numbers(d)
+    used = np.flatnonzero(run.explained_from)
+    labels = label_numbers(d)[used]
     sources = None
     if config.one_per_source:
         names = [clip.source if clip.source is not None else f"clip {clip.index}" for clip in d.clips]
-        sources = np.unique(names, return_inverse=True)[1]
+        sources = np.unique(np.array(names)[used], return_inverse=True)[1]
     parts = blocks(d)
 
     def chunk(i: int) -> dict[str, np.ndarray]:
-        u = np.asarray(d.layer_activations(*parts[i]), np.float32)
+        u = np.asarray(d.layer_activations(*parts[i]), np.float32)[used]
         high, low = extreme(u, sources), extreme(-u, sources)
         return {
-            "high_clips": high[0], "high_values": high[1], "low_clips": low[0], "low_values": -low[1],
+            "high_clips": numbered(high[0]), "high_values": high[1], "low_clips": numbered(low[0]), "low_values": -low[1],
             "histograms": histograms(u, config.bins), "class_means": class_means(u, labels, len(d.classes)), **moments(u),
         }  # fmt: skip
+
+    def numbered(clips: np.ndarray) -> np.ndarray:
+        return np.where(clips >= 0, used[np.maximum(clips, 0)], -1).astype(np.int32)
 
     found: dict[str, list[np.ndarray]] = {}
     for arrays in run.chunks(writer, len(parts), chunk):
@@ -58,7 +65,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.notes = {
         "dead": int(joined["dead"].sum()),
         "one_per_source": config.one_per_source,
-        "ranked": len(d.clips) if sources is None else int(sources.max()) + 1,
+        "ranked": len(used) if sources is None else int(sources.max()) + 1,
     }
 
 
@@ -102,5 +109,11 @@ def similar(run: Run, writer: StageWriter) -> None:
         writer.array(name, np.concatenate([f[name] for f in found]), ["neuron", "rank"], unit)
 
 
-STAGE = Stage("neurons", "Ranking clips for every neuron", ("clips", "activations"), lambda run: run.config.neurons.model_dump(), compute)
+def parameters(run: Run) -> dict[str, Any]:
+    """How clips are ranked, and which, where some are left out."""
+    probe = {} if run.config.probe == ProbeConfig() else {"probe": run.config.probe.model_dump(mode="json"), "seed": run.config.seed}
+    return run.config.neurons.model_dump() | probe
+
+
+STAGE = Stage("neurons", "Ranking clips for every neuron", ("clips", "activations"), parameters, compute)
 SIMILAR = Stage("similar", "Finding neurons that fire alike", ("activations", "neurons"), lambda run: {"neighbours": NEIGHBOURS}, similar)

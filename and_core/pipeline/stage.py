@@ -16,6 +16,7 @@ import numpy as np
 from and_core.captioners.base import CAPTIONERS, Captioner
 from and_core.config import PluginConfig, RunConfig
 from and_core.datasets.base import DATASETS, Dataset
+from and_core.dissect.probe import probe_mask
 from and_core.dissect.prompts import load_prompts
 from and_core.dissect.summarize import SUMMARIZERS, Summarizer
 from and_core.encoders.base import ENCODERS, TextAudioEncoder, TextEncoder
@@ -25,8 +26,9 @@ from and_core.pipeline.asking import Asker
 from and_core.store.dissection import Dissection
 from and_core.store.versions import STAGE_VERSIONS
 from and_core.store.writer import StageWriter
-from and_core.targets.base import TARGETS, Target
+from and_core.targets.base import TARGETS, Target, pick_device
 
+PLUGINS = ("dataset", "dataset_fingerprint", "target", "captioner", "encoder", "closed_encoder", "summarizer", "audio_encoder", "asker", "prompts")
 Progress = Callable[[str, int, int], None]
 """Called with (stage, units done, units in all)."""
 
@@ -38,7 +40,20 @@ class Run:
     config: RunConfig
     folder: Path
     progress: Progress = lambda stage, done, total: None
+    root: Path | None = None
     _memo: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def cache(self) -> Path:
+        """Cache folder, where the book of answers lies."""
+        return self.root or self.folder.parent
+
+    def part(self, config: RunConfig, folder: Path, progress: Progress) -> Run:
+        """A run of the same plug-ins into a folder of its own inside this one."""
+        made = Run(config, folder, progress, self.cache)
+        for name in PLUGINS:
+            made.__dict__[name] = getattr(self, name)
+        return made
 
     @property
     def dissection(self) -> Dissection:
@@ -65,6 +80,12 @@ class Run:
     def target(self) -> Target:
         """Target network, not loaded yet."""
         return TARGETS.create(self.config.target)
+
+    @cached_property
+    def network(self) -> Target:
+        """Target network, loaded onto its device."""
+        self.target.load(pick_device(self.config.activations.device))
+        return self.target
 
     @cached_property
     def captioner(self) -> Captioner:
@@ -110,12 +131,17 @@ class Run:
     @cached_property
     def asker(self) -> Asker | None:
         """The language model with the book of its answers; None where none is configured."""
-        return None if self.config.llm is None else Asker(LLMS.create(self.config.llm), self.folder.parent, self.progress)
+        return None if self.config.llm is None else Asker(LLMS.create(self.config.llm), self.cache, self.progress)
 
     @cached_property
     def prompts(self) -> dict[str, str]:
         """Prompt templates."""
         return load_prompts(self.config.prompts)
+
+    @property
+    def explained_from(self) -> np.ndarray:
+        """(N,) bool: clips that may reach an explanation."""
+        return probe_mask(self.dissection.clips, self.config.probe, self.config.seed)
 
     def chunks(
         self,

@@ -91,7 +91,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     by = f"{summarizer.describe()} {ask.model.describe()}" if ask is not None else summarizer.describe()
     writer.notes = {
         "summarizer": by, "points_mean": _mean(high[alive]), "without_point": _mean(high[alive] == 0),
-        **(chance(texts, summarizer, len(d.clips), k, run.config.seed) if summarizer.random_sets else {}),
+        **(chance(texts, summarizer, np.flatnonzero(run.explained_from), k, run.config.seed) if summarizer.random_sets else {}),
         **({"agreement_mean": _mean(agreement)} if len(agreement) else {}),
         **unanswered(lost),
     }  # fmt: skip
@@ -115,7 +115,7 @@ def _agreement(run: Run, samples: list[str]) -> float:
     return float((vectors @ vectors.T)[pairs].mean())
 
 
-def chance(texts: CaptionTexts, summarizer: Summarizer, clips: int, k: int, seed: int) -> dict[str, float]:
+def chance(texts: CaptionTexts, summarizer: Summarizer, clips: np.ndarray, k: int, seed: int) -> dict[str, float]:
     """What random sets of `k` clips have in common: the rate beside which every statistic of summaries stands."""
     rng = np.random.default_rng(seed)
     total = summarizer.random_sets

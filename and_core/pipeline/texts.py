@@ -62,7 +62,7 @@ def caption(run: Run, writer: StageWriter) -> None:
 
 def heard(run: Run, captioner: ListeningCaptioner) -> list[Reply]:
     """What a captioner says of every clip: from the book of answers where it has said it before, else asked now and kept at once."""
-    d, book = run.dissection, AnswerBook(run.folder.parent)
+    d, book = run.dissection, AnswerBook(run.cache)
     total = len(d.clips)
     keys = [hashlib.sha256(f"{captioner.kind}/{captioner.identity()}/".encode() + d.audio(i)).hexdigest() for i in range(total)]
     new = [i for i, key in enumerate(keys) if not book.given(key)]

@@ -20,4 +20,8 @@ STAGE_VERSIONS: dict[str, int] = {
     "open": 2,
     "last_layer": 2,
     "explanations": 4,
+    "split": 1,
+    "unlearning": 1,
+    "importance": 1,
+    "kept": 1,  # one result that a user kept, under the name kept-KEY
 }

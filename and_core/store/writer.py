@@ -51,10 +51,13 @@ class StageWriter:
         The dissection.
     stage, key : str
         Name and fingerprint; the partial folder carries both, so a changed parameter never goes on with old chunks.
+    name : str, optional
+        Name in the manifest, where it is not the stage's: of one of several results of a kind, ``kept-KEY``.
     """
 
-    def __init__(self, folder: Path, stage: str, key: str) -> None:
+    def __init__(self, folder: Path, stage: str, key: str, name: str | None = None) -> None:
         self.folder, self.stage, self.key = folder, stage, key
+        self.name = name or stage
         self.partial = folder / PARTIAL / f"{stage}-{key}"
         self.out = self.partial / "out"
         self.chunks = self.partial / "chunks"
@@ -113,8 +116,8 @@ class StageWriter:
     def _add(self, name: str, kind: str, paths: list[Path], shape: list[int], dtype: str, axes: list[str], units: dict[str, str]) -> None:
         final = Path(ARTIFACTS) / f"{self.stage}-{self.key}"
         files = [File(path=str(final / p.relative_to(self.out)), sha256=sha256_file(p), size=p.stat().st_size) for p in paths]
-        self.artifacts[f"{self.stage}/{name}"] = Artifact(
-            stage=self.stage, kind=kind, files=files, shape=shape, dtype=dtype, axes=axes, units=units, provenance=self.provenance
+        self.artifacts[f"{self.name}/{name}"] = Artifact(
+            stage=self.name, kind=kind, files=files, shape=shape, dtype=dtype, axes=axes, units=units, provenance=self.provenance
         )
 
     def commit(self, manifest: Manifest, record: StageRecord) -> None:
@@ -123,13 +126,13 @@ class StageWriter:
         shutil.rmtree(self.chunks)  # first: marks must never outlive the results that they stand for
         final = self.folder / ARTIFACTS / f"{self.stage}-{self.key}"
         if final.exists():  # made again under the same key: first nobody may rely on the old files
-            if self.stage in manifest.stages:
-                adopt(manifest, self.stage, None, {})
+            if self.name in manifest.stages:
+                adopt(manifest, self.name, None, {})
                 manifest.save(self.folder)
             shutil.rmtree(final)
         final.parent.mkdir(exist_ok=True)
         os.replace(self.out, final)
-        adopt(manifest, self.stage, record, self.artifacts)
+        adopt(manifest, self.name, record, self.artifacts)
         manifest.save(self.folder)
         sweep(self.folder, manifest)
 

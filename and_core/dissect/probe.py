@@ -1,0 +1,63 @@
+"""Which clips explanations are made from: all, or all but a split that is kept for testing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from and_core.config import ProbeConfig, UnlearningConfig
+from and_core.errors import ConfigError
+from and_core.records import Clip
+
+
+def probe_mask(clips: Sequence[Clip], probe: ProbeConfig, seed: int = 0) -> np.ndarray:
+    """(N,) bool: clips that may reach an explanation.
+
+    Parameters
+    ----------
+    clips : sequence of Clip
+    probe : ProbeConfig
+        What is left out: folds, or a share of the source recordings (a clip without one is a source of its own).
+    seed : int
+        Of the draw of source recordings.
+
+    Raises
+    ------
+    ConfigError
+        Nothing is left, or what is to be left out is not there.
+    """
+    kept = np.ones(len(clips), bool)
+    folds = {clip.fold for clip in clips}
+    unknown = sorted(set(probe.without_folds) - folds)
+    if unknown:
+        raise ConfigError(f"probe.without_folds={unknown} are no folds of the probing dataset; it has: {sorted(f for f in folds if f is not None)}")
+    kept &= np.array([clip.fold not in probe.without_folds for clip in clips], bool)
+    if probe.without_share:
+        names = [clip.source if clip.source is not None else f"clip {clip.index}" for clip in clips]
+        sources = sorted(set(names))
+        out = np.random.default_rng(seed).permutation(len(sources))[: max(1, round(probe.without_share * len(sources)))]
+        drawn = {sources[i] for i in out}
+        kept &= np.array([name not in drawn for name in names], bool)
+    if not kept.any():
+        raise ConfigError(f"probe leaves no clip to explain from: without_folds={probe.without_folds}, without_share={probe.without_share}")
+    return kept
+
+
+def without_tested(clips: Sequence[Clip], config: UnlearningConfig) -> ProbeConfig:
+    """What is left out so that the tested split is never looked at: the tested folds, or a fifth of the sources where there are no folds.
+
+    The tested folds are the configured ones, else those that the network was not trained on, else the first (as in the paper).
+
+    Raises
+    ------
+    ConfigError
+        Every fold would be tested, so none is left to choose neurons on.
+    """
+    folds = sorted({clip.fold for clip in clips if clip.fold is not None})
+    tested = config.test_folds or tuple(sorted({clip.fold for clip in clips if clip.trained is False and clip.fold is not None})) or tuple(folds[:1])
+    if len(folds) < 2 and not config.test_folds:
+        return ProbeConfig(without_share=0.2)
+    if set(folds) <= set(tested):
+        raise ConfigError(f"unlearning.test_folds={sorted(tested)} leaves no fold to choose neurons on; there are: {folds}")
+    return ProbeConfig(without_folds=tested)

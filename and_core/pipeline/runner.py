@@ -1,0 +1,87 @@
+"""Bringing one stage up to date: nothing where nothing has changed, else taken over from a neighbour, else computed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from and_core.errors import ANDError, NotComputed
+from and_core.pipeline.stage import Run, Stage, library_versions, stage_key
+from and_core.store.manifest import Manifest, StageRecord
+from and_core.store.writer import StageWriter, adopt, intact, link_stage
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did: stages computed, taken over from another dissection, and found up to date."""
+
+    folder: Path
+    computed: list[str]
+    taken_over: list[str]
+    unchanged: list[str]
+
+
+def run_stage(stage: Stage, force: bool, context: Run, manifest: Manifest, outcome: Outcome, neighbours: Sequence[Path] = ()) -> None:
+    """Bring one stage up to date; a stage that the configuration no longer asks for goes.
+
+    Parameters
+    ----------
+    neighbours : sequence of Path
+        Dissections whose equal stages may be taken over.
+
+    Raises
+    ------
+    NotComputed
+        A stage that it reads has not been run.
+    """
+    if not stage.wanted(context):
+        if stage.name in manifest.stages:
+            adopt(manifest, stage.name, None, {})
+            manifest.save(context.folder)
+            context.reopen()
+        return
+    for name in stage.inputs:
+        if not context.dissection.has(name):
+            raise NotComputed(f"the stage {stage.name!r} reads {name!r}, which has not been run or is out of date; run it first or leave out --only")
+    parameters = stage.parameters(context)
+    inputs = {name: manifest.stages[name].key for name in _read_by(stage, context)}
+    key = stage_key(stage, parameters, inputs)
+    done = manifest.stages.get(stage.name)
+    if done is not None and done.key == key and not force and intact(context.folder, manifest, stage.name):
+        outcome.unchanged.append(stage.name)
+        context.progress(stage.name, 1, 1)
+        return
+    if not force and _take_over(stage, key, context.folder, manifest, neighbours):
+        outcome.taken_over.append(stage.name)
+        context.progress(stage.name, 1, 1)
+    else:
+        writer = StageWriter(context.folder, stage.name, key)
+        stage.compute(context, writer)
+        notes = {**writer.notes, "libraries": library_versions()}
+        if "failed_answers" in notes:  # not what the key promises: done again on the next run, and so is all that reads it
+            key += "-" + hashlib.sha256("".join(f.sha256 for a in writer.artifacts.values() for f in a.files).encode()).hexdigest()[:8]
+        record = StageRecord(key=key, version=stage.version, parameters=parameters, inputs=inputs, notes=notes)
+        writer.commit(manifest, record)
+        outcome.computed.append(stage.name)
+    context.reopen()
+
+
+def _read_by(stage: Stage, context: Run) -> list[str]:
+    """Stages that it reads: its inputs, and those of the optional ones that have run."""
+    return [*stage.inputs, *(name for name in stage.optional if context.dissection.has(name))]
+
+
+def _take_over(stage: Stage, key: str, folder: Path, manifest: Manifest, neighbours: Sequence[Path]) -> bool:
+    """Reuse the same stage of another dissection, where its key is equal and its files are whole."""
+    for other in neighbours:
+        try:
+            theirs = Manifest.load(other)
+            record = theirs.stages.get(stage.name)
+            if record is not None and record.key == key:
+                link_stage(folder, other, manifest, theirs, stage.name)
+                return True
+        except (ANDError, OSError):
+            continue  # a damaged neighbour is no reason to stop: the stage is computed instead
+    return False

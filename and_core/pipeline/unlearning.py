@@ -1,0 +1,199 @@
+"""Stages `split` (what is tested, and explanations made without it), `unlearning` (Table 4) and `importance` (Fig. 4)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from and_core.config import UnlearningConfig
+from and_core.dissect.concepts import readable
+from and_core.dissect.probe import probe_mask, without_tested
+from and_core.dissect.words import content_lemmas
+from and_core.errors import ConfigError
+from and_core.pipeline.stage import Run, Stage
+from and_core.pipeline.views import make_view
+from and_core.store.dissection import Dissection
+from and_core.store.writer import StageWriter
+from and_core.unlearn.average import averages
+from and_core.unlearn.choose import UNTESTED, nouns
+from and_core.unlearn.evaluator import Evaluator
+from and_core.unlearn.importance import accuracy, points
+from and_core.unlearn.measure import accuracy_by_class
+from and_core.unlearn.request import PAPER_SHARE, SIMILARITY, Request
+from and_core.unlearn.select import concept_words
+from and_core.unlearn.trials import Trial, measured, per_layer, read_split, trials
+
+RELATED, RELATED_FLOOR = 6, 0.5  # concepts marked as related: at most so many, by cosine or by a word in common
+SYNONYM_FLOOR = 0.4  # of cosine; what a request's `synonyms` asks for lies above
+
+
+def _section(run: Run) -> UnlearningConfig:
+    assert run.config.unlearning is not None
+    return run.config.unlearning
+
+
+def split_parameters(run: Run) -> dict[str, Any]:
+    """What is tested, and how words are matched."""
+    return {"test_folds": list(_section(run).test_folds), "seed": run.config.seed, "tagger": run.config.open.tagger, "encoder": run.encoder.fingerprint()}
+
+
+def split(run: Run, writer: StageWriter) -> None:
+    """Explanations made without the tested clips (the view `untested`), the words of each concept, and logits of the whole network.
+
+    Raises
+    ------
+    ConfigError
+        The network has no classifier, or no clip is of one of its classes.
+    """
+    d = run.dissection
+    classes = d.document("activations/classes")
+    if not classes:
+        raise ConfigError("unlearning needs a network with a classifier; leave the section out")
+    number = {readable(name).lower(): i for i, name in enumerate(classes)}
+    labels = np.array([number.get(readable(clip.label).lower(), -1) if clip.label is not None else -1 for clip in d.clips])
+    probe = without_tested(d.clips, _section(run))
+    kept = probe_mask(d.clips, probe, run.config.seed)
+    tested = np.flatnonzero(~kept & (labels >= 0))
+    if not len(tested):
+        raise ConfigError("unlearning: no tested clip is of a class that the network knows; its classes and the clips' labels must share names")
+    view = make_view(UNTESTED, run, probe, tuple(dict.fromkeys(SIMILARITY.values())))
+    evaluator = Evaluator(run.network, d, tested, run.config.activations.batch)
+    logits = evaluator.logits([{}], progress=lambda done, total: run.progress("split", done, total))[0]
+    writer.provenance = run.captioner.provenance
+    writer.array("clips", tested.astype(np.int32), ["clip"], "clip index")
+    writer.array("labels", labels[tested].astype(np.int32), ["clip"], "class number of the network")
+    writer.array("logits", logits, ["clip", "class"], "the target's own")
+    writer.json("classes", classes)
+    writer.json("words", _words(run, d, view))
+    by_class = accuracy_by_class(logits, labels[tested])
+    writer.notes = {
+        "tested_clips": len(tested), "tested_folds": list(probe.without_folds), "choosing_clips": int(kept.sum()),
+        "accuracy": round(accuracy(logits, labels[tested]), 4), "classes_tested": int(np.isfinite(by_class).sum()),
+    }  # fmt: skip
+
+
+def _words(run: Run, d: Dissection, view: Dissection) -> dict[str, dict[str, Any]]:
+    """Concept -> words of its name, those that other concepts share, nouns of summaries that lie close to it, and related concepts."""
+    concepts = d.document("texts/concepts")
+    terms = concept_words(concepts, lambda texts: content_lemmas(texts, run.config.open.tagger))
+    said = sorted({noun for explained in (d, view) for _, noun in nouns(explained)})
+    vectors, targets = run.encoder.encode(said) if said else np.zeros((0, 1)), np.asarray(d.array("texts/concept_embeddings"))
+    found = {}
+    for i, concept in enumerate(concepts):
+        close = vectors @ targets[i] if said else np.zeros(0)
+        words, shared = terms[concept]
+        order = [j for j in np.argsort(-close, kind="stable") if close[j] >= SYNONYM_FLOOR and said[j] not in words]
+        near = targets @ targets[i]
+        related = [
+            concepts[j] for j in np.argsort(-near, kind="stable")
+            if j != i and (near[j] >= RELATED_FLOOR or terms[concepts[j]][0] & words)
+        ]  # fmt: skip
+        found[concept] = {
+            "words": sorted(words), "shared": sorted(shared), "synonyms": [[said[j], round(float(close[j]), 4)] for j in order],
+            "related": related[:RELATED],
+        }  # fmt: skip
+    return found
+
+
+def unlearning_parameters(run: Run) -> dict[str, Any]:
+    """Concepts, strategies and seeds."""
+    return _section(run).model_dump(mode="json", include={"concepts", "strategies", "seeds", "fair"})
+
+
+def unlearning(run: Run, writer: StageWriter) -> None:
+    """Every concept under every strategy, at its own number of neurons and at equal ones, with fair random controls: Table 4."""
+    d, config = run.dissection, _section(run)
+    tested = read_split(d)
+    concepts = [c for c in d.document("texts/concepts") if tested.number(c) is not None]
+    if config.concepts != "all" and config.concepts < len(concepts):
+        concepts = [concepts[round(i)] for i in np.linspace(0, len(concepts) - 1, config.concepts)]
+    if not concepts:
+        raise ConfigError("unlearning: none of the concepts is a class of the network with tested clips, so the change of its output is not defined")
+    evaluator = Evaluator(run.network, d, tested.clips, run.config.activations.batch)
+    names = [layer.name for layer in d.layers]
+
+    def chunk(i: int) -> dict[str, np.ndarray]:
+        if i == 0:
+            made = [Trial(request, trials(d, "run", request, ())[0][0].selection) for request in _at_random(config)]
+            after = evaluator.logits([trial.selection.masks for trial in made])
+            seen = [measured(made, tested, after, concept) for concept in concepts]
+            return {
+                "rows": _packed([row for found, _ in seen for row in found]), "by_class": np.concatenate([changes for _, changes in seen]),
+                "per_layer": per_layer(made * len(concepts), names), "logits": np.zeros((0, *tested.before.shape), np.float32),
+            }  # fmt: skip
+        made, _ = trials(d, "compare", Request(concept=concepts[i - 1]), config.seeds[: config.fair], config.strategies)
+        after = evaluator.logits([trial.selection.masks for trial in made])
+        rows, by_class = measured(made, tested, after)
+        own = [j for j, trial in enumerate(made) if trial.number == "own" and not trial.control]
+        return {"rows": _packed(rows), "by_class": by_class, "per_layer": per_layer(made, names), "logits": after[own]}
+
+    parts = list(run.chunks(writer, 1 + len(concepts), chunk))
+    rows = [found for part in parts for found in json.loads(part["rows"].tobytes())]
+    number = 0
+    for found in rows:
+        kept = found["number"] == "own" and not found["control"] and found["strategy"] != "random"
+        found["logits"] = number if kept else -1
+        number += kept
+    writer.provenance = run.captioner.provenance
+    writer.table("runs", pa.Table.from_pylist(rows), {"ablating": "the target's own", "remaining": "the target's own", "accuracy_after": "%"})
+    writer.array("per_layer", np.concatenate([part["per_layer"] for part in parts]), ["run", "layer"], "neurons")
+    changes = np.concatenate([part["by_class"] for part in parts])
+    writer.array("by_class", changes, ["run", "logits, probabilities", "class"], "change of its own output on its own clips")
+    writer.array("logits", np.concatenate([part["logits"] for part in parts]), ["run", "clip", "class"], "the target's own")
+    writer.json("averages", averages(rows, run.config.seed))
+    every = sum(tested.number(c) is not None for c in d.document("texts/concepts"))
+    writer.notes = {"concepts": len(concepts), "of": every, "random_share": PAPER_SHARE, "fair": config.fair, "seeds": list(config.seeds)}
+
+
+def _at_random(config: UnlearningConfig) -> list[Request]:
+    return [Request(strategy="random", seed=seed) for seed in config.seeds]
+
+
+def _packed(rows: list[dict[str, Any]]) -> np.ndarray:
+    return np.frombuffer(json.dumps(rows).encode(), np.uint8)
+
+
+def importance_parameters(run: Run) -> dict[str, Any]:
+    """Shares and seeds."""
+    return _section(run).model_dump(mode="json", include={"shares", "seeds", "fair"})
+
+
+def importance(run: Run, writer: StageWriter) -> None:
+    """Accuracy against the share of neurons ablated, by criterion and seed: Fig. 4."""
+    d, config = run.dissection, _section(run)
+    tested, view = read_split(d), d.view(UNTESTED)
+    evaluator = Evaluator(run.network, d, tested.clips, run.config.activations.batch)
+    total = sum(layer.size for layer in d.layers if layer.kind != "fc")
+
+    def chunk(i: int) -> dict[str, np.ndarray]:
+        made = points(d, view, config.shares[i], config.seeds, config.fair)
+        after = evaluator.logits([point.selection.masks for point in made])
+        rows = [
+            {
+                "figure": p.figure, "criterion": p.criterion, "share": p.share, "seed": p.seed, "control": p.control, "count": p.selection.count,
+                "ablated": p.selection.count / total, "accuracy": accuracy(logits, tested.labels),
+            } for p, logits in zip(made, after, strict=True)
+        ]  # fmt: skip
+        return {"rows": _packed(rows)}
+
+    parts = list(run.chunks(writer, len(config.shares), chunk))
+    rows = [found for part in parts for found in json.loads(part["rows"].tobytes())]
+    writer.provenance = run.captioner.provenance
+    writer.table("curves", pa.Table.from_pylist(rows), {"accuracy": "%"})
+    writer.notes = {"accuracy": accuracy(tested.before, tested.labels), "neurons": total, "seeds": list(config.seeds), "fair": config.fair}
+
+
+def _wanted(run: Run) -> bool:
+    return run.config.unlearning is not None
+
+
+READ = ("clips", "activations", "neurons", "captions", "texts", "summaries", "calibration", "closed", "open")
+SPLIT = Stage("split", "Explaining without the tested split", READ, split_parameters, split, optional=("sounds", "tab"), wanted=_wanted)
+UNLEARNING = Stage("unlearning", "Unlearning concepts", ("split",), unlearning_parameters, unlearning, wanted=_wanted)
+IMPORTANCE = Stage(
+    "importance", "Ablating by kinds of words", ("split",), importance_parameters, importance,
+    wanted=lambda run: run.config.unlearning is not None and run.config.unlearning.importance,
+)  # fmt: skip
