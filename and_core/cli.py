@@ -7,18 +7,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from csv import DictWriter
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
+from and_core.cli_prune import prune
+from and_core.console import bars, out, reported
 from and_core.errors import ANDError
 
 app = typer.Typer(
@@ -26,51 +23,11 @@ app = typer.Typer(
 )
 demo_app = typer.Typer(invoke_without_command=True, help="Build the embedded default and open the dashboard on it.")
 app.add_typer(demo_app, name="demo")
+app.command()(prune)
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before it is dissected.")
 app.add_typer(data_app, name="data")
-out = Console()
-err = Console(stderr=True)
 Name = Annotated[str, typer.Argument(help="Name of a dissection in the cache, or its folder.")]
 HOST, PORT = "127.0.0.1", 8501
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Errors that a user can act on are one line; an interrupt says that the work goes on where it stopped."""
-    try:
-        yield
-    except ANDError as error:
-        err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        err.print("stopped; run the same command again to go on where it stopped")
-        raise typer.Exit(130) from None
-
-
-class _Rate(ProgressColumn):
-    """Units a second."""
-
-    def render(self, task: Task) -> Text:
-        """Blank until there is a rate."""
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
-    """One progress bar per stage: name, bar, units done, time taken and left."""
-    from and_core.pipeline import STAGES
-
-    titles = {stage.name: stage.title for stage in STAGES} | {f"{stage.name} answers": "Asking the language model" for stage in STAGES}
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, console=err) as bars:
-        tasks: dict[str, Any] = {}
-
-        def update(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(titles.get(stage, stage), total=total)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield update
 
 
 @app.command()
@@ -81,13 +38,13 @@ def run(
     force: Annotated[bool, typer.Option(help="Recompute even what has not changed.")] = False,
 ) -> None:
     """Dissect a network; a second run does only what changed, and goes on where an interrupted one stopped."""
-    with _reported():
+    with reported():
         from and_core import pipeline
         from and_core.config import load_config
 
         checked = load_config(config)
         began = time.time()
-        with _bars() as progress:
+        with bars() as progress:
             outcome = pipeline.run(checked, only=only or (), start=start, force=force, progress=progress)
         counts = f"{len(outcome.computed)} stages computed, {len(outcome.taken_over)} taken over, {len(outcome.unchanged)} unchanged"
         out.print(f"{checked.name}: {counts}, {time.time() - began:.0f} s")
@@ -97,7 +54,7 @@ def run(
 @app.command()
 def status(config: Annotated[str, typer.Argument(help="YAML file, or the name of a dissection.")]) -> None:
     """Which stages are done, out of date, unfinished or not run."""
-    with _reported():
+    with reported():
         from and_core import open_dissection, pipeline
         from and_core.config import load_config, make_config
 
@@ -111,7 +68,7 @@ def status(config: Annotated[str, typer.Argument(help="YAML file, or the name of
 @app.command()
 def validate(name: Name) -> None:
     """Check every file of a dissection against its hash."""
-    with _reported():
+    with reported():
         from and_core import open_dissection
 
         dissection = open_dissection(name)
@@ -126,7 +83,7 @@ def validate(name: Name) -> None:
 @app.command("list")
 def list_command() -> None:
     """Dissections in the cache."""
-    with _reported():
+    with reported():
         from and_core import list_dissections, open_dissection
 
         table = Table("name", "target", "dataset", "neurons", "stages")
@@ -144,7 +101,7 @@ def list_command() -> None:
 @app.command()
 def info(name: Name, neuron: Annotated[str | None, typer.Option(help="layer/unit, e.g. layer2_intermediate/412")] = None) -> None:
     """What a dissection rests on and holds; or everything about one neuron."""
-    with _reported():
+    with reported():
         from and_core import open_dissection
 
         d = open_dissection(name)
@@ -161,40 +118,38 @@ def info(name: Name, neuron: Annotated[str | None, typer.Option(help="layer/unit
 
 @app.command()
 def table(
-    what: Annotated[str, typer.Argument(help="last-layer")],
+    what: Annotated[str, typer.Argument(help="last-layer (Tables 2 and 7), unlearning (Table 4) or importance (Fig. 4 in numbers)")],
     name: Name = "demo-ast",
-    csv: Annotated[bool, typer.Option(help="As CSV, one row per network, method and similarity function.")] = False,
+    csv: Annotated[bool, typer.Option(help="As CSV.")] = False,
 ) -> None:
     """A table of the paper for a dissection and all that share its clips and concepts, beside the paper's numbers."""
-    with _reported():
+    with reported():
         from and_core import open_dissection
         from and_core.errors import one_of
-        from and_core.figures.tables import REFERENCE_FAULTS, last_layer_rows, last_layer_table, project
+        from and_core.figures.catalogue import TABLES
 
-        if what != "last-layer":
-            raise one_of("table", what, ["last-layer"])
-        opened = open_dissection(name)
-        opened.require("last_layer")
-        found = project(opened)
+        if what not in TABLES:
+            raise one_of("table", what, list(TABLES))
+        found = TABLES[what](open_dissection(name))
         if csv:
-            rows = last_layer_rows(found)
-            writer = DictWriter(sys.stdout, list(rows[0]))
+            columns = list(dict.fromkeys(column for row in found.rows for column in row))
+            writer = DictWriter(sys.stdout, columns)
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(found.rows)
             return
-        table = last_layer_table(found)
-        grid = Table(caption="top-1 % / top-5 % / cos. " + REFERENCE_FAULTS)
-        for column in table[0]:
-            grid.add_column(column, overflow="fold")
-        for cells in table:
-            grid.add_row(*cells.values())
-        out.print(grid)
+        for part in found.parts:
+            grid = Table(title=part.title, caption=part.note, title_justify="left", caption_justify="left")
+            for column in part.cells[0]:
+                grid.add_column(column, overflow="fold")
+            for cells in part.cells:
+                grid.add_row(*cells.values())
+            out.print(grid)
 
 
 @data_app.command("check")
 def data_check(config: Annotated[Path, typer.Argument(help="YAML file whose `dataset` is checked.")]) -> None:
     """Count clips, classes, folds and sources of a data set, and name the files that are missing."""
-    with _reported():
+    with reported():
         from and_core.config import load_config
         from and_core.datasets.base import DATASETS
 
@@ -215,7 +170,7 @@ def app_command(
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
     """Open the dashboard."""
-    with _reported():
+    with reported():
         raise typer.Exit(serve(host, port, browser))
 
 
@@ -228,11 +183,11 @@ def demo(
     """Dissect the demo's networks (a minute or two the first time) and open the dashboard."""
     if context.invoked_subcommand is not None:
         return
-    with _reported():
+    with reported():
         began = time.time()
         from and_core.demo.build import build
 
-        with _bars() as progress:
+        with bars() as progress:
             outcomes = build(progress=progress)
         computed = sum(len(o.computed) for o in outcomes)
         out.print(f"demo ready: {computed} stages computed in {time.time() - began:.0f} s")
@@ -243,10 +198,10 @@ def demo(
 @demo_app.command("train")
 def demo_train(folder: Annotated[Path, typer.Option(help="Where the weights go.")] = Path("cache/models")) -> None:
     """Train the demo's networks again from nothing (under half an hour on 2 cores)."""
-    with _reported():
+    with reported():
         from and_core.demo.train import train
 
-        with _bars() as progress:
+        with bars() as progress:
             reports = train(folder, progress=lambda done, total, what: progress(what.split(",")[0], done, total))
         for name, report in reports.items():
             out.print(name, report)

@@ -32,8 +32,11 @@ def small_config(**changes: object) -> RunConfig:
         "encoder": {"kind": "minilm", "model": "bundled"},
         "audio_encoder": {"kind": "small_clap"},
         "activations": {"batch": 4, "rows": 8},
+        "unlearning": {"concepts": 2, "fair": 1, "shares": [0.1]},
         "k": 3,
     }
+    if "dataset" in changes or "target" in changes:
+        raw.pop("unlearning")  # other clips or another network have no classes in common
     return make_config({**raw, **changes})
 
 

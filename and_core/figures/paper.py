@@ -29,3 +29,12 @@ TABLE_2: dict[str, dict[str, tuple[float, float, float]]] = {
     "BEATs-finetuned": {"ICL": (52, 56, 0.68), "TAB": (74, 92, 0.82), "DB": (76, 100, 0.83)},
     "BEATs-frozen": {"ICL": (16, 16, 0.37), "TAB": (46, 72, 0.60), "DB": (58, 82, 0.69)},
 }
+# Table 4: (network, strategy) -> average number ablated, change on the concept, change on the others, gap (others minus concept)
+TABLE_4: dict[tuple[str, str], tuple[int, float, float, float]] = {
+    ("AST", "random"): (3000, -13.52, -13.48, 0.04), ("AST", "TAB"): (3317, -4.19, -4.03, 0.16),
+    ("AST", "DB"): (3317, -7.18, -7.41, -0.23), ("AST", "OCP"): (2808, -10.73, -6.83, 3.90),
+    ("BEATs-finetuned", "random"): (3000, -0.55, -0.55, 0.00), ("BEATs-finetuned", "TAB"): (2765, -0.50, -0.49, 0.01),
+    ("BEATs-finetuned", "DB"): (2765, -0.53, -0.57, -0.04), ("BEATs-finetuned", "OCP"): (2677, -2.00, -0.51, 1.49),
+    ("BEATs-frozen", "random"): (3000, -0.72, -0.73, -0.01), ("BEATs-frozen", "TAB"): (2765, -0.42, -0.51, -0.09),
+    ("BEATs-frozen", "DB"): (2765, -0.48, -0.58, -0.10), ("BEATs-frozen", "OCP"): (2906, -0.65, -0.55, 0.10),
+}  # fmt: skip

@@ -18,13 +18,13 @@ REFERENCE_FAULTS = (
 )
 
 
-def project(d: Dissection) -> list[Dissection]:
-    """Dissections of one cache that have their clips and concept set in common with `d`, itself among them, by name."""
+def project(d: Dissection, stage: str = "last_layer") -> list[Dissection]:
+    """Dissections of one cache that have a stage, and their clips and concept set in common with `d`, itself among them, by name."""
     found = []
     for name in list_dissections(d.folder.parent):
         try:
             other = d if name == d.name else open_dissection(name, d.folder.parent)
-            if other.has("last_layer") and _common(other) == _common(d):
+            if other.has(stage) and _common(other) == _common(d):
                 found.append(other)
         except ANDError:
             continue  # a damaged neighbour has no place in a table, and its own page says what ails it

@@ -139,6 +139,6 @@ class AST(Target):
         return self._model(features.to(self.device)).logits
 
     def save(self, folder: Path) -> None:
-        """Write the network in the hub's own format."""
+        """In the hub's own format."""
         self._model.save_pretrained(folder)
         (folder / "preprocessor_config.json").write_text(json.dumps(self._extractor, indent=2) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -59,6 +60,16 @@ class Target(registry.Plugin):
     def forward(self, features: Any) -> torch.Tensor:
         """Logits (B, classes)."""
         raise NotImplementedError
+
+    def save(self, folder: Path) -> None:
+        """Write the network as it stands, in the target's own format; the folder is a `checkpoint` of the same kind.
+
+        Raises
+        ------
+        TargetError
+            This kind of network can't be written.
+        """
+        raise TargetError(f"a target of kind {self.kind!r} can't be written")
 
     def modules(self) -> dict[str, torch.nn.Module]:
         """Modules of the chosen layers.

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from and_core.audio.fbank import kaldi_fbank
 from and_core.errors import TargetError
-from and_core.nets.beats import Beats, BeatsConfig, normalise, pooled, share_bias
+from and_core.nets.beats import Beats, BeatsConfig, keep_one_bias, normalise, pooled, share_bias
 from and_core.targets.base import TARGETS, Target
 
 PUBLISHED: dict[str, Any] = {  # of the iter3 files, for checkpoints that carry no configuration of their own
@@ -99,7 +100,7 @@ class BEATs(Target):
         """
         config, weights, head, names, self._mel_bins = _read(self._files)
         try:
-            self._net = Beats(config)
+            self._config, self._net = config, Beats(config)
         except ValueError as error:
             raise TargetError(f"{self.describe()}: {error}") from None
         _fit(self._net, weights, self.describe())
@@ -114,6 +115,15 @@ class BEATs(Target):
         self._net.eval().to(device)
         if self._head is not None:
             self._head.eval().to(device)
+
+    def save(self, folder: Path) -> None:
+        """A folder with `config.json` and `model.safetensors` (float32)."""
+        weights = {f"beats.{k}": v for k, v in keep_one_bias(self._net.state_dict()).items()}
+        if self._head is not None and self._head is not self._net.predictor:
+            weights |= {f"fc.{k}": v for k, v in self._head.state_dict().items()}
+        save_file({k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}, folder / "model.safetensors")
+        about = {"cfg": asdict(self._config), "classes": self.classes, "mel_bins": self._mel_bins}
+        (folder / "config.json").write_text(json.dumps(about, indent=2) + "\n")
 
     def _tie_check(self, weights: dict[str, torch.Tensor]) -> None:
         tables = [v for k, v in weights.items() if k.endswith("relative_attention_bias.weight")]

@@ -118,6 +118,11 @@ class Hub(NamedTarget):
         """Logits (B, classes), or the pooled last states where there is no classifier."""
         return self.passes((len(inputs[self._input]), self._pass(inputs, share)) for inputs, share in features)
 
+    def save(self, folder: Path) -> None:
+        """In the hub's own format, with the feature extractor."""
+        self._net.save_pretrained(folder)  # type: ignore[operator]
+        self._extractor.save_pretrained(folder)
+
     def _pass(self, inputs: dict[str, torch.Tensor], share: list[float] | None) -> Any:
         def go() -> torch.Tensor:
             self._tokens = share

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,12 @@ class Module(NamedTarget):
         self._bound().eval().to(device)
         self.device = device
         self.listen()
+
+    def save(self, folder: Path) -> None:
+        """``model.safetensors``: the state dict, to be read back with `safetensors.torch.load_model` into the same network."""
+        from safetensors.torch import save_model
+
+        save_model(self._bound(), str(folder / "model.safetensors"))
 
     @property
     def classes(self) -> list[str] | None:

@@ -54,7 +54,7 @@ def header(d: Dissection, neuron: NeuronId) -> str:
         typed = st.text_input("Search", key="q", bind="query-params", label_visibility="collapsed", placeholder=hint)
         with st.popover("Filter"):
             _filters(d)
-        st.html('<button class="and-copylink" data-and-copy="1" title="copy the address of this view">Copy link</button>', width="content")
+        st.html(html.COPY_LINK, width="content")
     return typed
 
 

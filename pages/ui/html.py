@@ -6,7 +6,9 @@ import html
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from and_core.records import Concept, NeuronId, Point, Side, TopClip
+from and_core.records import Clip, Concept, NeuronId, Point, Side, TopClip
+
+COPY_LINK = '<button class="and-copylink" data-and-copy="1" title="copy the address of this view">Copy link</button>'
 
 
 def text(value: object) -> str:
@@ -54,6 +56,27 @@ def card(top: TopClip, side: Side, share: float, audio: str, picture: str | None
         f'<div class="and-bar"><i class="{side}" style="width:{100 * share:.0f}%"></i></div>'
         f"<details><summary>{caption}</summary>{more}</details></div></div>"
     )
+
+
+def verdict_card(clip: Clip, before: tuple[str, float], after: tuple[str, float], audio: str, picture: str) -> str:
+    """One tested clip to hear, with what the network took it for before and after."""
+    name = clip.label.replace("_", " ") if clip.label else clip.name
+    said = [f"{what[0].replace('_', ' ')} {what[1]:.0%}" for what in (before, after)]
+    kind = "low" if clip.label is not None and before[0] == clip.label != after[0] else "high" if after[0] == clip.label != before[0] else ""
+    return (
+        f'<div class="and-card" data-and-clip="{clip.index}" data-and-seconds="{clip.seconds:.3f}">'
+        f'<div class="and-pic"><img src="{text(picture)}" alt="spectrogram of {text(clip.name)}" loading="lazy"><span class="head"></span>'
+        f'<button class="and-play" aria-label="play {text(name)}, {text(clip.name)}" title="play">&#9654;</button></div>'
+        f'<audio preload="none" src="{text(audio)}"></audio><div class="and-body"><div class="and-row"><b title="{text(clip.name)}">{text(name)}</b></div>'
+        f'<div class="and-verdict"><span>before</span> {text(said[0])}</div>'
+        f'<div class="and-verdict{f" and-{kind}" if kind else ""}"><span>after</span> {text(said[1])}</div></div></div>'
+    )
+
+
+def figures(items: Sequence[tuple[str, str, str]]) -> str:
+    """Figures in a row: name, value, and what stands beside it."""
+    cells = "".join(f"<div><span>{text(name)}</span><b>{text(value)}</b><small>{text(beside)}</small></div>" for name, value, beside in items)
+    return f'<div class="and-figures">{cells}</div>'
 
 
 def points(summary: Sequence[Point]) -> str:

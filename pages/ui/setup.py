@@ -13,7 +13,10 @@ from pages.ui import html
 from pages.ui.data import dissection_names, get_dissection
 
 HERE = Path(__file__).parent
-PAGES = (("app.py", "Neurons"), ("pages/concepts.py", "Concepts"))
+PAGES = (
+    ("app.py", "Neurons"), ("pages/concepts.py", "Concepts"), ("pages/unlearning.py", "Unlearning"), ("pages/importance.py", "Feature importance"),
+)  # fmt: skip
+BOUND: dict[str, Any] = {"bind": "query-params"}  # the setting stands in the address
 PROVENANCE = (
     "target", "checkpoint", "dataset", "captioner", "summarizer", "encoder", "closed_encoder", "audio_encoder", "llm", "pooling", "precision", "K", "t", "seed",
 )  # fmt: skip

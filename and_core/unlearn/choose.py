@@ -1,0 +1,237 @@
+"""From a request to neurons, most responsive first: reads a dissection, computes no network, imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from and_core.dissect.concepts import readable
+from and_core.dissect.words import content_lemmas
+from and_core.errors import ConfigError, one_of
+from and_core.records import NeuronId
+from and_core.store.dissection import SCORED, Dissection
+from and_core.unlearn.request import BASIC, SIMILARITY, Request
+from and_core.unlearn.select import Selection, at_random, by_concept, by_list, by_mask, by_open_concept, hidden
+
+UNTESTED = "untested"  # view: explained from the clips that are not tested
+SMALL = 1e-9
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Chosen neurons.
+
+    Attributes
+    ----------
+    selection : Selection
+    order : (count,) int
+        Their positions among all neurons of the dissection, the most responsive to the concept first.
+    notes : tuple of str
+        What a user should know: whole layers, words shared by several concepts, nothing found.
+    """
+
+    selection: Selection
+    order: np.ndarray
+    notes: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """Neurons in all."""
+        return len(self.order)
+
+    def first(self, count: int, layers: Sequence) -> Selection:
+        """The `count` most responsive ones."""
+        chosen = np.zeros(sum(layer.size for layer in layers), bool)
+        chosen[self.order[:count]] = True
+        return by_mask(self.selection.strategy, layers, chosen)
+
+
+def source(d: Dissection, request: Request) -> Dissection:
+    """Where explanations are read: the view that never saw the tested clips, or the dissection itself."""
+    d.require("split")
+    return d.view(UNTESTED) if request.choose_on == "others" else d
+
+
+def choose(d: Dissection, request: Request) -> Choice:
+    """Neurons that a request selects, its dose applied.
+
+    Raises
+    ------
+    ConfigError
+        A concept, adjective or neuron that there is not.
+    NotComputed
+        A stage that the strategy reads has not been run.
+    """
+    view = source(d, request)
+    chosen, scores, notes = _SELECT[request.strategy](d, view, request)
+    flat = np.concatenate([chosen.masks.get(layer.name, np.zeros(layer.size, bool)) for layer in d.layers])
+    units = np.flatnonzero(flat)
+    order = units[np.lexsort((units, -scores[units]))]
+    kept = order[: round(request.dose * len(order))]
+    selection = chosen if len(kept) == len(order) else Choice(chosen, order, ()).first(len(kept), d.layers)
+    return Choice(selection, kept, (*notes, *_remarks(d, selection)))
+
+
+def _remarks(d: Dissection, selection: Selection) -> list[str]:
+    if not selection.count:
+        return ["No neuron is selected, so nothing would change."]
+    whole = [layer.title for layer in hidden(d.layers) if selection.per_layer[layer.name] == layer.size]
+    return [f"All neurons of {', '.join(whole)} are selected: nothing passes through."] if whole else []
+
+
+def _closed(d: Dissection, view: Dissection, request: Request) -> tuple[Selection, np.ndarray, list[str]]:
+    stage, similarity = SCORED[request.strategy], SIMILARITY[request.strategy]  # type: ignore[index]
+    names = [readable(name) for name in view.document("texts/concepts")]
+    if readable(request.concept) not in names:
+        raise one_of("concept", request.concept, names)
+    if similarity not in view.notes(stage)["similarities"]:
+        reason = view.notes(stage)["failed"].get(similarity, "it is not among closed.similarities")
+        raise ConfigError(f"strategy={request.strategy!r} reads {similarity}, which was not scored: {reason}")
+    number = names.index(readable(request.concept))
+    best, scored = np.asarray(view.array(f"{stage}/{similarity}_concepts")), np.asarray(view.array(f"{stage}/{similarity}_scores"))
+    scores = np.where(best[:, : request.top] == number, scored[:, : request.top], -np.inf).max(1)
+    return by_concept(request.strategy, d.layers, best, number, request.top), scores, []
+
+
+def _open(d: Dissection, view: Dissection, request: Request) -> tuple[Selection, np.ndarray, list[str]]:
+    known = concept_terms(d)
+    name = next((concept for concept in known if readable(concept) == readable(request.concept)), request.concept)
+    if name not in known:
+        if not request.concept.strip():
+            raise ConfigError("concept='' names nothing; give one of the concept set, or any words")
+        typed = content_lemmas([readable(request.concept)])[0] or request.concept.lower().split()
+        known = {**known, name: {"words": sorted(set(typed)), "shared": [], "synonyms": []}}
+    terms = known[name]
+    words = {name: (set(terms["words"]), set(terms["shared"]))}
+    if request.synonyms is not None:
+        words[name][0].update(noun for noun, cosine in terms["synonyms"] if cosine >= request.synonyms)
+    said = {noun for _, noun in nouns(view)}
+    for part in words[name]:
+        part.update(noun for noun in said if _verb_of(noun) & part)
+    chosen = by_open_concept(d.layers, nouns(view), name, words, leave_shared=request.leave_shared, substring=request.substring)
+    wanted = words[name][0] - words[name][1] if request.leave_shared else words[name][0]
+    matched = ", ".join(sorted(wanted & said)) or "none"
+    notes = ["Matches nouns that stand anywhere in the name." if request.substring else f"Matches the nouns: {matched}."]
+    if terms["shared"] and not request.leave_shared:
+        notes.append(f"Other concepts have these words too: {', '.join(terms['shared'])}.")
+    return chosen, _reach(view, "noun", None if request.substring else wanted, name), notes
+
+
+def _verb_of(noun: str) -> set[str]:
+    """What a noun in -ing may be made of: ticking is of tick, breathing of breathe, clapping of clap."""
+    stem = noun.removesuffix("ing")
+    return set() if stem == noun or len(stem) < 3 else {stem, stem + "e", stem[:-1] if stem[-1] == stem[-2] else stem}
+
+
+def _adjective(d: Dissection, view: Dissection, request: Request) -> tuple[Selection, np.ndarray, list[str]]:
+    known = sorted({word for _, word, _ in _words(view, "adjective")})
+    if request.adjective not in known:
+        raise one_of("adjective", request.adjective, known[:40])
+    scores = word_counts(view, "adjective", {request.adjective})
+    return by_mask("adjective", d.layers, scores > 0), _reach(view, "adjective", {request.adjective}), []
+
+
+def _criterion(d: Dissection, view: Dissection, request: Request) -> tuple[Selection, np.ndarray, list[str]]:
+    scores = criterion_scores(view, request.criterion)
+    chosen, total = most(d, scores, request.share, request.seed)
+    wanted = round(request.share * total)
+    notes = [f"Only {chosen.count} of {wanted} neurons have any."] if chosen.count < wanted else []
+    return chosen, scores, notes
+
+
+def _random(d: Dissection, view: Dissection, request: Request) -> tuple[Selection, np.ndarray, list[str]]:
+    total = sum(layer.size for layer in hidden(d.layers))
+    return at_random(d.layers, round(request.share * total), request.seed), _ties(d, request.seed), []
+
+
+def _listed(d: Dissection, view: Dissection, request: Request) -> tuple[Selection, np.ndarray, list[str]]:
+    try:
+        neurons = [NeuronId.parse(text) for text in request.neurons]
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    chosen = by_list(d.layers, neurons)
+    scores = np.zeros(d.neuron_count)
+    for rank, neuron in enumerate(neurons):
+        scores[d.index(neuron)] = max(scores[d.index(neuron)], len(neurons) - rank)
+    return chosen, scores, []
+
+
+_SELECT = {"DB": _closed, "TAB": _closed, "OCP": _open, "adjective": _adjective, "criterion": _criterion, "random": _random, "list": _listed}
+
+
+def most(d: Dissection, scores: np.ndarray, share: float, seed: int) -> tuple[Selection, int]:
+    """The `share` of hidden neurons with the highest scores, ties broken by seed; those that score nothing never count."""
+    inside = np.concatenate([np.full(layer.size, layer.kind != "fc") for layer in d.layers])
+    total = int(inside.sum())
+    order = np.lexsort((_ties(d, seed), scores))[::-1]
+    order = order[inside[order] & (scores[order] > 0)][: round(share * total)]
+    chosen = np.zeros(d.neuron_count, bool)
+    chosen[order] = True
+    return by_mask("criterion", d.layers, chosen), total
+
+
+def _ties(d: Dissection, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(d.neuron_count).astype(float)
+
+
+def criterion_scores(view: Dissection, criterion: str) -> np.ndarray:
+    """(neurons,) how much of a criterion each neuron's calibrated summary has (AND section 7)."""
+    if criterion == "summary":
+        return summary_tokens(view)
+    if criterion in ("basic", "high-level"):
+        every = {word for _, word, _ in _words(view, "adjective")}
+        return word_counts(view, "adjective", every & set(BASIC) if criterion == "basic" else every - set(BASIC))
+    return word_counts(view, criterion, None)
+
+
+@lru_cache(maxsize=16)
+def _words(view: Dissection, pos: str) -> tuple[tuple[int, str, int], ...]:
+    """(neuron, word, count) of one part of speech; of adjectives, those for sound."""
+    table = view.table("open/words")
+    columns = (table[name].to_pylist() for name in ("neuron", "word", "count", "pos", "acoustic"))
+    return tuple((n, w, c) for n, w, c, p, acoustic in zip(*columns, strict=True) if p == pos and (p != "adjective" or acoustic))
+
+
+def nouns(view: Dissection) -> list[tuple[int, str]]:
+    """(neuron, noun) of the calibrated summaries."""
+    return [(neuron, word) for neuron, word, _ in _words(view, "noun")]
+
+
+def word_counts(view: Dissection, pos: str, among: set[str] | None) -> np.ndarray:
+    """(neurons,) how often words of one part of speech (those in `among`, or any) stand in the calibrated summary."""
+    found = np.zeros(view.neuron_count)
+    for neuron, word, count in _words(view, pos):
+        if among is None or word in among:
+            found[neuron] += count
+    return found
+
+
+@lru_cache(maxsize=4)
+def summary_tokens(view: Dissection) -> np.ndarray:
+    """(neurons,) words of each calibrated summary."""
+    found = np.zeros(view.neuron_count)
+    points = view.table("calibration/points")
+    for neuron, text, kept in zip(*(points[name].to_pylist() for name in ("neuron", "text", "kept")), strict=True):
+        if kept:
+            found[neuron] += len(text.split())
+    return found
+
+
+def _reach(view: Dissection, pos: str, wanted: set[str] | None, concept: str = "") -> np.ndarray:
+    """(neurons,) how strongly a neuron says one of the words: how often it stands in the summary, then its DB score of the concept."""
+    scores = word_counts(view, pos, wanted)
+    similarity = SIMILARITY["DB"]
+    names = [readable(name) for name in view.document("texts/concepts")]
+    if concept and readable(concept) in names and similarity in view.notes("closed")["similarities"]:
+        best = np.asarray(view.array(f"closed/{similarity}_concepts"))
+        scored = np.where(best == names.index(readable(concept)), np.asarray(view.array(f"closed/{similarity}_scores")), -1).max(1)
+        scores = scores + SMALL * (1 + scored)
+    return scores
+
+
+def concept_terms(d: Dissection) -> dict[str, dict]:
+    """Concept -> ``words`` of its name, those ``shared`` with other concepts, and ``synonyms`` (noun, cosine), as the stage `split` left them."""
+    return d.document("split/words")

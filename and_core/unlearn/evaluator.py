@@ -1,0 +1,177 @@
+"""A target on its test split: clips decoded once, logits under any number of ablations, the network never loaded again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+
+from and_core.audio.decode import resample
+from and_core.audio.media import read_flac
+from and_core.config import make_config
+from and_core.errors import ANDError, TargetError
+from and_core.store.dissection import Dissection
+from and_core.targets.base import TARGETS, Target, pick_device
+from and_core.unlearn.ablate import Ablation, How
+
+KEEP_BYTES = 1 << 30  # network inputs kept in memory; a larger split is decoded anew for each call
+Progress = Callable[[int, int], None]
+
+
+class Cancelled(ANDError):
+    """Stopped by the user."""
+
+
+class Evaluator:
+    """Logits of a test split.
+
+    Parameters
+    ----------
+    target : Target
+        Loaded.
+    d : Dissection
+        Whose clips are read.
+    clips : (N,) int
+        Tested clips.
+    batch : int
+        Clips a pass.
+    """
+
+    def __init__(self, target: Target, d: Dissection, clips: np.ndarray, batch: int = 16) -> None:
+        self.target, self.clips = target, clips
+        self._d = d
+        self._starts = list(range(0, len(clips), batch))
+        self._batch = batch
+        self._kept: list[Any] | None = []
+        self._held = 0
+
+    def logits(
+        self,
+        masks: Sequence[Mapping[str, np.ndarray]],
+        how: How = "weights",
+        means: Mapping[str, np.ndarray] | None = None,
+        progress: Progress = lambda done, total: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> np.ndarray:
+        """Logits under each ablation; every batch is decoded once for all of them, and equal masks are run once.
+
+        Parameters
+        ----------
+        masks : sequence of mapping
+            Layer name -> (R,) bool; an empty one is the whole network.
+        how, means
+            See :class:`and_core.unlearn.ablate.Ablation`.
+        progress : callable
+            Called with (batches done, batches in all), all ablations counted.
+        stop : callable
+            Asked before every batch; True ends the call.
+
+        Returns
+        -------
+        (A, N, C) float32
+
+        Raises
+        ------
+        Cancelled
+            `stop` said so; the network is whole.
+        TargetError
+            The network gives NaN or infinite logits.
+        """
+        modules = self.target.modules()
+        names = [_identity(m) for m in masks]
+        first = {name: i for i, name in reversed(list(enumerate(names)))}
+        distinct = sorted(first.values())
+        ablations = [Ablation(modules, masks[i], how, means) for i in distinct]
+        found: np.ndarray | None = None
+        done, total = 0, len(distinct) * len(self._starts)
+        for start, features in self._batches():
+            for row, ablation in enumerate(ablations):
+                if stop():
+                    raise Cancelled("cancelled; nothing of this run is kept")
+                with ablation, torch.inference_mode():
+                    out = self.target.forward(features).float().cpu().numpy()
+                if found is None:
+                    found = np.empty((len(distinct), len(self.clips), out.shape[1]), np.float32)
+                found[row, start : start + len(out)] = out
+                done += 1
+                progress(done, total)
+        assert found is not None
+        if not np.isfinite(found).all():
+            raise TargetError(f"{self.target.describe()} gives NaN or infinite logits under an ablation")
+        return found[[distinct.index(first[name]) for name in names]]
+
+    def first(self) -> np.ndarray:
+        """(B, C) logits of the first batch, with the network as it stands."""
+        with torch.inference_mode():
+            return self.target.forward(self._features(self._starts[0])).float().cpu().numpy()
+
+    def _batches(self) -> Iterator[tuple[int, Any]]:
+        if self._kept is not None and len(self._kept) == len(self._starts):
+            yield from zip(self._starts, self._kept, strict=True)
+            return
+        kept: list[Any] | None = []
+        self._held = 0
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(self._features, self._starts[0])
+            for number, start in enumerate(self._starts):
+                features = ahead.result()
+                if number + 1 < len(self._starts):
+                    ahead = pool.submit(self._features, self._starts[number + 1])
+                self._held += _bytes(features)
+                if kept is not None and self._held <= KEEP_BYTES:
+                    kept.append(features)
+                else:
+                    kept = None
+                yield start, features
+        self._kept = kept
+
+    def _features(self, start: int) -> Any:
+        waves = []
+        for clip in self.clips[start : start + self._batch]:
+            wave, rate = read_flac(self._d.audio(int(clip)))
+            waves.append(resample(wave, rate, self.target.sample_rate))
+        return self.target.features(waves)
+
+
+def open_evaluator(d: Dissection, target: Target | None = None) -> Evaluator:
+    """The target of a dissection on its test split, loaded as the dissection's configuration names it.
+
+    Raises
+    ------
+    TargetError
+        It can't be loaded, or it is not the network that was dissected.
+    NotComputed
+        The stage `split` has not been run.
+    """
+    clips = np.asarray(d.array("split/clips"))
+    config = make_config(d.manifest.config)
+    if target is None:
+        target = TARGETS.create(config.target)
+        found, dissected = target.fingerprint()[:16], d.notes("activations")["checkpoint"]
+        if found != dissected:
+            raise TargetError(f"target.checkpoint has changed since {d.name!r} was made: fingerprint {found}, dissected {dissected}; run the dissection again")
+        target.load(pick_device(config.activations.device))
+    return Evaluator(target, d, clips, config.activations.batch)
+
+
+def means_of(d: Dissection) -> dict[str, np.ndarray]:
+    """Layer -> (R,) mean activation over the probing data, for patching to the mean."""
+    means = d.table("neurons/statistics")["mean"].to_numpy()
+    return {layer.name: means[layer.offset : layer.offset + layer.size].astype(np.float32) for layer in d.layers}
+
+
+def _identity(masks: Mapping[str, np.ndarray]) -> bytes:
+    return b"".join(name.encode() + b"\0" + np.packbits(mask).tobytes() for name, mask in sorted(masks.items()) if mask.any())
+
+
+def _bytes(features: Any) -> int:
+    if isinstance(features, torch.Tensor):
+        return features.numel() * features.element_size()
+    if isinstance(features, np.ndarray):
+        return features.nbytes
+    if isinstance(features, Mapping):
+        return sum(_bytes(v) for v in features.values())
+    return sum(_bytes(v) for v in features) if isinstance(features, list | tuple) else 0

@@ -1,0 +1,196 @@
+"""Ablation while a user waits: one worker for all users, so that nobody's run slows another's; each sees his place in the queue.
+
+A result lives in memory until it is kept; a marker in the dissection's folder tells, after a restart, that a run was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import uuid
+from collections import OrderedDict, deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from and_core.errors import ANDError
+from and_core.store.dissection import Dissection
+from and_core.store.files import write_atomic
+from and_core.unlearn.request import Kind, Request
+from and_core.unlearn.result import Result, inputs_of, measure
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+PROCESS = uuid.uuid4().hex  # of this process, in the markers
+FINISHED = 64  # results kept in memory
+NETWORKS = 2  # loaded at once
+MARKERS = ".live"
+
+
+@dataclass
+class Job:
+    """One run that is waited for; `askers` are the sessions that wait."""
+
+    key: str
+    kind: Kind
+    request: Request
+    dissection: Dissection
+    askers: set[str]
+    state: State = "queued"
+    done: int = 0
+    total: int = 0
+    error: str = ""
+    result: Result | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+class Queue:
+    """Runs in the order in which they were asked for, one at a time.
+
+    Parameters
+    ----------
+    evaluator : callable, optional
+        Dissection -> its evaluator; by default the target that its configuration names, the last few kept loaded.
+    """
+
+    def __init__(self, evaluator: Any = None) -> None:
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._waiting: deque[Job] = deque()
+        self._lock = threading.Condition()
+        self._evaluator = evaluator or self._loaded
+        self._networks: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self._worker: threading.Thread | None = None
+
+    def submit(self, d: Dissection, kind: Kind, request: Request, asker: str) -> Job:
+        """Ask for a run; the same one asked for twice is run once."""
+        key = request.key(kind, inputs_of(d))
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is not None and job.state in ("queued", "running", "done"):
+                job.askers.add(asker)
+                return job
+            job = self._jobs[key] = Job(key, kind, request.of_kind(kind), d, {asker})
+            self._jobs.move_to_end(key)
+            self._waiting.append(job)
+            _mark(job)
+            if self._worker is None or not self._worker.is_alive():
+                self._worker = threading.Thread(target=self._work, name="ablation", daemon=True)
+                self._worker.start()
+            self._lock.notify()
+            return job
+
+    def find(self, key: str) -> Job | None:
+        """A run by its key."""
+        return self._jobs.get(key)
+
+    def place(self, job: Job) -> int:
+        """Runs before this one, the running one included; 0 for the running one itself."""
+        with self._lock:
+            waiting = list(self._waiting)
+            return waiting.index(job) + any(other.state == "running" for other in self._jobs.values()) if job in waiting else 0
+
+    def cancel(self, key: str, asker: str) -> None:
+        """One session no longer waits; the run ends when nobody does."""
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is None or job.state not in ("queued", "running"):
+                return
+            job.askers.discard(asker)
+            if job.askers:
+                return
+            job.stop.set()
+            if job in self._waiting:
+                self._waiting.remove(job)
+                job.state = "cancelled"
+                _unmark(job)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                while not self._waiting:
+                    self._lock.wait()
+                job = self._waiting.popleft()
+                job.state = "running"
+            state: State = "done"
+            try:
+                job.result = self._run(job)
+            except ANDError as error:
+                state, job.error = ("cancelled" if job.stop.is_set() else "failed"), str(error)
+            except Exception as error:  # noqa: BLE001 - a network of any kind may fail in any way; the worker and the other runs go on
+                state, job.error = "failed", f"the network failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            with self._lock:
+                job.state = state
+                finished = [key for key, other in self._jobs.items() if other.state not in ("queued", "running")]
+                for key in finished[:-FINISHED]:
+                    del self._jobs[key]
+            _unmark(job)
+
+    def _run(self, job: Job) -> Result:
+        d = job.dissection
+        evaluator = self._evaluator(d)
+        means = None
+        if job.request.how == "mean":
+            from and_core.unlearn.evaluator import means_of
+
+            means = means_of(d)
+
+        def progress(done: int, total: int) -> None:
+            job.done, job.total = done, total
+
+        return measure(d, job.kind, job.request, evaluator, means, progress, job.stop.is_set)
+
+    def _loaded(self, d: Dissection) -> Any:
+        from and_core.unlearn.evaluator import open_evaluator  # here, so that browsing loads no torch
+
+        key = (str(d.folder), d.manifest.stages["split"].key)
+        if key not in self._networks:
+            self._networks[key] = open_evaluator(d)
+            while len(self._networks) > NETWORKS:
+                self._networks.popitem(last=False)
+        self._networks.move_to_end(key)
+        return self._networks[key]
+
+
+@lru_cache(maxsize=1)
+def queue() -> Queue:
+    """The queue of this process."""
+    return Queue()
+
+
+def stopped(d: Dissection, key: str) -> bool:
+    """Whether a run was under way when its server went away."""
+    try:
+        marker = json.loads(_marker(d, key).read_text(encoding="utf-8"))
+        return bool(marker["process"] != PROCESS and not _alive(int(marker["pid"])))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return False  # the number was given anew: the marker is of another process
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _marker(d: Dissection, key: str) -> Path:
+    return d.folder / MARKERS / f"{key}.json"
+
+
+def _mark(job: Job) -> None:
+    path = _marker(job.dissection, job.key)
+    with suppress(OSError):  # a cache that can't be written to can still be looked at and tried out
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, json.dumps({"process": PROCESS, "pid": os.getpid(), "kind": job.kind, "request": job.request.settled()}).encode())
+
+
+def _unmark(job: Job) -> None:
+    with suppress(OSError):
+        _marker(job.dissection, job.key).unlink(missing_ok=True)

@@ -1,0 +1,118 @@
+"""What is to be ablated, as plain settings: the same words in a configuration, on the command line and on the page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from and_core.config import SimilarityName, explain
+from and_core.errors import ConfigError
+
+Strategy = Literal["OCP", "DB", "TAB", "random", "adjective", "criterion", "list"]
+Criterion = Literal["noun", "adjective", "verb", "preposition", "summary", "basic", "high-level"]
+Kind = Literal["run", "dose", "compare"]
+BASIC = ("high-pitched", "high-quality", "clear", "loud")  # the paper's basic adjectives; all others are high-level
+SIMILARITY: dict[str, SimilarityName] = {"TAB": "soft_wpmi", "DB": "cos_cubed"}  # the paper's choice
+SEEDS = (20, 202, 2024)
+PAPER_SHARE = 3000 / 55296  # the paper's random baseline: 3,000 of AST's hidden neurons
+USED: dict[Strategy, tuple[str, ...]] = {
+    "OCP": ("leave_shared", "substring", "synonyms"), "DB": ("top",), "TAB": ("top",), "random": ("share", "seed"), "adjective": ("adjective",),
+    "criterion": ("criterion", "share", "seed"), "list": ("neurons",),
+}  # fmt: skip
+
+
+class Request(BaseModel):
+    """One ablation.
+
+    Attributes
+    ----------
+    concept : str
+        What is unlearned; one of the concept set, or any words (OCP).
+    strategy : str
+        How neurons are chosen (AND sections 6 and 7).
+    top : int
+        TAB and DB: the concept is among a neuron's `top` closed concepts.
+    leave_shared : bool
+        OCP: leave out words that name several concepts.
+    substring : bool
+        OCP: as the reference matches, any noun that stands somewhere in the concept's name.
+    synonyms : float or None
+        OCP: nouns count whose embedding is at least this similar to the concept's name.
+    adjective : str
+        Neurons whose open concepts hold it.
+    criterion : str
+        Neurons with the most nouns, ..., the longest calibrated summary, the most basic or high-level adjectives.
+    share : float
+        Of the hidden neurons, for ``criterion`` and ``random``.
+    neurons : tuple of str
+        The user's own list, ``layer/unit`` each.
+    dose : float
+        Share of the chosen neurons that is ablated, the most responsive first.
+    how : str
+        ``weights`` (row and bias to zero, as the paper), or activations patched to ``zero`` or to their ``mean``.
+    choose_on : str
+        ``others``: neurons are chosen from explanations that never saw the tested clips; ``all``: from the dissection as it stands.
+    seed : int
+        Of random choices.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concept: Annotated[str, Field(max_length=200)] = ""
+    strategy: Strategy = "OCP"
+    top: Annotated[int, Field(ge=1, le=50)] = 3
+    leave_shared: bool = False
+    substring: bool = False
+    synonyms: Annotated[float, Field(ge=0, le=1)] | None = None
+    adjective: Annotated[str, Field(max_length=100)] = ""
+    criterion: Criterion = "noun"
+    share: Annotated[float, Field(gt=0, le=1)] = PAPER_SHARE
+    neurons: tuple[str, ...] = ()
+    dose: Annotated[float, Field(ge=0, le=1)] = 1.0
+    how: Literal["weights", "zero", "mean"] = "weights"
+    choose_on: Literal["others", "all"] = "others"
+    seed: int = SEEDS[0]
+
+    def settled(self) -> dict[str, Any]:
+        """Settings that decide the result under this strategy, the others left out."""
+        every = self.model_dump(mode="json")
+        return {name: every[name] for name in ("concept", "strategy", *USED[self.strategy], "dose", "how", "choose_on")}
+
+    def of_kind(self, kind: Kind) -> Request:
+        """What a kind of run takes of it: a dose curve has every dose, a comparison every strategy."""
+        if kind == "compare":
+            return Request(concept=self.concept, how=self.how, choose_on=self.choose_on)
+        return self.model_copy(update={"dose": 1.0}) if kind == "dose" else self
+
+    def key(self, kind: Kind, inputs: dict[str, str]) -> str:
+        """Fingerprint of a kind of run on what it reads: equal requests on equal data are one run."""
+        text = json.dumps([kind, self.of_kind(kind).settled(), inputs], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def describe(self) -> str:
+        """One line: ``OCP of dog, the first 50 %``."""
+        what = {
+            "adjective": f"neurons called {self.adjective}",
+            "criterion": f"most {self.criterion}",
+            "random": f"random {self.share:.1%}",
+            "list": "own list",
+        }
+        said = what.get(self.strategy, self.strategy) + (f" of {self.concept}" if self.concept else "")
+        return said + (f", the first {self.dose:.0%}" if self.dose < 1 else "")
+
+
+def make_request(**settings: Any) -> Request:
+    """A request from settings.
+
+    Raises
+    ------
+    ConfigError
+        With the setting, its value and what is allowed.
+    """
+    try:
+        return Request(**settings)
+    except ValidationError as error:
+        raise ConfigError(explain(error, "unlearning")) from None

@@ -1,0 +1,157 @@
+"""What a run of ablations found: kept in memory, in a dissection's manifest, or read from the stage `unlearning`. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from and_core.errors import ConfigError
+from and_core.store.dissection import Dissection
+from and_core.store.manifest import Manifest, StageRecord
+from and_core.store.versions import STAGE_VERSIONS
+from and_core.store.writer import StageWriter, adopt, sweep, writing
+from and_core.unlearn.request import Kind, Request, make_request
+from and_core.unlearn.trials import STRATEGIES, measured, per_layer, read_split, trials
+
+KEPT = "kept"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures of a run.
+
+    Attributes
+    ----------
+    key : str
+        Fingerprint of kind, request and what they read.
+    kind : str
+        ``run``, ``dose`` or ``compare``, see :func:`and_core.unlearn.trials.trials`.
+    rows : list of dict
+        One per ablation, see :func:`and_core.unlearn.trials.measured`; the first is the request's own.
+    by_class : (A, 2, C) float32
+        Change of each class's own output on its own clips, in logits and in probabilities.
+    per_layer : (A, L) int32
+        Neurons ablated.
+    after : (N, C) float32
+        Logits of the tested clips under the first ablation.
+    notes : tuple of str
+    """
+
+    key: str
+    kind: Kind
+    request: Request
+    rows: list[dict[str, Any]]
+    by_class: np.ndarray
+    per_layer: np.ndarray
+    after: np.ndarray
+    notes: tuple[str, ...] = field(default=())
+
+
+def measure(
+    d: Dissection,
+    kind: Kind,
+    request: Request,
+    evaluator: Any,
+    means: dict[str, np.ndarray] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Result:
+    """Run a kind of run.
+
+    Parameters
+    ----------
+    evaluator : and_core.unlearn.evaluator.Evaluator
+        The target on the tested clips.
+    means : dict, optional
+        For ablation to the mean, see :func:`and_core.unlearn.evaluator.means_of`.
+
+    Raises
+    ------
+    ANDError
+        As :func:`and_core.unlearn.trials.trials` and the evaluator.
+    """
+    request = request.of_kind(kind)
+    made, notes = trials(d, kind, request)
+    if not made:
+        raise ConfigError(f"nothing to run: {' '.join(notes)}")
+    after = evaluator.logits([trial.selection.masks for trial in made], request.how, means, progress, stop)
+    rows, by_class = measured(made, read_split(d), after)
+    layers = per_layer(made, [layer.name for layer in d.layers])
+    return Result(request.key(kind, inputs_of(d)), kind, request, rows, by_class, layers, after[0], tuple(notes))
+
+
+def inputs_of(d: Dissection) -> dict[str, str]:
+    """What every run reads: the stage `split`, which stands for all before it."""
+    d.require("split")
+    return {"split": d.manifest.stages["split"].key}
+
+
+def keep(d: Dissection, result: Result) -> None:
+    """Write a result into the dissection, whole or not at all.
+
+    Raises
+    ------
+    BusyError
+        Another run is writing the dissection.
+    """
+    with writing(d.folder):
+        manifest = Manifest.load(d.folder)
+        writer = StageWriter(d.folder, KEPT, result.key, f"{KEPT}-{result.key}")
+        writer.table("rows", pa.Table.from_pylist(result.rows))
+        writer.array("by_class", result.by_class, ["run", "logits, probabilities", "class"], "change of its own output on its own clips")
+        writer.array("per_layer", result.per_layer, ["run", "layer"], "neurons")
+        writer.array("logits", result.after, ["clip", "class"], "the target's own")
+        parameters = {"kind": result.kind, "request": result.request.settled()}
+        writer.notes = {"notes": list(result.notes)}
+        writer.commit(manifest, StageRecord(key=result.key, version=STAGE_VERSIONS[KEPT], parameters=parameters, inputs=inputs_of(d), notes=writer.notes))
+
+
+def forget(d: Dissection, key: str) -> None:
+    """Take a kept result out of the dissection."""
+    with writing(d.folder):
+        manifest = Manifest.load(d.folder)
+        adopt(manifest, f"{KEPT}-{key}", None, {})
+        manifest.save(d.folder)
+        sweep(d.folder, manifest)
+
+
+def kept(d: Dissection) -> list[tuple[str, Kind, Request]]:
+    """Results that were kept and still hold: key, kind, request."""
+    found = []
+    for name, record in sorted(d.manifest.stages.items()):
+        if name.startswith(f"{KEPT}-") and d.has(name):
+            found.append((record.key, record.parameters["kind"], make_request(**record.parameters["request"])))
+    return found
+
+
+def stored(d: Dissection, kind: Kind, request: Request) -> Result | None:
+    """A result that need not be run: kept by a user, or made by the stage `unlearning`; None where there is neither."""
+    key = request.key(kind, inputs_of(d))
+    name = f"{KEPT}-{key}"
+    if name in d.manifest.stages and d.has(name):
+        rows = d.table(f"{name}/rows").to_pylist()
+        by_class, layers, after = (np.asarray(d.array(f"{name}/{part}")) for part in ("by_class", "per_layer", "logits"))
+        return Result(key, kind, request, rows, by_class, layers, after, tuple(d.notes(name)["notes"]))
+    return _from_stage(d, kind, request, key) if d.has("unlearning") else None
+
+
+def _from_stage(d: Dissection, kind: Kind, request: Request, key: str) -> Result | None:
+    """From the stage, which runs every strategy with its defaults."""
+    plain = Request(concept=request.concept, strategy=request.strategy)
+    if kind == "dose" or request.of_kind(kind).strategy not in STRATEGIES or request.of_kind(kind).settled() != plain.of_kind(kind).settled():
+        return None
+    rows = d.table("unlearning/runs").to_pylist()
+    mine = [
+        i for i, row in enumerate(rows)
+        if row["concept"] == request.concept and row["strategy"] != "random"
+        and (kind == "compare" or (row["strategy"] == request.strategy and row["number"] == "own"))
+    ]  # fmt: skip
+    if not mine or rows[mine[0]]["control"]:
+        return None
+    by_class, layers = (np.asarray(d.array(f"unlearning/{part}"))[mine] for part in ("by_class", "per_layer"))
+    after = np.asarray(d.array("unlearning/logits")[rows[mine[0]]["logits"]])
+    return Result(key, kind, request, [rows[i] for i in mine], by_class, layers, after)

@@ -1,0 +1,170 @@
+"""Ablations that belong together: one with its fair random controls, a dose curve, strategies side by side; and their figures as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from and_core.dissect.concepts import readable
+from and_core.errors import ANDError
+from and_core.store.dissection import Dissection
+from and_core.unlearn.choose import Choice, choose
+from and_core.unlearn.measure import accuracy_by_class, effect, probabilities
+from and_core.unlearn.request import SEEDS, Kind, Request
+from and_core.unlearn.select import Selection, fair_random
+
+DOSES = tuple(round(0.1 * i, 1) for i in range(1, 11))
+STRATEGIES = ("TAB", "DB", "OCP")
+FIGURES = ("ablating", "remaining", "gap")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One ablation among others.
+
+    Attributes
+    ----------
+    request : Request
+    selection : Selection
+    number : str
+        ``own``: as many neurons as the strategy selects; ``equal``: as many as the strategy that selects fewest.
+    control : str
+        Empty, or ``fair random``: as many neurons in the same layers, at random.
+    """
+
+    request: Request
+    selection: Selection
+    number: str = "own"
+    control: str = ""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The tested clips and what the whole network says of them, as the stage `split` left them.
+
+    Attributes
+    ----------
+    clips : (N,) int
+    labels : (N,) int
+        Class of each by the network's own numbering.
+    classes : list of str
+    before : (N, C) float32
+        Logits.
+    """
+
+    clips: np.ndarray
+    labels: np.ndarray
+    classes: list[str]
+    before: np.ndarray
+
+    def number(self, concept: str) -> int | None:
+        """Class of a concept, None where it is no class or no tested clip is of it."""
+        wanted = readable(concept).lower()
+        found = next((i for i, name in enumerate(self.classes) if readable(name).lower() == wanted), None)
+        return found if found is not None and (self.labels == found).any() else None
+
+
+def read_split(d: Dissection) -> Split:
+    """From the stage `split`."""
+    names = ("clips", "labels", "logits")
+    clips, labels, before = (np.asarray(d.array(f"split/{name}")) for name in names)
+    return Split(clips, labels, d.document("split/classes"), before)
+
+
+def trials(d: Dissection, kind: Kind, request: Request, seeds: Sequence[int] = SEEDS, strategies: Sequence[str] = STRATEGIES) -> tuple[list[Trial], list[str]]:
+    """Ablations of a kind, and remarks.
+
+    ``run`` is the request with fair random controls; ``dose`` the request at rising shares of its neurons; ``compare`` every strategy
+    for the request's concept, at its own number of neurons and at equal numbers, with controls.
+
+    Raises
+    ------
+    ConfigError, NotComputed
+        As :func:`and_core.unlearn.choose.choose`; in ``compare`` a strategy that can't be used is a remark instead.
+    """
+    if kind == "compare":
+        return _compare(d, request, seeds, strategies)
+    choice = choose(d, request)
+    if kind == "dose":
+        counts = sorted({round(dose * choice.count) for dose in DOSES})
+        made = [Trial(request.model_copy(update={"dose": n / max(1, choice.count)}), choice.first(n, d.layers)) for n in counts]
+        return made, list(choice.notes)
+    return [Trial(request, choice.selection), *_fair(request, choice.selection, seeds)], list(choice.notes)
+
+
+def _fair(request: Request, selection: Selection, seeds: Sequence[int], number: str = "own") -> list[Trial]:
+    return [Trial(request, fair_random(selection.masks, seed), number, "fair random") for seed in seeds] if selection.count else []
+
+
+def _compare(d: Dissection, request: Request, seeds: Sequence[int], strategies: Sequence[str]) -> tuple[list[Trial], list[str]]:
+    made: list[Trial] = []
+    notes: list[str] = []
+    choices: dict[str, tuple[Request, Choice]] = {}
+    for strategy in strategies:
+        wanted = Request(concept=request.concept, strategy=strategy, how=request.how, choose_on=request.choose_on)  # type: ignore[arg-type]
+        try:
+            choices[strategy] = wanted, choose(d, wanted)
+        except ANDError as error:
+            notes.append(f"{strategy}: {error}")
+    for wanted, choice in choices.values():
+        made += [Trial(wanted, choice.selection), *_fair(wanted, choice.selection, seeds)]
+    least = min((choice.count for _, choice in choices.values()), default=0)
+    if least and len(choices) > 1:
+        for wanted, choice in choices.values():
+            fewest = choice.first(least, d.layers)
+            made += [Trial(wanted, fewest, "equal"), *_fair(wanted, fewest, seeds[:1], "equal")]
+    elif len(choices) > 1:
+        notes.append("No comparison at equal numbers: a strategy selects no neuron.")
+    return made, notes
+
+
+def measured(made: Sequence[Trial], split: Split, after: np.ndarray, concept: str | None = None, draws: int = 1000) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Figures of trials; those of a concept that is no class are NaN.
+
+    Parameters
+    ----------
+    made : sequence of Trial, A
+    split : Split
+    after : (A, N, C) float32
+        Logits under each.
+    concept : str, optional
+        What is asked about, where it is not the request's own.
+
+    Returns
+    -------
+    rows : list of dict
+        ``concept``, ``strategy``, ``number``, ``control``, ``seed``, ``dose``, ``count``; ``ablating``, ``remaining`` and ``gap`` in logits and, with
+        ``p_`` before the name, in probabilities, each with ``_low`` and ``_high`` (95 %, bootstrap over clips); accuracies before and after, in percent.
+    by_class : (A, 2, C) float32
+        Change of each class's own output on its own clips, in logits and in probabilities; NaN for a class without clips.
+    """
+    rows, by_class = [], np.full((len(made), 2, split.before.shape[1]), np.nan, np.float32)
+    before = split.before, probabilities(split.before)
+    correct = accuracy_by_class(split.before, split.labels)
+    for i, trial in enumerate(made):
+        asked = trial.request.concept if concept is None else concept
+        number = split.number(asked)
+        found: dict[str, Any] = {
+            "concept": asked, "strategy": trial.request.strategy, "number": trial.number, "control": trial.control,
+            "seed": trial.selection.seed if trial.selection.seed is not None else -1, "dose": trial.request.dose, "count": trial.selection.count,
+        }  # fmt: skip
+        for j, (prefix, one, other) in enumerate(zip(("", "p_"), before, (after[i], probabilities(after[i])), strict=True)):
+            seen = effect(one, other, split.labels, number, draws)
+            by_class[i, j] = seen.by_class
+            for name in FIGURES:
+                low, high = seen.intervals[name]
+                found |= {f"{prefix}{name}": getattr(seen, name), f"{prefix}{name}_low": low, f"{prefix}{name}_high": high}
+        for when, logits in (("before", split.before), ("after", after[i])):
+            right = correct if when == "before" else accuracy_by_class(logits, split.labels)
+            found[f"accuracy_{when}"] = 100 * float(np.mean(logits.argmax(1) == split.labels))
+            found[f"concept_accuracy_{when}"] = 100 * float(right[number]) if number is not None else float("nan")
+        rows.append(found)
+    return rows, by_class
+
+
+def per_layer(made: Sequence[Trial], layers: Sequence[str]) -> np.ndarray:
+    """(A, L) neurons that each trial ablates in each layer."""
+    return np.array([[trial.selection.per_layer.get(name, 0) for name in layers] for trial in made], np.int32).reshape(-1, len(layers))

@@ -1,0 +1,65 @@
+"""Choosing an ablation: every setting stands in the address, so that a link opens the same view again."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from and_core import Dissection
+from and_core.unlearn.request import PAPER_SHARE, Request, make_request
+from pages.ui.setup import BOUND
+
+STRATEGIES = ("OCP", "DB", "TAB", "adjective", "criterion", "random", "list")
+ABOUT = {
+    "OCP": "Open-concept pruning: a noun of the calibrated summary names the concept.",
+    "DB": "The concept is among the neuron's best closed concepts by captions.",
+    "TAB": "The concept is among the neuron's best closed concepts by sound.",
+    "adjective": "The neuron's open concepts hold the adjective.",
+    "criterion": "The neurons whose calibrated summaries have most of one kind of word.",
+    "random": "Any hidden neurons; the paper takes 3,000 of AST's 55,296.",
+    "list": "Your own list.",
+}
+CRITERIA = ("noun", "adjective", "verb", "preposition", "summary", "basic", "high-level")
+HOW = ("weights", "mean", "zero")
+HELP_HOW = "weights: row and bias to zero, as the paper; mean, zero: the activation is patched instead"
+
+
+def choose_request(d: Dissection) -> Request:
+    """Widgets for one ablation."""
+    concepts = d.document("texts/concepts")
+    asked = st.selectbox("Concept to unlearn", concepts, key="concept", **BOUND)
+    strategy = st.selectbox("Neurons chosen by", STRATEGIES, key="strategy", help=" ".join(f"{k}: {v}" for k, v in ABOUT.items()), **BOUND)
+    st.caption(ABOUT[strategy])
+    options = _options(d, strategy)
+    dose = st.slider("Share of the chosen neurons, %", 0, 100, 100, 5, key="dose", help="the most responsive first", **BOUND)
+    with st.expander("How"):
+        how = st.selectbox("Ablate by", HOW, key="how", help=HELP_HOW, **BOUND)
+        seen = st.toggle(
+            "choose on the tested clips too", key="seen", help="off: neurons are chosen from explanations that never saw the tested clips", **BOUND
+        )
+    return make_request(concept=asked, strategy=strategy, dose=dose / 100, how=how, choose_on="all" if seen else "others", **options)
+
+
+def _options(d: Dissection, strategy: str) -> dict:
+    if strategy in ("DB", "TAB"):
+        return {"top": st.number_input("Among its top", 1, 10, 3, key="top", **BOUND)}
+    if strategy == "OCP":
+        shared = st.toggle("leave out shared words", key="leave_shared", help="words that name several concepts: bird, wood, clock, water", **BOUND)
+        substring = st.toggle("match substrings", key="substring", help="as the reference implementation does: 'in' or 's' match too", **BOUND)
+        synonyms = st.toggle("count synonyms", key="with_synonyms", help="nouns whose embedding lies close to the concept's name", **BOUND)
+        least = st.slider("Least cosine similarity", 0.4, 1.0, 0.6, 0.05, key="synonyms", **BOUND) if synonyms else None
+        return {"leave_shared": shared, "substring": substring, "synonyms": least}
+    if strategy == "adjective":
+        words = d.explained_adjectives
+        return {"adjective": st.selectbox("Adjective", words, key="adjective", **BOUND) or ""} if words else {}
+    if strategy == "criterion":
+        criterion = st.selectbox("Most", CRITERIA, key="criterion", help="basic: high-pitched, high-quality, clear, loud; high-level: all others", **BOUND)
+        return {"criterion": criterion, "share": _share()}
+    if strategy == "random":
+        return {"share": _share(), "seed": int(st.number_input("Seed", 0, 999_999, 20, key="seed", **BOUND))}
+    typed = st.text_input("Neurons, most important first", key="neurons", placeholder="layer2_intermediate/412 layer3_output/7", **BOUND)
+    return {"neurons": tuple(typed.replace(",", " ").split())}
+
+
+def _share() -> float:
+    percent = st.number_input("Share of hidden neurons, %", 0.1, 100.0, round(100 * PAPER_SHARE, 1), 0.5, key="share", **BOUND)
+    return percent / 100

@@ -1,0 +1,118 @@
+"""What an ablation did, to see and to hear."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from and_core import Dissection
+from and_core.figures.theme import EXPORT
+from and_core.figures.unlearning import change_by_class, clip_verdict
+from and_core.unlearn.request import Request
+from and_core.unlearn.result import Result
+from and_core.unlearn.trials import Split
+from pages.ui import html
+from pages.ui.media import media_url
+from pages.ui.setup import BOUND
+
+CARDS = 10
+
+
+def draw(d: Dissection, split: Split, result: Result) -> None:
+    """Figures, change by class, and clips before and after."""
+    _figures(split, result)
+    _by_class(d, split, result)
+    _clips(d, split, result)
+
+
+def number(value: float) -> str:
+    """A change, with its sign."""
+    return "undefined" if np.isnan(value) else f"{value:+.2f}"
+
+
+def file_name(request: Request) -> str:
+    """A file name from a request, of letters and digits alone."""
+    return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in request.describe()).split())[:80].lower()
+
+
+def _figures(split: Split, result: Result) -> None:
+    row, fair = result.rows[0], [r for r in result.rows[1:] if r["control"] and r["number"] == "own"]
+    unit = st.segmented_control(
+        "Unit", ["logits", "probabilities"], default="logits", key="unit_of_change", required=True, label_visibility="collapsed", **BOUND
+    )
+    p, digits = ("p_", 3) if unit == "probabilities" else ("", 2)
+
+    def said(name: str) -> tuple[str, str]:
+        if np.isnan(row[p + name]):
+            return "undefined", "the concept is no class of the network with tested clips"
+        beside = f"{row[f'{p}{name}_low']:+.{digits}f} to {row[f'{p}{name}_high']:+.{digits}f}"
+        return f"{row[p + name]:+.{digits}f}", beside
+
+    random = f"{np.mean([r[p + 'gap'] for r in fair]):+.{digits}f}" if fair else "not run"
+    spread = f"gap of as many random neurons in the same layers, {len(fair)} draw{'s' if len(fair) != 1 else ''}"
+    concept = "undefined" if np.isnan(row["concept_accuracy_before"]) else f"{row['concept_accuracy_before']:.0f} \u2192 {row['concept_accuracy_after']:.0f} %"
+    st.html(html.figures([
+        ("Neurons ablated", f"{row['count']:,}", result.request.describe()), ("\u0394A, the concept", *said("ablating")),
+        ("\u0394R, other classes", *said("remaining")),
+        ("Gap, \u0394R \u2212 \u0394A", *said("gap")), ("Fair random", random, spread),
+        ("Accuracy", f"{row['accuracy_before']:.1f} \u2192 {row['accuracy_after']:.1f} %", "all tested clips"), ("On the concept's clips", concept, "accuracy"),
+    ]))  # fmt: skip
+    st.caption(
+        "Changes are means over clips, with 95 % bootstrap intervals. A good ablation moves the concept down and leaves the others: a large "
+        "gap, well above fair random's."
+    )
+
+
+def _by_class(d: Dissection, split: Split, result: Result) -> None:
+    unit = st.session_state.get("unit_of_change") or "logits"
+    which = 1 if unit == "probabilities" else 0
+    number = split.number(result.request.concept)
+    known = d.document("split/words").get(result.request.concept, {})
+    fair = [i for i, r in enumerate(result.rows) if i and r["control"] and r["number"] == "own"]
+    st.html(html.heading("Change by class", "Figure 10; the concept and related classes in red"))
+    control = result.by_class[fair, which].mean(0) if fair else None
+    concept = split.classes[number] if number is not None else None
+    figure = change_by_class(split.classes, result.by_class[0, which], control, concept, known.get("related", []), unit)
+    st.plotly_chart(figure, config=EXPORT, theme=None, key="by_class_change")
+    st.caption(
+        "Each class's own output on its own clips. Black marks: as many random neurons in the same layers. Unlearning that is selective "
+        "moves the concept and little else."
+    )
+    frame = pd.DataFrame({
+        "class": split.classes, "change, logits": result.by_class[0, 0], "change, probability": result.by_class[0, 1],
+        **dict(zip(("accuracy before, %", "accuracy after, %"), _accuracies(split, result), strict=True)),
+    }).dropna().round(3)  # fmt: skip
+    table = st.expander("Every class", key="every_class", on_change="rerun")
+    if table.open:
+        table.dataframe(frame, hide_index=True, height=260)
+    csv = frame.to_csv(index=False).encode()
+    st.download_button("Changes by class (CSV)", csv, f"{file_name(result.request)}-classes.csv", "text/csv", on_click="ignore")
+
+
+def _accuracies(split: Split, result: Result) -> tuple[np.ndarray, np.ndarray]:
+    found = []
+    for logits in (split.before, result.after):
+        right = logits.argmax(1) == split.labels
+        found.append(np.array([100 * right[split.labels == c].mean() if (split.labels == c).any() else np.nan for c in range(len(split.classes))]))
+    return found[0], found[1]
+
+
+def _clips(d: Dissection, split: Split, result: Result) -> None:
+    number = split.number(result.request.concept)
+    said = [(clip_verdict(split.classes, b), clip_verdict(split.classes, a)) for b, a in zip(split.before, result.after, strict=True)]
+    mine = [i for i, label in enumerate(split.labels) if label == number]
+    changed = [i for i in range(len(said)) if i not in mine and said[i][0][0] != said[i][1][0]]
+
+    def cards(chosen: list[int]) -> str:
+        made = []
+        for i in chosen[:CARDS]:
+            clip = d.clips[int(split.clips[i])]
+            made.append(html.verdict_card(clip, *said[i], media_url(d, clip.index, "flac"), media_url(d, clip.index, "jpg")))
+        return f'<div class="and-cards">{"".join(made)}</div>'
+
+    if mine:
+        st.html(html.heading("The concept's clips", "before and after, with the network's own probability") + cards(mine))
+    note = f"{len(changed)} of {len(said) - len(mine)}" + (f", the first {CARDS}" if len(changed) > CARDS else "")
+    nothing = html.empty("No other clip is taken for something else than before.")
+    st.html(html.heading("Other clips that are now taken for something else", note) + (cards(changed) if changed else nothing))

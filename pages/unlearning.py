@@ -1,0 +1,242 @@
+"""The Unlearning page: take out what responds to a concept, and see and hear what the network forgets."""
+
+import uuid
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from and_core import Dissection
+from and_core.errors import ANDError
+from and_core.figures.catalogue import TABLES
+from and_core.figures.tables import project
+from and_core.figures.theme import EXPORT
+from and_core.figures.unlearning import dose_figure, layer_counts
+from and_core.unlearn.choose import Choice, choose
+from and_core.unlearn.export import mask_json, zipped
+from and_core.unlearn.live import queue, stopped
+from and_core.unlearn.request import Kind, Request
+from and_core.unlearn.result import Result, forget, inputs_of, keep, kept, stored
+from and_core.unlearn.trials import read_split
+from pages.ui import html
+from pages.ui.ablation import choose_request
+from pages.ui.ablation_result import draw, file_name, number
+from pages.ui.setup import explain, provenance, setup
+
+SHOWN = 300
+POLL = 0.4  # s
+KINDS = {"run": "Ablating for", "dose": "Dose curve of", "compare": "Comparing strategies for"}
+
+
+def page() -> None:
+    """Draw the page."""
+    d = setup("Unlearning")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.html('<h1 class="and">Unlearning</h1>', width="stretch")
+        st.html(html.COPY_LINK, width=110)
+    try:
+        provenance(d)
+        if not d.has("split"):
+            command = f"and-dissect prune {d.name} --all"
+            st.html(html.empty("This dissection has no tested split yet, so nothing can be unlearned. Make it, and Table 4, with", command))
+            st.stop()
+        _about(d)
+        left, right = st.columns([1, 2.5], gap="medium")
+        with left:
+            request = choose_request(d)
+            choice = choose(d, request)
+            _preview(d, request, choice)
+        with right:
+            result = _result(d, "run", request, choice, "Run")
+            if result is not None:
+                draw(d, read_split(d), result)
+                _dose(d, request, choice)
+                _compare(d, request)
+                _keep(d, result)
+    except ANDError as error:
+        explain(error)
+    try:
+        _kept(d)
+        _table(d)
+    except ANDError as error:
+        explain(error)
+
+
+def _about(d: Dissection) -> None:
+    notes = d.notes("split")
+    folds = f" (fold {', '.join(map(str, notes['tested_folds']))})" if notes["tested_folds"] else " (a fifth of the recordings)"
+    st.html(html.empty(
+        f"Tested on {notes['tested_clips']} clips{folds}; the whole network names {notes['accuracy']:.1f} % of them. "
+        f"Neurons are chosen from explanations over the other {notes['choosing_clips']} clips, unless you say otherwise."
+    ))  # fmt: skip
+
+
+def _preview(d: Dissection, request: Request, choice: Choice) -> None:
+    hidden = [layer for layer in d.layers if layer.kind != "fc"]
+    total = sum(layer.size for layer in hidden)
+    st.html(html.heading("Chosen", f"{choice.count:,} of {total:,} hidden neurons"))
+    for note in choice.notes:
+        st.html(html.empty(note))
+    if not choice.count:
+        return
+    counts = [choice.selection.per_layer[layer.name] for layer in hidden]
+    st.plotly_chart(layer_counts([x.title for x in hidden], counts, [x.size for x in hidden]), config=EXPORT, theme=None, key="chosen_layers")
+    st.caption("Share of each layer that is taken out; the count stands on the bar.")
+    listed = st.expander(f"The neurons, most responsive first{f' (first {SHOWN})' if choice.count > SHOWN else ''}", key="chosen_list", on_change="rerun")
+    if listed.open:
+        neurons = [d.neuron_id(int(i)) for i in choice.order[:SHOWN]]
+        frame = pd.DataFrame({"neuron": [str(n) for n in neurons], "open": [html.neuron_link(d.name, n) for n in neurons]})
+        listed.dataframe(frame, hide_index=True, height=240, column_config={"open": st.column_config.LinkColumn("open", display_text="open")})
+    st.download_button("Mask (JSON)", lambda: mask_json(d, request), f"{file_name(request)}.json", "application/json", on_click="ignore", width="stretch")
+
+
+def _result(d: Dissection, kind: Kind, request: Request, choice: Choice | None, label: str) -> Result | None:
+    """The result of a run where there is one; else the button that starts it, or how far it is."""
+    found = stored(d, kind, request)
+    if found is not None:
+        return found
+    key = request.key(kind, inputs_of(d))
+    job = queue().find(key)
+    if job is not None and job.state == "done":
+        return job.result
+    if job is not None and job.state in ("queued", "running") and _asker() in job.askers:
+        st.fragment(_waiting, run_every=POLL)(key)
+        return None
+    if job is not None and job.state == "failed":
+        st.html(html.box(html.empty(f"The run failed: {job.error}")))
+    elif job is not None and job.state == "cancelled":
+        st.html(html.empty("Cancelled; nothing of that run is kept."))
+    elif stopped(d, key):
+        st.html(html.empty("This run was stopped when the dashboard was shut down; nothing of it is kept. Run it again."))
+    nothing = choice is not None and not choice.count
+    st.button(label, key=f"start_{kind}", type="primary" if kind == "run" else "secondary", on_click=_start, args=(d, kind, request), disabled=nothing)
+    if kind == "run" and not nothing:
+        st.html(html.empty(f"Not run yet: {request.describe()}. Takes 4 passes over the tested clips: the ablation and three fair random controls."))
+    return None
+
+
+def _asker() -> str:
+    return str(st.session_state.setdefault("asker", uuid.uuid4().hex))
+
+
+def _start(d: Dissection, kind: Kind, request: Request) -> None:
+    queue().submit(d, kind, request, _asker())
+
+
+def _waiting(key: str) -> None:
+    job = queue().find(key)
+    if job is None or job.state not in ("queued", "running"):
+        st.rerun()
+        return
+    if job.state == "queued":
+        place = queue().place(job)
+        st.progress(0.0, f"Waiting: {place} run{'s' if place != 1 else ''} before this one" if place else "Waiting")
+    else:
+        share = job.done / job.total if job.total else 0.0
+        what = f"{KINDS[job.kind]} {job.request.concept or job.request.describe()}"
+        st.progress(share, f"{what}: {job.done} of {job.total} batches" if job.total else "Loading the network")
+    if st.button("Cancel", key=f"cancel_{key}"):
+        queue().cancel(key, _asker())
+        st.rerun()
+
+
+def _dose(d: Dissection, request: Request, choice: Choice) -> None:
+    st.html(html.heading("Dose curve", "how little can be removed for how much"))
+    found = _result(d, "dose", request, choice, "Draw the dose curve")
+    if found is None:
+        return
+    prefix = "p_" if st.session_state.get("unit_of_change") == "probabilities" else ""
+    st.plotly_chart(dose_figure(found.rows, prefix), config=EXPORT, theme=None, key="dose_curve")
+    st.caption("The chosen neurons are taken out from the most responsive on; shaded, 95 % bootstrap intervals over clips.")
+    st.download_button("Dose curve (CSV)", _csv(found), f"{file_name(request)}-dose.csv", "text/csv", on_click="ignore")
+
+
+def _compare(d: Dissection, request: Request) -> None:
+    st.html(html.heading("Strategies compared", f"for {request.concept.replace('_', ' ')}, at their own numbers and at equal ones"))
+    found = _result(d, "compare", request, None, "Compare OCP, DB and TAB")
+    if found is None:
+        return
+    rows = []
+    for row in (r for r in found.rows if not r["control"]):
+        fair = [r["gap"] for r in found.rows if r["control"] and (r["strategy"], r["number"]) == (row["strategy"], row["number"])]
+        rows.append({
+            "strategy": row["strategy"], "neurons": f"{row['count']:,}" + (" (equal)" if row["number"] == "equal" else ""),
+            "\u0394A": number(row["ablating"]), "\u0394R": number(row["remaining"]), "gap": number(row["gap"]),
+            "interval": f"{number(row['gap_low'])} to {number(row['gap_high'])}", "fair random gap": number(float(np.mean(fair))) if fair else "",
+        })  # fmt: skip
+    st.html(html.box(html.plain_table(rows)) + "".join(html.empty(note) for note in found.notes))
+
+
+def _keep(d: Dissection, result: Result) -> None:
+    st.html(html.heading("Take away"))
+    one, two, three = st.columns(3)
+    here = result.key in {key for key, _, _ in kept(d)}
+    if here:
+        one.button("Kept; forget it", key="forget", on_click=_said(forget, d, result.key), width="stretch")
+    else:
+        help_text = "written into the dissection; the address of this page opens it again"
+        one.button("Keep in the dissection", key="keep", on_click=_said(keep, d, result), width="stretch", help=help_text)
+    name = file_name(result.request)
+    free: dict = {"on_click": "ignore", "width": "stretch"}
+    two.download_button("Mask and effect (JSON)", lambda: mask_json(d, result.request, result), f"{name}.json", "application/json", **free)
+    three.download_button(
+        "Pruned checkpoint (ZIP)", lambda: zipped(d, result.request, result), f"{name}.zip", "application/zip",
+        disabled=not result.rows[0]["count"], help="in the network's own format, with a model card", **free,
+    )  # fmt: skip
+    if st.session_state.get("keep_failed"):
+        st.html(html.empty(st.session_state.pop("keep_failed")))
+
+
+def _said(act: Callable, *arguments: object) -> Callable[[], None]:
+    """A callback whose failure is a sentence on the page."""
+
+    def go() -> None:
+        try:
+            act(*arguments)
+        except ANDError as error:
+            st.session_state["keep_failed"] = str(error)
+
+    return go
+
+
+def _kept(d: Dissection) -> None:
+    every = [(key, kind, request) for key, kind, request in kept(d) if kind == "run"]
+    if not every:
+        return
+    st.html(html.heading("Kept in this dissection", f"{len(every)}"))
+    rows = []
+    for key, _, request in every:
+        row = d.table(f"kept-{key}/rows").slice(0, 1).to_pylist()[0]
+        rows.append(
+            {
+                "run": request.describe(),
+                "neurons": f"{row['count']:,}",
+                "gap": number(row["gap"]),
+                "chosen on": "all clips" if request.choose_on == "all" else "other clips",
+            }
+        )
+    st.html(html.box(html.plain_table(rows)))
+
+
+def _table(d: Dissection) -> None:
+    st.html(html.heading("Table 4: all concepts", "beside the paper's"))
+    if not project(d, "unlearning"):
+        st.html(html.empty("Not run yet. Run", f"and-dissect prune {d.name} --all"))
+        return
+    counts = {x.name: x.notes("unlearning") for x in project(d, "unlearning")}
+    partial = [name for name, notes in counts.items() if notes["concepts"] < notes["of"]]
+    st.html(html.empty(" ".join(f"{name}: {notes['concepts']} of {notes['of']} concepts." for name, notes in counts.items())))
+    if partial:
+        st.html(html.empty("All concepts:", "; ".join(f"and-dissect prune {name} --all" for name in partial)))
+    found = TABLES["unlearning"](d)
+    for part in found.parts:
+        st.html((html.heading(part.title, "") if part.title != "Table 4" else "") + html.box(html.plain_table(part.cells)) + html.empty(part.note))
+    st.download_button("Table 4 (CSV)", pd.DataFrame(found.rows).to_csv(index=False).encode(), "unlearning.csv", "text/csv", on_click="ignore")
+
+
+def _csv(result: Result) -> bytes:
+    return pd.DataFrame(result.rows).to_csv(index=False).encode()
+
+
+page()

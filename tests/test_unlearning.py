@@ -1,0 +1,450 @@
+"""Unlearning from end to end: nothing of the tested split reaches the choice, runs queue and stop, what is taken away is what was measured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from safetensors.torch import load_file, save_file
+
+from and_core import open_dissection, pipeline
+from and_core.config import ProbeConfig, UnlearningConfig
+from and_core.dissect.probe import probe_mask, without_tested
+from and_core.errors import BusyError, ConfigError, NotComputed, TargetError
+from and_core.figures.catalogue import TABLES
+from and_core.records import Clip
+from and_core.store.writer import writing
+from and_core.unlearn.average import averages, paired
+from and_core.unlearn.choose import UNTESTED, choose
+from and_core.unlearn.evaluator import Cancelled, Evaluator, open_evaluator
+from and_core.unlearn.export import mask_json, read_mask, save_pruned
+from and_core.unlearn.live import MARKERS, Queue, stopped
+from and_core.unlearn.request import Request, make_request
+from and_core.unlearn.result import forget, inputs_of, keep, kept, measure, stored
+from and_core.unlearn.trials import read_split, trials
+from tests.conftest import small_config, tone
+from tests.tiny import tiny_ast, tiny_beats, tiny_hub
+
+
+@pytest.fixture
+def own(cache: Path, tmp_path: Path):
+    """A copy of the small dissection that a test may write to."""
+    shutil.copytree(cache / "small", tmp_path / "small")
+    return open_dissection("small", root=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def evaluator(cache: Path) -> Evaluator:
+    return open_evaluator(open_dissection("small", root=cache))
+
+
+class Slow:
+    """An evaluator that waits for leave before each pass; the interface of :class:`Evaluator`."""
+
+    def __init__(self, real: Evaluator) -> None:
+        self.real, self.leave, self.running = real, threading.Event(), 0
+
+    def logits(self, masks, how="weights", means=None, progress=lambda done, total: None, stop=lambda: False):
+        self.running += 1
+        assert self.running == 1, "one run at a time"
+        try:
+            progress(1, 8)
+            while not self.leave.wait(0.01):
+                if stop():
+                    raise Cancelled("cancelled")
+            return self.real.logits(masks, how, means, progress, stop)
+        finally:
+            self.running -= 1
+
+
+def wait(job) -> None:
+    for _ in range(2000):
+        if job.state not in ("queued", "running"):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"still {job.state}")
+
+
+# -- the tested split ----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_the_tested_clips_reaches_the_choice(tmp_path: Path) -> None:
+    """Poison the tested fold's captions and sounds; the choice must not change. On all clips it does."""
+    choices = []
+    for poisoned in (False, True):
+        data = tmp_path / f"data-{poisoned}"
+        (data / "audio").mkdir(parents=True)
+        (data / "meta").mkdir()
+        rows, captions = ["filename,fold,target,category,esc10,src_file,take"], {}
+        rng = np.random.default_rng(0)
+        for i in range(20):
+            wave = rng.standard_normal(8000).astype(np.float32) * np.float32(0.05 * (1 + i % 4))
+            spoilt = poisoned and i % 5 == 0
+            sf.write(data / "audio" / f"{i}.wav", tone(0.5, hz=300 + 40 * i) if spoilt else wave, 16_000)
+            thing = ("siren", "dog", "bell")[i % 3]
+            captions[f"{i}.wav"] = "A siren wails, shrill and high-pitched." if spoilt else f"A {thing} can be heard. It is {'loud' if i % 4 else 'quiet'}."
+            rows.append(f"{i}.wav,{1 + i % 5},{i % 2},{'dog' if i % 2 else 'siren'},False,{i},A")
+        (data / "meta" / "esc50.csv").write_text("\n".join(rows) + "\n")
+        (data / "captions.json").write_text(json.dumps(captions))
+        root = tmp_path / f"cache-{poisoned}"
+        config = small_config(
+            dataset={"kind": "esc50", "path": str(data)}, captions={"kind": "file", "path": str(data / "captions.json")},
+            audio_encoder=None, unlearning={"concepts": 1, "fair": 1, "importance": False, "test_folds": [1], "strategies": ["DB", "OCP"]},
+        )  # fmt: skip
+        pipeline.run(config, root=root)
+        d = open_dissection("small", root=root)
+        assert {d.clips[int(i)].fold for i in d.array("split/clips")} == {1}
+        used = d.view(UNTESTED)
+        for side in ("high", "low"):
+            extremes = np.asarray(used.array(f"neurons/{side}_clips"))
+            assert all(d.clips[int(i)].fold != 1 for i in np.unique(extremes[extremes >= 0]))
+        found = [choose(d, Request(concept="siren", strategy=s, choose_on=on)).order.tolist() for s in ("DB", "OCP") for on in ("others", "all")]
+        choices.append(found)
+    assert choices[0][0] == choices[1][0] and choices[0][2] == choices[1][2], "chosen on the other folds"
+    assert choices[0][1] != choices[1][1] or choices[0][3] != choices[1][3], "chosen on all clips, the poison shows: the test can fail"
+
+
+def test_what_is_tested() -> None:
+    clips = [Clip(index=i, name=str(i), fold=1 + i % 3, source=f"s{i // 2}", trained=None) for i in range(12)]
+    assert without_tested(clips, UnlearningConfig()) == ProbeConfig(without_folds=(1,)), "the first fold, as in the paper"
+    known = [c.model_copy(update={"trained": c.fold != 3}) for c in clips]
+    assert without_tested(known, UnlearningConfig()) == ProbeConfig(without_folds=(3,)), "what the network was not trained on"
+    assert without_tested(known, UnlearningConfig(test_folds=(2,))) == ProbeConfig(without_folds=(2,))
+    bare = [c.model_copy(update={"fold": None}) for c in clips]
+    share = without_tested(bare, UnlearningConfig())
+    mask = probe_mask(bare, share, seed=3)
+    assert share.without_share == 0.2 and 0 < (~mask).sum() < 6 and (mask == probe_mask(bare, share, seed=3)).all()
+    assert all(mask[i] == mask[i + 1] for i in range(0, 12, 2)), "a source recording is on one side"
+    with pytest.raises(ConfigError, match="leaves no fold to choose"):
+        without_tested(clips, UnlearningConfig(test_folds=(1, 2, 3)))
+    with pytest.raises(ConfigError, match=r"without_folds=\[9\] are no folds"):
+        probe_mask(clips, ProbeConfig(without_folds=(9,)))
+
+
+# -- choosing ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_strategy_chooses_hidden_neurons_most_responsive_first(dissection) -> None:
+    d = dissection
+    hidden = sum(layer.size for layer in d.layers if layer.kind != "fc")
+    adjective = d.explained_adjectives[0]
+    for settings in (
+        {"strategy": "DB"}, {"strategy": "TAB"}, {"strategy": "OCP"}, {"strategy": "OCP", "synonyms": 0.5}, {"strategy": "OCP", "substring": True},
+        {"strategy": "adjective", "adjective": adjective, "choose_on": "all"}, {"strategy": "random", "share": 0.1},
+        {"strategy": "list", "neurons": ("layer0_output/3", "layer3_output/7")},
+        *({"strategy": "criterion", "criterion": c, "share": 0.05} for c in ("noun", "adjective", "verb", "preposition", "summary", "basic", "high-level")),
+    ):  # fmt: skip
+        request = make_request(concept="siren", **settings)
+        found = choose(d, request)
+        assert found.count == found.selection.count == len(set(found.order.tolist())), settings
+        assert "fc" not in found.selection.masks and found.count <= hidden
+        half = choose(d, request.model_copy(update={"dose": 0.5}))
+        assert half.order.tolist() == found.order[: round(0.5 * found.count)].tolist(), settings
+        assert choose(d, request).order.tolist() == found.order.tolist(), "same request, same neurons"
+    db = choose(d, Request(concept="siren", strategy="DB", top=1))
+    names = [d.view(UNTESTED).closed_concepts(d.neuron_id(int(i)), "cos_cubed")[0].name for i in db.order]
+    assert names and set(names) == {"siren"}
+    assert choose(d, Request(strategy="list", neurons=("layer3_output/7", "layer0_output/3"))).order.tolist() == [
+        d.index("layer3_output/7"),
+        d.index("layer0_output/3"),
+    ]
+    more = choose(d, Request(concept="siren", synonyms=0.4)).count
+    assert more >= choose(d, Request(concept="siren")).count
+
+
+def test_faults_of_a_choice_are_named(dissection) -> None:
+    for settings, message in (
+        ({"strategy": "DB", "concept": "brass band"}, "concept='brass band' is not known; allowed: clock tick, dog"),
+        ({"strategy": "adjective", "adjective": "purple"}, "adjective='purple' is not known"),
+        ({"strategy": "list", "neurons": ("layer9/1",)}, "is not in a hidden layer"), ({"strategy": "list", "neurons": ("x",)}, "is not of the form"),
+        ({"strategy": "OCP", "concept": " "}, "names nothing"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=message):
+            choose(dissection, make_request(**settings))
+    for settings, message in (({"dose": 2}, "unlearning.dose=2"), ({"strategy": "magic"}, "unlearning.strategy='magic'"), ({"speed": 1}, "unlearning.speed=1")):
+        with pytest.raises(ConfigError, match=message):
+            make_request(**settings)
+    nothing = choose(dissection, Request(concept="xylophone"))
+    assert nothing.count == 0 and "No neuron is selected" in " ".join(nothing.notes)
+    whole = choose(dissection, Request(strategy="list", neurons=tuple(f"layer1_output/{i}" for i in range(128))))
+    assert "All neurons of layer 1 / output are selected" in " ".join(whole.notes)
+
+
+# -- running -------------------------------------------------------------------------------------------------------------
+
+
+def test_figures_are_those_of_the_network(dissection, evaluator: Evaluator) -> None:
+    d, split = dissection, read_split(dissection)
+    found = measure(d, "run", Request(concept="siren", strategy="DB"), evaluator)
+    number = split.classes.index("siren")
+    mine = split.labels == number
+    row = found.rows[0]
+    assert row["ablating"] == pytest.approx(float((found.after - split.before)[mine, number].mean()), abs=1e-4)
+    others = [float((found.after - split.before)[split.labels == c, c].mean()) for c in np.unique(split.labels) if c != number]
+    assert row["remaining"] == pytest.approx(np.mean(others), abs=1e-4) and row["gap"] == pytest.approx(row["remaining"] - row["ablating"], abs=1e-4)
+    assert row["accuracy_after"] == pytest.approx(100 * np.mean(found.after.argmax(1) == split.labels))
+    assert [r["control"] for r in found.rows] == ["", "fair random", "fair random", "fair random"] and len({r["seed"] for r in found.rows}) == 4
+    assert (found.per_layer == found.per_layer[0]).all(), "as many neurons in the same layers"
+    assert np.allclose(evaluator.logits([{}])[0], split.before, atol=1e-5), "the network is whole again"
+    empty = measure(d, "run", Request(concept="xylophone"), evaluator)
+    assert (
+        len(empty.rows) == 1
+        and empty.rows[0]["count"] == 0
+        and empty.rows[0]["remaining"] == pytest.approx(0, abs=1e-5)
+        and np.isnan(empty.rows[0]["ablating"])
+    )
+
+
+def test_dose_curve_and_comparison(dissection, evaluator: Evaluator) -> None:
+    dose = measure(dissection, "dose", Request(concept="dog", strategy="DB", dose=0.3), evaluator)
+    total = choose(dissection, Request(concept="dog", strategy="DB")).count
+    assert [r["count"] for r in dose.rows] == sorted({round(total * i / 10) for i in range(1, 11)}), "the whole range, whatever dose the request has"
+    full = measure(dissection, "run", Request(concept="dog", strategy="DB"), evaluator)
+    assert dose.rows[-1]["gap"] == pytest.approx(full.rows[0]["gap"], abs=1e-5)
+    compared = measure(dissection, "compare", Request(concept="dog"), evaluator)
+    own = {r["strategy"]: r["count"] for r in compared.rows if r["number"] == "own" and not r["control"]}
+    equal = {r["strategy"]: r["count"] for r in compared.rows if r["number"] == "equal" and not r["control"]}
+    assert set(own) == {"TAB", "DB", "OCP"} and (not min(own.values()) or set(equal.values()) == {min(own.values())})
+
+
+def test_equal_masks_run_once_and_a_stop_leaves_the_network_whole(dissection, evaluator: Evaluator) -> None:
+    mask = {"layer0_output": np.arange(128) < 9}
+    seen: list[tuple[int, int]] = []
+    logits = evaluator.logits([mask, {}, mask], progress=lambda done, total: seen.append((done, total)))
+    assert np.array_equal(logits[0], logits[2]) and not np.array_equal(logits[0], logits[1])
+    batches = -(-len(evaluator.clips) // 4)
+    assert seen[-1] == (2 * batches, 2 * batches)
+    with pytest.raises(Cancelled):
+        evaluator.logits([mask, {}], stop=lambda: len(seen) > 0)
+    assert np.array_equal(evaluator.logits([{}])[0], logits[1])
+
+
+def test_another_checkpoint_is_refused(own) -> None:
+    own.manifest.stages["activations"].notes["checkpoint"] = "0" * 16
+    with pytest.raises(TargetError, match="has changed since 'small' was made"):
+        open_evaluator(own)
+
+
+def test_the_stage_agrees_with_a_run(dissection, evaluator: Evaluator) -> None:
+    concept = dissection.table("unlearning/runs").filter(dissection.table("unlearning/runs")["strategy"].to_numpy() == "DB")["concept"][0].as_py()
+    found = stored(dissection, "run", Request(concept=concept, strategy="DB"))
+    assert found is not None
+    again = measure(dissection, "run", Request(concept=concept, strategy="DB"), evaluator)
+    assert np.allclose(found.after, again.after, atol=1e-5) and found.rows[0]["gap"] == pytest.approx(again.rows[0]["gap"], abs=1e-5)
+    assert (found.per_layer[0] == again.per_layer[0]).all() and np.allclose(found.by_class[0], again.by_class[0], atol=1e-5, equal_nan=True)
+    assert stored(dissection, "run", Request(concept=concept, strategy="DB", top=5)) is None and stored(dissection, "dose", Request(concept=concept)) is None
+    assert stored(dissection, "compare", Request(concept=concept, strategy="TAB")) is not None
+
+
+# -- waiting -------------------------------------------------------------------------------------------------------------
+
+
+def test_users_queue_and_each_sees_his_place(own, evaluator: Evaluator) -> None:
+    slow = Slow(evaluator)
+    queue = Queue(lambda d: slow)
+    jobs = [queue.submit(own, "run", Request(concept=c, strategy="DB"), who) for c, who in (("dog", "ann"), ("rain", "bob"), ("siren", "cyd"))]
+    while not slow.running:
+        time.sleep(0.01)
+    assert [queue.place(j) for j in jobs] == [0, 1, 2] and jobs[0].state == "running" and jobs[0].done == 1
+    assert queue.submit(own, "run", Request(concept="rain", strategy="DB"), "dan") is jobs[1], "the same request is run once"
+    queue.cancel(jobs[1].key, "bob")
+    assert jobs[1].state == "queued", "dan still waits"
+    queue.cancel(jobs[1].key, "dan")
+    assert jobs[1].state == "cancelled" and queue.place(jobs[2]) == 1
+    queue.cancel(jobs[0].key, "ann")
+    wait(jobs[0])
+    assert jobs[0].state == "cancelled" and jobs[0].result is None
+    slow.leave.set()
+    wait(jobs[2])
+    assert jobs[2].state == "done" and jobs[2].result is not None and jobs[2].result.rows[0]["concept"] == "siren"
+    assert not list((own.folder / MARKERS).iterdir()), "no marker of a finished run"
+    again = queue.submit(own, "run", Request(concept="dog", strategy="DB"), "ann")
+    wait(again)
+    assert again.state == "done"
+
+
+def test_a_network_that_fails_is_said_and_the_queue_goes_on(own, evaluator: Evaluator) -> None:
+    broken = iter([ValueError("no such kernel"), None])
+
+    class Failing:
+        def logits(self, *args, **options):
+            error = next(broken)
+            if error:
+                raise error
+            return evaluator.logits(*args, **options)
+
+    queue = Queue(lambda d: Failing())
+    one, two = (queue.submit(own, "run", Request(concept=c, strategy="DB"), "ann") for c in ("dog", "rain"))
+    wait(two)
+    assert one.state == "failed" and "no such kernel" in one.error and two.state == "done"
+
+
+def test_a_run_that_a_restart_stopped_is_known(own, evaluator: Evaluator) -> None:
+    request = Request(concept="dog", strategy="DB")
+    key = request.key("run", inputs_of(own))
+    assert not stopped(own, key)
+    (own.folder / MARKERS).mkdir()
+    marker = own.folder / MARKERS / f"{key}.json"
+    marker.write_text(json.dumps({"process": "another", "pid": 2**22 + 1}))
+    assert stopped(own, key)
+    marker.write_text('{"process": "ano')
+    assert not stopped(own, key), "half a marker is none"
+    job = Queue(lambda d: evaluator).submit(own, "run", request, "ann")
+    wait(job)
+    assert job.state == "done" and not marker.exists()
+
+
+# -- taking away ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_result_is_kept_whole_or_not_at_all(own, evaluator: Evaluator) -> None:
+    request = Request(concept="dog", strategy="DB", top=2)
+    found = measure(own, "run", request, evaluator)
+    with writing(own.folder), pytest.raises(BusyError):
+        keep(own, found)
+    assert stored(own, "run", request) is None
+    keep(own, found)
+    d = open_dissection(own.folder)
+    again = stored(d, "run", request)
+    assert again is not None and np.array_equal(again.after, found.after) and list(d.validate()) == []
+    assert [k for k, _, _ in kept(d)] == [found.key]
+    pipeline.run(small_config(), root=own.folder.parent)
+    assert kept(open_dissection(own.folder)), "a run that changes nothing leaves it"
+    forget(d, found.key)
+    d = open_dissection(own.folder)
+    assert not kept(d) and stored(d, "run", request) is None and list(d.validate()) == []
+    keep(d, found)
+    pipeline.run(small_config(calibration={"t": 0.5}), root=own.folder.parent)
+    d = open_dissection(own.folder)
+    assert stored(d, "run", request) is None and not kept(d), "it stood for explanations that are no more"
+
+
+def test_a_damaged_kept_result_is_said(own, evaluator: Evaluator) -> None:
+    from and_core.errors import ArtifactError
+
+    request = Request(concept="dog", strategy="DB", top=2)
+    keep(own, measure(own, "run", request, evaluator))
+    next((own.folder / "artifacts").glob("kept-*/logits.npy")).write_bytes(b"half")
+    with pytest.raises(ArtifactError, match="truncated"):
+        stored(open_dissection(own.folder), "run", request)
+
+
+def test_the_mask_goes_round(dissection, tmp_path: Path) -> None:
+    request = Request(concept="dog", strategy="DB")
+    text = mask_json(dissection, request)
+    path = tmp_path / "mask.json"
+    path.write_text(text)
+    again = read_mask(path)
+    assert set(choose(dissection, again).order.tolist()) == set(choose(dissection, request).order.tolist()) and again.concept == "dog"
+    for wrong in ("", "[]", '{"format": "other"}', '{"format": "and-ablation-1", "layers": {"fc": ["x"]}}'):
+        path.write_text(wrong)
+        with pytest.raises(ConfigError, match="is no mask"):
+            read_mask(path)
+
+
+@pytest.mark.parametrize("kind", ["ast", "beats", "beats-flat", "transformers"])
+@pytest.mark.parametrize("how", ["weights", "mean"])
+def test_a_pruned_checkpoint_gives_the_same_logits(kind: str, how: str, tmp_path: Path) -> None:
+    """Any kind of network: written under ablation, loaded back by the same plug-in."""
+    made = {"ast": tiny_ast, "beats": tiny_beats, "beats-flat": lambda p: tiny_beats(p, "flat")}.get(kind, lambda p: tiny_hub(p, "Wav2Vec2"))
+    probe = {"kind": kind.split("-")[0], "checkpoint": made(tmp_path / "net"), "pooling": "mean"}
+    if kind == "transformers":
+        probe["layers"] = ["*feed_forward*", "*out_proj", "fc"]
+    if kind == "beats":
+        (tmp_path / "classes.txt").write_text("bell\ndog\nrain\n")
+        probe["classes"] = str(tmp_path / "classes.txt")
+    sounds = tmp_path / "sounds"
+    from and_core.config import PluginConfig
+    from and_core.targets.base import TARGETS
+
+    target = TARGETS.create(PluginConfig(**probe))
+    target.load("cpu")
+    assert target.classes
+    for i, label in enumerate(target.classes[:2] * 6):
+        (sounds / label).mkdir(parents=True, exist_ok=True)
+        sf.write(sounds / label / f"{i}.wav", tone(1.0, hz=200 + 90 * i), 16_000)
+    config = small_config(
+        name="tiny", k=2, dataset={"kind": "folder", "path": str(sounds)}, target=probe, captions={"kind": "acoustic"}, audio_encoder=None,
+        unlearning={"concepts": 1, "fair": 1, "importance": False, "strategies": ["DB"]},
+    )  # fmt: skip
+    pipeline.run(config, root=tmp_path / "cache")
+    d = open_dissection("tiny", root=tmp_path / "cache")
+    request = Request(strategy="random", share=0.3, how=how)
+    result = measure(d, "run", request, open_evaluator(d), {x.name: np.full(x.size, 0.1, np.float32) for x in d.layers} if how == "mean" else None)
+    out = tmp_path / "pruned"
+    assert save_pruned(d, request, out, result) == 0.0
+    card = (out / "README.md").read_text()
+    assert "What was removed" in card and "Effect" in card and "layer" in card
+    assert json.loads((out / "ablation.json").read_text())["layers"]
+    assert save_pruned(d, request, out, result) == 0.0, "again into its own folder"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "precious.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="holds other files"):
+        save_pruned(d, request, tmp_path / "other")
+    if kind == "ast":
+        weights = load_file(out / "model.safetensors")
+        name = next(k for k in weights if "fc1.weight" in k or "intermediate.dense.weight" in k)
+        assert (weights[name].abs().sum(1) == 0).sum() >= 1
+        save_file(weights, tmp_path / "again.safetensors")
+
+
+def test_a_checkpoint_without_a_neuron_is_refused(dissection, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No neuron is selected"):
+        save_pruned(dissection, Request(concept="xylophone"), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+# -- tables --------------------------------------------------------------------------------------------------------------
+
+
+def test_averages_on_golden_values() -> None:
+    def run(concept: str, strategy: str, gap: float, control: str = "", number: str = "own", count: int = 4) -> dict:
+        names = ("ablating", "remaining", "p_ablating", "p_remaining", "p_gap")
+        return {"concept": concept, "strategy": strategy, "number": number, "control": control, "count": count, "gap": gap, **dict.fromkeys(names, 0.5)}
+
+    rows = []
+    for concept, gap in (("a", 1.0), ("b", 2.0), ("c", 3.0)):
+        rows += [run(concept, "DB", gap), run(concept, "DB", 0.5, "fair random"), run(concept, "DB", -0.5, "fair random")]
+        rows += [run(concept, "random", 0.1), run(concept, "random", 0.3)]
+        rows += [run(concept, "DB", gap, number="equal"), run(concept, "OCP", gap - 1, number="equal")]
+    rows += [run("d", "DB", 0.0, count=0)]
+    found = averages(rows)
+    db = next(r for r in found["strategies"] if r["strategy"] == "DB" and r["number"] == "own")
+    assert db["gap"] == 1.5 and db["concepts"] == 4 and db["none"] == 1 and db["count"] == 3
+    assert db["fair_gap"] == 0 and db["difference"] == 2 and db["pairs"] == 3 and db["p"] == 0.25
+    assert next(r for r in found["strategies"] if r["strategy"] == "random")["gap"] == pytest.approx(0.2)
+    assert found["pairs"][0]["difference"] == 1 and found["pairs"][0]["one"] == "DB"
+    one = paired(np.array([1.0]), np.array([0.5]))
+    assert one["p"] is None and one["difference_low"] is None and one["difference"] == 0.5
+    assert paired(np.array([1.0, 2.0]), np.array([1.0, 2.0]))["p"] is None, "no difference, no test"
+
+
+def test_tables_name_every_network_and_the_paper(dissection) -> None:
+    found = TABLES["unlearning"](dissection)
+    assert {r["source"] for r in found.rows} == {"ours", "paper"} and len([r for r in found.rows if r["source"] == "paper"]) == 12
+    ours = next(c for c in found.parts[0].cells if c["strategy"] == "DB")
+    average = next(r for r in dissection.document("unlearning/averages")["strategies"] if (r["strategy"], r["number"]) == ("DB", "own"))
+    assert ours["neurons"] == f"{average['count']:.0f}" and ours["gap"].startswith(f"{average['gap']:+.2f}")
+    curves = TABLES["importance"](dissection)
+    assert {c["criterion"] for c in curves.parts[0].cells} >= {"random", "noun", "basic", "high-level", "loud"}
+    for row in curves.rows:
+        assert 0 <= row["accuracy"] <= 100 and row["ablated"] <= row["share"] + 1e-3
+        twin = [
+            r for r in curves.rows if (r["criterion"], r["share"], r["seed"], r["control"]) == (row["criterion"], row["share"], row["seed"], not row["control"])
+        ]
+        assert all(r["count"] == row["count"] for r in twin), "a control ablates as many"
+
+
+def test_a_dissection_without_the_stage_says_so(cache: Path, tmp_path: Path) -> None:
+    pipeline.run(small_config(unlearning=None), root=tmp_path)
+    d = open_dissection("small", root=tmp_path)
+    with pytest.raises(NotComputed, match="'split'"):
+        trials(d, "run", Request(concept="dog"))
+    with pytest.raises(NotComputed, match="'unlearning'"):
+        TABLES["unlearning"](d)

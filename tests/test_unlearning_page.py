@@ -1,0 +1,157 @@
+"""The Unlearning and Feature importance pages under Streamlit's test runner: choose, run, wait, cancel, keep."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from and_core import Dissection, open_dissection, pipeline
+from and_core.unlearn.choose import choose
+from and_core.unlearn.live import queue
+from and_core.unlearn.request import Request
+from and_core.unlearn.result import inputs_of, kept
+from tests.conftest import small_config
+from tests.test_pages import app, said
+
+
+@pytest.fixture(autouse=True)
+def root(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own, since results are kept in it."""
+    shutil.copytree(cache / "small", tmp_path / "cache" / "small")
+    monkeypatch.setenv("AND_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+class Held(Dissection):
+    """A dissection that is not read on until it is let go: whatever runs on it keeps the queue busy."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.go = threading.Event()
+
+    def array(self, name: str):
+        if name.startswith("split/"):
+            self.go.wait(30)
+        return super().array(name)
+
+
+def page(**query: str) -> AppTest:
+    test = app(**query).run().switch_page("pages/unlearning.py")
+    for key, value in query.items():
+        test.query_params[key] = value
+    return test.run()
+
+
+def until_done(test: AppTest, request: Request, d: Dissection, kind: str = "run") -> AppTest:
+    key = request.key(kind, inputs_of(d))  # type: ignore[arg-type]
+    for _ in range(600):
+        job = queue().find(key)
+        if job is not None and job.state not in ("queued", "running"):
+            break
+        time.sleep(0.05)
+    return test.run()
+
+
+def button(test: AppTest, label: str):
+    return next(b for b in test.button if b.label == label)
+
+
+def test_a_run_from_choice_to_result_and_back_by_link(root: Path) -> None:
+    d = open_dissection("small", root=root)
+    request = Request(concept="rain", strategy="DB", top=2)
+    count = choose(d, request).count
+    test = page(dissection="small", concept="rain", strategy="DB", top="2")
+    assert not test.exception and f"{count:,} of 3,072 hidden neurons" in said(test) and "Not run yet: DB of rain" in said(test)
+    assert "Tested on" in said(test) and "fold 1" in said(test)
+    button(test, "Run").click().run()
+    test = until_done(test, request, d)
+    text = said(test)
+    assert not test.exception and "Change by class" in text and "before and after" in text and "Gap" in text
+    assert "and-verdict" in text and "/clips/small/" in text
+    button(test, "Draw the dose curve").click().run()
+    test = until_done(test, request, d, "dose")
+    assert not test.exception and not [b for b in test.button if b.label == "Draw the dose curve"]
+    button(test, "Keep in the dissection").click().run()
+    assert [r for _, _, r in kept(open_dissection("small", root=root))] == [request]
+    again = page(dissection="small", concept="rain", strategy="DB", top="2")
+    assert "Kept in this dissection" in said(again) and "Change by class" in said(again) and not [b for b in again.button if b.label == "Run"]
+    button(again, "Kept; forget it").click().run()
+    assert not kept(open_dissection("small", root=root)) and not again.exception
+    again.session_state["unit_of_change"] = "probabilities"
+    again.run()
+    assert not again.exception
+
+
+def test_waiting_has_a_place_and_can_be_given_up(root: Path) -> None:
+    held = Held(root / "small")
+    other = queue().submit(held, "run", Request(concept="dog", strategy="DB", top=4), "another user")
+    d, request = open_dissection("small", root=root), Request(concept="siren", strategy="DB", top=4)
+    try:
+        test = page(dissection="small", concept="siren", strategy="DB", top="4")
+        button(test, "Run").click().run()
+        assert not test.exception and "Change by class" not in said(test)
+        job = queue().find(request.key("run", inputs_of(d)))
+        assert job is not None and job.state == "queued" and queue().place(job) == 1
+        button(test, "Cancel").click().run()
+        assert job.state == "cancelled" and "Cancelled; nothing of that run is kept" in said(test.run()) and button(test, "Run")
+    finally:
+        held.go.set()
+    for _ in range(600):
+        if other.state == "done":
+            break
+        time.sleep(0.05)
+    assert other.state == "done", "the other user's run went on"
+
+
+def test_what_can_not_be_run_is_said(root: Path) -> None:
+    none = page(dissection="small", strategy="list")
+    assert "No neuron is selected" in said(none) and button(none, "Run").disabled and not none.exception
+    wrong = page(dissection="small", strategy="list", neurons="layer99/4")
+    assert "is not in a hidden layer" in said(wrong) and not wrong.exception
+    whole = page(dissection="small", strategy="list", neurons=" ".join(f"layer0_output/{i}" for i in range(128)))
+    assert "All neurons of layer 0 / output are selected" in said(whole)
+    for strategy in ("OCP", "TAB", "adjective", "criterion", "random"):
+        test = page(dissection="small", strategy=strategy)
+        assert not test.exception and "hidden neurons" in said(test), strategy
+    evil = page(dissection="small", concept="<img src=x>", strategy="magic", dose="900", share="-1")
+    assert not evil.exception and "<img src=x>" not in said(evil)
+
+
+def test_a_concept_that_is_no_class_has_no_change_of_its_own(root: Path, tmp_path: Path) -> None:
+    concepts = tmp_path / "concepts.txt"
+    concepts.write_text("rain\nmotor\nanimal\n")
+    pipeline.run(small_config(closed={"concepts": str(concepts)}, unlearning={"concepts": 1, "fair": 1, "importance": False}), root=root)
+    d, request = open_dissection("small", root=root), Request(concept="animal", strategy="DB")
+    test = page(dissection="small", concept="animal", strategy="DB")
+    button(test, "Run").click().run()
+    test = until_done(test, request, d)
+    text = said(test)
+    assert (
+        not test.exception
+        and "undefined" in text
+        and "is no class of the network" in text
+        and "Change by class" in text
+        and "The concept&#x27;s clips" not in text
+    )
+
+
+def test_table_4_and_what_is_not_run(root: Path) -> None:
+    text = said(page(dissection="small"))
+    assert "Table 4" in text and "<td>2808 / -10.73 / -6.83 / +3.90</td>" in text and "what this data says" in text and "and-dissect prune small --all" in text
+    pipeline.run(small_config(unlearning=None), root=root)
+    bare = page(dissection="small")
+    assert not bare.exception and "no tested split yet" in said(bare) and "and-dissect prune small --all" in said(bare)
+
+
+def test_feature_importance(root: Path) -> None:
+    test = app(dissection="small").run().switch_page("pages/importance.py").run()
+    text = said(test)
+    assert not test.exception and "Figure 4 a" in text and "Figure 4 c" in text and "Loss of accuracy" in text and "<td>noun</td>" in text
+    pipeline.run(small_config(unlearning=None), root=root)
+    bare = app(dissection="small").run().switch_page("pages/importance.py").run()
+    assert not bare.exception and "and-dissect prune small --importance" in said(bare)
