@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,19 +46,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server on two dissections: a plain one, and one whose labels, file names and captions are markup."""
     root = tmp_path_factory.mktemp("browser")
     pipeline.run(small_config(), root=root)
-    folder = root / "sounds" / EVIL
-    folder.mkdir(parents=True)
     captions = {}
-    for i in range(8):
-        name = f"{EVIL}{i}.wav"
-        sf.write(folder / name, tone(1.0, hz=200 + 150 * i) * np.float32(0.2 + 0.1 * i), 16_000)
+    for i in range(10):
+        folder, name = root / "sounds" / (EVIL if i % 2 else "dog"), f"{EVIL}{i}.wav"
+        folder.mkdir(parents=True, exist_ok=True)
+        sf.write(folder / name, tone(1.0, hz=200 + 150 * i) * np.float32(0.2 + 0.08 * i), 16_000)
         captions[name] = f"{EVIL} is loud. <script>window.hacked=2</script> <b>markup</b> a bell ringing."
     (root / "captions.json").write_text(json.dumps(captions))
-    (root / "concepts.txt").write_text(f"{EVIL}\nbell\n")
+    (root / "concepts.txt").write_text(f"{EVIL}\nbell\ndog\n")
     pipeline.run(
         small_config(
             name="evil", k=2, dataset={"kind": "folder", "path": str(root / "sounds")}, captions={"kind": "file", "path": str(root / "captions.json")},
-            target={"kind": "ast"}, closed={"concepts": str(root / "concepts.txt")},
+            target={"kind": "ast"}, seed=1, unlearning={"concepts": 1, "fair": 1, "importance": False}, closed={"concepts": str(root / "concepts.txt")},
         ), root=root,
     )  # fmt: skip
     with socket.socket() as free:
@@ -169,10 +169,13 @@ def test_a_deep_link_to_another_page_opens_cold(server: str, page) -> None:
     assert page.faults == []
 
 
-@pytest.mark.parametrize("path", ["/", "/concepts"])
+@pytest.mark.parametrize("path", ["/", "/concepts", "/unlearning?strategy=random"])
 def test_markup_in_data_makes_no_element(server: str, page, path: str) -> None:
-    open_page(page, f"{server}{path}?dissection=evil&q=bell", "h1.and")
+    open_page(page, f"{server}{path}{'&' if '?' in path else '?'}dissection=evil&q=bell", "h1.and")
     page.wait_for_timeout(1200)
+    if "random" in path:
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.wait_for_selector(".and-figures", timeout=60_000)
     for details in page.locator(".and-card details summary").all():
         details.click()
     assert "<img" in page.inner_text('[data-testid="stMain"]'), "the text itself is shown"
@@ -188,7 +191,9 @@ def test_bad_addresses_do_no_harm(server: str, page, query: str) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768)])
-@pytest.mark.parametrize("path", ["/?layer=layer2_attention_output&unit=100", "/concepts"])
+@pytest.mark.parametrize(
+    "path", ["/?layer=layer2_attention_output&unit=100", "/concepts", "/unlearning?strategy=DB&concept=siren", "/importance?dissection=small"]
+)
 def test_nothing_sticks_out(server: str, page, width: int, height: int, path: str) -> None:
     page.set_viewport_size({"width": width, "height": height})
     open_page(page, server + path, "h1.and")
@@ -212,3 +217,30 @@ def test_the_reader_sees_the_same_as_the_page(server: str, page) -> None:
     open_page(page, f"{server}/?dissection=small&layer=fc&unit=7", ".and-card")
     shown = [int(x) for x in page.evaluate("[...document.querySelectorAll('[data-and-clip]')].map(e => e.dataset.andClip)")]
     assert shown == [t.clip.index for t in d.extreme_clips("fc/7") + d.extreme_clips("fc/7", "low")]
+
+
+def test_unlearning_from_choice_to_checkpoint(server: str, page, tmp_path: Path) -> None:
+    link = f"{server}/unlearning?dissection=small&concept=rain&strategy=DB&top=2"
+    open_page(page, link)
+    assert "Not run yet" in page.inner_text('[data-testid="stMain"]')
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_selector(".and-figures", timeout=60_000)
+    assert "concept=rain" in page.url and "top=2" in page.url
+    page.wait_for_selector(".js-plotly-plot")
+    assert page.locator(".and-verdict").count() >= 2
+    page.locator(".and-play").first.click()
+    page.wait_for_function("[...document.querySelectorAll('audio')].some(a => !a.paused && a.readyState >= 2)")
+    page.get_by_role("button", name="Keep in the dissection").click()
+    page.get_by_role("button", name="Kept; forget it").wait_for()
+    with page.expect_download() as mask:
+        page.get_by_role("button", name="Mask and effect (JSON)").click()
+    assert json.loads(Path(mask.value.path()).read_text())["effect"]["concept"] == "rain"
+    with page.expect_download(timeout=60_000) as checkpoint:
+        page.get_by_role("button", name="Pruned checkpoint (ZIP)").click()
+    with zipfile.ZipFile(checkpoint.value.path()) as archive:
+        assert {"pruned/README.md", "pruned/ablation.json", "pruned/model.safetensors", "pruned/config.json"} <= set(archive.namelist())
+    other = page.context.new_page()
+    open_page(other, link, ".and-figures")
+    assert other.get_by_role("button", name="Run", exact=True).count() == 0, "the link opens the kept result"
+    other.close()
+    assert page.faults == []

@@ -12,7 +12,7 @@ from and_core.errors import ConfigError, DataError
 from and_core.records import NeuronId
 from and_core.targets.base import layer_record
 from and_core.unlearn.measure import accuracy_by_class, effect, probabilities
-from and_core.unlearn.select import at_random, by_concept, by_list, by_open_concept, concept_words, fair_random
+from and_core.unlearn.select import at_random, by_concept, by_list, concept_words, fair_random, matching
 
 LAYERS = [layer_record("layer0_fc1", 6, 0), layer_record("layer0_fc2", 4, 6), layer_record("fc", 3, 10)]
 
@@ -88,14 +88,13 @@ def test_open_concept_pruning_matches_whole_words() -> None:
     words = concept_words(concepts, content_lemmas)
     assert words["door_wood_knock"] == ({"door", "wood", "knock"}, {"wood"}) and words["dog"] == ({"dog"}, set())
     assert "drop" in words["water_drops"][0] and words["water_drops"][1] == {"water"}
-    nouns = [(0, "door"), (1, "wood"), (2, "in"), (3, "doo"), (7, "dog"), (11, "door")]
+    nouns = ["door", "wood", "in", "doo", "dog"]
 
-    def chosen(concept: str, **options: bool) -> list[int]:
-        found = by_open_concept(LAYERS, nouns, concept, words, **options)
-        return [i for i, hit in enumerate(np.concatenate(list(found.masks.values()))) if hit]
+    def matched(concept: str, **options: bool) -> set[str]:
+        return matching(nouns, concept, words, **options)
 
-    assert chosen("door_wood_knock") == [0, 1] and chosen("door_wood_knock", leave_shared=True) == [0]
-    assert chosen("door_wood_knock", substring=True) == [0, 1, 3], "the reference takes any part of the name for the name"
-    assert chosen("hand_saw") == [] and chosen("dog") == [7]
+    assert matched("door_wood_knock") == {"door", "wood"} and matched("door_wood_knock", leave_shared=True) == {"door"}
+    assert matched("door_wood_knock", substring=True) == {"door", "wood", "doo"}, "the reference takes any part of the name for the name"
+    assert matched("hand_saw") == set() and matched("dog") == {"dog"}
     with pytest.raises(ConfigError, match="concept='cat' is not known; allowed: door_wood_knock"):
-        by_open_concept(LAYERS, nouns, "cat", words)
+        matching(nouns, "cat", words)

@@ -18,7 +18,7 @@ from and_core.pipeline.views import make_view
 from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 from and_core.unlearn.average import averages
-from and_core.unlearn.choose import UNTESTED, nouns
+from and_core.unlearn.choose import UNTESTED, said_words
 from and_core.unlearn.evaluator import Evaluator
 from and_core.unlearn.importance import accuracy, points
 from and_core.unlearn.measure import accuracy_by_class
@@ -79,7 +79,7 @@ def _words(run: Run, d: Dissection, view: Dissection) -> dict[str, dict[str, Any
     """Concept -> words of its name, those that other concepts share, nouns of summaries that lie close to it, and related concepts."""
     concepts = d.document("texts/concepts")
     terms = concept_words(concepts, lambda texts: content_lemmas(texts, run.config.open.tagger))
-    said = sorted({noun for explained in (d, view) for _, noun in nouns(explained)})
+    said = sorted(said_words(d, "noun") | said_words(view, "noun"))
     vectors, targets = run.encoder.encode(said) if said else np.zeros((0, 1)), np.asarray(d.array("texts/concept_embeddings"))
     found = {}
     for i, concept in enumerate(concepts):

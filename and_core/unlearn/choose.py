@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from and_core.dissect.concepts import readable
 from and_core.dissect.words import content_lemmas
@@ -14,7 +16,7 @@ from and_core.errors import ConfigError, one_of
 from and_core.records import NeuronId
 from and_core.store.dissection import SCORED, Dissection
 from and_core.unlearn.request import BASIC, SIMILARITY, Request
-from and_core.unlearn.select import Selection, at_random, by_concept, by_list, by_mask, by_open_concept, hidden
+from and_core.unlearn.select import Selection, at_random, by_concept, by_list, by_mask, hidden, matching
 
 UNTESTED = "untested"  # view: explained from the clips that are not tested
 SMALL = 1e-9
@@ -108,16 +110,16 @@ def _open(d: Dissection, view: Dissection, request: Request) -> tuple[Selection,
     words = {name: (set(terms["words"]), set(terms["shared"]))}
     if request.synonyms is not None:
         words[name][0].update(noun for noun, cosine in terms["synonyms"] if cosine >= request.synonyms)
-    said = {noun for _, noun in nouns(view)}
+    said = said_words(view, "noun")
     for part in words[name]:
         part.update(noun for noun in said if _verb_of(noun) & part)
-    chosen = by_open_concept(d.layers, nouns(view), name, words, leave_shared=request.leave_shared, substring=request.substring)
-    wanted = words[name][0] - words[name][1] if request.leave_shared else words[name][0]
-    matched = ", ".join(sorted(wanted & said)) or "none"
-    notes = ["Matches nouns that stand anywhere in the name." if request.substring else f"Matches the nouns: {matched}."]
+    matched = matching(said, name, words, leave_shared=request.leave_shared, substring=request.substring)
+    scores = word_counts(view, "noun", matched)
+    listed = ", ".join(sorted(matched)) or "none"
+    notes = [f"Matches nouns that stand anywhere in the name: {listed}." if request.substring else f"Matches the nouns: {listed}."]
     if terms["shared"] and not request.leave_shared:
         notes.append(f"Other concepts have these words too: {', '.join(terms['shared'])}.")
-    return chosen, _reach(view, "noun", None if request.substring else wanted, name), notes
+    return by_mask("OCP", d.layers, scores > 0), scores + _fit(view, name), notes
 
 
 def _verb_of(noun: str) -> set[str]:
@@ -127,11 +129,11 @@ def _verb_of(noun: str) -> set[str]:
 
 
 def _adjective(d: Dissection, view: Dissection, request: Request) -> tuple[Selection, np.ndarray, list[str]]:
-    known = sorted({word for _, word, _ in _words(view, "adjective")})
+    known = sorted(said_words(view, "adjective"))
     if request.adjective not in known:
         raise one_of("adjective", request.adjective, known[:40])
     scores = word_counts(view, "adjective", {request.adjective})
-    return by_mask("adjective", d.layers, scores > 0), _reach(view, "adjective", {request.adjective}), []
+    return by_mask("adjective", d.layers, scores > 0), scores, []
 
 
 def _criterion(d: Dissection, view: Dissection, request: Request) -> tuple[Selection, np.ndarray, list[str]]:
@@ -182,54 +184,51 @@ def criterion_scores(view: Dissection, criterion: str) -> np.ndarray:
     if criterion == "summary":
         return summary_tokens(view)
     if criterion in ("basic", "high-level"):
-        every = {word for _, word, _ in _words(view, "adjective")}
+        every = said_words(view, "adjective")
         return word_counts(view, "adjective", every & set(BASIC) if criterion == "basic" else every - set(BASIC))
     return word_counts(view, criterion, None)
 
 
 @lru_cache(maxsize=16)
-def _words(view: Dissection, pos: str) -> tuple[tuple[int, str, int], ...]:
-    """(neuron, word, count) of one part of speech; of adjectives, those for sound."""
+def _words(view: Dissection, pos: str) -> pa.Table:
+    """Rows (neuron, word, count) of one part of speech; of adjectives, those for sound."""
     table = view.table("open/words")
-    columns = (table[name].to_pylist() for name in ("neuron", "word", "count", "pos", "acoustic"))
-    return tuple((n, w, c) for n, w, c, p, acoustic in zip(*columns, strict=True) if p == pos and (p != "adjective" or acoustic))
+    chosen = pc.equal(table["pos"], pos)
+    if pos == "adjective":
+        chosen = pc.and_(chosen, table["acoustic"])
+    return table.filter(chosen).select(["neuron", "word", "count"])
 
 
-def nouns(view: Dissection) -> list[tuple[int, str]]:
-    """(neuron, noun) of the calibrated summaries."""
-    return [(neuron, word) for neuron, word, _ in _words(view, "noun")]
+def said_words(view: Dissection, pos: str) -> set[str]:
+    """Distinct words of one part of speech in the calibrated summaries."""
+    return set(pc.unique(_words(view, pos)["word"]).to_pylist())
 
 
 def word_counts(view: Dissection, pos: str, among: set[str] | None) -> np.ndarray:
     """(neurons,) how often words of one part of speech (those in `among`, or any) stand in the calibrated summary."""
-    found = np.zeros(view.neuron_count)
-    for neuron, word, count in _words(view, pos):
-        if among is None or word in among:
-            found[neuron] += count
-    return found
+    rows = _words(view, pos)
+    if among is not None:
+        rows = rows.filter(pc.is_in(rows["word"], value_set=pa.array(sorted(among), pa.string())))
+    return np.bincount(rows["neuron"].to_numpy(), rows["count"].to_numpy(), view.neuron_count).astype(float)
 
 
 @lru_cache(maxsize=4)
 def summary_tokens(view: Dissection) -> np.ndarray:
     """(neurons,) words of each calibrated summary."""
-    found = np.zeros(view.neuron_count)
     points = view.table("calibration/points")
-    for neuron, text, kept in zip(*(points[name].to_pylist() for name in ("neuron", "text", "kept")), strict=True):
-        if kept:
-            found[neuron] += len(text.split())
-    return found
+    kept = points.filter(points["kept"])
+    counts = pc.list_value_length(pc.utf8_split_whitespace(kept["text"]))
+    return np.bincount(kept["neuron"].to_numpy(), counts.to_numpy(), view.neuron_count)
 
 
-def _reach(view: Dissection, pos: str, wanted: set[str] | None, concept: str = "") -> np.ndarray:
-    """(neurons,) how strongly a neuron says one of the words: how often it stands in the summary, then its DB score of the concept."""
-    scores = word_counts(view, pos, wanted)
+def _fit(view: Dissection, concept: str) -> np.ndarray:
+    """(neurons,) DB score of a concept, made so small that it only orders neurons which say it equally often; 0 where it is not in the concept set."""
     similarity = SIMILARITY["DB"]
     names = [readable(name) for name in view.document("texts/concepts")]
-    if concept and readable(concept) in names and similarity in view.notes("closed")["similarities"]:
-        best = np.asarray(view.array(f"closed/{similarity}_concepts"))
-        scored = np.where(best == names.index(readable(concept)), np.asarray(view.array(f"closed/{similarity}_scores")), -1).max(1)
-        scores = scores + SMALL * (1 + scored)
-    return scores
+    if readable(concept) not in names or similarity not in view.notes("closed")["similarities"]:
+        return np.zeros(view.neuron_count)
+    best = np.asarray(view.array(f"closed/{similarity}_concepts"))
+    return SMALL * (1 + np.where(best == names.index(readable(concept)), np.asarray(view.array(f"closed/{similarity}_scores")), -1).max(1))
 
 
 def concept_terms(d: Dissection) -> dict[str, dict]:

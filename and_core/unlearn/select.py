@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,21 +95,15 @@ def concept_words(concepts: Sequence[str], lemmas: Callable[[list[str]], list[li
     return {c: (words, {w for w in words if count[w] > 1}) for c, words in zip(concepts, found, strict=True)}
 
 
-def by_open_concept(
-    layers: Sequence[Layer],
-    nouns: Sequence[tuple[int, str]],
-    concept: str,
-    words: Mapping[str, tuple[set[str], set[str]]],
-    *,
-    leave_shared: bool = False,
-    substring: bool = False,
-) -> Selection:
-    """OCP: an open-set entity (a noun of the calibrated summary) names the concept.
+def matching(
+    nouns: Iterable[str], concept: str, words: Mapping[str, tuple[set[str], set[str]]], *, leave_shared: bool = False, substring: bool = False
+) -> set[str]:
+    """OCP: those of the nouns that name the concept.
 
     Parameters
     ----------
-    nouns : sequence of (int, str)
-        Neuron among all neurons of the dissection, and a noun's lemma.
+    nouns : iterable of str
+        Lemmas of open-set entities (nouns of calibrated summaries).
     concept : str
         One of `words`.
     words : mapping
@@ -129,6 +123,4 @@ def by_open_concept(
     mine, shared = words[concept]
     wanted = mine - shared if leave_shared else mine
     name = concept.replace("_", " ").lower()
-    chosen = np.zeros(sum(layer.size for layer in layers), bool)
-    chosen[[neuron for neuron, noun in nouns if (noun in name if substring else noun in wanted)]] = True
-    return by_mask("OCP", layers, chosen)
+    return {noun for noun in nouns if (noun in name if substring else noun in wanted)}
