@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from and_core.console import bars, out, reported
-from and_core.errors import ConfigError
+from and_core.errors import ConfigError, one_of
 from and_core.store.dissection import Dissection
 
 Name = Annotated[str, typer.Argument(help="Name of a dissection in the cache, or its folder.")]
@@ -51,7 +51,7 @@ def prune(
             _as_stages(d, every, importance)
             return
         if mask is not None:
-            request = read_mask(mask, concept)
+            request = read_mask(d, mask, concept)
         else:
             wanted: dict[str, Any] = {
                 "concept": _known(d, concept), "strategy": strategy, "top": top, "leave_shared": leave_shared, "substring": substring, "synonyms": synonyms,
@@ -59,6 +59,7 @@ def prune(
             }  # fmt: skip
             request = make_request(**wanted, **({} if share is None else {"share": share}))
         if not d.has("split"):
+            _check(d, request)
             _as_stages(d, False, False)
             d = open_dissection(name)
         result = _measured(d, "compare" if compare else "dose" if curve else "run", request)
@@ -70,6 +71,16 @@ def prune(
             out.print(f"pruned network in {save}; loaded back, its logits differ by at most {difference:.2g}", markup=False, soft_wrap=True)
 
 
+def _check(d: Dissection, request: Any) -> None:
+    """What can be told to be wrong before the tested split is made."""
+    from and_core.unlearn.request import neuron_ids
+    from and_core.unlearn.select import by_list
+
+    if request.strategy in ("DB", "TAB") and d.has("texts") and request.concept not in d.document("texts/concepts"):
+        raise one_of("concept", request.concept, d.document("texts/concepts"))
+    by_list(d.layers, neuron_ids(request.neurons))
+
+
 def _known(d: Dissection, concept: str) -> str:
     """A concept as the concept set spells it, where it has it: `water drops` is `water_drops`."""
     if not d.has("texts"):
@@ -79,14 +90,13 @@ def _known(d: Dissection, concept: str) -> str:
 
 
 def _measured(d: Dissection, kind: Any, request: Any) -> Any:
-    from and_core.unlearn.evaluator import means_of, open_evaluator
+    from and_core.unlearn.evaluator import open_evaluator
     from and_core.unlearn.result import measure, stored
 
     found = stored(d, kind, request)
     if found is None:
         with bars() as progress:
-            means = means_of(d) if request.how == "mean" else None
-            found = measure(d, kind, request, open_evaluator(d), means, lambda done, total: progress("Running the network", done, total))
+            found = measure(d, kind, request, open_evaluator(d), lambda done, total: progress("Running the network", done, total))
     grid = Table(title=f"{d.name}: {request.describe()}" if kind == "run" else f"{d.name}: {kind}, {request.concept}", title_justify="left")
     for column in ("strategy", "neurons", "\u0394A", "\u0394R", "gap", "gap, 95 %", "gap, probability", "accuracy, %", "concept, %"):
         grid.add_column(column, overflow="fold")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from and_core.errors import ConfigError
 
@@ -111,12 +111,18 @@ class UnlearningConfig(Section):
     """Ablation of what responds to a concept (AND section 6), and what kinds of words are worth (section 7)."""
 
     concepts: Annotated[int, Field(ge=1)] | Literal["all"] = "all"  # of the classes, evenly spaced; a subset where time is short
-    strategies: tuple[Literal["OCP", "DB", "TAB"], ...] = ("TAB", "DB", "OCP")
+    strategies: Annotated[tuple[Literal["OCP", "DB", "TAB"], ...], Field(min_length=1)] = ("TAB", "DB", "OCP")
     test_folds: tuple[int, ...] = ()  # tested, and never looked at in choosing neurons; without any: the folds the network was not trained on
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (20, 202, 2024)  # the paper's
-    fair: Annotated[int, Field(ge=1, le=20)] = 3  # fair random draws beside each ablation
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (20, 202, 2024)  # the paper's
+    fair: Annotated[int, Field(ge=1)] = 3  # fair random draws beside each ablation, by the first seeds
     importance: bool = True  # accuracy by kinds of words (Fig. 4)
     shares: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (0.02, 0.04, 0.06, 0.08, 0.10, 0.12)
+
+    @model_validator(mode="after")
+    def _enough_seeds(self) -> UnlearningConfig:
+        if self.fair > len(self.seeds):
+            raise ValueError(f"fair={self.fair} is more than the {len(self.seeds)} seeds; give as many seeds")
+        return self
 
 
 class RunConfig(Section):

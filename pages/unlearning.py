@@ -14,19 +14,19 @@ from and_core.figures.tables import project
 from and_core.figures.theme import EXPORT
 from and_core.figures.unlearning import dose_figure, layer_counts
 from and_core.unlearn.choose import Choice, choose
-from and_core.unlearn.export import mask_json, zipped
+from and_core.unlearn.export import mask_json
 from and_core.unlearn.live import queue, stopped
 from and_core.unlearn.request import Kind, Request
 from and_core.unlearn.result import Result, forget, inputs_of, keep, kept, stored
 from and_core.unlearn.trials import read_split
 from pages.ui import html
-from pages.ui.ablation import choose_request
+from pages.ui.ablation import address, choose_request
 from pages.ui.ablation_result import draw, file_name, number
 from pages.ui.setup import explain, provenance, setup
 
 SHOWN = 300
 POLL = 0.4  # s
-KINDS = {"run": "Ablating for", "dose": "Dose curve of", "compare": "Comparing strategies for"}
+KINDS = {"run": "Ablating for", "dose": "Dose curve of", "compare": "Comparing strategies for", "checkpoint": "Writing the network without"}
 
 
 def page() -> None:
@@ -100,7 +100,7 @@ def _result(d: Dissection, kind: Kind, request: Request, choice: Choice | None, 
     job = queue().find(key)
     if job is not None and job.state == "done":
         return job.result
-    if job is not None and job.state in ("queued", "running") and _asker() in job.askers:
+    if job is not None and job.state in ("queued", "running") and not job.stop.is_set():  # whoever asked for it: the same link waits with him
         st.fragment(_waiting, run_every=POLL)(key)
         return None
     if job is not None and job.state == "failed":
@@ -124,17 +124,23 @@ def _start(d: Dissection, kind: Kind, request: Request) -> None:
     queue().submit(d, kind, request, _asker())
 
 
+def _unmarked(name: str) -> str:
+    """A name as text where Streamlit would read Markdown."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|:$~" else c for c in name.replace("_", " "))
+
+
 def _waiting(key: str) -> None:
     job = queue().find(key)
     if job is None or job.state not in ("queued", "running"):
         st.rerun()
         return
+    queue().seen(job, _asker())
     if job.state == "queued":
         place = queue().place(job)
         st.progress(0.0, f"Waiting: {place} run{'s' if place != 1 else ''} before this one" if place else "Waiting")
     else:
         share = job.done / job.total if job.total else 0.0
-        what = f"{KINDS[job.kind]} {job.request.concept or job.request.describe()}"
+        what = f"{KINDS[job.kind]} {_unmarked(job.request.concept or job.request.describe())}"
         st.progress(share, f"{what}: {job.done} of {job.total} batches" if job.total else "Loading the network")
     if st.button("Cancel", key=f"cancel_{key}"):
         queue().cancel(key, _asker())
@@ -148,7 +154,10 @@ def _dose(d: Dissection, request: Request, choice: Choice) -> None:
         return
     prefix = "p_" if st.session_state.get("unit_of_change") == "probabilities" else ""
     st.plotly_chart(dose_figure(found.rows, prefix), config=EXPORT, theme=None, key="dose_curve")
-    st.caption("The chosen neurons are taken out from the most responsive on; shaded, 95 % bootstrap intervals over clips.")
+    st.caption(
+        "The chosen neurons are taken out from the most responsive on; shaded, 95 % bootstrap intervals over clips; dotted, as many random "
+        "neurons in the same layers."
+    )
     st.download_button("Dose curve (CSV)", _csv(found), f"{file_name(request)}-dose.csv", "text/csv", on_click="ignore")
 
 
@@ -180,12 +189,34 @@ def _keep(d: Dissection, result: Result) -> None:
     name = file_name(result.request)
     free: dict = {"on_click": "ignore", "width": "stretch"}
     two.download_button("Mask and effect (JSON)", lambda: mask_json(d, result.request, result), f"{name}.json", "application/json", **free)
-    three.download_button(
-        "Pruned checkpoint (ZIP)", lambda: zipped(d, result.request, result), f"{name}.zip", "application/zip",
-        disabled=not result.rows[0]["count"], help="in the network's own format, with a model card", **free,
-    )  # fmt: skip
+    with three:
+        _checkpoint(d, result, name)
     if st.session_state.get("keep_failed"):
         st.html(html.empty(st.session_state.pop("keep_failed")))
+
+
+def _checkpoint(d: Dissection, result: Result, name: str) -> None:
+    """The pruned network: written in the queue like any run, then offered for download."""
+    key = result.request.key("checkpoint", inputs_of(d))
+    job = queue().find(key)
+    if job is not None and job.state == "done" and job.file is not None:
+        path = job.file
+        st.download_button("Pruned checkpoint (ZIP)", path.read_bytes, f"{name}.zip", "application/zip", on_click="ignore", width="stretch")
+    elif job is not None and job.state in ("queued", "running"):
+        st.fragment(_waiting, run_every=POLL)(key)
+    else:
+        if job is not None and job.state == "failed":
+            st.html(html.empty(f"The checkpoint could not be made: {job.error}"))
+        nothing, about = not result.rows[0]["count"], "in the network's own format, with a model card; loaded back and compared before it is offered"
+        st.button(
+            "Make the pruned checkpoint",
+            key="checkpoint",
+            on_click=_start,
+            args=(d, "checkpoint", result.request),
+            disabled=nothing,
+            help=about,
+            width="stretch",
+        )
 
 
 def _said(act: Callable, *arguments: object) -> Callable[[], None]:
@@ -205,26 +236,24 @@ def _kept(d: Dissection) -> None:
     if not every:
         return
     st.html(html.heading("Kept in this dissection", f"{len(every)}"))
-    rows = []
+    lines = []
     for key, _, request in every:
         row = d.table(f"kept-{key}/rows").slice(0, 1).to_pylist()[0]
-        rows.append(
-            {
-                "run": request.describe(),
-                "neurons": f"{row['count']:,}",
-                "gap": number(row["gap"]),
-                "chosen on": "all clips" if request.choose_on == "all" else "other clips",
-            }
+        link = html.text(f"/unlearning?{address(d.name, request)}")
+        cells = (f"{row['count']:,} neurons", f"gap {number(row['gap'])}", "chosen on all clips" if request.choose_on == "all" else "chosen on other clips")
+        lines.append(
+            f'<tr><td><a href="{link}" target="_self">{html.text(request.describe())}</a></td>{"".join(f"<td>{html.text(c)}</td>" for c in cells)}</tr>'
         )
-    st.html(html.box(html.plain_table(rows)))
+    st.html(html.box(f"<table>{''.join(lines)}</table>"))
 
 
 def _table(d: Dissection) -> None:
     st.html(html.heading("Table 4: all concepts", "beside the paper's"))
-    if not project(d, "unlearning"):
-        st.html(html.empty("Not run yet. Run", f"and-dissect prune {d.name} --all"))
-        return
     counts = {x.name: x.notes("unlearning") for x in project(d, "unlearning")}
+    if d.name not in counts:
+        st.html(html.empty(f"Not run yet for {d.name}. Run", f"and-dissect prune {d.name} --all"))
+    if not counts:
+        return
     partial = [name for name, notes in counts.items() if notes["concepts"] < notes["of"]]
     st.html(html.empty(" ".join(f"{name}: {notes['concepts']} of {notes['of']} concepts." for name, notes in counts.items())))
     if partial:

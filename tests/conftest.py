@@ -32,7 +32,7 @@ def small_config(**changes: object) -> RunConfig:
         "encoder": {"kind": "minilm", "model": "bundled"},
         "audio_encoder": {"kind": "small_clap"},
         "activations": {"batch": 4, "rows": 8},
-        "unlearning": {"concepts": 2, "fair": 1, "shares": [0.1]},
+        "unlearning": {"concepts": 2, "fair": 2, "shares": [0.1]},
         "k": 3,
     }
     if "dataset" in changes or "target" in changes:

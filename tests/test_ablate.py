@@ -88,3 +88,18 @@ def test_masks_that_do_not_fit_are_named(target: Target) -> None:
     ):  # fmt: skip
         with pytest.raises(TargetError, match=message):
             Ablation(target.modules(), masks, how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm", "parametrized"])
+def test_weights_made_anew_in_each_pass_are_patched(norm: str) -> None:
+    linear = torch.nn.Linear(4, 3).eval()
+    if norm == "parametrized":
+        module = torch.nn.utils.parametrizations.weight_norm(linear)
+    else:
+        module = getattr(torch.nn.utils, norm)(linear)
+    module.eval()
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    before = module(x).detach()
+    with Ablation({"x": module}, {"x": np.array([True, False, False])}):
+        inside = module(x).detach()
+    assert (inside[:, 0] == 0).all() and torch.equal(inside[:, 1:], before[:, 1:]) and torch.equal(module(x).detach(), before)

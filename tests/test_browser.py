@@ -236,6 +236,7 @@ def test_unlearning_from_choice_to_checkpoint(server: str, page, tmp_path: Path)
         page.get_by_role("button", name="Mask and effect (JSON)").click()
     assert json.loads(Path(mask.value.path()).read_text())["effect"]["concept"] == "rain"
     with page.expect_download(timeout=60_000) as checkpoint:
+        page.get_by_role("button", name="Make the pruned checkpoint").click()
         page.get_by_role("button", name="Pruned checkpoint (ZIP)").click()
     with zipfile.ZipFile(checkpoint.value.path()) as archive:
         assert {"pruned/README.md", "pruned/ablation.json", "pruned/model.safetensors", "pruned/config.json"} <= set(archive.namelist())

@@ -143,6 +143,7 @@ def test_a_concept_that_is_no_class_has_no_change_of_its_own(root: Path, tmp_pat
 def test_table_4_and_what_is_not_run(root: Path) -> None:
     text = said(page(dissection="small"))
     assert "Table 4" in text and "<td>2808 / -10.73 / -6.83 / +3.90</td>" in text and "what this data says" in text and "and-dissect prune small --all" in text
+    shutil.rmtree(root / "small")
     pipeline.run(small_config(unlearning=None), root=root)
     bare = page(dissection="small")
     assert not bare.exception and "no tested split yet" in said(bare) and "and-dissect prune small --all" in said(bare)
@@ -152,6 +153,7 @@ def test_feature_importance(root: Path) -> None:
     test = app(dissection="small").run().switch_page("pages/importance.py").run()
     text = said(test)
     assert not test.exception and "Figure 4 a" in text and "Figure 4 c" in text and "Loss of accuracy" in text and "<td>noun</td>" in text
+    shutil.rmtree(root / "small")
     pipeline.run(small_config(unlearning=None), root=root)
     bare = app(dissection="small").run().switch_page("pages/importance.py").run()
     assert not bare.exception and "and-dissect prune small --importance" in said(bare)

@@ -9,7 +9,7 @@ from and_core.config import RunConfig, make_config
 from and_core.pipeline.stage import Progress
 
 TRAINED_FOLDS = [2, 3, 4, 5]
-CONCEPTS = 5  # unlearned in the build; `and-dissect prune NAME --all` does the rest
+CONCEPTS = 4  # unlearned in the build; `and-dissect prune NAME --all` does the rest
 SHARES = [0.06, 0.12]
 NETWORKS = {  # the paper's three training strategies
     "demo-ast": {"kind": "ast", "checkpoint": "demo"},
@@ -29,7 +29,7 @@ def demo_configs() -> list[RunConfig]:
                 "captions": {"kind": "corpus"},
                 "encoder": {"kind": "minilm", "model": "bundled"},
                 "audio_encoder": {"kind": "small_clap"},
-                "unlearning": {"concepts": CONCEPTS, "fair": 1, "shares": SHARES, "importance": name == "demo-ast"},
+                "unlearning": {"concepts": CONCEPTS, "fair": 2, "shares": SHARES, "importance": name == "demo-ast"},
             }
         )
         for name, target in NETWORKS.items()

@@ -58,6 +58,15 @@ def without_tested(clips: Sequence[Clip], config: UnlearningConfig) -> ProbeConf
     tested = config.test_folds or tuple(sorted({clip.fold for clip in clips if clip.trained is False and clip.fold is not None})) or tuple(folds[:1])
     if len(folds) < 2 and not config.test_folds:
         return ProbeConfig(without_share=0.2)
+    unknown = sorted(set(tested) - set(folds))
+    if unknown:
+        raise ConfigError(f"unlearning.test_folds={unknown} are no folds of the probing dataset; it has: {folds}")
     if set(folds) <= set(tested):
         raise ConfigError(f"unlearning.test_folds={sorted(tested)} leaves no fold to choose neurons on; there are: {folds}")
     return ProbeConfig(without_folds=tested)
+
+
+def both(one: ProbeConfig, other: ProbeConfig) -> ProbeConfig:
+    """What leaves out all that either leaves out; shares are drawn by one seed, so that the larger holds the smaller."""
+    folds = tuple(sorted({*one.without_folds, *other.without_folds}))
+    return ProbeConfig(without_folds=folds, without_share=max(one.without_share, other.without_share))

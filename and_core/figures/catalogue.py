@@ -35,8 +35,9 @@ def _last_layer(d: Dissection) -> Found:
 
 
 def _unlearning(d: Dissection) -> Found:
-    d.require("unlearning")
     found = project(d, "unlearning")
+    if not found:
+        d.require("unlearning")
     said = [{"network": x.name, "what this data says": line} for x in found for line in verdicts(x)]
     parts = [
         Part("Table 4", unlearning_table(found), ABOUT_UNLEARNING),

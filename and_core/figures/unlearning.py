@@ -46,7 +46,10 @@ def change_by_class(
     order = [i for i in np.argsort(change, kind="stable") if np.isfinite(change[i])]
     names = [plain(classes[i]) for i in order]
     colour = [LOW if classes[i] == concept else HIGH for i in order]
-    marked: dict[str | None, str] = {concept: f"color:{LOW};font-weight:700", **{name: f"color:{LOW}" for name in related}}
+    known = {plain(name).lower() for name in related}
+    marked = {classes[i]: f"color:{LOW}" for i in order if plain(classes[i]).lower() in known}
+    if concept is not None:
+        marked[concept] = f"color:{LOW};font-weight:700"
     ticks = [f'<span style="{marked[classes[i]]}">{name}</span>' if classes[i] in marked else name for i, name in zip(order, names, strict=True)]
     figure = go.Figure(
         go.Bar(x=list(range(len(order))), y=change[order], marker_color=colour, customdata=names, hovertemplate="%{customdata}: %{y:.3f}<extra></extra>")
@@ -79,7 +82,8 @@ def layer_counts(titles: Sequence[str], counts: Sequence[int], sizes: Sequence[i
 
 def dose_figure(rows: Sequence[Mapping[str, Any]], prefix: str = "", height: int = 260) -> go.Figure:
     """Change on the concept and on the others against the number of neurons ablated, the most responsive first."""
-    rows = sorted(rows, key=lambda r: r["count"])
+    fair = sorted((r for r in rows if r["control"]), key=lambda r: r["count"])
+    rows = sorted((r for r in rows if not r["control"]), key=lambda r: r["count"])
     counts = [0, *(r["count"] for r in rows)]
     figure = go.Figure()
     for name, said, colour in (("remaining", "other classes", HIGH), ("ablating", "the concept", LOW)):
@@ -93,6 +97,12 @@ def dose_figure(rows: Sequence[Mapping[str, Any]], prefix: str = "", height: int
         figure.add_scatter(
             x=counts, y=values, mode="lines+markers", name=said, line={"color": colour}, hovertemplate=f"%{{x}} neurons, {said}: %{{y:.3f}}<extra></extra>"
         )
+    for name, colour in (("remaining", HIGH), ("ablating", LOW)):
+        if fair and not math.isnan(fair[0][prefix + name]):
+            at, y = [0, *(r["count"] for r in fair)], [0.0, *(r[prefix + name] for r in fair)]
+            figure.add_scatter(
+                x=at, y=y, mode="lines", line={"color": colour, "dash": "dot"}, showlegend=False, hovertemplate="fair random, %{x}: %{y:.3f}<extra></extra>"
+            )
     themed(figure, "neurons ablated, the most responsive first", f"change, {UNITS['probabilities' if prefix else 'logits']}", height)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.15, "x": 0})
     return figure
@@ -144,7 +154,7 @@ def importance_table(rows: Sequence[Mapping[str, Any]], accuracy: float) -> list
             really = 100 * np.mean([r["ablated"] for r in found[False]])
             short = "" if really > 99 * share else f", {really:.1f} % ablated"
             fair = f" ({mean[True]:+.1f})" if True in mean else ""
-            cells[f"{100 * share:.0f} %"] = "none has it" if really == 0 else f"{mean[False]:+.1f}{fair}{short}"
+            cells[f"{100 * share:g} %"] = "none has it" if really == 0 else f"{mean[False]:+.1f}{fair}{short}"
         table.append(cells)
     return table
 
@@ -172,7 +182,7 @@ def unlearning_table(found: Sequence[Dissection]) -> list[dict[str, str]]:
         table.append({
             "network": row["network"], "strategy": row["strategy"] + (", equal number" if row["number"] == "equal" else ""), "neurons": f"{row['count']:.0f}",
             "\u0394A": _signed(row["ablating"]), "\u0394R": _signed(row["remaining"]), "gap": _gap(row, "gap"),
-            "gap in probability": _signed(row["p_gap"], 3), **{"fair random gap": "", "gap beyond fair random": "", "p": ""}, **control,
+            "gap in probability": _gap(row, "p_gap", 3), **{"fair random gap": "", "gap beyond fair random": "", "p": ""}, **control,
             "concepts": f"{row['concepts']}" + (f", {row['none']} without neuron" if row["none"] else ""),
         })  # fmt: skip
     return table
@@ -213,9 +223,9 @@ def _claim(row: Mapping[str, Any], more: str, less: str) -> str:
     return side if p is not None and p < 0.05 else f"points to {side.replace(' is ', ' being ')}, but the concepts are too few to tell"
 
 
-def _gap(row: Mapping[str, Any], name: str) -> str:
+def _gap(row: Mapping[str, Any], name: str, digits: int = 2) -> str:
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    return _signed(row[name]) + (f" [{low:+.2f}, {high:+.2f}]" if low is not None and high is not None else "")
+    return _signed(row[name], digits) + (f" [{low:+.{digits}f}, {high:+.{digits}f}]" if low is not None and high is not None else "")
 
 
 def _signed(value: float | None, digits: int = 2) -> str:

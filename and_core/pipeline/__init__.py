@@ -12,7 +12,7 @@ from and_core.dissect.concepts import concept_set
 from and_core.dissect.words import load_tagger
 from and_core.errors import ANDError, ConfigError, one_of
 from and_core.pipeline import activations, clips, closed, explanations, icl, last_layer, neurons, open_concepts, summaries, texts, unlearning
-from and_core.pipeline.runner import Outcome, run_stage
+from and_core.pipeline.runner import Outcome, run_stage, up_to_date
 from and_core.pipeline.stage import Progress, Run, Stage, stage_key
 from and_core.store.dissection import list_dissections
 from and_core.store.files import cache_root
@@ -130,9 +130,10 @@ def status(config: RunConfig, root: Path | None = None) -> list[tuple[str, str]]
         state = "unfinished" if list((folder / ".partial").glob(f"{stage.name}-*")) else "not run"
         if done is not None:
             inputs = {name: manifest.stages[name].key for name in (*stage.inputs, *stage.optional) if name in manifest.stages}
-            key = stage_key(stage, stage.parameters(context), inputs)
-            fresh = done.key.split("-")[0] == key
+            parameters = stage.parameters(context)
+            key = stage_key(stage, parameters, inputs)
+            fresh = done.key.split("-")[0] == key or up_to_date(stage, done, key, parameters, inputs)
             stale_input = any(dict(found).get(name) not in ("done", "answers missing") for name in stage.inputs)
-            state = "out of date" if not fresh or stale_input else "answers missing" if done.key != key else "done"
+            state = "out of date" if not fresh or stale_input else "answers missing" if "failed_answers" in done.notes else "done"
         found.append((stage.name, state))
     return found

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from and_core.errors import ANDError, NotComputed
 from and_core.pipeline.stage import Run, Stage, library_versions, stage_key
@@ -37,7 +38,7 @@ def run_stage(stage: Stage, force: bool, context: Run, manifest: Manifest, outco
         A stage that it reads has not been run.
     """
     if not stage.wanted(context):
-        if stage.name in manifest.stages:
+        if stage.name in manifest.stages and not stage.optional_result:
             adopt(manifest, stage.name, None, {})
             manifest.save(context.folder)
             context.reopen()
@@ -49,7 +50,7 @@ def run_stage(stage: Stage, force: bool, context: Run, manifest: Manifest, outco
     inputs = {name: manifest.stages[name].key for name in _read_by(stage, context)}
     key = stage_key(stage, parameters, inputs)
     done = manifest.stages.get(stage.name)
-    if done is not None and done.key == key and not force and intact(context.folder, manifest, stage.name):
+    if done is not None and up_to_date(stage, done, key, parameters, inputs) and not force and intact(context.folder, manifest, stage.name):
         outcome.unchanged.append(stage.name)
         context.progress(stage.name, 1, 1)
         return
@@ -66,6 +67,11 @@ def run_stage(stage: Stage, force: bool, context: Run, manifest: Manifest, outco
         writer.commit(manifest, record)
         outcome.computed.append(stage.name)
     context.reopen()
+
+
+def up_to_date(stage: Stage, done: StageRecord, key: str, parameters: dict[str, Any], inputs: dict[str, str]) -> bool:
+    """Whether a finished stage is what is asked for, or more."""
+    return done.key == key or (done.version == stage.version and done.inputs == inputs and stage.covers(done.parameters, parameters))
 
 
 def _read_by(stage: Stage, context: Run) -> list[str]:

@@ -187,6 +187,10 @@ class Stage:
         Does the work, through the writer.
     wanted : callable
         Whether the configuration asks for it.
+    covers : callable
+        Whether results under other parameters (the first) hold all that is asked for (the second), so that they stay.
+    optional_result : bool
+        It can be made by a command as well; a configuration that does not ask for it leaves it alone.
     """
 
     name: str
@@ -196,6 +200,8 @@ class Stage:
     compute: Callable[[Run, StageWriter], None]
     optional: tuple[str, ...] = ()
     wanted: Callable[[Run], bool] = lambda run: True
+    covers: Callable[[dict[str, Any], dict[str, Any]], bool] = lambda done, asked: False
+    optional_result: bool = False
 
     @property
     def version(self) -> int:

@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from and_core.config import UnlearningConfig
 from and_core.dissect.concepts import readable
-from and_core.dissect.probe import probe_mask, without_tested
+from and_core.dissect.probe import both, probe_mask, without_tested
 from and_core.dissect.words import content_lemmas
 from and_core.errors import ConfigError
+from and_core.pipeline.asking import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.views import make_view
 from and_core.store.dissection import Dissection
@@ -23,7 +24,7 @@ from and_core.unlearn.evaluator import Evaluator
 from and_core.unlearn.importance import accuracy, points
 from and_core.unlearn.measure import accuracy_by_class
 from and_core.unlearn.request import PAPER_SHARE, SIMILARITY, Request
-from and_core.unlearn.select import concept_words
+from and_core.unlearn.select import concept_words, hidden
 from and_core.unlearn.trials import Trial, measured, per_layer, read_split, trials
 
 RELATED, RELATED_FLOOR = 6, 0.5  # concepts marked as related: at most so many, by cosine or by a word in common
@@ -52,14 +53,19 @@ def split(run: Run, writer: StageWriter) -> None:
     classes = d.document("activations/classes")
     if not classes:
         raise ConfigError("unlearning needs a network with a classifier; leave the section out")
+    if "fc" not in run.network.all_modules():
+        raise ConfigError("unlearning must know which layer is the classifier, to leave it whole; name it with target.classifier")
+    if not hidden(d.layers):
+        raise ConfigError(f"unlearning: target.layers leaves no hidden layer to ablate; there are: {', '.join(run.network.all_modules())}")
     number = {readable(name).lower(): i for i, name in enumerate(classes)}
     labels = np.array([number.get(readable(clip.label).lower(), -1) if clip.label is not None else -1 for clip in d.clips])
     probe = without_tested(d.clips, _section(run))
-    kept = probe_mask(d.clips, probe, run.config.seed)
-    tested = np.flatnonzero(~kept & (labels >= 0))
+    held = ~probe_mask(d.clips, probe, run.config.seed)
+    tested = np.flatnonzero(held & (labels >= 0))
     if not len(tested):
         raise ConfigError("unlearning: no tested clip is of a class that the network knows; its classes and the clips' labels must share names")
-    view = make_view(UNTESTED, run, probe, tuple(dict.fromkeys(SIMILARITY.values())))
+    view = make_view(UNTESTED, run, both(run.config.probe, probe), tuple(dict.fromkeys(SIMILARITY.values())))
+    kept = probe_mask(d.clips, both(run.config.probe, probe), run.config.seed)
     evaluator = Evaluator(run.network, d, tested, run.config.activations.batch)
     logits = evaluator.logits([{}], progress=lambda done, total: run.progress("split", done, total))[0]
     writer.provenance = run.captioner.provenance
@@ -72,6 +78,8 @@ def split(run: Run, writer: StageWriter) -> None:
     writer.notes = {
         "tested_clips": len(tested), "tested_folds": list(probe.without_folds), "choosing_clips": int(kept.sum()),
         "accuracy": round(accuracy(logits, labels[tested]), 4), "classes_tested": int(np.isfinite(by_class).sum()),
+        "explained_and_tested": int(run.explained_from[tested].sum()), "view": {name: record.key for name, record in view.manifest.stages.items()},
+        **unanswered([r.notes["failed_reason"] for r in view.manifest.stages.values() for _ in range(r.notes.get("failed_answers", 0))]),
     }  # fmt: skip
 
 
@@ -124,11 +132,13 @@ def unlearning(run: Run, writer: StageWriter) -> None:
                 "rows": _packed([row for found, _ in seen for row in found]), "by_class": np.concatenate([changes for _, changes in seen]),
                 "per_layer": per_layer(made * len(concepts), names), "logits": np.zeros((0, *tested.before.shape), np.float32),
             }  # fmt: skip
-        made, _ = trials(d, "compare", Request(concept=concepts[i - 1]), config.seeds[: config.fair], config.strategies)
+        made, said = trials(d, "compare", Request(concept=concepts[i - 1]), config.seeds[: config.fair], config.strategies)
+        if not made:
+            raise ConfigError(f"unlearning.strategies: none can be used; {'; '.join(said)}")
         after = evaluator.logits([trial.selection.masks for trial in made])
         rows, by_class = measured(made, tested, after)
         own = [j for j, trial in enumerate(made) if trial.number == "own" and not trial.control]
-        return {"rows": _packed(rows), "by_class": by_class, "per_layer": per_layer(made, names), "logits": after[own]}
+        return {"rows": _packed(rows), "by_class": by_class, "per_layer": per_layer(made, names), "logits": after[own], "said": _packed(said)}
 
     parts = list(run.chunks(writer, 1 + len(concepts), chunk))
     rows = [found for part in parts for found in json.loads(part["rows"].tobytes())]
@@ -143,16 +153,22 @@ def unlearning(run: Run, writer: StageWriter) -> None:
     changes = np.concatenate([part["by_class"] for part in parts])
     writer.array("by_class", changes, ["run", "logits, probabilities", "class"], "change of its own output on its own clips")
     writer.array("logits", np.concatenate([part["logits"] for part in parts]), ["run", "clip", "class"], "the target's own")
+    remarks = {concept: json.loads(part["said"].tobytes()) for concept, part in zip(concepts, parts[1:], strict=True)}
+    writer.json("notes", remarks)
     writer.json("averages", averages(rows, run.config.seed))
     every = sum(tested.number(c) is not None for c in d.document("texts/concepts"))
     writer.notes = {"concepts": len(concepts), "of": every, "random_share": PAPER_SHARE, "fair": config.fair, "seeds": list(config.seeds)}
+    every_strategy = {row["strategy"] for row in rows}
+    missing = {strategy for strategy in config.strategies if strategy not in every_strategy}
+    if missing:
+        writer.notes["not_run"] = {name: next((n for said in remarks.values() for n in said if n.startswith(f"{name}:")), "") for name in sorted(missing)}
 
 
 def _at_random(config: UnlearningConfig) -> list[Request]:
     return [Request(strategy="random", seed=seed) for seed in config.seeds]
 
 
-def _packed(rows: list[dict[str, Any]]) -> np.ndarray:
+def _packed(rows: list[Any]) -> np.ndarray:
     return np.frombuffer(json.dumps(rows).encode(), np.uint8)
 
 
@@ -190,10 +206,24 @@ def _wanted(run: Run) -> bool:
     return run.config.unlearning is not None
 
 
+def _more_concepts(done: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """A table over more concepts, with more controls, holds one over fewer."""
+    enough = done["concepts"] == "all" or (asked["concepts"] != "all" and done["concepts"] == asked["concepts"])
+    return enough and done["fair"] >= asked["fair"] and done["seeds"] == asked["seeds"] and done["strategies"] == asked["strategies"]
+
+
+def _more_shares(done: dict[str, Any], asked: dict[str, Any]) -> bool:
+    return set(done["shares"]) >= set(asked["shares"]) and done["fair"] >= asked["fair"] and done["seeds"] == asked["seeds"]
+
+
 READ = ("clips", "activations", "neurons", "captions", "texts", "summaries", "calibration", "closed", "open")
-SPLIT = Stage("split", "Explaining without the tested split", READ, split_parameters, split, optional=("sounds", "tab"), wanted=_wanted)
-UNLEARNING = Stage("unlearning", "Unlearning concepts", ("split",), unlearning_parameters, unlearning, wanted=_wanted)
+SPLIT = Stage(
+    "split", "Explaining without the tested split", READ, split_parameters, split, optional=("sounds", "tab"), wanted=_wanted, optional_result=True,
+)  # fmt: skip
+UNLEARNING = Stage(
+    "unlearning", "Unlearning concepts", ("split",), unlearning_parameters, unlearning, wanted=_wanted, covers=_more_concepts, optional_result=True,
+)  # fmt: skip
 IMPORTANCE = Stage(
     "importance", "Ablating by kinds of words", ("split",), importance_parameters, importance,
-    wanted=lambda run: run.config.unlearning is not None and run.config.unlearning.importance,
+    wanted=lambda run: run.config.unlearning is not None and run.config.unlearning.importance, covers=_more_shares, optional_result=True,
 )  # fmt: skip

@@ -16,6 +16,11 @@ from and_core.errors import TargetError
 How = Literal["weights", "zero", "mean"]
 
 
+def holds_weight(module: nn.Module) -> bool:
+    """Whether a layer's weight is a parameter of its own, not made anew from others in every pass (weight or spectral norm, a pruning mask)."""
+    return not is_parametrized(module) and isinstance(module._parameters.get("weight"), nn.Parameter)
+
+
 class Ablation(AbstractContextManager["Ablation"]):
     """Silence neurons of a network.
 
@@ -75,7 +80,7 @@ class Ablation(AbstractContextManager["Ablation"]):
             raise TargetError("this ablation is already in force")
         try:
             for name, module, units in self._parts:
-                if self.how == "weights" and not is_parametrized(module):
+                if self.how == "weights" and holds_weight(module):
                     self._clear(module, units)
                 else:
                     self._handles.append(module.register_forward_hook(self._patch(name, module, units)))

@@ -21,7 +21,8 @@ def averages(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, list[di
     -------
     dict
         ``strategies``: one row per strategy and number (own, equal), with means over concepts, 95 % bootstrap interval of the gap over
-        concepts, the same of fair random, and the paired difference of the gaps with its interval and Wilcoxon's p.
+        concepts, the same of fair random, and the paired difference of the gaps with its interval and Wilcoxon's p. A concept that selects
+        no neuron changes nothing, and neither does its control: it counts as 0 in both (`none` says how many).
         ``pairs``: strategies against one another at equal numbers, paired by concept.
     """
     mine: dict[tuple[str, str], dict[str, dict]] = defaultdict(dict)
@@ -43,13 +44,10 @@ def averages(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, list[di
             found.append({"strategy": strategy, "number": number, "concepts": len(concepts), "none": 0, **_said(values, seed)})
             continue
         values = {name: np.array([by_concept[c][name] for c in concepts], float) for name in MEANS}
-        some = [c for c in concepts if by_concept[c]["count"] and fair.get((strategy, number, c))]
-        gaps = np.array([by_concept[c]["gap"] for c in some], float)
-        control = _means([fair[(strategy, number, c)] for c in some], "gap")
+        control = {name: _controls(by_concept, fair, strategy, number, name) for name in MEANS[1:]}
         found.append({
             "strategy": strategy, "number": number, "concepts": len(concepts), "none": int((values["count"] == 0).sum()), **_said(values, seed),
-            **{f"fair_{name}": _mean(_means([fair[(strategy, number, c)] for c in some], name)) for name in MEANS[1:]},
-            **paired(gaps, control, seed),
+            **{f"fair_{name}": _mean(control[name]) for name in MEANS[1:]}, **paired(values["gap"], control["gap"], seed),
         })  # fmt: skip
     pairs = []
     equal = {strategy: by_concept for (strategy, number), by_concept in mine.items() if number == "equal"}
@@ -82,9 +80,16 @@ def interval(values: np.ndarray, seed: int = 0) -> tuple[float | None, float | N
     return float(low), float(high)
 
 
+def _controls(by_concept: dict[str, dict], fair: dict[tuple[str, str, str], list[dict]], strategy: str, number: str, name: str) -> np.ndarray:
+    """Mean over draws for each concept; where no neuron is selected none is drawn either, and nothing changes."""
+    draws = {c: fair.get((strategy, number, c), []) for c in by_concept}
+    return np.array([np.mean([r[name] for r in draws[c]]) if draws[c] else 0.0 if not by_concept[c]["count"] else np.nan for c in sorted(by_concept)])
+
+
 def _said(values: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
     low, high = interval(values["gap"], seed)
-    return {**{name: _mean(v) for name, v in values.items()}, "gap_low": low, "gap_high": high}
+    p_low, p_high = interval(values["p_gap"], seed)
+    return {**{name: _mean(v) for name, v in values.items()}, "gap_low": low, "gap_high": high, "p_gap_low": p_low, "p_gap_high": p_high}
 
 
 def _means(groups: Sequence[Sequence[dict]], name: str) -> np.ndarray:

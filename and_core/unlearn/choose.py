@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 
 from and_core.dissect.concepts import readable
 from and_core.dissect.words import content_lemmas
-from and_core.errors import ConfigError, one_of
-from and_core.records import NeuronId
+from and_core.errors import ConfigError, NotComputed, one_of
 from and_core.store.dissection import SCORED, Dissection
-from and_core.unlearn.request import BASIC, SIMILARITY, Request
+from and_core.unlearn.request import BASIC, SEEDS, SIMILARITY, Request, neuron_ids
 from and_core.unlearn.select import Selection, at_random, by_concept, by_list, by_mask, hidden, matching
 
 UNTESTED = "untested"  # view: explained from the clips that are not tested
 SMALL = 1e-9
+AUDIO = "; it needs an audio_encoder in the configuration"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,14 @@ class Choice:
 def source(d: Dissection, request: Request) -> Dissection:
     """Where explanations are read: the view that never saw the tested clips, or the dissection itself."""
     d.require("split")
-    return d.view(UNTESTED) if request.choose_on == "others" else d
+    if request.choose_on == "all":
+        return d
+    view, made = d.view(UNTESTED), d.notes("split")["view"]
+    if any(name not in view.manifest.stages or view.manifest.stages[name].key != key for name, key in made.items()):
+        raise NotComputed(
+            f"explanations without the tested clips of {d.name!r} are being made anew, or that was interrupted; run: and-dissect prune {d.name} --all"
+        )
+    return view
 
 
 def choose(d: Dissection, request: Request) -> Choice:
@@ -71,7 +78,8 @@ def choose(d: Dissection, request: Request) -> Choice:
     chosen, scores, notes = _SELECT[request.strategy](d, view, request)
     flat = np.concatenate([chosen.masks.get(layer.name, np.zeros(layer.size, bool)) for layer in d.layers])
     units = np.flatnonzero(flat)
-    order = units[np.lexsort((units, -scores[units]))]
+    ties = _ties(d, SEEDS[0])  # by index, shallow layers would come first
+    order = units[np.lexsort((ties[units], -scores[units]))]
     kept = order[: round(request.dose * len(order))]
     selection = chosen if len(kept) == len(order) else Choice(chosen, order, ()).first(len(kept), d.layers)
     return Choice(selection, kept, (*notes, *_remarks(d, selection)))
@@ -89,10 +97,15 @@ def _closed(d: Dissection, view: Dissection, request: Request) -> tuple[Selectio
     names = [readable(name) for name in view.document("texts/concepts")]
     if readable(request.concept) not in names:
         raise one_of("concept", request.concept, names)
+    if not view.has(stage):
+        raise NotComputed(f"strategy={request.strategy!r} reads the stage {stage!r} of {d.name!r}, which has not been run{AUDIO if stage == 'tab' else ''}")
     if similarity not in view.notes(stage)["similarities"]:
         reason = view.notes(stage)["failed"].get(similarity, "it is not among closed.similarities")
         raise ConfigError(f"strategy={request.strategy!r} reads {similarity}, which was not scored: {reason}")
     number = names.index(readable(request.concept))
+    ranks = view.array(f"{stage}/{similarity}_concepts").shape[1]
+    if request.top > ranks and ranks < len(names):
+        raise ConfigError(f"top={request.top} is more than the {ranks} concepts that are kept for each neuron; at most {ranks} is allowed (closed.top)")
     best, scored = np.asarray(view.array(f"{stage}/{similarity}_concepts")), np.asarray(view.array(f"{stage}/{similarity}_scores"))
     scores = np.where(best[:, : request.top] == number, scored[:, : request.top], -np.inf).max(1)
     return by_concept(request.strategy, d.layers, best, number, request.top), scores, []
@@ -136,6 +149,11 @@ def _adjective(d: Dissection, view: Dissection, request: Request) -> tuple[Selec
     return by_mask("adjective", d.layers, scores > 0), scores, []
 
 
+def adjectives(d: Dissection, seen: bool) -> list[str]:
+    """Adjectives that neurons can be chosen by: of the explanations on all clips (`seen`), or on those that are not tested."""
+    return sorted(said_words(source(d, Request(choose_on="all" if seen else "others")), "adjective"))
+
+
 def _criterion(d: Dissection, view: Dissection, request: Request) -> tuple[Selection, np.ndarray, list[str]]:
     scores = criterion_scores(view, request.criterion)
     chosen, total = most(d, scores, request.share, request.seed)
@@ -150,10 +168,7 @@ def _random(d: Dissection, view: Dissection, request: Request) -> tuple[Selectio
 
 
 def _listed(d: Dissection, view: Dissection, request: Request) -> tuple[Selection, np.ndarray, list[str]]:
-    try:
-        neurons = [NeuronId.parse(text) for text in request.neurons]
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    neurons = neuron_ids(request.neurons)
     chosen = by_list(d.layers, neurons)
     scores = np.zeros(d.neuron_count)
     for rank, neuron in enumerate(neurons):

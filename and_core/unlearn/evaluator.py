@@ -12,7 +12,7 @@ import torch
 from and_core.audio.decode import resample
 from and_core.audio.media import read_flac
 from and_core.config import make_config
-from and_core.errors import ANDError, TargetError
+from and_core.errors import ANDError, ConfigError, TargetError
 from and_core.store.dissection import Dissection
 from and_core.targets.base import TARGETS, Target, pick_device
 from and_core.unlearn.ablate import Ablation, How
@@ -46,13 +46,13 @@ class Evaluator:
         self._starts = list(range(0, len(clips), batch))
         self._batch = batch
         self._kept: list[Any] | None = []
+        self._means: dict[str, np.ndarray] | None = None
         self._held = 0
 
     def logits(
         self,
         masks: Sequence[Mapping[str, np.ndarray]],
         how: How = "weights",
-        means: Mapping[str, np.ndarray] | None = None,
         progress: Progress = lambda done, total: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> np.ndarray:
@@ -62,8 +62,8 @@ class Evaluator:
         ----------
         masks : sequence of mapping
             Layer name -> (R,) bool; an empty one is the whole network.
-        how, means
-            See :class:`and_core.unlearn.ablate.Ablation`.
+        how : str
+            See :class:`and_core.unlearn.ablate.Ablation`; ``mean`` patches to :meth:`means`.
         progress : callable
             Called with (batches done, batches in all), all ablations counted.
         stop : callable
@@ -80,7 +80,9 @@ class Evaluator:
         TargetError
             The network gives NaN or infinite logits.
         """
-        modules = self.target.modules()
+        if not masks:
+            raise ConfigError("there is nothing to ablate: no masks are given")
+        modules, means = self.target.modules(), self.means() if how == "mean" else None
         names = [_identity(m) for m in masks]
         first = {name: i for i, name in reversed(list(enumerate(names)))}
         distinct = sorted(first.values())
@@ -103,10 +105,35 @@ class Evaluator:
             raise TargetError(f"{self.target.describe()} gives NaN or infinite logits under an ablation")
         return found[[distinct.index(first[name]) for name in names]]
 
+    def means(self) -> dict[str, np.ndarray]:
+        """Layer -> (R,) mean output of each neuron over all tokens of the clips that are not tested; computed once."""
+        if self._means is None:
+            modules = self.target.modules()
+            sums: dict[str, np.ndarray] = {}
+            counts: dict[str, int] = {}
+
+            def add(output: torch.Tensor, name: str) -> None:
+                axis = output.ndim - 1 if isinstance(modules[name], torch.nn.Linear) else 1
+                flat = output.detach().movedim(axis, -1).reshape(-1, output.shape[axis]).double()
+                sums[name] = sums.get(name, np.zeros(flat.shape[1])) + flat.sum(0).cpu().numpy()
+                counts[name] = counts.get(name, 0) + len(flat)
+
+            handles = [module.register_forward_hook(lambda m, a, out, name=name: add(out, name)) for name, module in modules.items()]
+            try:
+                others = np.setdiff1d(np.arange(len(self._d.clips)), self.clips)
+                for start in range(0, len(others), self._batch):
+                    with torch.inference_mode():
+                        self.target.forward(self._features(others[start : start + self._batch]))
+            finally:
+                for handle in handles:
+                    handle.remove()
+            self._means = {name: (total / counts[name]).astype(np.float32) for name, total in sums.items()}
+        return self._means
+
     def first(self) -> np.ndarray:
         """(B, C) logits of the first batch, with the network as it stands."""
         with torch.inference_mode():
-            return self.target.forward(self._features(self._starts[0])).float().cpu().numpy()
+            return self.target.forward(self._features(self.clips[: self._batch])).float().cpu().numpy()
 
     def _batches(self) -> Iterator[tuple[int, Any]]:
         if self._kept is not None and len(self._kept) == len(self._starts):
@@ -115,11 +142,12 @@ class Evaluator:
         kept: list[Any] | None = []
         self._held = 0
         with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(self._features, self._starts[0])
+            ahead = pool.submit(self._features, self.clips[: self._batch])
             for number, start in enumerate(self._starts):
                 features = ahead.result()
                 if number + 1 < len(self._starts):
-                    ahead = pool.submit(self._features, self._starts[number + 1])
+                    after = self._starts[number + 1]
+                    ahead = pool.submit(self._features, self.clips[after : after + self._batch])
                 self._held += _bytes(features)
                 if kept is not None and self._held <= KEEP_BYTES:
                     kept.append(features)
@@ -128,9 +156,9 @@ class Evaluator:
                 yield start, features
         self._kept = kept
 
-    def _features(self, start: int) -> Any:
+    def _features(self, clips: np.ndarray) -> Any:
         waves = []
-        for clip in self.clips[start : start + self._batch]:
+        for clip in clips:
             wave, rate = read_flac(self._d.audio(int(clip)))
             waves.append(resample(wave, rate, self.target.sample_rate))
         return self.target.features(waves)
@@ -155,12 +183,6 @@ def open_evaluator(d: Dissection, target: Target | None = None) -> Evaluator:
             raise TargetError(f"target.checkpoint has changed since {d.name!r} was made: fingerprint {found}, dissected {dissected}; run the dissection again")
         target.load(pick_device(config.activations.device))
     return Evaluator(target, d, clips, config.activations.batch)
-
-
-def means_of(d: Dissection) -> dict[str, np.ndarray]:
-    """Layer -> (R,) mean activation over the probing data, for patching to the mean."""
-    means = d.table("neurons/statistics")["mean"].to_numpy()
-    return {layer.name: means[layer.offset : layer.offset + layer.size].astype(np.float32) for layer in d.layers}
 
 
 def _identity(masks: Mapping[str, np.ndarray]) -> bytes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
+import os
+import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -15,7 +16,7 @@ from and_core.errors import ConfigError, TargetError
 from and_core.records import NeuronId
 from and_core.store.dissection import Dissection
 from and_core.unlearn.choose import Choice, choose
-from and_core.unlearn.request import Request
+from and_core.unlearn.request import Request, make_request
 from and_core.unlearn.result import Result
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT = "and-ablation-1"
 CARD, MASK = "README.md", "ablation.json"
+MOST_DIFFERENT = 1e-4  # of the logits of a written network and of the one that it was made from
 
 
 def mask_json(d: Dissection, request: Request, result: Result | None = None) -> str:
@@ -36,23 +38,26 @@ def mask_json(d: Dissection, request: Request, result: Result | None = None) -> 
     }, indent=1, allow_nan=False)  # fmt: skip
 
 
-def read_mask(path: Path, concept: str = "") -> Request:
+def read_mask(d: Dissection, path: Path, concept: str = "") -> Request:
     """A request for the neurons of a mask.
 
     Raises
     ------
     ConfigError
-        No such file, or no mask.
+        No such file, no mask, or a mask of another network than the dissected one.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["format"] != FORMAT:
             raise KeyError("format")
         neurons = tuple(str(NeuronId(layer, int(unit))) for layer, units in found["layers"].items() for unit in units)
-        how = found["request"]["how"]
+        wanted = {name: found["request"][name] for name in ("how", "choose_on")}
+        checkpoint, named = found["checkpoint"], found["request"].get("concept", "")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"mask={str(path)!r} is no mask of this package ({FORMAT}): {error}") from None
-    return Request(strategy="list", neurons=neurons, how=how, concept=concept or found["request"].get("concept", ""))
+    if checkpoint != d.provenance.get("checkpoint"):
+        raise ConfigError(f"mask={str(path)!r} is of a network with fingerprint {checkpoint}; {d.name!r} is of {d.provenance.get('checkpoint')}")
+    return make_request(strategy="list", neurons=neurons, concept=concept or named, **wanted)
 
 
 def save_pruned(d: Dissection, request: Request, folder: Path, result: Result | None = None, target: Target | None = None) -> float:
@@ -61,8 +66,8 @@ def save_pruned(d: Dissection, request: Request, folder: Path, result: Result | 
     Returns
     -------
     float
-        Largest difference between the logits of the network under ablation and of the written one, loaded back, on the first batch of
-        the tested clips; NaN where it can't be loaded from a configuration (kind ``module``).
+        Largest difference between the logits of the network with its activations patched and of the written one, loaded back, on the
+        first batch of the tested clips; NaN where it can't be loaded from a configuration (kind ``module``).
 
     Raises
     ------
@@ -71,43 +76,55 @@ def save_pruned(d: Dissection, request: Request, folder: Path, result: Result | 
     TargetError
         The network can't be written so that it acts like the ablated one.
     """
-    import torch
-
-    from and_core.unlearn.ablate import Ablation
-    from and_core.unlearn.evaluator import means_of, open_evaluator
-
     choice = choose(d, request)
     if not choice.count:
         raise ConfigError(f"{request.describe()}: {' '.join(choice.notes)}")
-    if folder.exists() and any(folder.iterdir()) and not (folder / MASK).exists():
-        raise ConfigError(f"folder={str(folder)!r} holds other files; give a new or an empty one")
+    if folder.is_file() or (folder.exists() and any(folder.iterdir()) and not (folder / MASK).exists()):
+        raise ConfigError(f"folder={str(folder)!r} holds something else; give a new or an empty one")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as place:
+        made = Path(place) / "pruned"
+        made.mkdir()
+        difference = _write(d, request, choice, made, target)
+        if difference > MOST_DIFFERENT:
+            raise TargetError(f"the written network is not the ablated one: loaded back, its logits differ by up to {difference:.3g}")
+        (made / MASK).write_text(mask_json(d, request, result) + "\n", encoding="utf-8")
+        (made / CARD).write_text(card(d, request, choice, result, difference), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(made, folder)
+    return difference
+
+
+def _write(d: Dissection, request: Request, choice: Choice, folder: Path, target: Target | None) -> float:
+    """Write the weights under ablation; the largest difference between what is loaded back and the network with its activations patched."""
+    import torch
+
+    from and_core.unlearn.ablate import Ablation
+    from and_core.unlearn.evaluator import open_evaluator
+
     evaluator = open_evaluator(d, target)
-    network = evaluator.target
+    network, masks = evaluator.target, choice.selection.masks
     modules = network.modules()
-    bound = [name for name, mask in choice.selection.masks.items() if mask.any() and _cannot_hold(modules[name], request.how)]
+    bound = [name for name, mask in masks.items() if mask.any() and _cannot_hold(modules[name], request.how)]
     if bound:
-        raise TargetError(
-            f"these layers can't be written pruned, as their weights are made anew in each pass or have no bias: {', '.join(bound[:8])}; "
-            "leave them out with target.layers"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    means = means_of(d) if request.how == "mean" else None
-    with Ablation(modules, choice.selection.masks), torch.no_grad():
+        reason = "as their weights are made anew in each pass or have no bias; leave them out with target.layers"
+        raise TargetError(f"these layers can't be written pruned, {reason}: {', '.join(bound[:8])}")
+    means = evaluator.means() if request.how == "mean" else None
+    with Ablation(modules, masks, "mean" if means is not None else "zero", means):
+        patched = evaluator.first()  # by hooks, which leave the weights alone: what is written must act alike
+    with Ablation(modules, masks), torch.no_grad():
         if means is not None:
-            for name, mask in choice.selection.masks.items():
-                units: Any = modules[name]
-                units.bias.data[torch.from_numpy(np.flatnonzero(mask))] = torch.from_numpy(means[name][mask]).to(units.bias)
+            for name, mask in masks.items():
+                module: Any = modules[name]
+                module.bias.data[torch.from_numpy(np.flatnonzero(mask))] = torch.from_numpy(means[name][mask]).to(module.bias)
         network.save(folder)
-        pruned = evaluator.first()
-    (folder / MASK).write_text(mask_json(d, request, result) + "\n", encoding="utf-8")
-    (folder / CARD).write_text(card(d, request, choice, result), encoding="utf-8")
-    return float("nan") if network.kind == "module" else _loaded_back(d, folder, pruned)
+    return float("nan") if network.kind == "module" else _loaded_back(d, folder, patched)
 
 
 def _cannot_hold(module: Any, how: str) -> bool:
-    from torch.nn.utils.parametrize import is_parametrized
+    from and_core.unlearn.ablate import holds_weight
 
-    return bool(is_parametrized(module) or (how == "mean" and module.bias is None))
+    return not holds_weight(module) or (how == "mean" and module.bias is None)
 
 
 def _loaded_back(d: Dissection, folder: Path, pruned: np.ndarray) -> float:
@@ -121,34 +138,33 @@ def _loaded_back(d: Dissection, folder: Path, pruned: np.ndarray) -> float:
     return float(np.abs(open_evaluator(d, again).first() - pruned).max())
 
 
-def zipped(d: Dissection, request: Request, result: Result | None = None) -> bytes:
+def zip_pruned(d: Dissection, request: Request, path: Path, result: Result | None = None) -> None:
     """The folder of :func:`save_pruned` as one ZIP archive."""
-    sink = io.BytesIO()
-    with tempfile.TemporaryDirectory() as folder:
-        save_pruned(d, request, Path(folder) / "pruned", result)
-        with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted((Path(folder) / "pruned").rglob("*")):
-                if path.is_file():
-                    archive.write(path, path.relative_to(folder))
-    return sink.getvalue()
+    with tempfile.TemporaryDirectory() as place:
+        save_pruned(d, request, Path(place) / "pruned", result)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted((Path(place) / "pruned").rglob("*")):
+                if file.is_file():
+                    archive.write(file, file.relative_to(place))
 
 
-def card(d: Dissection, request: Request, choice: Choice, result: Result | None = None) -> str:
+def card(d: Dissection, request: Request, choice: Choice, result: Result | None = None, difference: float = float("nan")) -> str:
     """Model card: what was removed, how, and with what effect."""
     p, split = d.provenance, d.notes("split")
     layers = [f"| {name} | {int(mask.sum())} | {len(mask)} |" for name, mask in choice.selection.masks.items() if mask.any()]
-    chosen_on = f"{split['choosing_clips']} clips that were not tested" if request.choose_on == "others" else "all clips, the tested ones among them"
     hidden = sum(layer.size for layer in d.layers if layer.kind != "fc")
     lines = [
         "---", "pipeline_tag: audio-classification", "tags: [audio, pruned, machine-unlearning]", "---", f"# {_inline(p.get('target'))}, pruned", "",
         f"Made from `{_inline(p.get('target'))}` (fingerprint `{p.get('checkpoint')}`) by ablating {choice.count} of {hidden} hidden neurons: "
         f"{_inline(request.describe())}.", "",
         "## What was removed", "",
-        f"The neurons were chosen by {request.strategy}, from explanations over {chosen_on}. "
+        f"{_chosen(d, request)} "
         + ("Each neuron's weight row is zero, and its bias its mean activation." if request.how == "mean" else "Each neuron's weight row and bias are zero.")
         + f" `{MASK}` lists them.", "", "| layer | removed | of |", "|---|---|---|", *layers, "",
         "Settings: `" + json.dumps(request.settled()).replace("`", "'") + "`", "", "## Effect", "",
     ]  # fmt: skip
+    if difference == difference:
+        lines += [f"Loaded back, the network's logits differ from those under ablation by at most {difference:.2g}.", ""]
     if result is None:
         lines.append("Not measured.")
     else:
@@ -169,6 +185,18 @@ def card(d: Dissection, request: Request, choice: Choice, result: Result | None 
         if fair:
             lines += [f"| gap of as many random neurons in the same layers, {len(fair)} draws | {np.mean(fair):+.2f} | |"]
     return "\n".join(lines) + "\n"
+
+
+def _chosen(d: Dissection, request: Request) -> str:
+    """How the neurons were chosen, and what that has seen of the tested clips."""
+    split = d.notes("split")
+    if request.strategy == "random":
+        return f"The neurons were drawn at random, seed {request.seed}."
+    if request.strategy == "list":
+        return "The neurons were given as a list; how it was made is not known here."
+    seen = f"{split['explained_and_tested']} of the {split['tested_clips']} tested clips among them" if split["explained_and_tested"] else "none of them tested"
+    where = f"{split['choosing_clips']} clips, none of them tested" if request.choose_on == "others" else f"all clips that the dissection explains from, {seen}"
+    return f"The neurons were chosen by {request.strategy}, from explanations over {where}."
 
 
 def _inline(value: object) -> str:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import threading
+import time
 import uuid
 from collections import OrderedDict, deque
 from contextlib import suppress
@@ -20,29 +22,31 @@ from and_core.errors import ANDError
 from and_core.store.dissection import Dissection
 from and_core.store.files import write_atomic
 from and_core.unlearn.request import Kind, Request
-from and_core.unlearn.result import Result, inputs_of, measure
+from and_core.unlearn.result import Result, inputs_of, measure, stored
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 PROCESS = uuid.uuid4().hex  # of this process, in the markers
 FINISHED = 64  # results kept in memory
 NETWORKS = 2  # loaded at once
+SILENT = 10.0  # s after which a session that does not ask is taken to be gone
 MARKERS = ".live"
 
 
 @dataclass
 class Job:
-    """One run that is waited for; `askers` are the sessions that wait."""
+    """One run that is waited for; `askers` are the sessions that wait, with when they were last heard of."""
 
     key: str
     kind: Kind
     request: Request
     dissection: Dissection
-    askers: set[str]
+    askers: dict[str, float]
     state: State = "queued"
     done: int = 0
     total: int = 0
     error: str = ""
     result: Result | None = None
+    file: Path | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -62,16 +66,17 @@ class Queue:
         self._evaluator = evaluator or self._loaded
         self._networks: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._worker: threading.Thread | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="and-pruned-")  # checkpoints for download; goes with the process
 
     def submit(self, d: Dissection, kind: Kind, request: Request, asker: str) -> Job:
         """Ask for a run; the same one asked for twice is run once."""
         key = request.key(kind, inputs_of(d))
         with self._lock:
             job = self._jobs.get(key)
-            if job is not None and job.state in ("queued", "running", "done"):
-                job.askers.add(asker)
+            if job is not None and job.state in ("queued", "running", "done") and not job.stop.is_set():
+                job.askers[asker] = time.monotonic()
                 return job
-            job = self._jobs[key] = Job(key, kind, request.of_kind(kind), d, {asker})
+            job = self._jobs[key] = Job(key, kind, request.of_kind(kind), d, {asker: time.monotonic()})
             self._jobs.move_to_end(key)
             self._waiting.append(job)
             _mark(job)
@@ -85,6 +90,11 @@ class Queue:
         """A run by its key."""
         return self._jobs.get(key)
 
+    def seen(self, job: Job, asker: str) -> None:
+        """A session still waits, or waits as well."""
+        with self._lock:
+            job.askers[asker] = time.monotonic()
+
     def place(self, job: Job) -> int:
         """Runs before this one, the running one included; 0 for the running one itself."""
         with self._lock:
@@ -92,12 +102,13 @@ class Queue:
             return waiting.index(job) + any(other.state == "running" for other in self._jobs.values()) if job in waiting else 0
 
     def cancel(self, key: str, asker: str) -> None:
-        """One session no longer waits; the run ends when nobody does."""
+        """One session no longer waits; the run ends when nobody does who was heard of lately (a closed tab is not)."""
         with self._lock:
             job = self._jobs.get(key)
             if job is None or job.state not in ("queued", "running"):
                 return
-            job.askers.discard(asker)
+            job.askers.pop(asker, None)
+            job.askers = {name: seen for name, seen in job.askers.items() if time.monotonic() - seen < SILENT}
             if job.askers:
                 return
             job.stop.set()
@@ -122,24 +133,28 @@ class Queue:
                 state, job.error = "failed", f"the network failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             with self._lock:
                 job.state = state
+                if self._jobs.get(job.key) is job:
+                    _unmark(job)
                 finished = [key for key, other in self._jobs.items() if other.state not in ("queued", "running")]
                 for key in finished[:-FINISHED]:
-                    del self._jobs[key]
-            _unmark(job)
+                    gone = self._jobs.pop(key)
+                    if gone.file is not None:
+                        gone.file.unlink(missing_ok=True)
 
-    def _run(self, job: Job) -> Result:
+    def _run(self, job: Job) -> Result | None:
         d = job.dissection
-        evaluator = self._evaluator(d)
-        means = None
-        if job.request.how == "mean":
-            from and_core.unlearn.evaluator import means_of
-
-            means = means_of(d)
 
         def progress(done: int, total: int) -> None:
             job.done, job.total = done, total
 
-        return measure(d, job.kind, job.request, evaluator, means, progress, job.stop.is_set)
+        if job.kind == "checkpoint":
+            from and_core.unlearn.export import zip_pruned
+
+            measured = stored(d, "run", job.request) or getattr(self.find(job.request.key("run", inputs_of(d))), "result", None)
+            job.file = Path(self._folder.name) / f"{job.key}.zip"
+            zip_pruned(d, job.request, job.file, measured)
+            return None
+        return measure(d, job.kind, job.request, self._evaluator(d), progress, job.stop.is_set)
 
     def _loaded(self, d: Dissection) -> Any:
         from and_core.unlearn.evaluator import open_evaluator  # here, so that browsing loads no torch

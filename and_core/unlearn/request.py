@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from and_core.config import SimilarityName, explain
 from and_core.errors import ConfigError
+from and_core.records import NeuronId
 
 Strategy = Literal["OCP", "DB", "TAB", "random", "adjective", "criterion", "list"]
 Criterion = Literal["noun", "adjective", "verb", "preposition", "summary", "basic", "high-level"]
-Kind = Literal["run", "dose", "compare"]
+Kind = Literal["run", "dose", "compare", "checkpoint"]
 BASIC = ("high-pitched", "high-quality", "clear", "loud")  # the paper's basic adjectives; all others are high-level
 SIMILARITY: dict[str, SimilarityName] = {"TAB": "soft_wpmi", "DB": "cos_cubed"}  # the paper's choice
 SEEDS = (20, 202, 2024)
@@ -74,12 +76,13 @@ class Request(BaseModel):
     dose: Annotated[float, Field(ge=0, le=1)] = 1.0
     how: Literal["weights", "zero", "mean"] = "weights"
     choose_on: Literal["others", "all"] = "others"
-    seed: int = SEEDS[0]
+    seed: Annotated[int, Field(ge=0)] = SEEDS[0]
 
     def settled(self) -> dict[str, Any]:
         """Settings that decide the result under this strategy, the others left out."""
         every = self.model_dump(mode="json")
-        return {name: every[name] for name in ("concept", "strategy", *USED[self.strategy], "dose", "how", "choose_on")}
+        used = ("substring",) if self.strategy == "OCP" and self.substring else USED[self.strategy]
+        return {name: every[name] for name in ("concept", "strategy", *used, "dose", "how", "choose_on")}
 
     def of_kind(self, kind: Kind) -> Request:
         """What a kind of run takes of it: a dose curve has every dose, a comparison every strategy."""
@@ -116,3 +119,17 @@ def make_request(**settings: Any) -> Request:
         return Request(**settings)
     except ValidationError as error:
         raise ConfigError(explain(error, "unlearning")) from None
+
+
+def neuron_ids(texts: Sequence[str]) -> list[NeuronId]:
+    """Neurons from their names.
+
+    Raises
+    ------
+    ConfigError
+        A text is not of the form layer/unit.
+    """
+    try:
+        return [NeuronId.parse(text) for text in texts]
+    except ValueError as error:
+        raise ConfigError(str(error)) from None

@@ -14,10 +14,12 @@ from and_core.store.dissection import Dissection
 from and_core.store.manifest import Manifest, StageRecord
 from and_core.store.versions import STAGE_VERSIONS
 from and_core.store.writer import StageWriter, adopt, sweep, writing
+from and_core.unlearn.choose import choose
 from and_core.unlearn.request import Kind, Request, make_request
 from and_core.unlearn.trials import STRATEGIES, measured, per_layer, read_split, trials
 
 KEPT = "kept"
+SEVERAL = 2  # random draws, at least, beside a result that is shown without being run
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,6 @@ def measure(
     kind: Kind,
     request: Request,
     evaluator: Any,
-    means: dict[str, np.ndarray] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Result:
@@ -66,8 +67,6 @@ def measure(
     ----------
     evaluator : and_core.unlearn.evaluator.Evaluator
         The target on the tested clips.
-    means : dict, optional
-        For ablation to the mean, see :func:`and_core.unlearn.evaluator.means_of`.
 
     Raises
     ------
@@ -78,7 +77,7 @@ def measure(
     made, notes = trials(d, kind, request)
     if not made:
         raise ConfigError(f"nothing to run: {' '.join(notes)}")
-    after = evaluator.logits([trial.selection.masks for trial in made], request.how, means, progress, stop)
+    after = evaluator.logits([trial.selection.masks for trial in made], request.how, progress, stop)
     rows, by_class = measured(made, read_split(d), after)
     layers = per_layer(made, [layer.name for layer in d.layers])
     return Result(request.key(kind, inputs_of(d)), kind, request, rows, by_class, layers, after[0], tuple(notes))
@@ -150,8 +149,12 @@ def _from_stage(d: Dissection, kind: Kind, request: Request, key: str) -> Result
         if row["concept"] == request.concept and row["strategy"] != "random"
         and (kind == "compare" or (row["strategy"] == request.strategy and row["number"] == "own"))
     ]  # fmt: skip
-    if not mine or rows[mine[0]]["control"]:
-        return None
+    own = [rows[i] for i in mine if rows[i]["number"] == "own"]
+    if not own or own[0]["control"] or (kind == "compare" and {row["strategy"] for row in own} != set(STRATEGIES)):
+        return None  # fewer strategies than a comparison has
+    if any(row["count"] and sum(r["control"] != "" and r["strategy"] == row["strategy"] for r in own) < SEVERAL for row in own if not row["control"]):
+        return None  # fewer controls than a run should have
     by_class, layers = (np.asarray(d.array(f"unlearning/{part}"))[mine] for part in ("by_class", "per_layer"))
     after = np.asarray(d.array("unlearning/logits")[rows[mine[0]]["logits"]])
-    return Result(key, kind, request, [rows[i] for i in mine], by_class, layers, after)
+    notes = d.document("unlearning/notes")[request.concept] if kind == "compare" else choose(d, request).notes
+    return Result(key, kind, request, [rows[i] for i in mine], by_class, layers, after, tuple(notes))

@@ -90,8 +90,8 @@ def trials(d: Dissection, kind: Kind, request: Request, seeds: Sequence[int] = S
     choice = choose(d, request)
     if kind == "dose":
         counts = sorted({round(dose * choice.count) for dose in DOSES})
-        made = [Trial(request.model_copy(update={"dose": n / max(1, choice.count)}), choice.first(n, d.layers)) for n in counts]
-        return made, list(choice.notes)
+        doses = [(request.model_copy(update={"dose": n / max(1, choice.count)}), choice.first(n, d.layers)) for n in counts]
+        return [Trial(*one) for one in doses] + [t for one in doses for t in _fair(*one, seeds[:1])], list(choice.notes)
     return [Trial(request, choice.selection), *_fair(request, choice.selection, seeds)], list(choice.notes)
 
 
@@ -111,13 +111,13 @@ def _compare(d: Dissection, request: Request, seeds: Sequence[int], strategies: 
             notes.append(f"{strategy}: {error}")
     for wanted, choice in choices.values():
         made += [Trial(wanted, choice.selection), *_fair(wanted, choice.selection, seeds)]
-    least = min((choice.count for _, choice in choices.values()), default=0)
-    if least and len(choices) > 1:
-        for wanted, choice in choices.values():
+    some = {strategy: found for strategy, found in choices.items() if found[1].count}
+    least = min((choice.count for _, choice in some.values()), default=0)
+    notes += [f"{strategy} selects no neuron." for strategy in choices if strategy not in some]
+    if len(some) > 1:
+        for wanted, choice in some.values():
             fewest = choice.first(least, d.layers)
-            made += [Trial(wanted, fewest, "equal"), *_fair(wanted, fewest, seeds[:1], "equal")]
-    elif len(choices) > 1:
-        notes.append("No comparison at equal numbers: a strategy selects no neuron.")
+            made += [Trial(wanted, fewest, "equal"), *_fair(wanted, fewest, seeds, "equal")]
     return made, notes
 
 

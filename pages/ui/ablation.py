@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import streamlit as st
 
 from and_core import Dissection
+from and_core.unlearn.choose import adjectives
 from and_core.unlearn.request import PAPER_SHARE, Request, make_request
 from pages.ui.setup import BOUND
 
@@ -29,7 +32,8 @@ def choose_request(d: Dissection) -> Request:
     asked = st.selectbox("Concept to unlearn", concepts, key="concept", **BOUND)
     strategy = st.selectbox("Neurons chosen by", STRATEGIES, key="strategy", help=" ".join(f"{k}: {v}" for k, v in ABOUT.items()), **BOUND)
     st.caption(ABOUT[strategy])
-    options = _options(d, strategy)
+    seen = bool(st.session_state.get("seen"))
+    options = _options(d, strategy, seen)
     dose = st.slider("Share of the chosen neurons, %", 0, 100, 100, 5, key="dose", help="the most responsive first", **BOUND)
     with st.expander("How"):
         how = st.selectbox("Ablate by", HOW, key="how", help=HELP_HOW, **BOUND)
@@ -39,17 +43,19 @@ def choose_request(d: Dissection) -> Request:
     return make_request(concept=asked, strategy=strategy, dose=dose / 100, how=how, choose_on="all" if seen else "others", **options)
 
 
-def _options(d: Dissection, strategy: str) -> dict:
+def _options(d: Dissection, strategy: str, seen: bool) -> dict:
     if strategy in ("DB", "TAB"):
         return {"top": st.number_input("Among its top", 1, 10, 3, key="top", **BOUND)}
     if strategy == "OCP":
-        shared = st.toggle("leave out shared words", key="leave_shared", help="words that name several concepts: bird, wood, clock, water", **BOUND)
         substring = st.toggle("match substrings", key="substring", help="as the reference implementation does: 'in' or 's' match too", **BOUND)
+        if substring:
+            return {"substring": True}
+        shared = st.toggle("leave out shared words", key="leave_shared", help="words that name several concepts: bird, wood, clock, water", **BOUND)
         synonyms = st.toggle("count synonyms", key="with_synonyms", help="nouns whose embedding lies close to the concept's name", **BOUND)
         least = st.slider("Least cosine similarity", 0.4, 1.0, 0.6, 0.05, key="synonyms", **BOUND) if synonyms else None
-        return {"leave_shared": shared, "substring": substring, "synonyms": least}
+        return {"leave_shared": shared, "synonyms": least}
     if strategy == "adjective":
-        words = d.explained_adjectives
+        words = adjectives(d, seen)
         return {"adjective": st.selectbox("Adjective", words, key="adjective", **BOUND) or ""} if words else {}
     if strategy == "criterion":
         criterion = st.selectbox("Most", CRITERIA, key="criterion", help="basic: high-pitched, high-quality, clear, loud; high-level: all others", **BOUND)
@@ -63,3 +69,22 @@ def _options(d: Dissection, strategy: str) -> dict:
 def _share() -> float:
     percent = st.number_input("Share of hidden neurons, %", 0.1, 100.0, round(100 * PAPER_SHARE, 1), 0.5, key="share", **BOUND)
     return percent / 100
+
+
+def address(dissection: str, request: Request) -> str:
+    """Query of the page that shows a request: the widgets' keys, defaults left out."""
+    settled = request.settled()
+    plain = Request(strategy=request.strategy)
+    values = {name: value for name, value in settled.items() if value != getattr(plain, name) and name not in ("dose", "choose_on", "share", "neurons")}
+    values |= {"dissection": dissection, "concept": request.concept, "strategy": request.strategy}
+    if request.dose < 1:
+        values["dose"] = round(100 * request.dose)
+    if request.choose_on == "all":
+        values["seen"] = "true"
+    if "share" in settled:
+        values["share"] = round(100 * request.share, 4)
+    if "neurons" in settled:
+        values["neurons"] = " ".join(request.neurons)
+    if "synonyms" in values:
+        values["with_synonyms"] = "true"
+    return urlencode({name: str(value).lower() if isinstance(value, bool) else value for name, value in values.items()})

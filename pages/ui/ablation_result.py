@@ -17,6 +17,7 @@ from pages.ui.media import media_url
 from pages.ui.setup import BOUND
 
 CARDS = 10
+NO_CLASS = "the concept is no class of the network with tested clips"
 
 
 def draw(d: Dissection, split: Split, result: Result) -> None:
@@ -26,9 +27,9 @@ def draw(d: Dissection, split: Split, result: Result) -> None:
     _clips(d, split, result)
 
 
-def number(value: float) -> str:
+def number(value: float, digits: int = 2) -> str:
     """A change, with its sign."""
-    return "undefined" if np.isnan(value) else f"{value:+.2f}"
+    return "undefined" if np.isnan(value) else f"{value:+.{digits}f}"
 
 
 def file_name(request: Request) -> str:
@@ -45,7 +46,7 @@ def _figures(split: Split, result: Result) -> None:
 
     def said(name: str) -> tuple[str, str]:
         if np.isnan(row[p + name]):
-            return "undefined", "the concept is no class of the network with tested clips"
+            return "undefined", NO_CLASS if split.number(row["concept"]) is None else "no other class has tested clips"
         beside = f"{row[f'{p}{name}_low']:+.{digits}f} to {row[f'{p}{name}_high']:+.{digits}f}"
         return f"{row[p + name]:+.{digits}f}", beside
 

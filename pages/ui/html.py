@@ -62,7 +62,8 @@ def verdict_card(clip: Clip, before: tuple[str, float], after: tuple[str, float]
     """One tested clip to hear, with what the network took it for before and after."""
     name = clip.label.replace("_", " ") if clip.label else clip.name
     said = [f"{what[0].replace('_', ' ')} {what[1]:.0%}" for what in (before, after)]
-    kind = "low" if clip.label is not None and before[0] == clip.label != after[0] else "high" if after[0] == clip.label != before[0] else ""
+    right = [what[0].replace("_", " ").lower() == name.lower() for what in (before, after)]
+    kind = "" if right[0] == right[1] else "high" if right[1] else "low"
     return (
         f'<div class="and-card" data-and-clip="{clip.index}" data-and-seconds="{clip.seconds:.3f}">'
         f'<div class="and-pic"><img src="{text(picture)}" alt="spectrogram of {text(clip.name)}" loading="lazy"><span class="head"></span>'
