@@ -107,6 +107,13 @@ class OpenConfig(Section):
     margin: Annotated[float, Field(ge=-1, le=1)] = 0.05  # by which an unlisted word must lie closer to words for sound than to others
 
 
+class ClustersConfig(Section):
+    """Clusters of caption sentences (AND section 8)."""
+
+    count: Annotated[int, Field(ge=1, le=200)] | None = None  # by the elbow where it is not given
+    most: Annotated[int, Field(ge=2, le=200)] = 24  # tried for the elbow
+
+
 class UnlearningConfig(Section):
     """Ablation of what responds to a concept (AND section 6), and what kinds of words are worth (section 7)."""
 
@@ -157,6 +164,7 @@ class RunConfig(Section):
     tab: TabConfig = TabConfig()
     icl: IclConfig = IclConfig()
     open: OpenConfig = OpenConfig()
+    clusters: ClustersConfig = ClustersConfig()
     unlearning: UnlearningConfig | None = None
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 

@@ -192,7 +192,15 @@ def test_bad_addresses_do_no_harm(server: str, page, query: str) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768)])
 @pytest.mark.parametrize(
-    "path", ["/?layer=layer2_attention_output&unit=100", "/concepts", "/unlearning?strategy=DB&concept=siren", "/importance?dissection=small"]
+    "path",
+    [
+        "/?layer=layer2_attention_output&unit=100",
+        "/concepts",
+        "/unlearning?strategy=DB&concept=siren",
+        "/importance?dissection=small",
+        "/words?dissection=small",
+        "/layers?dissection=small",
+    ],
 )
 def test_nothing_sticks_out(server: str, page, width: int, height: int, path: str) -> None:
     page.set_viewport_size({"width": width, "height": height})

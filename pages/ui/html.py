@@ -58,6 +58,19 @@ def card(top: TopClip, side: Side, share: float, audio: str, picture: str | None
     )
 
 
+def clip_card(clip: Clip, caption: str | None, audio: str, picture: str) -> str:
+    """One clip to hear, with its caption."""
+    name = clip.label.replace("_", " ") if clip.label else clip.name
+    said = text(caption) if caption else '<span class="and-empty">no caption</span>'
+    return (
+        f'<div class="and-card" data-and-clip="{clip.index}" data-and-seconds="{clip.seconds:.3f}">'
+        f'<div class="and-pic"><img src="{text(picture)}" alt="spectrogram of {text(clip.name)}" loading="lazy"><span class="head"></span>'
+        f'<button class="and-play" aria-label="play {text(name)}, {text(clip.name)}" title="play">&#9654;</button></div>'
+        f'<audio preload="none" src="{text(audio)}"></audio><div class="and-body"><div class="and-row"><b title="{text(clip.name)}">{text(name)}</b></div>'
+        f"<details><summary>{said}</summary></details></div></div>"
+    )
+
+
 def verdict_card(clip: Clip, before: tuple[str, float], after: tuple[str, float], audio: str, picture: str) -> str:
     """One tested clip to hear, with what the network took it for before and after."""
     name = clip.label.replace("_", " ") if clip.label else clip.name

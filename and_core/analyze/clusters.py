@@ -1,0 +1,98 @@
+"""Clusters of caption sentences: K-means, and the number of clusters by the elbow (AND section 8)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from random import Random
+
+import numpy as np
+
+from and_core.dissect.attributes import split_sentences
+from and_core.dissect.points import CHAT, FILLER
+from and_core.errors import DataError
+
+LEAST_WORDS = 2
+STARTS = 4  # of K-means, the best taken
+
+
+def sentences_of(caption: str) -> list[str]:
+    """Sentences of a caption that say something of the sound, in order; chat and single words left out."""
+    found = (" ".join(s.split()) for s in split_sentences(caption))
+    return [s for s in found if len(s.split()) >= LEAST_WORDS and not FILLER.match(s) and not CHAT.search(s)]
+
+
+def elbow(vectors: np.ndarray, most: int, seed: int) -> Iterator[tuple[int, float]]:
+    """(number of clusters, inertia) for 1 to `most` clusters, or as many as there are distinct vectors.
+
+    Parameters
+    ----------
+    vectors : (S, D) float32
+        Distinct sentences.
+    """
+    for count in range(1, min(most, len(vectors)) + 1):
+        yield count, fit(vectors, count, seed)[1]
+
+
+def bend(counts: Sequence[int], inertia: Sequence[float]) -> int:
+    """Number of clusters where the curve lies farthest below the straight line between its ends.
+
+    Raises
+    ------
+    DataError
+        No curve.
+    """
+    if not counts:
+        raise DataError("there is no sentence to make clusters of")
+    if len(counts) < 3:
+        return int(counts[-1])
+    x = (np.asarray(counts, float) - counts[0]) / (counts[-1] - counts[0])
+    y = np.asarray(inertia, float)
+    y = (y - y[-1]) / max(y[0] - y[-1], 1e-12)
+    return int(counts[int(np.argmax(1 - x - y))])
+
+
+def fit(vectors: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, float, np.ndarray]:
+    """K-means.
+
+    Returns
+    -------
+    cluster : (S,) int32
+        Clusters are numbered by size, the largest 0.
+    inertia : float
+    distance : (S,) float32
+        To the own centre.
+    """
+    from sklearn.cluster import KMeans  # heavy: half a second to import
+
+    made = KMeans(count, n_init=STARTS, random_state=seed).fit(vectors)
+    order = np.argsort(-np.bincount(made.labels_, minlength=count), kind="stable")
+    number = np.empty(count, np.int32)
+    number[order] = np.arange(count, dtype=np.int32)
+    distance = np.linalg.norm(vectors - made.cluster_centers_[made.labels_], axis=1).astype(np.float32)
+    return number[made.labels_], float(made.inertia_), distance
+
+
+def related(clip: np.ndarray, cluster: np.ndarray, clips: int, count: int) -> np.ndarray:
+    """(N, C) bool: a clip is related to a cluster where at least one of its sentences falls in it."""
+    found = np.zeros((clips, count), bool)
+    found[clip, cluster] = True
+    return found
+
+
+def cloud(sentences: Sequence[str], seed: int, width: int = 360, height: int = 200) -> bytes | None:
+    """A word cloud as PNG; None where the sentences hold no word that tells anything (Table 8)."""
+    from wordcloud import WordCloud  # draws with matplotlib's colours, which takes a second to import
+
+    made = WordCloud(width=width, height=height, background_color="white", color_func=_ink, random_state=seed, collocations=False, max_words=60)
+    words = made.process_text(" ".join(sentences))
+    if not words:
+        return None
+    sink = io.BytesIO()
+    made.generate_from_frequencies(words).to_image().save(sink, "PNG")
+    return sink.getvalue()
+
+
+def _ink(word: str, font_size: int, position: object, orientation: object, random_state: Random | None = None, **more: object) -> str:
+    """One of the dashboard's inks."""
+    return (random_state or Random(0)).choice(("#1b2430", "#0072b2", "#5d6672", "#00795a"))

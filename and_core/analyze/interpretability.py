@@ -1,0 +1,61 @@
+"""Interpretable neurons: those whose high clips share a cluster of captions (AND section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from and_core.records import Layer
+
+TAUS: dict[int, tuple[int, ...]] = {5: (3, 4, 5), 10: (6, 8, 10), 20: (12, 16, 20)}  # K -> the paper's tau
+BLOCK = 4096  # neurons at once
+DRAWS = 5000  # random sets of clips
+
+
+def most_shared(tops: np.ndarray, related: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each neuron, the cluster that most of its high clips are related to.
+
+    Parameters
+    ----------
+    tops : (R, K) int
+        Clips, -1 for none.
+    related : (N, C) bool
+        Clips by clusters.
+
+    Returns
+    -------
+    most : (R,) int16
+        Number of the clips related to that cluster; 0 where there are none.
+    cluster : (R,) int32
+        The cluster (the lowest number at ties), -1 where no clip is related to any.
+    """
+    most, cluster = np.zeros(len(tops), np.int16), np.full(len(tops), -1, np.int32)
+    for start in range(0, len(tops), BLOCK):
+        part = tops[start : start + BLOCK]
+        shared = (related[np.maximum(part, 0)] & (part >= 0)[..., None]).sum(1)
+        most[start : start + BLOCK] = shared.max(1, initial=0)
+        cluster[start : start + BLOCK] = np.where(shared.max(1, initial=0) > 0, shared.argmax(1), -1) if shared.shape[1] else -1
+    return most, cluster
+
+
+def by_chance(related: np.ndarray, allowed: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """(K + 1,) share of random sets of `k` clips whose best cluster holds 0..k of them."""
+    rng = np.random.default_rng(seed)
+    k = min(k, len(allowed))
+    sets = allowed[np.argsort(rng.random((DRAWS, len(allowed))), axis=1)[:, :k]] if len(allowed) < 5000 else rng.choice(allowed, (DRAWS, k))
+    most, _ = most_shared(sets, related)
+    return np.bincount(most, minlength=k + 1) / DRAWS
+
+
+def uninterpretable(most: np.ndarray, alive: np.ndarray, tau: int, layers: Sequence[Layer]) -> list[dict[str, Any]]:
+    """Percentage of uninterpretable neurons by layer (Figs. 6, 11 to 14); dead neurons are not counted."""
+    rows = []
+    for layer in layers:
+        mine = slice(layer.offset, layer.offset + layer.size)
+        counted = int(alive[mine].sum())
+        low = int((most[mine][alive[mine]] < tau).sum())
+        rows.append({"layer": layer.name, "block": layer.block, "kind": layer.kind, "neurons": counted, "uninterpretable": low,
+                     "percent": 100 * low / counted if counted else float("nan")})  # fmt: skip
+    return rows

@@ -1,0 +1,97 @@
+"""Words of a network's calibrated summaries: which, how many by layer, and how that changes with depth (AND section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import stats
+
+from and_core.records import Layer
+
+KINDS = ("adjective", "noun", "verb", "preposition")
+DRAWS = 1000
+
+
+def counts_per_neuron(words: pa.Table, neurons: int) -> dict[str, np.ndarray]:
+    """Words of each kind in each neuron's summary.
+
+    Parameters
+    ----------
+    words : pyarrow.Table
+        As the stage `open` leaves it: neuron, pos, word, count, acoustic.
+    neurons : int
+        Number of neurons, R.
+
+    Returns
+    -------
+    dict of str to (R,) int
+        ``adjective`` counts distinct words for sound, the others every occurrence.
+    """
+    found = {}
+    for kind in KINDS:
+        rows = words.filter(pc.and_(pc.equal(words["pos"], kind), words["acoustic"]) if kind == "adjective" else pc.equal(words["pos"], kind))
+        weights = None if kind == "adjective" else rows["count"].to_numpy()
+        found[kind] = np.bincount(rows["neuron"].to_numpy(), weights, neurons).astype(np.int64)
+    return found
+
+
+def distribution(words: pa.Table, layers: Sequence[Layer]) -> list[dict[str, Any]]:
+    """Acoustic adjectives of the network, most frequent first (Figs. 3 and 9): neurons that have each, in all and by layer."""
+    rows = words.filter(pc.and_(pc.equal(words["pos"], "adjective"), words["acoustic"]))
+    encoded = rows["word"].combine_chunks().dictionary_encode()
+    names, codes, neurons = encoded.dictionary.to_pylist(), encoded.indices.to_numpy(), rows["neuron"].to_numpy()
+    bounds = np.array([layer.offset for layer in layers])
+    layer = np.searchsorted(bounds, neurons, side="right") - 1
+    table = np.bincount(codes * len(layers) + layer, minlength=len(names) * len(layers)).reshape(-1, len(layers))
+    total = table.sum(1)
+    order = sorted(range(len(names)), key=lambda i: (-total[i], names[i]))
+    return [{"word": names[i], "neurons": int(total[i]), "layers": {x.name: int(n) for x, n in zip(layers, table[i], strict=True) if n}} for i in order]
+
+
+def by_layer(counts: dict[str, np.ndarray], tokens: np.ndarray, layers: Sequence[Layer]) -> list[dict[str, Any]]:
+    """Mean words a neuron and mean length of its summary, layer by layer."""
+    rows = []
+    for layer in layers:
+        mine = slice(layer.offset, layer.offset + layer.size)
+        means = {kind: float(values[mine].mean()) for kind, values in counts.items()}
+        rows.append({"layer": layer.name, "block": layer.block, "kind": layer.kind, "neurons": layer.size, **means, "tokens": float(tokens[mine].mean())})
+    return rows
+
+
+def by_block(values: np.ndarray, layers: Sequence[Layer], seed: int = 0) -> dict[str, Any]:
+    """Mean of a value over the neurons of each block, with a linear fit (Fig. 5); the classifier is left out.
+
+    Returns
+    -------
+    dict
+        ``blocks``, ``means``, ``low``, ``high`` (95 % bootstrap over neurons); ``slope`` a block, with ``slope_low`` and ``slope_high``,
+        ``intercept``, and ``p`` of the slope over neurons. Empty lists and None where the network has fewer than two blocks.
+    """
+    inside = [layer for layer in layers if layer.block is not None]
+    block = np.concatenate([np.full(layer.size, layer.block) for layer in inside]) if inside else np.zeros(0, int)
+    value = np.concatenate([values[layer.offset : layer.offset + layer.size] for layer in inside]).astype(float) if inside else np.zeros(0)
+    blocks = sorted({int(b) for b in block})
+    rng = np.random.default_rng(seed)
+    means, low, high = [], [], []
+    for b in blocks:
+        mine = value[block == b]
+        drawn = rng.choice(mine, (DRAWS, len(mine))).mean(1) if len(mine) * DRAWS < 2e7 else _normal(mine, rng)
+        means.append(float(mine.mean()))
+        low.append(float(np.percentile(drawn, 2.5)))
+        high.append(float(np.percentile(drawn, 97.5)))
+    found: dict[str, Any] = {"blocks": blocks, "means": means, "low": low, "high": high}
+    if len(blocks) < 2:
+        return {**found, "slope": None, "intercept": None, "slope_low": None, "slope_high": None, "p": None}
+    fit = stats.linregress(block, value)
+    wide = float(stats.t.ppf(0.975, max(1, len(value) - 2)) * fit.stderr)
+    figures = {"slope": fit.slope, "intercept": fit.intercept, "slope_low": fit.slope - wide, "slope_high": fit.slope + wide, "p": fit.pvalue}
+    return {**found, **{name: float(v) if np.isfinite(v) else None for name, v in figures.items()}}
+
+
+def _normal(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draws of a mean over very many values, by the central limit."""
+    return rng.normal(values.mean(), values.std(ddof=1) / np.sqrt(len(values)), DRAWS)

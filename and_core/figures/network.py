@@ -1,0 +1,125 @@
+"""Figures of a network as a whole: words, clusters, interpretability, acoustics; one network or several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from and_core.figures.theme import GREY, HIGH, INK, LOW, PALETTE, plain, themed
+
+KINDS = {"adjective": "adjectives", "noun": "nouns", "verb": "verbs", "preposition": "prepositions", "tokens": "words in the summary"}
+
+
+def adjective_bars(found: Mapping[str, Sequence[Mapping[str, Any]]], sizes: Mapping[str, int], top: int = 20, height: int = 330) -> go.Figure:
+    """Figs. 3 and 9: share of neurons that each of the most frequent adjectives is said of, one colour a network.
+
+    Parameters
+    ----------
+    found : mapping
+        Network -> its adjectives, as :func:`and_core.analyze.words.distribution` gives them.
+    sizes : mapping
+        Network -> its neurons.
+    """
+    total: dict[str, float] = {}
+    for name, rows in found.items():
+        for row in rows:
+            total[row["word"]] = total.get(row["word"], 0) + row["neurons"] / max(1, sizes[name])
+    words = sorted(total, key=lambda w: (-total[w], w))[:top]
+    figure = go.Figure()
+    for colour, (name, rows) in zip(PALETTE, found.items(), strict=False):
+        count = {row["word"]: row["neurons"] for row in rows}
+        figure.add_bar(
+            x=[plain(w) for w in words], y=[100 * count.get(w, 0) / max(1, sizes[name]) for w in words], name=plain(name, spaces=False), marker_color=colour,
+            customdata=[count.get(w, 0) for w in words], hovertemplate="%{x}: %{customdata} neurons, %{y:.1f} %<extra></extra>",
+        )  # fmt: skip
+    themed(figure, "", "neurons, %", height)
+    figure.update_layout(barmode="group", showlegend=len(found) > 1, legend={"orientation": "h", "y": 1.12, "x": 0})
+    figure.update_xaxes(tickangle=-45)
+    figure.update_layout(margin={"b": 90})
+    return figure
+
+
+def words_by_block(found: Mapping[str, Mapping[str, Any]], kind: str, height: int = 290) -> go.Figure:
+    """Fig. 5: mean number of words of a kind a neuron in each block, with the linear fit; bars are 95 % bootstrap intervals over neurons."""
+    figure = go.Figure()
+    for colour, (name, row) in zip(PALETTE, found.items(), strict=False):
+        if not row["blocks"]:
+            continue
+        mean = np.array(row["means"])
+        said = plain(name, spaces=False)
+        figure.add_scatter(
+            x=row["blocks"], y=mean, mode="markers", name=said, marker={"color": colour, "size": 8},
+            error_y={"type": "data", "symmetric": False, "array": np.array(row["high"]) - mean, "arrayminus": mean - np.array(row["low"]), "thickness": 1},
+            hovertemplate=f"{said}, block %{{x}}: %{{y:.2f}}<extra></extra>",
+        )  # fmt: skip
+        if row["slope"] is not None:
+            ends = [row["blocks"][0], row["blocks"][-1]]
+            line = {"color": colour, "dash": "dot"}
+            figure.add_scatter(x=ends, y=[row["intercept"] + row["slope"] * b for b in ends], mode="lines", line=line, showlegend=False, hoverinfo="skip")
+    themed(figure, "block", f"{KINDS[kind]} a neuron, mean", height)
+    figure.update_layout(showlegend=len(found) > 1, legend={"orientation": "h", "y": 1.14, "x": 0})
+    figure.update_xaxes(dtick=1)
+    return figure
+
+
+def elbow_curve(counts: Sequence[int], inertia: Sequence[float], chosen: int, height: int = 240) -> go.Figure:
+    """Sum of squared distances to the centres against the number of clusters; the chosen number in vermilion."""
+    figure = go.Figure(
+        go.Scatter(x=list(counts), y=list(inertia), mode="lines+markers", line={"color": HIGH}, hovertemplate="%{x} clusters: %{y:.0f}<extra></extra>")
+    )
+    if chosen in counts:
+        figure.add_scatter(x=[chosen], y=[inertia[list(counts).index(chosen)]], mode="markers", marker={"color": LOW, "size": 12}, hoverinfo="skip")
+    return themed(figure, "clusters", "sum of squared distances", height)
+
+
+def uninterpretable_curves(found: Mapping[str, Sequence[Mapping[str, Any]]], chance: float | None, kind: str | None = None, height: int = 290) -> go.Figure:
+    """Figs. 6, 11 to 14: percentage of uninterpretable neurons by block; grey, what random sets of clips give.
+
+    Parameters
+    ----------
+    found : mapping
+        Network -> rows of one K and tau, as :func:`and_core.analyze.interpretability.uninterpretable` gives them.
+    chance : float or None
+        Percentage for random sets.
+    kind : str, optional
+        One kind of layer; without it, all hidden layers of a block together.
+    """
+    figure = go.Figure()
+    every: set[int] = set()
+    for colour, (name, rows) in zip(PALETTE, found.items(), strict=False):
+        mine = [r for r in rows if r["block"] is not None and r["neurons"] and (kind is None or r["kind"] == kind)]
+        blocks = sorted({r["block"] for r in mine})
+        every |= set(blocks)
+        share = [100 * sum(r["uninterpretable"] for r in mine if r["block"] == b) / sum(r["neurons"] for r in mine if r["block"] == b) for b in blocks]
+        said = plain(name, spaces=False)
+        figure.add_scatter(
+            x=blocks, y=share, mode="lines+markers", name=said, line={"color": colour}, hovertemplate=f"{said}, block %{{x}}: %{{y:.1f}} %<extra></extra>"
+        )
+    if chance is not None and every:
+        figure.add_scatter(
+            x=[min(every), max(every)], y=[chance, chance], mode="lines", name="random clips", line={"color": GREY, "dash": "dash"},
+            hovertemplate="random clips: %{y:.1f} %<extra></extra>",
+        )  # fmt: skip
+    themed(figure, "block", "uninterpretable neurons, %", height)
+    figure.update_yaxes(range=[0, 102])
+    figure.update_xaxes(dtick=1)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.14, "x": 0})
+    return figure
+
+
+def word_boxes(values: np.ndarray, word: np.ndarray, name: str, unit: str, height: int = 250) -> go.Figure:
+    """Fig. 8: a measure of the high clips of neurons with and without a word."""
+    finite = np.isfinite(values)
+    figure = go.Figure()
+    for mask, said, colour in ((word, f"called {name}", HIGH), (~word, "others", GREY)):
+        mine = values[finite & mask]
+        if len(mine):
+            quartiles = np.percentile(mine, [5, 25, 50, 75, 95])
+            figure.add_box(
+                x=[f"{plain(said)} ({len(mine):,})"], lowerfence=[quartiles[0]], q1=[quartiles[1]], median=[quartiles[2]], q3=[quartiles[3]],
+                upperfence=[quartiles[4]], marker_color=colour, line={"color": INK if colour == GREY else colour},
+            )  # fmt: skip
+    return themed(figure, "", unit, height)

@@ -1,0 +1,140 @@
+"""Stages of what the network as a whole does: `word_counts`, `clusters`, `interpretability`, `acoustics`."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from and_core.analyze.acoustics import disagreements, every_test, means_of_clips
+from and_core.analyze.clusters import bend, cloud, elbow, fit, related, sentences_of
+from and_core.analyze.interpretability import TAUS, by_chance, most_shared, uninterpretable
+from and_core.analyze.words import KINDS, by_block, by_layer, counts_per_neuron, distribution
+from and_core.audio.measures import MEASURES
+from and_core.pipeline.stage import Run, Stage
+from and_core.store.dissection import Dissection
+from and_core.store.writer import StageWriter
+
+ENCODE_CHUNK = 512
+LEAST_NEURONS = 10  # with an adjective, for it to be tested against measures
+
+
+def tokens(d: Dissection) -> np.ndarray:
+    """(R,) words of each calibrated summary."""
+    points = d.table("calibration/points")
+    kept = points.filter(points["kept"])
+    counts = pc.list_value_length(pc.utf8_split_whitespace(kept["text"]))
+    return np.bincount(kept["neuron"].to_numpy(), counts.to_numpy(), d.neuron_count)
+
+
+def word_counts(run: Run, writer: StageWriter) -> None:
+    """Words by neuron, by layer and by block, and the network's adjectives."""
+    d = run.dissection
+    words = d.table("open/words")
+    counts, length = counts_per_neuron(words, d.neuron_count), tokens(d)
+    every = distribution(words, d.layers)
+    writer.provenance = run.captioner.provenance
+    writer.table("neurons", pa.table({"neuron": np.arange(d.neuron_count, dtype=np.int32), **counts, "tokens": length}))
+    writer.json("adjectives", every)
+    writer.json("layers", by_layer(counts, length, d.layers))
+    writer.json("blocks", {kind: by_block(values, d.layers, run.config.seed) for kind, values in {**counts, "tokens": length}.items()})
+    writer.notes = {"adjectives": len(every), **{f"{kind}_mean": round(float(counts[kind].mean()), 4) for kind in KINDS}}
+    run.progress("word_counts", 1, 1)
+
+
+def cluster_parameters(run: Run) -> dict[str, Any]:
+    """Encoder, number of clusters and seed."""
+    section = run.config.clusters.model_dump(mode="json")
+    return {**section, "encoder": run.settings(run.config.encoder, run.encoder), "fingerprint": run.encoder.fingerprint(), "seed": run.config.seed}
+
+
+def clusters(run: Run, writer: StageWriter) -> None:
+    """Sentences of all captions, K-means at each number of clusters, and the clusters at the chosen one."""
+    d, config, seed = run.dissection, run.config.clusters, run.config.seed
+    said = [(clip, text) for clip in range(len(d.clips)) for text in sentences_of(d.caption(clip) or "")]
+    distinct = sorted({text for _, text in said})
+    starts = range(0, len(distinct), ENCODE_CHUNK)
+    parts = run.chunks(writer, len(starts), lambda i: {"x": run.encoder.encode(distinct[starts[i] : starts[i] + ENCODE_CHUNK])}, len(distinct), ENCODE_CHUNK)
+    vectors = np.concatenate([part["x"] for part in parts]) if distinct else np.zeros((0, 1), np.float32)
+    counts, inertia = [], []
+    most = min(config.most, len(distinct))
+    for count, value in elbow(vectors, most, seed):
+        counts.append(count)
+        inertia.append(value)
+        run.progress("clusters", count, most)
+    chosen = min(config.count, len(distinct)) if config.count is not None else bend(counts, inertia) if counts else 0
+    cluster, _, distance = fit(vectors, chosen, seed) if chosen else (np.zeros(0, np.int32), 0.0, np.zeros(0, np.float32))
+    place = {text: i for i, text in enumerate(distinct)}
+    at = np.array([place[text] for _, text in said], np.int64)
+    clip = np.array([c for c, _ in said], np.int32)
+    writer.provenance = run.captioner.provenance
+    writer.table("sentences", pa.table({"clip": clip, "text": pa.array([t for _, t in said], pa.string()), "cluster": cluster[at], "distance": distance[at]}))
+    writer.array("related", related(clip, cluster[at], len(d.clips), chosen), ["clip", "cluster"], "whether a sentence of its caption falls in it")
+    clouds = [cloud([text for text, c in zip(distinct, cluster, strict=True) if c == number], seed) for number in range(chosen)]
+    writer.json("clouds", [base64.b64encode(png).decode() if png else None for png in clouds])
+    writer.json("elbow", {"counts": counts, "inertia": inertia, "chosen": chosen, "by": "config" if config.count is not None else "elbow"})
+    writer.notes = {"sentences": len(said), "distinct": len(distinct), "clusters": chosen, "encoder": run.encoder.describe(), "seed": seed}
+
+
+def interpretability(run: Run, writer: StageWriter) -> None:
+    """For each K, how many of a neuron's high clips share a cluster; by layer, and for random sets of clips."""
+    d = run.dissection
+    shared_by = np.asarray(d.array("clusters/related"))
+    alive = ~d.table("neurons/statistics")["dead"].to_numpy()
+    allowed = np.flatnonzero(run.explained_from)
+    rows, chance = [], []
+    for done, (k, taus) in enumerate(TAUS.items(), 1):
+        tops = np.asarray(d.array("neurons/high_clips")[:, :k])
+        most, cluster = most_shared(tops, shared_by)
+        writer.array(f"most_{k}", most, ["neuron"], f"of the {k} highest clips")
+        writer.array(f"cluster_{k}", cluster, ["neuron"], "cluster number, -1 for none")
+        null = by_chance(shared_by, allowed, k, run.config.seed)
+        for tau in taus:
+            rows += [{"k": k, "tau": tau, **row} for row in uninterpretable(most, alive, tau, d.layers)]
+            chance.append({"k": k, "tau": tau, "percent": 100 * float(null[: min(tau, len(null))].sum())})
+        run.progress("interpretability", done, len(TAUS))
+    writer.provenance = run.captioner.provenance
+    writer.table("layers", pa.Table.from_pylist(rows), {"percent": "%"})
+    writer.json("chance", chance)
+    writer.notes = {"clusters": int(shared_by.shape[1]), "seed": run.config.seed}
+
+
+def acoustics(run: Run, writer: StageWriter) -> None:
+    """Every acoustic adjective against every measure of the neurons' high clips; and neurons whose word their clips contradict."""
+    d, k = run.dissection, run.config.k
+    clips = d.table("clips/clips")
+    measures = {name: clips[name].to_numpy(zero_copy_only=False).astype(float) for name in MEASURES}
+    tops = np.asarray(d.array("neurons/high_clips")[:, :k])
+    means = means_of_clips(tops, measures)
+    words = d.table("open/words")
+    rows = words.filter(pc.and_(pc.equal(words["pos"], "adjective"), words["acoustic"]))
+    masks: dict[str, np.ndarray] = {}
+    for word in sorted(pc.unique(rows["word"]).to_pylist()):
+        mask = np.zeros(d.neuron_count, bool)
+        mask[rows.filter(pc.equal(rows["word"], word))["neuron"].to_numpy()] = True
+        if mask.sum() >= LEAST_NEURONS:
+            masks[word] = mask
+    writer.provenance = run.captioner.provenance
+    writer.table("means", pa.table({"neuron": np.arange(d.neuron_count, dtype=np.int32), **means}), {})
+    tests = every_test(means, masks)
+    writer.json("tests", tests)
+    against = disagreements(tops, measures, masks)
+    writer.json("disagreements", against)
+    expected = [row for row in tests if row["expected"]]
+    writer.notes = {"words": len(masks), "tests": len(tests), "expected": len(expected), "agree": sum(row["agrees"] for row in expected), "k": k}
+    run.progress("acoustics", 1, 1)
+
+
+WORD_COUNTS = Stage("word_counts", "Counting words by depth", ("activations", "calibration", "open"), lambda run: {"seed": run.config.seed}, word_counts)
+CLUSTERS = Stage("clusters", "Grouping sentences of captions", ("clips", "captions"), cluster_parameters, clusters)
+INTERPRETABILITY = Stage(
+    "interpretability",
+    "Finding interpretable neurons",
+    ("clips", "activations", "neurons", "clusters"),
+    lambda run: {"seed": run.config.seed},
+    interpretability,
+)
+ACOUSTICS = Stage("acoustics", "Words against measures", ("clips", "neurons", "open"), lambda run: {"k": run.config.k}, acoustics)

@@ -1,0 +1,83 @@
+"""The Layers page: what changes with depth: interpretable neurons and words, for one network or for all of the same clips."""
+
+import pandas as pd
+import streamlit as st
+
+from and_core import Dissection
+from and_core.errors import ANDError
+from and_core.figures.network import KINDS, uninterpretable_curves, words_by_block
+from and_core.figures.tables import project
+from and_core.figures.theme import EXPORT
+from pages.ui import html
+from pages.ui.setup import BOUND, explain, provenance, setup
+
+TAUS = {5: (3, 4, 5), 10: (6, 8, 10), 20: (12, 16, 20)}  # the paper's
+LAYERS = {"all": None, "attention output": "attention_output", "intermediate": "intermediate", "output": "output", "fc1": "fc1", "fc2": "fc2"}
+ABOUT = (
+    "A neuron is uninterpretable when fewer than \u03c4 of its K highest clips have captions in one same cluster. Grey: random sets of K clips, what "
+    "chance gives. Clusters are those of each network's own captions."
+)
+
+
+def _together(d: Dissection, stage: str) -> list[Dissection]:
+    """The dissection alone, or with all that share its clips and concepts."""
+    every = project(d, stage)
+    beside = len(every) > 1 and st.session_state.get("beside", True)
+    return sorted(every, key=lambda x: x.name != d.name) if beside else [d]
+
+
+def _interpretability(d: Dissection) -> None:
+    st.html(html.heading("Uninterpretable neurons by depth", "Figures 6 and 11 to 14"))
+    d.require("interpretability")
+    one, two, three = st.columns(3)
+    k = one.segmented_control("K", list(TAUS), default=5, key="k", required=True, **BOUND)
+    tau = two.segmented_control("\u03c4", TAUS[k], default=TAUS[k][1], key=f"tau_{k}", required=True, **BOUND)
+    kinds = {"all", *(x.kind.replace("_", " ") for x in d.layers)}
+    kind = three.selectbox("Layers", [name for name in LAYERS if name in kinds], key="layer_kind", **BOUND)
+    rows = {
+        x.name: [r for r in x.table("interpretability/layers").to_pylist() if (r["k"], r["tau"]) == (k, tau)] for x in _together(d, "interpretability")
+    }  # fmt: skip
+    if not any(r["block"] is not None for r in rows[d.name]):
+        st.html(html.empty("This network has no blocks, so there is no depth to show; the table below has its layers."))
+    else:
+        chance = next(c["percent"] for c in d.document("interpretability/chance") if (c["k"], c["tau"]) == (k, tau))
+        figure = uninterpretable_curves(rows, chance, LAYERS[kind])
+        st.plotly_chart(figure, config=EXPORT, theme=None, key="uninterpretable")
+    st.caption(ABOUT)
+    frame = pd.DataFrame([{"network": name, **r} for name, mine in rows.items() for r in mine])
+    with st.expander("By layer"):
+        st.dataframe(frame.round(1), hide_index=True, height=260)
+    st.download_button("Uninterpretable neurons (CSV)", frame.to_csv(index=False).encode(), "interpretability.csv", "text/csv", on_click="ignore")
+
+
+def _words(d: Dissection) -> None:
+    st.html(html.heading("Words by depth", "Figure 5"))
+    d.require("word_counts")
+    kind = st.segmented_control("Words", list(KINDS), default="adjective", key="word_kind", required=True, format_func=KINDS.get, label_visibility="collapsed")
+    found = {x.name: x.document("word_counts/blocks")[kind] for x in _together(d, "word_counts")}
+    if not any(row["blocks"] for row in found.values()):
+        st.html(html.empty("This network has no blocks, so there is no depth to show."))
+        return
+    st.plotly_chart(words_by_block(found, kind), config=EXPORT, theme=None, key="words_by_block")
+    fitted = {name: row for name, row in found.items() if row["slope_low"] is not None}
+    slopes = [f"{name}: {row['slope']:+.3f} a block [{row['slope_low']:+.3f}, {row['slope_high']:+.3f}]" for name, row in fitted.items()]
+    st.caption(f"Mean of the neurons of a block with 95 % bootstrap intervals; dotted, the linear fit over neurons. Slopes: {'; '.join(slopes)}.")
+    frame = pd.DataFrame([{"network": x.name, **row} for x in _together(d, "word_counts") for row in x.document("word_counts/layers")])
+    st.download_button("Words by layer (CSV)", frame.to_csv(index=False).encode(), "words-by-layer.csv", "text/csv", on_click="ignore")
+
+
+def page() -> None:
+    """Draw the page."""
+    d = setup("Layers")
+    st.html('<h1 class="and">Layers</h1>')
+    provenance(d)
+    if len(project(d, "word_counts")) > 1:
+        st.toggle("beside all networks of the same clips", value=True, key="beside", **BOUND)
+    for part in (_interpretability, _words):
+        try:
+            part(d)
+        except ANDError as error:
+            explain(error)
+
+
+page()

@@ -1,0 +1,127 @@
+"""The Words and clusters page: what a network's neurons are said to hear, what the captions speak of, and whether the words are true."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from and_core import Dissection
+from and_core.errors import ANDError
+from and_core.figures.network import adjective_bars, elbow_curve, word_boxes
+from and_core.figures.tables import project
+from and_core.figures.theme import EXPORT
+from pages.ui import html
+from pages.ui.media import media_url
+from pages.ui.setup import BOUND, explain, provenance, setup
+
+NEAREST, EXAMPLES = 6, 5
+PAPER = (("loud", "amplitude"), ("high-pitched", "median_frequency"))
+
+
+def _adjectives(d: Dissection) -> None:
+    st.html(html.heading("Adjectives of the network", "Figures 3 and 9"))
+    d.require("word_counts")
+    every = [d, *(x for x in project(d, "word_counts") if x.name != d.name)]
+    top = st.segmented_control("Adjectives shown", [10, 20, 40], default=20, key="top_words", required=True, label_visibility="collapsed", **BOUND)
+    found = {x.name: x.document("word_counts/adjectives") for x in every}
+    if not found[d.name]:
+        st.html(html.empty("No neuron of this network has an adjective of sound in its calibrated summary."))
+        return
+    st.plotly_chart(adjective_bars(found, {x.name: x.neuron_count for x in every}, top), config=EXPORT, theme=None, key="adjectives")
+    st.caption(
+        "Share of neurons whose open concepts hold the adjective. A network that hears more than classes has many, and flat; one that hears classes has few."
+    )
+    rows = pd.DataFrame([{"network": name, "word": r["word"], "neurons": r["neurons"]} for name, mine in found.items() for r in mine])
+    one, two = st.columns([1, 2], vertical_alignment="bottom")
+    word = two.selectbox("From a word to its neurons", [r["word"] for r in found[d.name]], index=None, key="to_neurons", placeholder="a word")
+    if word:
+        two.page_link("pages/concepts.py", label=f"neurons called {word}", query_params={"dissection": d.name, "from": "adjective", "chosen_adjective": word})
+    one.download_button("Adjectives (CSV)", rows.to_csv(index=False).encode(), "adjectives.csv", "text/csv", on_click="ignore")
+
+
+def _clusters(d: Dissection) -> None:
+    st.html(html.heading("Clusters of caption sentences", "Table 8"))
+    d.require("clusters")
+    notes, elbow, table = d.notes("clusters"), d.document("clusters/elbow"), d.table("clusters/sentences").to_pandas()
+    if not notes["clusters"]:
+        st.html(html.empty("The captions hold no sentence to make clusters of."))
+        return
+    left, right = st.columns([1, 1.3], gap="medium")
+    with left:
+        st.plotly_chart(elbow_curve(elbow["counts"], elbow["inertia"], elbow["chosen"]), config=EXPORT, theme=None, key="elbow")
+        how = "given in the configuration" if elbow["by"] == "config" else "chosen by the elbow: farthest below the line between the curve's ends"
+        st.caption(
+            f"{notes['clusters']} clusters, {how}. {notes['sentences']:,} sentences, {notes['distinct']:,} of them distinct; K-means, seed {notes['seed']}."
+        )
+    counts = table.groupby("cluster").agg(captions=("clip", "nunique"), sentences=("text", "size")).reset_index()
+    with right:
+        st.dataframe(counts, hide_index=True, height=250)
+        st.download_button("Sentences and clusters (CSV)", table.to_csv(index=False).encode(), "clusters.csv", "text/csv", on_click="ignore")
+    number = st.segmented_control("Cluster", list(range(notes["clusters"])), default=0, key="cluster", required=True, **BOUND)
+    mine = table[table["cluster"] == number].sort_values("distance", kind="stable")
+    picture = d.document("clusters/clouds")[number]
+    cloud, said = st.columns([1, 1.6], gap="medium")
+    with cloud:
+        image = f'<img class="and-cloud" alt="word cloud of cluster {number}" src="data:image/png;base64,{html.text(picture)}">' if picture else ""
+        st.html(html.box(image or html.empty("No word to show.")))
+    nearest = mine.drop_duplicates("text").head(NEAREST)["text"]
+    with said:
+        st.html(html.heading("Nearest to its centre") + html.box("<ul>" + "".join(f"<li>{html.text(t)}</li>" for t in nearest) + "</ul>"))
+    cards = []
+    for clip in mine.drop_duplicates("clip").head(EXAMPLES)["clip"]:
+        c = d.clips[int(clip)]
+        cards.append(html.clip_card(c, d.caption(c.index), media_url(d, c.index, "flac"), media_url(d, c.index, "jpg")))
+    st.html(html.heading("Clips with such a sentence") + f'<div class="and-cards">{"".join(cards)}</div>')
+
+
+def _acoustics(d: Dissection) -> None:
+    st.html(html.heading("Words against what was measured", "Figure 8"))
+    d.require("acoustics")
+    notes, means, tests = d.notes("acoustics"), d.table("acoustics/means"), d.document("acoustics/tests")
+    words = d.table("open/words").to_pandas()
+    for column, (word, measure) in zip(st.columns(len(PAPER), gap="medium"), PAPER, strict=True):
+        test = next((t for t in tests if (t["word"], t["measure"]) == (word, measure)), None)
+        if test is None:
+            column.html(html.empty(f"Too few neurons are called {word} for a test."))
+            continue
+        mask = np.zeros(d.neuron_count, bool)
+        mask[words[(words["word"] == word) & words["acoustic"]]["neuron"]] = True
+        unit = "mean amplitude, 16-bit steps" if measure == "amplitude" else "median frequency, Hz"
+        column.plotly_chart(word_boxes(means[measure].to_numpy(), mask, word, unit), config=EXPORT, theme=None, key=f"box_{word}")
+        verdict = "as the word says" if test["agrees"] else "not as the word says"
+        column.caption(
+            f"High clips of neurons called {word} against all others: Cliff's \u03b4 {test['delta']:+.2f}, q {test['q']:.2g}: {verdict}. Whiskers: 5 to 95 %."
+        )
+    frame = pd.DataFrame(tests)
+    told = f"{notes['tests']} tests, {notes['words']} adjectives; where a word says what should be measured, {notes['agree']} of {notes['expected']} agree"
+    st.html(html.heading("Every adjective against every measure", told))
+    if len(frame):
+        shown = frame[["word", "measure", "delta", "q", "with", "without", "median_with", "median_without", "agrees"]]
+        st.dataframe(shown.round(3), hide_index=True, height=280)
+        st.caption("Cliff's \u03b4 from -1 to 1; q is Mann and Whitney's p, corrected for all tests (Benjamini and Hochberg). Largest effects first.")
+        st.download_button("Tests (CSV)", frame.to_csv(index=False).encode(), "acoustics.csv", "text/csv", on_click="ignore")
+    against = d.document("acoustics/disagreements")
+    st.html(html.heading("Contradicted by their own clips", f"{len(against)} neurons"))
+    if against:
+        rows = pd.DataFrame(against)
+        rows.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(i)) for i in rows["neuron"]])
+        rows["neuron"] = [str(d.neuron_id(i)) for i in rows["neuron"]]
+        rows = rows[["open", "neuron", "word", "measure", "value", "bound"]]
+        st.dataframe(
+            rows.round(3), hide_index=True, height=220, column_config={"open": st.column_config.LinkColumn("open", display_text="open", width="small")}
+        )
+        st.caption("Called loud though their high clips are in the quieter third of all, and the like: look for wrong captions there.")
+
+
+def page() -> None:
+    """Draw the page."""
+    d = setup("Words and clusters")
+    st.html('<h1 class="and">Words and clusters</h1>')
+    provenance(d)
+    for part in (_adjectives, _clusters, _acoustics):
+        try:
+            part(d)
+        except ANDError as error:
+            explain(error)
+
+
+page()
