@@ -220,7 +220,7 @@ def _claim(row: Mapping[str, Any], more: str, less: str) -> str:
     if low is None or low <= 0 <= high:
         return "no difference is shown"
     side = more if low > 0 else less
-    return side if p is not None and p < 0.05 else f"points to {side.replace(' is ', ' being ')}, but the concepts are too few to tell"
+    return side if p is not None and p < 0.05 else f"the interval says {side}, the test does not"
 
 
 def _gap(row: Mapping[str, Any], name: str, digits: int = 2) -> str:
