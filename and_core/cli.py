@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 import time
-from csv import DictWriter
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from and_core.cli_paper import figure, table
 from and_core.cli_prune import prune
 from and_core.console import bars, out, reported
 from and_core.errors import ANDError
@@ -24,6 +24,8 @@ app = typer.Typer(
 demo_app = typer.Typer(invoke_without_command=True, help="Build the embedded default and open the dashboard on it.")
 app.add_typer(demo_app, name="demo")
 app.command()(prune)
+app.command()(table)
+app.command()(figure)
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before it is dissected.")
 app.add_typer(data_app, name="data")
 Name = Annotated[str, typer.Argument(help="Name of a dissection in the cache, or its folder.")]
@@ -58,11 +60,11 @@ def status(config: Annotated[str, typer.Argument(help="YAML file, or the name of
         from and_core import open_dissection, pipeline
         from and_core.config import load_config, make_config
 
-        table = Table("stage", "state")
+        grid = Table("stage", "state")
         checked = load_config(config) if config.endswith((".yaml", ".yml")) else make_config(open_dissection(config).manifest.config)
         for stage, state in pipeline.status(checked):
-            table.add_row(stage, state)
-        out.print(table)
+            grid.add_row(stage, state)
+        out.print(grid)
 
 
 @app.command()
@@ -86,16 +88,16 @@ def list_command() -> None:
     with reported():
         from and_core import list_dissections, open_dissection
 
-        table = Table("name", "target", "dataset", "neurons", "stages")
+        grid = Table("name", "target", "dataset", "neurons", "stages")
         for name in list_dissections():
             try:
                 d = open_dissection(name)
                 p = d.provenance
                 count = str(d.neuron_count) if d.has("activations") else "-"
-                table.add_row(name, str(p.get("target", "-")), str(p.get("dataset", "-")), count, str(len(d.manifest.stages)))
+                grid.add_row(name, str(p.get("target", "-")), str(p.get("dataset", "-")), count, str(len(d.manifest.stages)))
             except ANDError as error:
-                table.add_row(name, f"damaged: {error}", "", "", "")
-        out.print(table)
+                grid.add_row(name, f"damaged: {error}", "", "", "")
+        out.print(grid)
 
 
 @app.command()
@@ -114,36 +116,6 @@ def info(name: Name, neuron: Annotated[str | None, typer.Option(help="layer/unit
             notes = ", ".join(f"{k} {v}" for k, v in record.notes.items() if isinstance(v, int | float | str))
             out.print(f"  {stage:14} {notes}", markup=False, soft_wrap=True)
         _print_left_out(d.folder)
-
-
-@app.command()
-def table(
-    what: Annotated[str, typer.Argument(help="last-layer (Tables 2 and 7), unlearning (Table 4) or importance (Fig. 4 in numbers)")],
-    name: Name = "demo-ast",
-    csv: Annotated[bool, typer.Option(help="As CSV.")] = False,
-) -> None:
-    """A table of the paper for a dissection and all that share its clips and concepts, beside the paper's numbers."""
-    with reported():
-        from and_core import open_dissection
-        from and_core.errors import one_of
-        from and_core.figures.catalogue import TABLES
-
-        if what not in TABLES:
-            raise one_of("table", what, list(TABLES))
-        found = TABLES[what](open_dissection(name))
-        if csv:
-            columns = list(dict.fromkeys(column for row in found.rows for column in row))
-            writer = DictWriter(sys.stdout, columns)
-            writer.writeheader()
-            writer.writerows(found.rows)
-            return
-        for part in found.parts:
-            grid = Table(title=part.title, caption=part.note, title_justify="left", caption_justify="left")
-            for column in part.cells[0]:
-                grid.add_column(column, overflow="fold")
-            for cells in part.cells:
-                grid.add_row(*cells.values())
-            out.print(grid)
 
 
 @data_app.command("check")

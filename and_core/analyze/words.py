@@ -63,7 +63,7 @@ def by_layer(counts: dict[str, np.ndarray], tokens: np.ndarray, layers: Sequence
 
 
 def by_block(values: np.ndarray, layers: Sequence[Layer], seed: int = 0) -> dict[str, Any]:
-    """Mean of a value over the neurons of each block, with a linear fit (Fig. 5); the classifier is left out.
+    """Mean of a value over the neurons of each block, with a linear fit (Fig. 5); the classifier and neurons without a value (NaN) are left out.
 
     Returns
     -------
@@ -74,6 +74,7 @@ def by_block(values: np.ndarray, layers: Sequence[Layer], seed: int = 0) -> dict
     inside = [layer for layer in layers if layer.block is not None]
     block = np.concatenate([np.full(layer.size, layer.block) for layer in inside]) if inside else np.zeros(0, int)
     value = np.concatenate([values[layer.offset : layer.offset + layer.size] for layer in inside]).astype(float) if inside else np.zeros(0)
+    block, value = block[np.isfinite(value)], value[np.isfinite(value)]
     blocks = sorted({int(b) for b in block})
     rng = np.random.default_rng(seed)
     means, low, high = [], [], []

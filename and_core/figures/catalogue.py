@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from and_core.errors import DataError
+from and_core.figures.gallery import together
+from and_core.figures.strategies import ABOUT_STRATEGIES, statements
 from and_core.figures.tables import REFERENCE_FAULTS, last_layer_rows, last_layer_table, project
 from and_core.figures.unlearning import ABOUT_UNLEARNING, importance_table, paper_unlearning_table, unlearning_rows, unlearning_table, verdicts
 from and_core.store.dissection import Dissection
@@ -53,4 +56,52 @@ def _importance(d: Dissection) -> Found:
     return Found([Part("Figure 4 in numbers", importance_table(rows, notes["accuracy"]), note)], rows)
 
 
-TABLES: dict[str, Callable[[Dissection], Found]] = {"last-layer": _last_layer, "unlearning": _unlearning, "importance": _importance}
+def _clusters(d: Dissection) -> Found:
+    notes, table = d.notes("clusters"), d.table("clusters/sentences").to_pandas()
+    said = table.sort_values("distance", kind="stable").drop_duplicates("text").groupby("cluster")["text"].head(3)
+    nearest = {number: list(rows) for number, rows in said.groupby(table["cluster"])}
+    counts = table.groupby("cluster").agg(captions=("clip", "nunique"), sentences=("text", "size"))
+    rows: list[dict[str, Any]] = [
+        {"cluster": int(c), "captions": int(r.captions), "sentences": int(r.sentences), "nearest to its centre": " / ".join(nearest.get(c, []))}
+        for c, r in counts.iterrows()
+    ]  # fmt: skip
+    how = f"number of clusters by {d.document('clusters/elbow')['by']}; K-means, seed {notes['seed']}"
+    note = f"{notes['sentences']} sentences, {notes['distinct']} distinct; {how}."
+    if not rows:
+        raise DataError(f"the captions of {d.name!r} hold no sentence, so there are no clusters")
+    return Found([Part("Table 8", [{k: str(v) for k, v in row.items()} for row in rows], note)], rows)
+
+
+def _interpretability(d: Dissection) -> Found:
+    rows = [{"network": x.name, **row} for x in together(d, "interpretability") for row in x.table("interpretability/layers").to_pylist()]
+    chance = {(c["k"], c["tau"]): c["percent"] for c in d.document("interpretability/chance")}
+    grid: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        cells = grid.setdefault((row["network"], row["layer"]), {"network": row["network"], "layer": row["layer"]})
+        cells[f"K={row['k']} \u03c4={row['tau']}"] = "-" if row["percent"] != row["percent"] else f"{row['percent']:.0f}"
+    null = {"network": "random clips", "layer": "", **{f"K={k} \u03c4={tau}": f"{value:.0f}" for (k, tau), value in chance.items()}}
+    note = f"Percentage of uninterpretable neurons; {d.notes('interpretability')['clusters']} clusters. Random clips: what sets drawn by chance give."
+    return Found([Part("Figures 6, 11 to 14 in numbers", [*grid.values(), null], note)], rows)
+
+
+def _acoustics(d: Dissection) -> Found:
+    rows, notes = d.document("acoustics/tests"), d.notes("acoustics")
+    if not rows:
+        raise DataError(f"no adjective of {d.name!r} is said of enough neurons for a test")
+    cells = [
+        {"word": r["word"], "measure": r["measure"], "\u03b4": f"{r['delta']:+.2f}", "q": f"{r['q']:.2g}", "with": str(r["with"]), "without": str(r["without"]),
+         "as the word says": "" if r["agrees"] is None else "yes" if r["agrees"] else "no"} for r in rows[:40]
+    ]  # fmt: skip
+    note = f"The 40 largest effects of {notes['tests']} tests (Cliff's \u03b4; q corrected for all); {notes['agree']} of {notes['expected']} expectations hold."
+    return Found([Part("Figure 8 and beyond", cells, note)], rows)
+
+
+def _strategies(d: Dissection) -> Found:
+    found = statements(together(d, "word_counts"))
+    return Found([Part("Training strategies compared", [{k: str(v) for k, v in row.items()} for row in found], ABOUT_STRATEGIES)], found)
+
+
+TABLES: dict[str, Callable[[Dissection], Found]] = {
+    "last-layer": _last_layer, "unlearning": _unlearning, "importance": _importance, "clusters": _clusters, "interpretability": _interpretability,
+    "acoustics": _acoustics, "strategies": _strategies,
+}  # fmt: skip

@@ -99,6 +99,8 @@ def interpretability(run: Run, writer: StageWriter) -> None:
     writer.provenance = run.captioner.provenance
     writer.table("layers", pa.Table.from_pylist(rows), {"percent": "%"})
     writer.json("chance", chance)
+    low = np.where(alive, 100.0 * (np.asarray(most_shared(np.asarray(d.array("neurons/high_clips")[:, :5]), shared_by)[0]) < 4), np.nan)
+    writer.json("depth", by_block(low, d.layers, run.config.seed))
     writer.notes = {"clusters": int(shared_by.shape[1]), "seed": run.config.seed}
 
 

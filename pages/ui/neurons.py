@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,7 @@ def page() -> None:
             _summary(d, neuron)
             _closed(d, neuron)
             _open(d, neuron)
+            _cluster(d, neuron)
             _alike(d, neuron)
             _download(d, neuron)
         with charts:  # last, though they stand on the left: the text is there before a chart is drawn
@@ -208,6 +210,21 @@ def _open(d: Dissection, neuron: NeuronId) -> None:
     body = html.chips(acoustic) if acoustic else html.empty("No adjective of sound stands in the calibrated summary.")
     rest = f'<div class="and-empty">Other words: {html.text(", ".join(others))}</div>' if others else ""
     st.html(html.about(neuron, html.heading("Open concepts") + body + rest))
+
+
+def _cluster(d: Dissection, neuron: NeuronId) -> None:
+    """Which cluster of captions the highest clips share, and whether that makes the neuron interpretable."""
+    if not d.has("interpretability"):
+        return
+    index, lines = d.index(neuron), []
+    for k, tau in ((5, 4), (10, 8), (20, 16)):
+        most, cluster = int(d.array(f"interpretability/most_{k}")[index]), int(d.array(f"interpretability/cluster_{k}")[index])
+        if cluster < 0:
+            continue
+        link = f'<a href="/words?dissection={quote(d.name)}&cluster={cluster}" target="_self">cluster {cluster}</a>'
+        lines.append(f"<li>{most} of {k} share {link}: {'interpretable' if most >= tau else 'not interpretable'} at \u03c4 = {tau}</li>")
+    body = f"<ul>{''.join(lines)}</ul>" if lines else html.empty("Its highest clips have no captions in any cluster.")
+    st.html(html.about(neuron, html.heading("Clusters of captions") + html.box(body)))
 
 
 def _alike(d: Dissection, neuron: NeuronId) -> None:

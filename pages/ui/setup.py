@@ -15,7 +15,7 @@ from pages.ui.data import dissection_names, get_dissection
 HERE = Path(__file__).parent
 PAGES = (
     ("app.py", "Neurons"), ("pages/layers.py", "Layers"), ("pages/concepts.py", "Concepts"), ("pages/words.py", "Words and clusters"),
-    ("pages/unlearning.py", "Unlearning"), ("pages/importance.py", "Feature importance"),
+    ("pages/strategies.py", "Training strategies"), ("pages/unlearning.py", "Unlearning"), ("pages/importance.py", "Feature importance"),
 )  # fmt: skip
 BOUND: dict[str, Any] = {"bind": "query-params"}  # the setting stands in the address
 PROVENANCE = (

@@ -1,0 +1,116 @@
+"""The paper's figures by name, as pages, files and the command line show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import plotly.graph_objects as go
+
+from and_core.errors import DataError
+from and_core.figures.network import KINDS, adjective_bars, elbow_curve, uninterpretable_curves, word_boxes, words_by_block
+from and_core.figures.tables import project
+from and_core.figures.unlearning import CURVES, change_by_class, importance_figure
+from and_core.store.dissection import Dissection
+
+Figures = dict[str, go.Figure]
+MEASURED = {"loud": ("amplitude", "mean amplitude, 16-bit steps"), "high-pitched": ("median_frequency", "median frequency, Hz")}  # Fig. 8
+
+
+def together(d: Dissection, stage: str) -> list[Dissection]:
+    """A dissection and, after it, all others of the same clips and concepts that have a stage.
+
+    Raises
+    ------
+    NotComputed
+        The dissection itself has not.
+    """
+    d.require(stage)
+    return [d, *(x for x in project(d, stage) if x.name != d.name)]
+
+
+def adjectives(d: Dissection, top: int = 20) -> Figures:
+    """Figs. 3 and 9."""
+    every = together(d, "word_counts")
+    found = {x.name: x.document("word_counts/adjectives") for x in every}
+    return {"adjectives": adjective_bars(found, {x.name: x.neuron_count for x in every}, top)}
+
+
+def words_by_depth(d: Dissection) -> Figures:
+    """Fig. 5, one for each kind of word."""
+    every = together(d, "word_counts")
+    return {
+        f"{KINDS[kind].replace(' ', '-')}-by-depth": words_by_block({x.name: x.document("word_counts/blocks")[kind] for x in every}, kind) for kind in KINDS
+    }
+
+
+def interpretability(d: Dissection) -> Figures:
+    """Figs. 6 and 11 to 14: one for each K and tau."""
+    every = together(d, "interpretability")
+    made = {}
+    for chance in d.document("interpretability/chance"):
+        k, tau = chance["k"], chance["tau"]
+        rows = {x.name: [r for r in x.table("interpretability/layers").to_pylist() if (r["k"], r["tau"]) == (k, tau)] for x in every}
+        made[f"uninterpretable-k{k}-tau{tau}"] = uninterpretable_curves(rows, chance["percent"])
+    return made
+
+
+def importance(d: Dissection) -> Figures:
+    """Fig. 4 a, b, c."""
+    rows, accuracy = d.table("importance/curves").to_pylist(), d.notes("importance")["accuracy"]
+    return {f"importance-{name}": importance_figure(rows, name, accuracy) for name in CURVES}
+
+
+def acoustics(d: Dissection) -> Figures:
+    """Fig. 8, for the words that enough neurons have."""
+    means, words = d.table("acoustics/means"), d.table("open/words").to_pandas()
+    made = {}
+    for word, (measure, unit) in MEASURED.items():
+        mask = np.zeros(d.neuron_count, bool)
+        mask[words[(words["word"] == word) & words["acoustic"]]["neuron"]] = True
+        if mask.any():
+            made[f"{word}-{measure}".replace("_", "-")] = word_boxes(means[measure].to_numpy(), mask, word, unit)
+    return made
+
+
+def unlearning(d: Dissection) -> Figures:
+    """Fig. 10 for every concept of the stage, under DB and OCP."""
+    runs, by_class = d.table("unlearning/runs").to_pylist(), d.array("unlearning/by_class")
+    classes, words = d.document("split/classes"), d.document("split/words")
+    made = {}
+    for i, row in enumerate(runs):
+        if row["number"] == "own" and not row["control"] and row["strategy"] in ("DB", "OCP") and row["count"]:
+            fair = [j for j, r in enumerate(runs) if r["control"] and all(r[k] == row[k] for k in ("concept", "strategy", "number"))]
+            control = np.asarray(by_class[fair, 0]).mean(0) if fair else None
+            related = words.get(row["concept"], {}).get("related", [])
+            name = "".join(c if c.isascii() and c.isalnum() else "-" for c in row["concept"])
+            made[f"unlearning-{row['strategy']}-{name}"] = change_by_class(classes, np.asarray(by_class[i, 0]), control, row["concept"], related, "logits")
+    return made
+
+
+def clusters(d: Dissection) -> Figures:
+    """The elbow curve behind Table 8."""
+    found = d.document("clusters/elbow")
+    return {"elbow": elbow_curve(found["counts"], found["inertia"], found["chosen"])}
+
+
+FIGURES: dict[str, Callable[[Dissection], Figures]] = {
+    "adjectives": adjectives, "words-by-depth": words_by_depth, "interpretability": interpretability, "importance": importance,
+    "acoustics": acoustics, "unlearning": unlearning, "clusters": clusters,
+}  # fmt: skip
+
+
+def draw(d: Dissection, name: str) -> Figures:
+    """Figures of a name.
+
+    Raises
+    ------
+    DataError
+        There is nothing to draw.
+    NotComputed
+        A stage has not been run.
+    """
+    made = FIGURES[name](d)
+    if not made:
+        raise DataError(f"figure={name!r}: {d.name!r} holds nothing to draw for it")
+    return made

@@ -1,0 +1,54 @@
+"""The Training strategies page: networks of the same clips side by side, and what the paper says of their training."""
+
+import pandas as pd
+import streamlit as st
+
+from and_core import Dissection
+from and_core.errors import ANDError
+from and_core.figures.gallery import together
+from and_core.figures.network import uninterpretable_curves, words_by_block
+from and_core.figures.strategies import ABOUT_STRATEGIES, statements
+from and_core.figures.theme import EXPORT
+from pages.ui import html
+from pages.ui.setup import explain, provenance, setup
+
+
+def _depth(d: Dissection) -> None:
+    every = together(d, "word_counts")
+    if len(every) < 2:
+        st.html(html.empty("Only one dissection stands on these clips and concepts; dissect another network on them, and it stands here beside this one."))
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.html(html.heading("Adjectives by depth", "mean a neuron, 95 %"))
+        blocks = {x.name: x.document("word_counts/blocks")["adjective"] for x in every}
+        st.plotly_chart(words_by_block(blocks, "adjective"), config=EXPORT, theme=None, key="adjectives_by_depth")
+    with right:
+        st.html(html.heading("Uninterpretable by depth", "K = 5, \u03c4 = 4"))
+        rows = {x.name: [r for r in x.table("interpretability/layers").to_pylist() if (r["k"], r["tau"]) == (5, 4)] for x in every if x.has("interpretability")}
+        chance = {(c["k"], c["tau"]): c["percent"] for c in d.document("interpretability/chance")}
+        st.plotly_chart(uninterpretable_curves(rows, chance[(5, 4)]), config=EXPORT, theme=None, key="interpretable_by_depth")
+
+
+def _statements(d: Dissection) -> None:
+    rows = statements(together(d, "word_counts"))
+    st.html(html.heading("What the paper says, and what this data says"))
+    st.html(html.empty(ABOUT_STRATEGIES))
+    for statement in dict.fromkeys(row["statement"] for row in rows):
+        mine = [{k: str(v) for k, v in row.items() if k != "statement"} for row in rows if row["statement"] == statement]
+        st.html(f"<p><b>{html.text(statement)}.</b></p>" + html.box(html.plain_table(mine)))
+    st.download_button("Statements (CSV)", pd.DataFrame(rows).to_csv(index=False).encode(), "strategies.csv", "text/csv", on_click="ignore")
+
+
+def page() -> None:
+    """Draw the page."""
+    d = setup("Training strategies")
+    st.html('<h1 class="and">Training strategies</h1>')
+    provenance(d)
+    for part in (_depth, _statements):
+        try:
+            part(d)
+        except ANDError as error:
+            explain(error)
+
+
+page()
