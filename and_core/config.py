@@ -114,6 +114,12 @@ class ClustersConfig(Section):
     most: Annotated[int, Field(ge=2, le=200)] = 24  # tried for the elbow
 
 
+class MapConfig(Section):
+    """The map of neurons: t-SNE, or the first two principal components, which take no time."""
+
+    method: Literal["tsne", "pca"] = "tsne"
+
+
 class UnlearningConfig(Section):
     """Ablation of what responds to a concept (AND section 6), and what kinds of words are worth (section 7)."""
 
@@ -165,6 +171,7 @@ class RunConfig(Section):
     icl: IclConfig = IclConfig()
     open: OpenConfig = OpenConfig()
     clusters: ClustersConfig = ClustersConfig()
+    map: MapConfig = MapConfig()
     unlearning: UnlearningConfig | None = None
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 

@@ -1,16 +1,22 @@
-"""The Layers page: what changes with depth: interpretable neurons and words, for one network or for all of the same clips."""
+"""The Layers page: a map of all neurons, and what changes with depth: interpretable neurons and words, for one network or for all of the same clips."""
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from and_core import Dissection
 from and_core.errors import ANDError
+from and_core.figures.map import neuron_map
 from and_core.figures.network import KINDS, uninterpretable_curves, words_by_block
 from and_core.figures.tables import project
 from and_core.figures.theme import EXPORT
+from and_core.search import Query
 from pages.ui import html
+from pages.ui.data import found_neurons
+from pages.ui.explorer import result_frame
 from pages.ui.setup import BOUND, explain, provenance, setup
 
+LIT, LISTED = 60, 300
 TAUS = {5: (3, 4, 5), 10: (6, 8, 10), 20: (12, 16, 20)}  # the paper's
 LAYERS = {"all": None, "attention output": "attention_output", "intermediate": "intermediate", "output": "output", "fc1": "fc1", "fc2": "fc2"}
 ABOUT = (
@@ -66,6 +72,57 @@ def _words(d: Dissection) -> None:
     st.download_button("Words by layer (CSV)", frame.to_csv(index=False).encode(), "words-by-layer.csv", "text/csv", on_click="ignore")
 
 
+def _groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
+    """What each neuron is coloured by."""
+    table = d.table("explanations/explanations")
+    if by == "layer kind":
+        kinds = {x.name: x.kind.replace("_", " ") for x in d.layers}
+        return [kinds[name] for name in table["layer"].to_pylist()]
+    if by == "block":
+        blocks = {x.name: f"block {x.block}" if x.block is not None else None for x in d.layers}
+        return [blocks[name] for name in table["layer"].to_pylist()]
+    if by == "class of its clips":
+        return [c if share >= 0.6 else None for c, share in zip(table["leading_class"].to_pylist(), table["class_share"].to_pylist(), strict=True)]
+    if by == "adjective":
+        return [word if word in said.split(", ") else None for said in table["adjectives"].to_pylist()]
+    if by == "interpretable":
+        return ["interpretable" if n >= 4 else "not interpretable" for n in d.array("interpretability/most_5")]
+    return table["concept"].to_pylist()
+
+
+def _map(d: Dissection) -> None:
+    st.html(html.heading("The map of neurons", "near: alike; lasso to list, a row opens its neuron"))
+    d.require("map")
+    one, two, three = st.columns([1, 1.2, 1.4])
+    places = one.segmented_control("Near by", ["explanation", "activation"], default="explanation", key="near_by", required=True, **BOUND)
+    options = ["block", "layer kind", "concept", "class of its clips", "adjective", *(["interpretable"] if d.has("interpretability") else [])]
+    by = two.selectbox("Coloured by", options, key="coloured_by", **BOUND)
+    words = d.explained_adjectives
+    word = two.selectbox("Adjective shown", words, key="map_word", **BOUND) if by == "adjective" and words else None
+    typed = three.text_input("Light up", key="light", placeholder="by meaning: short metallic clicks", **BOUND)
+    found = found_neurons(d, Query(text=typed.strip(), by="meaning"))[0][:LIT] if typed.strip() else None
+    table = d.table("explanations/explanations")
+    titles = [f"{layer}/{unit}: {thing or adjectives or 'unclear'}" for layer, unit, thing, adjectives in zip(
+        *(table[name].to_pylist() for name in ("layer", "unit", "thing", "adjectives")), strict=True)]  # fmt: skip
+    figure = neuron_map(np.asarray(d.array(f"map/{places}")), _groups(d, by, word), titles, found)
+    event = st.plotly_chart(figure, config=EXPORT, theme=None, key="map", on_select="rerun", selection_mode=("points", "box", "lasso"))
+    st.caption(
+        f"{d.notes('map')['method']}, seed {d.notes('map')['seed']}. Distances between far points mean little. Colours: the largest groups; grey, all others."
+    )
+    chosen = [p["customdata"] for p in (event.selection.points if event else [])]
+    chosen = [int(c[0] if isinstance(c, list | tuple) else c) for c in chosen if c is not None]
+    if chosen or found is not None:
+        picked = np.array(chosen, int) if chosen else np.asarray(found)
+        st.html(
+            html.heading(
+                "Chosen on the map" if chosen else "Lit up", f"{len(picked)} neurons, the first {LISTED} listed" if len(picked) > LISTED else f"{len(picked)}"
+            )
+        )
+        frame = result_frame(d, picked[:LISTED], None)
+        frame.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(int(i))) for i in picked[:LISTED]])
+        st.dataframe(frame, hide_index=True, height=280, column_config={"open": st.column_config.LinkColumn("open", display_text="open", width="small")})
+
+
 def page() -> None:
     """Draw the page."""
     d = setup("Layers")
@@ -73,7 +130,7 @@ def page() -> None:
     provenance(d)
     if len(project(d, "word_counts")) > 1:
         st.toggle("beside all networks of the same clips", value=True, key="beside", **BOUND)
-    for part in (_interpretability, _words):
+    for part in (_map, _interpretability, _words):
         try:
             part(d)
         except ANDError as error:

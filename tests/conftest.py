@@ -32,6 +32,7 @@ def small_config(**changes: object) -> RunConfig:
         "encoder": {"kind": "minilm", "model": "bundled"},
         "audio_encoder": {"kind": "small_clap"},
         "activations": {"batch": 4, "rows": 8},
+        "map": {"method": "pca"},
         "unlearning": {"concepts": 2, "fair": 2, "shares": [0.1]},
         "k": 3,
     }

@@ -15,6 +15,7 @@ from and_core import open_dissection, pipeline
 from and_core.analyze.acoustics import compare, disagreements, every_test, means_of_clips
 from and_core.analyze.clusters import bend, cloud, fit, related, sentences_of
 from and_core.analyze.interpretability import by_chance, most_shared, uninterpretable
+from and_core.analyze.map import components, gram, layout
 from and_core.analyze.words import by_block, by_layer, counts_per_neuron, distribution
 from and_core.errors import DataError
 from and_core.targets.base import layer_record
@@ -119,6 +120,25 @@ def test_words_against_measures() -> None:
     assert every_test(means, {}) == []
     wrong = disagreements(tops, {"amplitude": amplitude}, {"quiet": loud, "loud": loud})
     assert {r["word"] for r in wrong} == {"quiet"} and len(wrong) >= 15
+
+
+def test_the_map_keeps_what_is_alike_together() -> None:
+    rng = np.random.default_rng(0)
+    vectors = np.concatenate([rng.normal(5 * np.eye(6)[i], 0.3, (60, 6)) for i in range(3)]).astype(np.float32)
+    centred = vectors - vectors.mean(0)
+    whole = gram([centred])
+    assert np.allclose(whole, gram([centred[:50], centred[50:]]), atol=1e-4), "block by block"
+    points = centred @ components(whole)
+    points[7] = np.nan
+    found = layout(points, 0)
+    assert found.shape == (180, 2) and np.isnan(found[7]).all() and np.isfinite(np.delete(found, 7, 0)).all()
+    assert np.array_equal(found, layout(points, 0), equal_nan=True), "the same map every time"
+    kept, group = np.delete(found, 7, 0), np.delete(np.repeat(np.arange(3), 60), 7)
+    distance = np.linalg.norm(kept[:, None] - kept[None], axis=2) + 1e9 * np.eye(179)
+    assert np.mean(group[distance.argmin(1)] == group) > 0.98, "a neighbour on the map is of the same kind"
+    few = layout(points[:20], 0)
+    assert np.allclose(np.delete(few, 7, 0), np.delete(points[:20, :2], 7, 0)), "too few for t-SNE: principal components"
+    assert np.isnan(layout(np.full((4, 3), np.nan, np.float32), 0)).all() and layout(np.zeros((0, 3), np.float32), 0).shape == (0, 2)
 
 
 def test_stages_hold_what_the_functions_give(dissection) -> None:

@@ -23,7 +23,8 @@ from and_core.targets.base import Target
 STAGES: tuple[Stage, ...] = (
     clips.STAGE, activations.STAGE, neurons.STAGE, neurons.SIMILAR, texts.CAPTIONS, texts.TEXTS, summaries.SUMMARIES,
     summaries.CALIBRATION, closed.CLOSED, closed.SOUNDS, closed.TAB, icl.STAGE, open_concepts.STAGE, last_layer.STAGE, explanations.STAGE,
-    analysis.WORD_COUNTS, analysis.CLUSTERS, analysis.INTERPRETABILITY, analysis.ACOUSTICS, unlearning.SPLIT, unlearning.UNLEARNING, unlearning.IMPORTANCE,
+    analysis.WORD_COUNTS, analysis.CLUSTERS, analysis.INTERPRETABILITY, analysis.ACOUSTICS, analysis.MAP,
+    unlearning.SPLIT, unlearning.UNLEARNING, unlearning.IMPORTANCE,
 )  # fmt: skip
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
 

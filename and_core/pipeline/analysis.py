@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 from and_core.analyze.acoustics import disagreements, every_test, means_of_clips
 from and_core.analyze.clusters import bend, cloud, elbow, fit, related, sentences_of
 from and_core.analyze.interpretability import TAUS, by_chance, most_shared, uninterpretable
+from and_core.analyze.map import components, gram, layout
 from and_core.analyze.words import KINDS, by_block, by_layer, counts_per_neuron, distribution
 from and_core.audio.measures import MEASURES
+from and_core.pipeline.neurons import blocks
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
@@ -130,6 +132,37 @@ def acoustics(run: Run, writer: StageWriter) -> None:
     run.progress("acoustics", 1, 1)
 
 
+def neuron_map(run: Run, writer: StageWriter) -> None:
+    """Two maps of all neurons: by what is said of them, and by how they fire over the clips; each is a chunk that a stopped run does not repeat."""
+    d = run.dissection
+    dead = d.table("neurons/statistics")["dead"].to_numpy()
+    parts, method = blocks(d), run.config.map.method
+
+    def patterns(name: str, units: slice) -> np.ndarray:
+        u = np.asarray(d.layer_activations(name, units), np.float32).T
+        u = u - u.mean(1, keepdims=True)
+        return u / np.maximum(np.linalg.norm(u, axis=1, keepdims=True), 1e-12)
+
+    def chunk(i: int) -> dict[str, np.ndarray]:
+        if i == 0:
+            vectors = np.asarray(d.array("explanations/vectors"), np.float32)
+            centred = vectors - vectors[~dead].mean(0) if (~dead).any() else vectors
+            found = centred @ components(gram([centred[~dead]]))
+            found[~np.asarray(vectors).any(1)] = np.nan  # nothing is said of them
+        else:
+            axes = components(gram(patterns(*part) for part in parts))
+            found = np.concatenate([patterns(*part) @ axes for part in parts])
+        found[dead] = np.nan
+        return {"x": layout(found, run.config.seed, method)}
+
+    both = list(run.chunks(writer, 2, chunk))
+    writer.provenance = run.captioner.provenance
+    for name, arrays in zip(("explanation", "activation"), both, strict=True):
+        writer.array(name, arrays["x"], ["neuron", "coordinate"], "no unit; NaN where there is nothing to place")
+    said = {"tsne": "t-SNE (openTSNE) on 50 principal components", "pca": "First two principal components"}
+    writer.notes = {"method": said[method], "seed": run.config.seed}
+
+
 WORD_COUNTS = Stage("word_counts", "Counting words by depth", ("activations", "calibration", "open"), lambda run: {"seed": run.config.seed}, word_counts)
 CLUSTERS = Stage("clusters", "Grouping sentences of captions", ("clips", "captions"), cluster_parameters, clusters)
 INTERPRETABILITY = Stage(
@@ -140,3 +173,7 @@ INTERPRETABILITY = Stage(
     interpretability,
 )
 ACOUSTICS = Stage("acoustics", "Words against measures", ("clips", "neurons", "open"), lambda run: {"k": run.config.k}, acoustics)
+MAP = Stage(
+    "map", "Mapping neurons", ("activations", "neurons", "explanations"),
+    lambda run: {**run.config.map.model_dump(), "seed": run.config.seed}, neuron_map,
+)  # fmt: skip

@@ -24,6 +24,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "clusters": 1,
     "interpretability": 1,
     "acoustics": 1,
+    "map": 1,
     "split": 1,
     "unlearning": 1,
     "importance": 1,

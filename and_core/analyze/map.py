@@ -1,0 +1,66 @@
+"""A map of all neurons: two coordinates for each, so that neurons that say the same, or fire alike, lie together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+COMPONENTS = 50  # principal components that distances are taken in
+PERPLEXITY = 30
+ROUNDS = (120, 250)  # early exaggeration, then plain
+LEAST = 100  # neurons; fewer are shown by their first two principal components
+
+
+def components(gram: np.ndarray, count: int = COMPONENTS) -> np.ndarray:
+    """(N, count) leading eigenvectors of a (N, N) sum of outer products, largest first; each with its largest entry positive."""
+    values, vectors = np.linalg.eigh(gram.astype(np.float64))
+    chosen = vectors[:, np.argsort(-values)[: min(count, len(values))]]
+    signs = np.sign(chosen[np.abs(chosen).argmax(0), np.arange(chosen.shape[1])])
+    return (chosen * np.where(signs == 0, 1, signs)).astype(np.float32)
+
+
+def gram(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """(D, D) sum of outer products of rows given block by block (each (n, D)), so that memory holds one block."""
+    total: np.ndarray | None = None
+    for block in blocks:
+        part = block.T.astype(np.float64) @ block.astype(np.float64)
+        total = part if total is None else total + part
+    return np.zeros((0, 0)) if total is None else total
+
+
+def layout(points: np.ndarray, seed: int, method: str = "tsne") -> np.ndarray:
+    """Two coordinates for each row.
+
+    Parameters
+    ----------
+    points : (R, C) float32
+        Principal components, the first two with the most spread; rows of NaN (dead neurons) stay NaN.
+    seed : int
+        The same seed gives the same map; one thread is used for that.
+    method : {'tsne', 'pca'}
+
+    Returns
+    -------
+    (R, 2) float32
+        t-SNE from the principal components on; or these themselves (``pca``, and below :data:`LEAST` rows).
+    """
+    alive = np.isfinite(points).all(1)
+    found = np.full((len(points), 2), np.nan, np.float32)
+    kept = points[alive]
+    start = np.zeros((len(kept), 2), np.float32)
+    start[:, : min(2, kept.shape[1])] = kept[:, :2]
+    if method == "pca" or len(kept) < LEAST or not kept.std(0).max() > 0:
+        found[alive] = start
+        return found
+    from openTSNE import TSNE  # compiled; a second to import
+
+    spread = start / max(float(start[:, 0].std()), 1e-12) * 1e-4
+    early, plain = ROUNDS
+    method = "fft" if len(kept) > 10_000 else "bh"
+    made = TSNE(
+        perplexity=PERPLEXITY, initialization=spread, early_exaggeration_iter=early, n_iter=plain, negative_gradient_method=method,
+        neighbors="annoy" if len(kept) > 1000 else "exact", n_jobs=1, random_state=seed,
+    ).fit(kept)  # fmt: skip
+    found[alive] = np.asarray(made, np.float32)
+    return found

@@ -1,0 +1,56 @@
+"""The map of neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from and_core.figures.theme import GREY, INK, PALETTE, plain, themed
+
+MOST = 6  # colours that can be told apart; the rest is grey
+
+
+def neuron_map(places: np.ndarray, groups: Sequence[str | None], titles: Sequence[str], highlight: np.ndarray | None = None, height: int = 560) -> go.Figure:
+    """All neurons as points, the largest groups in colour.
+
+    Parameters
+    ----------
+    places : (R, 2) float
+        NaN where a neuron has no place.
+    groups : sequence of str or None, R
+        What each is coloured by; None and all but the most frequent are grey.
+    titles : sequence of str, R
+        Name of each neuron, for the hover; its number travels as `customdata`.
+    highlight : (n,) int, optional
+        Neurons drawn on top.
+    """
+    placed = np.isfinite(places).all(1)
+    names = np.array(["" if g is None else g for g in groups], dtype=object)
+    values, counts = np.unique(names[placed & (names != "")].astype(str), return_counts=True)
+    order = [str(values[i]) for i in np.lexsort((values, -counts))]
+    figure = go.Figure()
+
+    def points(mask: np.ndarray, name: str, colour: str, size: float, opacity: float) -> None:
+        index = np.flatnonzero(mask)
+        if len(index):
+            figure.add_scattergl(
+                x=places[index, 0], y=places[index, 1], mode="markers", name=plain(name), customdata=index,
+                text=[plain(titles[int(i)], spaces=False) for i in index],
+                marker={"color": colour, "size": size, "opacity": opacity}, hovertemplate="%{text}<extra></extra>",
+            )  # fmt: skip
+
+    size = 5 if placed.sum() < 10_000 else 3
+    points(placed & ~np.isin(names.astype(str), order[:MOST]), "others", GREY, size, 0.5)
+    for colour, name in zip(PALETTE, order[:MOST], strict=False):
+        points(placed & (names.astype(str) == name), name, colour, size, 0.75)
+    if highlight is not None and len(highlight):
+        chosen = np.zeros(len(places), bool)
+        chosen[highlight] = True
+        points(chosen & placed, "found", INK, size + 3, 1.0)
+    themed(figure, "", "", height)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.06, "x": 0, "itemsizing": "constant"}, dragmode="lasso", margin={"l": 10, "b": 10})
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False, scaleanchor="x")
+    return figure
