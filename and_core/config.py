@@ -149,10 +149,13 @@ class RunConfig(Section):
         Number of highest and lowest clips per neuron, 1 to 50 (paper: 5).
     seed : int
         Seed of every random choice.
+    training : str or None
+        How the target was trained: all layers with labels; self-supervised, then all layers with labels; self-supervised, then a classifier alone.
     """
 
     name: str
     seed: int = 0
+    training: Literal["supervised", "fine-tuned", "frozen"] | None = None  # the paper's strategies (Table 1), for the page that compares them
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 5
     dataset: PluginConfig
     target: PluginConfig

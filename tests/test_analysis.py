@@ -255,3 +255,16 @@ def test_statements_are_of_this_data(dissection) -> None:
     fit = dissection.document("word_counts/blocks")["adjective"]
     trend = "falls" if fit["slope_high"] < 0 else "rises" if fit["slope_low"] > 0 else "no trend is shown"
     assert rows[0]["trend"] == trend and f"{fit['slope']:+.3f}" in rows[0]["this data"]
+
+
+def test_agreement_with_the_paper_needs_to_be_shown(tmp_path: Path, cache: Path) -> None:
+    import shutil
+
+    from and_core.figures.strategies import EXPECTED, FLAT, statements
+
+    shutil.copytree(cache / "small", tmp_path / "small")
+    pipeline.run(small_config(training="supervised"), root=tmp_path)
+    rows = statements([open_dissection("small", root=tmp_path)])
+    assert rows[0]["training"] == "supervised" and rows[0]["agrees"] == ("yes" if rows[0]["trend"] == "falls" else "no")
+    assert all(r["agrees"] == "" for r in statements([open_dissection("small", root=cache)])[:2]), "nothing to agree with where training is not given"
+    assert EXPECTED["words"]["frozen"] == FLAT

@@ -8,6 +8,7 @@ from and_core import pipeline
 from and_core.config import RunConfig, make_config
 from and_core.pipeline.stage import Progress
 
+TRAINING = {"demo-ast": "supervised", "demo-beats-finetuned": "fine-tuned", "demo-beats-frozen": "frozen"}
 TRAINED_FOLDS = [2, 3, 4, 5]
 CONCEPTS = 4  # unlearned in the build; `and-dissect prune NAME --all` does the rest
 SHARES = [0.06, 0.12]
@@ -24,6 +25,7 @@ def demo_configs() -> list[RunConfig]:
         make_config(
             {
                 "name": name,
+                "training": TRAINING[name],
                 "dataset": {"kind": "synthetic"},
                 "target": {**target, "trained_folds": TRAINED_FOLDS},
                 "captions": {"kind": "corpus"},
