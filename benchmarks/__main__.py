@@ -1,4 +1,4 @@
-"""`python -m benchmarks [extraction] [similarity] [language] [unlearning] [browser]`: prints the table as Markdown."""
+"""`python -m benchmarks [extraction] [similarity] [language] [unlearning] [analysis] [browser]`: prints the table as Markdown."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import os
 import platform
 import sys
 
-from benchmarks import browser, extraction, language, similarity, unlearning
+from benchmarks import analysis, browser, extraction, language, similarity, unlearning
 
-PARTS = {"extraction": extraction.rows, "similarity": similarity.rows, "language": language.rows, "unlearning": unlearning.rows, "browser": browser.rows}
+PARTS = {
+    "extraction": extraction.rows,
+    "similarity": similarity.rows,
+    "language": language.rows,
+    "unlearning": unlearning.rows,
+    "analysis": analysis.rows,
+    "browser": browser.rows,
+}
 
 
 def main() -> None:

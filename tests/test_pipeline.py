@@ -88,7 +88,7 @@ def test_a_second_run_computes_nothing_and_a_changed_one_only_what_changed(cache
     before = open_dissection("small", root=cache)
     kept = {k: s.key for k, s in before.manifest.stages.items()}
     changed = pipeline.run(small_config(calibration={"t": 0.5}), root=cache)
-    after = {"calibration", "open", "explanations", "word_counts", "acoustics", "split", "unlearning", "importance"}
+    after = {"calibration", "open", "explanations", "word_counts", "acoustics", "map", "split", "unlearning", "importance"}
     assert set(changed.computed) == after
     back = pipeline.run(small_config(), root=cache)
     assert set(back.computed) == after
