@@ -6,7 +6,6 @@ import streamlit as st
 
 from and_core import Dissection
 from and_core.errors import ANDError
-from and_core.figures.map import neuron_map
 from and_core.figures.network import KINDS, uninterpretable_curves, words_by_block
 from and_core.figures.tables import project
 from and_core.figures.theme import EXPORT
@@ -14,6 +13,7 @@ from and_core.search import Query
 from pages.ui import html
 from pages.ui.data import found_neurons
 from pages.ui.explorer import result_frame
+from pages.ui.map import map_figure
 from pages.ui.setup import BOUND, explain, provenance, setup
 
 LIT, LISTED = 60, 300
@@ -72,24 +72,6 @@ def _words(d: Dissection) -> None:
     st.download_button("Words by layer (CSV)", frame.to_csv(index=False).encode(), "words-by-layer.csv", "text/csv", on_click="ignore")
 
 
-def _groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
-    """What each neuron is coloured by."""
-    table = d.table("explanations/explanations")
-    if by == "layer kind":
-        kinds = {x.name: x.kind.replace("_", " ") for x in d.layers}
-        return [kinds[name] for name in table["layer"].to_pylist()]
-    if by == "block":
-        blocks = {x.name: f"block {x.block}" if x.block is not None else None for x in d.layers}
-        return [blocks[name] for name in table["layer"].to_pylist()]
-    if by == "class of its clips":
-        return [c if share >= 0.6 else None for c, share in zip(table["leading_class"].to_pylist(), table["class_share"].to_pylist(), strict=True)]
-    if by == "adjective":
-        return [word if word in said.split(", ") else None for said in table["adjectives"].to_pylist()]
-    if by == "interpretable":
-        return ["interpretable" if n >= 4 else "not interpretable" for n in d.array("interpretability/most_5")]
-    return table["concept"].to_pylist()
-
-
 def _map(d: Dissection) -> None:
     st.html(html.heading("The map of neurons", "near: alike; lasso to list, a row opens its neuron"))
     d.require("map")
@@ -101,10 +83,7 @@ def _map(d: Dissection) -> None:
     word = two.selectbox("Adjective shown", words, key="map_word", **BOUND) if by == "adjective" and words else None
     typed = three.text_input("Light up", key="light", placeholder="by meaning: short metallic clicks", **BOUND)
     found = found_neurons(d, Query(text=typed.strip(), by="meaning"))[0][:LIT] if typed.strip() else None
-    table = d.table("explanations/explanations")
-    titles = [f"{layer}/{unit}: {thing or adjectives or 'unclear'}" for layer, unit, thing, adjectives in zip(
-        *(table[name].to_pylist() for name in ("layer", "unit", "thing", "adjectives")), strict=True)]  # fmt: skip
-    figure = neuron_map(np.asarray(d.array(f"map/{places}")), _groups(d, by, word), titles, found)
+    figure = map_figure(d, places, by, word, tuple(int(i) for i in found) if found is not None else ())
     event = st.plotly_chart(figure, config=EXPORT, theme=None, key="map", on_select="rerun", selection_mode=("points", "box", "lasso"))
     st.caption(
         f"{d.notes('map')['method']}, seed {d.notes('map')['seed']}. Distances between far points mean little. Colours: the largest groups; grey, all others."

@@ -141,6 +141,19 @@ def test_the_map_keeps_what_is_alike_together() -> None:
     assert np.isnan(layout(np.full((4, 3), np.nan, np.float32), 0)).all() and layout(np.zeros((0, 3), np.float32), 0).shape == (0, 2)
 
 
+def test_the_map_in_colour() -> None:
+    from and_core.figures.map import MOST, neuron_map
+
+    places = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    places[4] = np.nan
+    groups = [f"group {i % 9}" if i % 2 else None for i in range(30)]
+    figure = neuron_map(places, groups, [f"fc/{i}: <b>&" for i in range(30)], np.array([4, 5]))
+    shown = sorted(int(i) for trace in figure.data if trace.name != "found" for i in trace.customdata)
+    assert shown == [i for i in range(30) if i != 4], "every neuron that has a place stands there once"
+    assert len(figure.data) == 1 + MOST + 1 and figure.data[-1].customdata.tolist() == [5]
+    assert all("<" not in text for trace in figure.data for text in trace.text)
+
+
 def test_stages_hold_what_the_functions_give(dissection) -> None:
     d = dissection
     table = d.table("word_counts/neurons").to_pandas()

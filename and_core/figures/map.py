@@ -6,13 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from and_core.figures.theme import GREY, INK, PALETTE, plain, themed
 
 MOST = 6  # colours that can be told apart; the rest is grey
 
 
-def neuron_map(places: np.ndarray, groups: Sequence[str | None], titles: Sequence[str], highlight: np.ndarray | None = None, height: int = 560) -> go.Figure:
+def neuron_map(
+    places: np.ndarray, groups: Sequence[str | None], titles: Sequence[str] | np.ndarray, highlight: np.ndarray | None = None, height: int = 560
+) -> go.Figure:
     """All neurons as points, the largest groups in colour.
 
     Parameters
@@ -27,24 +31,28 @@ def neuron_map(places: np.ndarray, groups: Sequence[str | None], titles: Sequenc
         Neurons drawn on top.
     """
     placed = np.isfinite(places).all(1)
-    names = np.array(["" if g is None else g for g in groups], dtype=object)
-    values, counts = np.unique(names[placed & (names != "")].astype(str), return_counts=True)
-    order = [str(values[i]) for i in np.lexsort((values, -counts))]
+    encoded = pa.array(groups, pa.string()).dictionary_encode()
+    values, codes = encoded.dictionary.to_pylist(), pc.fill_null(encoded.indices, -1).to_numpy()
+    counts = np.bincount(codes[placed & (codes >= 0)], minlength=len(values))
+    order = [i for i in sorted(range(len(values)), key=lambda i: (-counts[i], values[i])) if counts[i]][:MOST]
+    names = pa.array(titles, pa.string())
+    for mark, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):  # Plotly reads markup
+        names = pc.replace_substring(names, mark, safe)
+    text = names.to_numpy(zero_copy_only=False)
     figure = go.Figure()
 
     def points(mask: np.ndarray, name: str, colour: str, size: float, opacity: float) -> None:
         index = np.flatnonzero(mask)
         if len(index):
             figure.add_scattergl(
-                x=places[index, 0], y=places[index, 1], mode="markers", name=plain(name), customdata=index,
-                text=[plain(titles[int(i)], spaces=False) for i in index],
+                x=places[index, 0], y=places[index, 1], mode="markers", name=plain(name), customdata=index, text=text[index],
                 marker={"color": colour, "size": size, "opacity": opacity}, hovertemplate="%{text}<extra></extra>",
             )  # fmt: skip
 
     size = 5 if placed.sum() < 10_000 else 3
-    points(placed & ~np.isin(names.astype(str), order[:MOST]), "others", GREY, size, 0.5)
-    for colour, name in zip(PALETTE, order[:MOST], strict=False):
-        points(placed & (names.astype(str) == name), name, colour, size, 0.75)
+    points(placed & ~np.isin(codes, order), "others", GREY, size, 0.5)
+    for colour, number in zip(PALETTE, order, strict=False):
+        points(placed & (codes == number), values[number], colour, size, 0.75)
     if highlight is not None and len(highlight):
         chosen = np.zeros(len(places), bool)
         chosen[highlight] = True

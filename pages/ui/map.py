@@ -1,0 +1,48 @@
+"""The map of neurons as a figure, kept while a page is drawn again."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import plotly.graph_objects as go
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from and_core import Dissection
+from and_core.figures.map import neuron_map
+
+INTERPRETABLE = 4  # of the 5 highest clips in one cluster
+
+
+@lru_cache(maxsize=8)
+def map_figure(d: Dissection, places: str, by: str, word: str | None, found: tuple[int, ...]) -> go.Figure:
+    """The figure of a choice; made once, since 55,000 names take longer to write down than to show."""
+    return neuron_map(np.asarray(d.array(f"map/{places}")), groups(d, by, word), titles(d), np.array(found, int))
+
+
+@lru_cache(maxsize=4)
+def titles(d: Dissection) -> np.ndarray:
+    """(R,) what each neuron is called on the map."""
+    table = d.table("explanations/explanations")
+    said = pc.coalesce(table["thing"], pc.if_else(pc.equal(table["adjectives"], ""), None, table["adjectives"]), "unclear")
+    joined = pc.binary_join_element_wise(table["layer"].cast(pa.string()), "/", table["unit"].cast(pa.string()), ": ", said, "")
+    return joined.to_numpy()
+
+
+def groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
+    """What each neuron is coloured by."""
+    table = d.table("explanations/explanations")
+    if by == "layer kind":
+        kinds = {x.name: x.kind.replace("_", " ") for x in d.layers}
+        return [kinds[name] for name in table["layer"].to_pylist()]
+    if by == "block":
+        blocks = {x.name: f"block {x.block}" if x.block is not None else None for x in d.layers}
+        return [blocks[name] for name in table["layer"].to_pylist()]
+    if by == "class of its clips":
+        return [c if share >= 0.6 else None for c, share in zip(table["leading_class"].to_pylist(), table["class_share"].to_pylist(), strict=True)]
+    if by == "adjective":
+        return [word if word in said.split(", ") else None for said in table["adjectives"].to_pylist()]
+    if by == "interpretable":
+        return ["interpretable" if n >= INTERPRETABLE else "not interpretable" for n in d.array("interpretability/most_5")]
+    return table["concept"].to_pylist()
