@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -64,6 +65,24 @@ def dissection(cache: Path):
     from and_core import open_dissection
 
     return open_dissection("small", root=cache)
+
+
+@pytest.fixture
+def own(cache: Path, tmp_path: Path):
+    """A copy of the small dissection that a test may write to."""
+    from and_core import open_dissection
+
+    shutil.copytree(cache / "small", tmp_path / "small")
+    return open_dissection("small", root=tmp_path)
+
+
+@pytest.fixture(scope="session")
+def evaluator(cache: Path):
+    """The small dissection's network on its tested clips."""
+    from and_core import open_dissection
+    from and_core.unlearn.evaluator import open_evaluator
+
+    return open_evaluator(open_dissection("small", root=cache))
 
 
 def tone(seconds: float = 1.0, rate: int = 16_000, hz: float = 440.0, level: float = 0.3) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +22,6 @@ from and_core.unlearn.request import Request, make_request
 from and_core.unlearn.result import measure, stored
 from and_core.unlearn.trials import read_split, trials
 from tests.conftest import small_config, tone
-
-
-@pytest.fixture
-def own(cache: Path, tmp_path: Path):
-    """A copy of the small dissection that a test may write to."""
-    shutil.copytree(cache / "small", tmp_path / "small")
-    return open_dissection("small", root=tmp_path)
-
-
-@pytest.fixture(scope="module")
-def evaluator(cache: Path) -> Evaluator:
-    return open_evaluator(open_dissection("small", root=cache))
-
 
 # -- the tested split ----------------------------------------------------------------------------------------------------
 

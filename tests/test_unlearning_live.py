@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 import time
 import zipfile
@@ -25,18 +24,6 @@ from and_core.unlearn.request import Request
 from and_core.unlearn.result import forget, inputs_of, keep, kept, measure, stored
 from tests.conftest import small_config, tone
 from tests.tiny import tiny_ast, tiny_beats, tiny_hub
-
-
-@pytest.fixture
-def own(cache: Path, tmp_path: Path):
-    """A copy of the small dissection that a test may write to."""
-    shutil.copytree(cache / "small", tmp_path / "small")
-    return open_dissection("small", root=tmp_path)
-
-
-@pytest.fixture(scope="module")
-def evaluator(cache: Path) -> Evaluator:
-    return open_evaluator(open_dissection("small", root=cache))
 
 
 class Slow:

@@ -39,6 +39,13 @@ def counts_per_neuron(words: pa.Table, neurons: int) -> dict[str, np.ndarray]:
     return found
 
 
+def summary_tokens(points: pa.Table, neurons: int) -> np.ndarray:
+    """(R,) words of each calibrated summary, from the points that calibration kept."""
+    kept = points.filter(points["kept"])
+    counts = pc.list_value_length(pc.utf8_split_whitespace(kept["text"]))
+    return np.bincount(kept["neuron"].to_numpy(), counts.to_numpy(), neurons)
+
+
 def distribution(words: pa.Table, layers: Sequence[Layer]) -> list[dict[str, Any]]:
     """Acoustic adjectives of the network, most frequent first (Figs. 3 and 9): neurons that have each, in all and by layer."""
     rows = words.filter(pc.and_(pc.equal(words["pos"], "adjective"), words["acoustic"]))

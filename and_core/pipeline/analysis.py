@@ -13,30 +13,21 @@ from and_core.analyze.acoustics import disagreements, every_test, means_of_clips
 from and_core.analyze.clusters import bend, cloud, elbow, fit, related, sentences_of
 from and_core.analyze.interpretability import TAUS, by_chance, most_shared, uninterpretable
 from and_core.analyze.map import components, gram, layout
-from and_core.analyze.words import KINDS, by_block, by_layer, counts_per_neuron, distribution
+from and_core.analyze.words import KINDS, by_block, by_layer, counts_per_neuron, distribution, summary_tokens
 from and_core.audio.measures import MEASURES
 from and_core.pipeline.neurons import blocks
 from and_core.pipeline.stage import Run, Stage
-from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 
 ENCODE_CHUNK = 512
 LEAST_NEURONS = 10  # with an adjective, for it to be tested against measures
 
 
-def tokens(d: Dissection) -> np.ndarray:
-    """(R,) words of each calibrated summary."""
-    points = d.table("calibration/points")
-    kept = points.filter(points["kept"])
-    counts = pc.list_value_length(pc.utf8_split_whitespace(kept["text"]))
-    return np.bincount(kept["neuron"].to_numpy(), counts.to_numpy(), d.neuron_count)
-
-
 def word_counts(run: Run, writer: StageWriter) -> None:
     """Words by neuron, by layer and by block, and the network's adjectives."""
     d = run.dissection
     words = d.table("open/words")
-    counts, length = counts_per_neuron(words, d.neuron_count), tokens(d)
+    counts, length = counts_per_neuron(words, d.neuron_count), summary_tokens(d.table("calibration/points"), d.neuron_count)
     every = distribution(words, d.layers)
     writer.provenance = run.captioner.provenance
     writer.table("neurons", pa.table({"neuron": np.arange(d.neuron_count, dtype=np.int32), **counts, "tokens": length}))

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from and_core.analyze.words import summary_tokens
 from and_core.dissect.concepts import readable
 from and_core.dissect.words import content_lemmas
 from and_core.errors import ConfigError, NotComputed, one_of
@@ -197,7 +198,7 @@ def _ties(d: Dissection, seed: int) -> np.ndarray:
 def criterion_scores(view: Dissection, criterion: str) -> np.ndarray:
     """(neurons,) how much of a criterion each neuron's calibrated summary has (AND section 7)."""
     if criterion == "summary":
-        return summary_tokens(view)
+        return summary_tokens(view.table("calibration/points"), view.neuron_count)
     if criterion in ("basic", "high-level"):
         every = said_words(view, "adjective")
         return word_counts(view, "adjective", every & set(BASIC) if criterion == "basic" else every - set(BASIC))
@@ -225,15 +226,6 @@ def word_counts(view: Dissection, pos: str, among: set[str] | None) -> np.ndarra
     if among is not None:
         rows = rows.filter(pc.is_in(rows["word"], value_set=pa.array(sorted(among), pa.string())))
     return np.bincount(rows["neuron"].to_numpy(), rows["count"].to_numpy(), view.neuron_count).astype(float)
-
-
-@lru_cache(maxsize=4)
-def summary_tokens(view: Dissection) -> np.ndarray:
-    """(neurons,) words of each calibrated summary."""
-    points = view.table("calibration/points")
-    kept = points.filter(points["kept"])
-    counts = pc.list_value_length(pc.utf8_split_whitespace(kept["text"]))
-    return np.bincount(kept["neuron"].to_numpy(), counts.to_numpy(), view.neuron_count)
 
 
 def _fit(view: Dissection, concept: str) -> np.ndarray:

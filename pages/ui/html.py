@@ -60,31 +60,30 @@ def card(top: TopClip, side: Side, share: float, audio: str, picture: str | None
 
 def clip_card(clip: Clip, caption: str | None, audio: str, picture: str) -> str:
     """One clip to hear, with its caption."""
-    name = clip.label.replace("_", " ") if clip.label else clip.name
     said = text(caption) if caption else '<span class="and-empty">no caption</span>'
+    return _clip(clip, audio, picture, f"<details><summary>{said}</summary></details>")
+
+
+def _clip(clip: Clip, audio: str, picture: str, body: str) -> str:
+    """A card with spectrogram, player and name; `body` is markup."""
+    name = clip.label.replace("_", " ") if clip.label else clip.name
     return (
         f'<div class="and-card" data-and-clip="{clip.index}" data-and-seconds="{clip.seconds:.3f}">'
         f'<div class="and-pic"><img src="{text(picture)}" alt="spectrogram of {text(clip.name)}" loading="lazy"><span class="head"></span>'
         f'<button class="and-play" aria-label="play {text(name)}, {text(clip.name)}" title="play">&#9654;</button></div>'
         f'<audio preload="none" src="{text(audio)}"></audio><div class="and-body"><div class="and-row"><b title="{text(clip.name)}">{text(name)}</b></div>'
-        f"<details><summary>{said}</summary></details></div></div>"
+        f"{body}</div></div>"
     )
 
 
 def verdict_card(clip: Clip, before: tuple[str, float], after: tuple[str, float], audio: str, picture: str) -> str:
     """One tested clip to hear, with what the network took it for before and after."""
-    name = clip.label.replace("_", " ") if clip.label else clip.name
+    label = (clip.label or "").replace("_", " ").lower()
     said = [f"{what[0].replace('_', ' ')} {what[1]:.0%}" for what in (before, after)]
-    right = [what[0].replace("_", " ").lower() == name.lower() for what in (before, after)]
-    kind = "" if right[0] == right[1] else "high" if right[1] else "low"
-    return (
-        f'<div class="and-card" data-and-clip="{clip.index}" data-and-seconds="{clip.seconds:.3f}">'
-        f'<div class="and-pic"><img src="{text(picture)}" alt="spectrogram of {text(clip.name)}" loading="lazy"><span class="head"></span>'
-        f'<button class="and-play" aria-label="play {text(name)}, {text(clip.name)}" title="play">&#9654;</button></div>'
-        f'<audio preload="none" src="{text(audio)}"></audio><div class="and-body"><div class="and-row"><b title="{text(clip.name)}">{text(name)}</b></div>'
-        f'<div class="and-verdict"><span>before</span> {text(said[0])}</div>'
-        f'<div class="and-verdict{f" and-{kind}" if kind else ""}"><span>after</span> {text(said[1])}</div></div></div>'
-    )
+    right = [what[0].replace("_", " ").lower() == label for what in (before, after)]
+    kind = "" if right[0] == right[1] else " and-high" if right[1] else " and-low"
+    lines = f'<div class="and-verdict"><span>before</span> {text(said[0])}</div><div class="and-verdict{kind}"><span>after</span> {text(said[1])}</div>'
+    return _clip(clip, audio, picture, lines)
 
 
 def figures(items: Sequence[tuple[str, str, str]]) -> str:
