@@ -6,6 +6,7 @@ import streamlit as st
 
 from and_core import Dissection
 from and_core.errors import ANDError
+from and_core.figures.gallery import together
 from and_core.figures.network import KINDS, uninterpretable_curves, words_by_block
 from and_core.figures.tables import project
 from and_core.figures.theme import EXPORT
@@ -27,9 +28,7 @@ ABOUT = (
 
 def _together(d: Dissection, stage: str) -> list[Dissection]:
     """The dissection alone, or with all that share its clips and concepts."""
-    every = project(d, stage)
-    beside = len(every) > 1 and st.session_state.get("beside", True)
-    return sorted(every, key=lambda x: x.name != d.name) if beside else [d]
+    return together(d, stage) if st.session_state.get("beside", True) else [d]
 
 
 def _interpretability(d: Dissection) -> None:

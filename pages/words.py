@@ -1,32 +1,29 @@
 """The Words and clusters page: what a network's neurons are said to hear, what the captions speak of, and whether the words are true."""
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from and_core import Dissection
 from and_core.errors import ANDError
-from and_core.figures.network import adjective_bars, elbow_curve, word_boxes
-from and_core.figures.tables import project
+from and_core.figures.gallery import MEASURED, adjectives, called, together
+from and_core.figures.network import elbow_curve, word_boxes
 from and_core.figures.theme import EXPORT
 from pages.ui import html
 from pages.ui.media import media_url
 from pages.ui.setup import BOUND, explain, provenance, setup
 
 NEAREST, EXAMPLES = 6, 5
-PAPER = (("loud", "amplitude"), ("high-pitched", "median_frequency"))
 
 
 def _adjectives(d: Dissection) -> None:
     st.html(html.heading("Adjectives of the network", "Figures 3 and 9"))
-    d.require("word_counts")
-    every = [d, *(x for x in project(d, "word_counts") if x.name != d.name)]
+    every = together(d, "word_counts")
     top = st.segmented_control("Adjectives shown", [10, 20, 40], default=20, key="top_words", required=True, label_visibility="collapsed", **BOUND)
     found = {x.name: x.document("word_counts/adjectives") for x in every}
     if not found[d.name]:
         st.html(html.empty("No neuron of this network has an adjective of sound in its calibrated summary."))
         return
-    st.plotly_chart(adjective_bars(found, {x.name: x.neuron_count for x in every}, top), config=EXPORT, theme=None, key="adjectives")
+    st.plotly_chart(adjectives(d, top)["adjectives"], config=EXPORT, theme=None, key="adjectives")
     st.caption(
         "Share of neurons whose open concepts hold the adjective. A network that hears more than classes has many, and flat; one that hears classes has few."
     )
@@ -77,16 +74,12 @@ def _acoustics(d: Dissection) -> None:
     st.html(html.heading("Words against what was measured", "Figure 8"))
     d.require("acoustics")
     notes, means, tests = d.notes("acoustics"), d.table("acoustics/means"), d.document("acoustics/tests")
-    words = d.table("open/words").to_pandas()
-    for column, (word, measure) in zip(st.columns(len(PAPER), gap="medium"), PAPER, strict=True):
+    for column, (word, (measure, unit)) in zip(st.columns(len(MEASURED), gap="medium"), MEASURED.items(), strict=True):
         test = next((t for t in tests if (t["word"], t["measure"]) == (word, measure)), None)
         if test is None:
             column.html(html.empty(f"Too few neurons are called {word} for a test."))
             continue
-        mask = np.zeros(d.neuron_count, bool)
-        mask[words[(words["word"] == word) & words["acoustic"]]["neuron"]] = True
-        unit = "mean amplitude, 16-bit steps" if measure == "amplitude" else "median frequency, Hz"
-        column.plotly_chart(word_boxes(means[measure].to_numpy(), mask, word, unit), config=EXPORT, theme=None, key=f"box_{word}")
+        column.plotly_chart(word_boxes(means[measure].to_numpy(), called(d, word), word, unit), config=EXPORT, theme=None, key=f"box_{word}")
         verdict = "as the word says" if test["agrees"] else "not as the word says"
         column.caption(
             f"High clips of neurons called {word} against all others: Cliff's \u03b4 {test['delta']:+.2f}, q {test['q']:.2g}: {verdict}. Whiskers: 5 to 95 %."

@@ -61,13 +61,19 @@ def importance(d: Dissection) -> Figures:
     return {f"importance-{name}": importance_figure(rows, name, accuracy) for name in CURVES}
 
 
+def called(d: Dissection, word: str) -> np.ndarray:
+    """(R,) bool: neurons whose open concepts hold an adjective."""
+    words = d.table("open/words").to_pandas()
+    mask = np.zeros(d.neuron_count, bool)
+    mask[words[(words["word"] == word) & words["acoustic"]]["neuron"]] = True
+    return mask
+
+
 def acoustics(d: Dissection) -> Figures:
     """Fig. 8, for the words that enough neurons have."""
-    means, words = d.table("acoustics/means"), d.table("open/words").to_pandas()
-    made = {}
+    means, made = d.table("acoustics/means"), {}
     for word, (measure, unit) in MEASURED.items():
-        mask = np.zeros(d.neuron_count, bool)
-        mask[words[(words["word"] == word) & words["acoustic"]]["neuron"]] = True
+        mask = called(d, word)
         if mask.any():
             made[f"{word}-{measure}".replace("_", "-")] = word_boxes(means[measure].to_numpy(), mask, word, unit)
     return made

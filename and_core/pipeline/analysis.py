@@ -20,6 +20,7 @@ from and_core.pipeline.stage import Run, Stage
 from and_core.store.writer import StageWriter
 
 ENCODE_CHUNK = 512
+DEPTH = (5, 4)  # K and tau of the trend with depth
 LEAST_NEURONS = 10  # with an adjective, for it to be tested against measures
 
 
@@ -84,6 +85,8 @@ def interpretability(run: Run, writer: StageWriter) -> None:
         most, cluster = most_shared(tops, shared_by)
         writer.array(f"most_{k}", most, ["neuron"], f"of the {k} highest clips")
         writer.array(f"cluster_{k}", cluster, ["neuron"], "cluster number, -1 for none")
+        if k == DEPTH[0]:
+            below = np.where(alive, 100.0 * (most < DEPTH[1]), np.nan)
         null = by_chance(shared_by, allowed, k, run.config.seed)
         for tau in taus:
             rows += [{"k": k, "tau": tau, **row} for row in uninterpretable(most, alive, tau, d.layers)]
@@ -92,8 +95,7 @@ def interpretability(run: Run, writer: StageWriter) -> None:
     writer.provenance = run.captioner.provenance
     writer.table("layers", pa.Table.from_pylist(rows), {"percent": "%"})
     writer.json("chance", chance)
-    low = np.where(alive, 100.0 * (np.asarray(most_shared(np.asarray(d.array("neurons/high_clips")[:, :5]), shared_by)[0]) < 4), np.nan)
-    writer.json("depth", by_block(low, d.layers, run.config.seed))
+    writer.json("depth", by_block(below, d.layers, run.config.seed))
     writer.notes = {"clusters": int(shared_by.shape[1]), "seed": run.config.seed}
 
 
