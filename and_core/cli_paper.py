@@ -67,7 +67,8 @@ def figure(
     what: Annotated[
         str,
         typer.Argument(
-            help="adjectives (Figs. 3, 9), importance (4), words-by-depth (5), interpretability (6, 11-14), acoustics (8), unlearning (10), clusters."
+            help="Figures of the paper: adjectives (3, 9), importance (4), words-by-depth (5), words-by-layer-kind, interpretability (6, 11-14), "
+            "acoustics (8), unlearning (10), clusters."
         ),
     ],
     name: Name = "demo-ast",

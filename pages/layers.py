@@ -1,13 +1,16 @@
 """The Layers page: a map of all neurons, and what changes with depth: interpretable neurons and words, for one network or for all of the same clips."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from and_core import Dissection
+from and_core.analyze.interpretability import TAUS
 from and_core.errors import ANDError
 from and_core.figures.gallery import together
-from and_core.figures.network import KINDS, uninterpretable_curves, words_by_block
+from and_core.figures.network import KINDS, uninterpretable_curves, words_by_block, words_by_kind
 from and_core.figures.tables import project
 from and_core.figures.theme import EXPORT
 from and_core.search import Query
@@ -18,7 +21,6 @@ from pages.ui.map import map_figure
 from pages.ui.setup import BOUND, explain, provenance, setup
 
 LIT, LISTED = 60, 300
-TAUS = {5: (3, 4, 5), 10: (6, 8, 10), 20: (12, 16, 20)}  # the paper's
 LAYERS = {"all": None, "attention output": "attention_output", "intermediate": "intermediate", "output": "output", "fc1": "fc1", "fc2": "fc2"}
 ABOUT = (
     "A neuron is uninterpretable when fewer than \u03c4 of its K highest clips have captions in one same cluster. Grey: random sets of K clips, what "
@@ -56,23 +58,34 @@ def _interpretability(d: Dissection) -> None:
 
 
 def _words(d: Dissection) -> None:
-    st.html(html.heading("Words by depth", "Figure 5"))
+    st.html(html.heading("Words by depth and by kind of layer", "Figure 5"))
     d.require("word_counts")
-    kind = st.segmented_control("Words", list(KINDS), default="adjective", key="word_kind", required=True, format_func=KINDS.get, label_visibility="collapsed")
-    found = {x.name: x.document("word_counts/blocks")[kind] for x in _together(d, "word_counts")}
+    every = _together(d, "word_counts")
+    one, two = st.columns([1.6, 1])
+    kind = one.segmented_control("Words", list(KINDS), default="adjective", key="word_kind", required=True, format_func=KINDS.get, **BOUND)
+    across = two.segmented_control("Counted by", ["block", "kind of layer"], default="block", key="counted_by", required=True, **BOUND)
+    if across == "kind of layer":
+        st.plotly_chart(words_by_kind({x.name: x.document("word_counts/layers") for x in every}, kind), config=EXPORT, theme=None, key="words_by_kind")
+        st.caption("Mean over all neurons of the layers of a kind, dead ones among them.")
+    else:
+        _words_by_block({x.name: x.document("word_counts/blocks")[kind] for x in every}, kind)
+    frame = pd.DataFrame([{"network": x.name, **row} for x in every for row in x.document("word_counts/layers")])
+    st.download_button("Words by layer (CSV)", frame.to_csv(index=False).encode(), "words-by-layer.csv", "text/csv", on_click="ignore")
+
+
+def _words_by_block(found: dict[str, dict[str, Any]], kind: str) -> None:
     if not any(row["blocks"] for row in found.values()):
         st.html(html.empty("This network has no blocks, so there is no depth to show."))
         return
     st.plotly_chart(words_by_block(found, kind), config=EXPORT, theme=None, key="words_by_block")
     fitted = {name: row for name, row in found.items() if row["slope_low"] is not None}
     slopes = [f"{name}: {row['slope']:+.3f} a block [{row['slope_low']:+.3f}, {row['slope_high']:+.3f}]" for name, row in fitted.items()]
-    st.caption(f"Mean of the neurons of a block with 95 % bootstrap intervals; dotted, the linear fit over neurons. Slopes: {'; '.join(slopes)}.")
-    frame = pd.DataFrame([{"network": x.name, **row} for x in _together(d, "word_counts") for row in x.document("word_counts/layers")])
-    st.download_button("Words by layer (CSV)", frame.to_csv(index=False).encode(), "words-by-layer.csv", "text/csv", on_click="ignore")
+    told = f" Slopes: {'; '.join(slopes)}." if slopes else ""
+    st.caption(f"Mean of the neurons of a block with 95 % bootstrap intervals; dotted, the linear fit over neurons.{told}")
 
 
 def _map(d: Dissection) -> None:
-    st.html(html.heading("The map of neurons", "near: alike; lasso to list, a row opens its neuron"))
+    st.html(html.heading("The map of neurons", "near: alike; a click opens the neuron, a lasso lists"))
     d.require("map")
     one, two, three = st.columns([1, 1.2, 1.4])
     places = one.segmented_control("Near by", ["explanation", "activation"], default="explanation", key="near_by", required=True, **BOUND)
@@ -89,6 +102,9 @@ def _map(d: Dissection) -> None:
     )
     chosen = [p["customdata"] for p in (event.selection.points if event else [])]
     chosen = [int(c[0] if isinstance(c, list | tuple) else c) for c in chosen if c is not None]
+    if len(chosen) == 1 and not (event.selection.lasso or event.selection.box):
+        neuron = d.neuron_id(chosen[0])
+        st.switch_page("app.py", query_params={"dissection": d.name, "layer": neuron.layer, "unit": str(neuron.unit)})
     if chosen or found is not None:
         picked = np.array(chosen, int) if chosen else np.asarray(found)
         st.html(

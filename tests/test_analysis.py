@@ -18,6 +18,7 @@ from and_core.analyze.interpretability import by_chance, most_shared, uninterpre
 from and_core.analyze.map import components, gram, layout
 from and_core.analyze.words import by_block, by_layer, counts_per_neuron, distribution
 from and_core.errors import DataError
+from and_core.figures.network import words_by_kind
 from and_core.targets.base import layer_record
 from tests.conftest import small_config
 from tests.test_pages import app, said
@@ -122,6 +123,12 @@ def test_words_against_measures() -> None:
     assert {r["word"] for r in wrong} == {"quiet"} and len(wrong) >= 15
 
 
+def test_words_by_kind_of_layer_weigh_layers_by_their_neurons() -> None:
+    rows = [{"kind": "fc1", "neurons": 30, "noun": 1.0}, {"kind": "fc1", "neurons": 10, "noun": 3.0}, {"kind": "output", "neurons": 5, "noun": 2.0}]
+    bars = words_by_kind({"one": rows, "none": []}, "noun").data
+    assert list(bars[0].x) == ["fc1", "output"] and list(bars[0].y) == [1.5, 2.0] and list(bars[0].customdata) == [40, 5] and not bars[1].x
+
+
 def test_the_map_keeps_what_is_alike_together() -> None:
     rng = np.random.default_rng(0)
     vectors = np.concatenate([rng.normal(5 * np.eye(6)[i], 0.3, (60, 6)) for i in range(3)]).astype(np.float32)
@@ -204,7 +211,7 @@ def test_pages(path: str, cache: Path, tmp_path: Path, monkeypatch: pytest.Monke
         assert "What the paper says, and what this data says" in text and "Only one dissection stands" in text
     else:
         assert "Uninterpretable neurons by depth" in text and "Words by depth" in text
-        test.session_state["k"] = 20
+        test.session_state["k"], test.session_state["counted_by"] = 20, "kind of layer"
         test.run()
         assert not test.exception
     monkeypatch.setenv("AND_CACHE", str(tmp_path))

@@ -200,6 +200,7 @@ def test_bad_addresses_do_no_harm(server: str, page, query: str) -> None:
         "/importance?dissection=small",
         "/words?dissection=small",
         "/layers?dissection=small",
+        "/strategies?dissection=small",
     ],
 )
 def test_nothing_sticks_out(server: str, page, width: int, height: int, path: str) -> None:
@@ -213,6 +214,31 @@ def test_nothing_sticks_out(server: str, page, width: int, height: int, path: st
       return { scroll: main.scrollWidth - main.clientWidth, out: out.map(e => e.className || e.tagName) };
     }""")
     assert overflow == {"scroll": 0, "out": []}
+
+
+def test_a_click_on_the_map_opens_the_neuron_and_its_words_lead_back(server: str, page) -> None:
+    open_page(page, f"{server}/layers?dissection=small", ".js-plotly-plot")
+    page.wait_for_timeout(1000)
+    target = page.evaluate("""() => {
+      const drawn = document.querySelector('.js-plotly-plot'), axes = drawn._fullLayout, corner = drawn.getBoundingClientRect();
+      const points = drawn.data.flatMap(t => Array.from(t.x, (x, i) => [axes.xaxis.l2p(x), axes.yaxis.l2p(t.y[i]), t.customdata[i]]));
+      const alone = p => Math.min(...points.map(q => q === p ? 1e9 : Math.hypot(q[0] - p[0], q[1] - p[1])));
+      const [, [x, y, neuron]] = points.map(p => [alone(p), p]).sort((a, b) => b[0] - a[0])[0];
+      return { x: corner.x + axes.xaxis._offset + x, y: corner.y + axes.yaxis._offset + y, neuron };
+    }""")
+    page.mouse.move(target["x"], target["y"])
+    page.wait_for_timeout(300)
+    page.mouse.click(target["x"], target["y"])
+    d = open_dissection("small", root=Path(os.environ["AND_BROWSER_CACHE"]))
+    neuron = d.neuron_id(int(target["neuron"]))
+    page.wait_for_url(f"**/?*layer={neuron.layer}*unit={neuron.unit}*")
+    page.wait_for_selector(f'[data-and-neuron="{neuron}"]')
+    said = next(i for i in range(d.neuron_count) if any(w["acoustic"] for w in d.words(d.neuron_id(i))))
+    neuron = d.neuron_id(said)  # one with a word
+    open_page(page, f"{server}/?dissection=small&layer={neuron.layer}&unit={neuron.unit}", "a.and-chip")
+    word = page.locator("a.and-chip").first.inner_text()
+    page.locator("a.and-chip").first.click()
+    page.wait_for_selector(f'.and-headline mark:has-text("{word}")')
 
 
 def test_spectrograms_can_be_off_and_more_clips_shown(server: str, page) -> None:

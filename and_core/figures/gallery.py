@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from and_core.errors import DataError
-from and_core.figures.network import KINDS, adjective_bars, elbow_curve, uninterpretable_curves, word_boxes, words_by_block
+from and_core.figures.network import KINDS, adjective_bars, elbow_curve, uninterpretable_curves, word_boxes, words_by_block, words_by_kind
 from and_core.figures.tables import project
 from and_core.figures.unlearning import CURVES, change_by_class, importance_figure
 from and_core.store.dissection import Dissection
@@ -42,6 +42,12 @@ def words_by_depth(d: Dissection) -> Figures:
     return {
         f"{KINDS[kind].replace(' ', '-')}-by-depth": words_by_block({x.name: x.document("word_counts/blocks")[kind] for x in every}, kind) for kind in KINDS
     }
+
+
+def words_by_layer_kind(d: Dissection) -> Figures:
+    """Words by kind of layer, one for each kind of word."""
+    every = together(d, "word_counts")
+    return {f"{KINDS[kind].replace(' ', '-')}-by-layer-kind": words_by_kind({x.name: x.document("word_counts/layers") for x in every}, kind) for kind in KINDS}
 
 
 def interpretability(d: Dissection) -> Figures:
@@ -101,8 +107,9 @@ def clusters(d: Dissection) -> Figures:
 
 
 FIGURES: dict[str, Callable[[Dissection], Figures]] = {
-    "adjectives": adjectives, "words-by-depth": words_by_depth, "interpretability": interpretability, "importance": importance,
-    "acoustics": acoustics, "unlearning": unlearning, "clusters": clusters,
+    "adjectives": adjectives, "words-by-depth": words_by_depth, "words-by-layer-kind": words_by_layer_kind,
+    "interpretability": interpretability, "importance": importance, "acoustics": acoustics,
+    "unlearning": unlearning, "clusters": clusters,
 }  # fmt: skip
 
 

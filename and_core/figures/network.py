@@ -65,6 +65,33 @@ def words_by_block(found: Mapping[str, Mapping[str, Any]], kind: str, height: in
     return figure
 
 
+def words_by_kind(found: Mapping[str, Sequence[Mapping[str, Any]]], kind: str, height: int = 290) -> go.Figure:
+    """Mean number of words of a kind a neuron in each kind of layer, all depths together.
+
+    Parameters
+    ----------
+    found : mapping
+        Network -> rows by layer, as :func:`and_core.analyze.words.by_layer` gives them.
+    kind : str
+        A key of `KINDS`.
+    """
+    figure = go.Figure()
+    for colour, (name, rows) in zip(PALETTE, found.items(), strict=False):
+        sums: dict[str, list[float]] = {}
+        for row in rows:
+            total = sums.setdefault(row["kind"].replace("_", " "), [0.0, 0.0])
+            total[0] += row[kind] * row["neurons"]
+            total[1] += row["neurons"]
+        said = plain(name, spaces=False)
+        figure.add_bar(
+            x=[plain(k) for k in sums], y=[total / max(1.0, neurons) for total, neurons in sums.values()], name=said, marker_color=colour,
+            customdata=[int(neurons) for _, neurons in sums.values()], hovertemplate=f"{said}, %{{x}}: %{{y:.2f}}, %{{customdata:,}} neurons<extra></extra>",
+        )  # fmt: skip
+    themed(figure, "kind of layer", f"{KINDS[kind]} a neuron, mean", height)
+    figure.update_layout(barmode="group", showlegend=len(found) > 1, legend={"orientation": "h", "y": 1.14, "x": 0})
+    return figure
+
+
 def elbow_curve(counts: Sequence[int], inertia: Sequence[float], chosen: int, height: int = 240) -> go.Figure:
     """Sum of squared distances to the centres against the number of clusters; the chosen number in vermilion."""
     figure = go.Figure(

@@ -130,6 +130,7 @@ def neuron_link(dissection: str, neuron: NeuronId) -> str:
     return f"/?dissection={quote(dissection)}&layer={quote(neuron.layer)}&unit={neuron.unit}"
 
 
-def chips(words: Sequence[str]) -> str:
-    """Words as chips."""
-    return "".join(f'<span class="and-chip">{text(w)}</span>' for w in words)
+def chips(words: Sequence[str], dissection: str) -> str:
+    """Adjectives as chips, each a link to the neurons called so."""
+    address = f"/concepts?dissection={quote(dissection)}&from=adjective&chosen_adjective="
+    return "".join(f'<a class="and-chip" href="{text(address + quote(w))}" target="_self" title="neurons called so">{text(w)}</a>' for w in words)

@@ -207,7 +207,7 @@ def _open(d: Dissection, neuron: NeuronId) -> None:
     words = d.words(neuron)
     acoustic = [w["word"] for w in words if w["acoustic"]]
     others = [f"{w['word']} ({w['pos']})" for w in words if not w["acoustic"]]
-    body = html.chips(acoustic) if acoustic else html.empty("No adjective of sound stands in the calibrated summary.")
+    body = html.chips(acoustic, d.name) if acoustic else html.empty("No adjective of sound stands in the calibrated summary.")
     rest = f'<div class="and-empty">Other words: {html.text(", ".join(others))}</div>' if others else ""
     st.html(html.about(neuron, html.heading("Open concepts") + body + rest))
 
