@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from and_core.console import out, reported
 from and_core.errors import ANDError, one_of
@@ -55,11 +56,11 @@ def _cell(value: Any) -> str:
 
 
 def _print(part: Any) -> None:
-    grid = Table(title=part.title, caption=part.note, title_justify="left", caption_justify="left")
+    grid = Table(title=Text(part.title), caption=Text(part.note), title_justify="left", caption_justify="left")
     for column in part.cells[0]:
-        grid.add_column(column, overflow="fold")
+        grid.add_column(Text(column), overflow="fold")
     for cells in part.cells:
-        grid.add_row(*(str(v) for v in cells.values()))
+        grid.add_row(*(Text(str(v)) for v in cells.values()))  # brackets in a caption are no markup
     out.print(grid)
 
 

@@ -28,6 +28,7 @@ class Query:
     concept: str | None = None
     adjective: str | None = None
     min_share: float = 0.0
+    interpretable: bool | None = None
 
     def is_empty(self) -> bool:
         """Whether nothing is asked."""
@@ -59,6 +60,8 @@ def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | 
         fits &= np.array([query.adjective in row.split(", ") for row in table["adjectives"].to_pylist()])
     if query.min_share > 0:
         fits &= table["class_share"].to_numpy() >= query.min_share - 1e-6
+    if query.interpretable is not None:
+        fits &= interpretable(d) == query.interpretable
     if not query.text:
         return np.flatnonzero(fits), None
     if query.by == "words":
@@ -74,6 +77,20 @@ def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | 
     order = np.argsort(-similarity, kind="stable")
     order = order[fits[order]]
     return order, similarity[order]
+
+
+def interpretable(d: Dissection) -> np.ndarray:
+    """(R,) bool: neurons at least 4 of whose 5 highest clips share a cluster of captions (AND section 8).
+
+    Raises
+    ------
+    DataError
+        There are fewer than 5 clips to rank.
+    """
+    d.require("interpretability")
+    if 5 not in d.notes("interpretability")["k"]:
+        raise DataError(f"{d.name!r} has fewer than 5 clips to rank, so no neuron can be called interpretable")
+    return np.asarray(d.array("interpretability/most_5")) >= 4
 
 
 def encode_query(d: Dissection, text: str) -> np.ndarray:

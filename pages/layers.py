@@ -9,7 +9,7 @@ import streamlit as st
 from and_core import Dissection
 from and_core.analyze.interpretability import TAUS
 from and_core.errors import ANDError
-from and_core.figures.gallery import together
+from and_core.figures.gallery import by_depth, together
 from and_core.figures.network import KINDS, uninterpretable_curves, words_by_block, words_by_kind
 from and_core.figures.tables import project
 from and_core.figures.theme import EXPORT
@@ -23,8 +23,8 @@ from pages.ui.setup import BOUND, explain, provenance, setup
 LIT, LISTED = 60, 300
 LAYERS = {"all": None, "attention output": "attention_output", "intermediate": "intermediate", "output": "output", "fc1": "fc1", "fc2": "fc2"}
 ABOUT = (
-    "A neuron is uninterpretable when fewer than \u03c4 of its K highest clips have captions in one same cluster. Grey: random sets of K clips, what "
-    "chance gives. Clusters are those of each network's own captions."
+    "A neuron is uninterpretable when fewer than \u03c4 of its K highest clips have captions in one same cluster. Dotted: random sets of K clips, what "
+    "chance gives. Clusters are those of each network's own captions; dead neurons are not counted."
 )
 
 
@@ -37,17 +37,18 @@ def _interpretability(d: Dissection) -> None:
     st.html(html.heading("Uninterpretable neurons by depth", "Figures 6 and 11 to 14"))
     d.require("interpretability")
     one, two, three = st.columns(3)
-    k = one.segmented_control("K", list(TAUS), default=5, key="k", required=True, **BOUND)
+    ks = d.notes("interpretability")["k"]
+    if not ks:
+        st.html(html.empty("There are fewer than 5 clips to rank, so no share of them can be counted."))
+        return
+    k = one.segmented_control("K", ks, default=ks[0], key="k", required=True, **BOUND)
     tau = two.segmented_control("\u03c4", TAUS[k], default=TAUS[k][1], key=f"tau_{k}", required=True, **BOUND)
     kinds = {"all", *(x.kind.replace("_", " ") for x in d.layers)}
     kind = three.selectbox("Layers", [name for name in LAYERS if name in kinds], key="layer_kind", **BOUND)
-    rows = {
-        x.name: [r for r in x.table("interpretability/layers").to_pylist() if (r["k"], r["tau"]) == (k, tau)] for x in _together(d, "interpretability")
-    }  # fmt: skip
+    rows, chance = by_depth(_together(d, "interpretability"), k, tau)
     if not any(r["block"] is not None for r in rows[d.name]):
         st.html(html.empty("This network has no blocks, so there is no depth to show; the table below has its layers."))
     else:
-        chance = next(c["percent"] for c in d.document("interpretability/chance") if (c["k"], c["tau"]) == (k, tau))
         figure = uninterpretable_curves(rows, chance, LAYERS[kind])
         st.plotly_chart(figure, config=EXPORT, theme=None, key="uninterpretable")
     st.caption(ABOUT)
@@ -66,7 +67,7 @@ def _words(d: Dissection) -> None:
     across = two.segmented_control("Counted by", ["block", "kind of layer"], default="block", key="counted_by", required=True, **BOUND)
     if across == "kind of layer":
         st.plotly_chart(words_by_kind({x.name: x.document("word_counts/layers") for x in every}, kind), config=EXPORT, theme=None, key="words_by_kind")
-        st.caption("Mean over all neurons of the layers of a kind, dead ones among them.")
+        st.caption("Mean over all neurons of the layers of a kind; dead neurons are not counted.")
     else:
         _words_by_block({x.name: x.document("word_counts/blocks")[kind] for x in every}, kind)
     frame = pd.DataFrame([{"network": x.name, **row} for x in every for row in x.document("word_counts/layers")])
@@ -89,7 +90,8 @@ def _map(d: Dissection) -> None:
     d.require("map")
     one, two, three = st.columns([1, 1.2, 1.4])
     places = one.segmented_control("Near by", ["explanation", "activation"], default="explanation", key="near_by", required=True, **BOUND)
-    options = ["block", "layer kind", "concept", "class of its clips", "adjective", *(["interpretable"] if d.has("interpretability") else [])]
+    counted = d.has("interpretability") and 5 in d.notes("interpretability")["k"]
+    options = ["block", "layer kind", "concept", "class of its clips", "adjective", *(["interpretable"] if counted else [])]
     by = two.selectbox("Coloured by", options, key="coloured_by", **BOUND)
     words = d.explained_adjectives
     word = two.selectbox("Adjective shown", words, key="map_word", **BOUND) if by == "adjective" and words else None
@@ -97,11 +99,12 @@ def _map(d: Dissection) -> None:
     found = found_neurons(d, Query(text=typed.strip(), by="meaning"))[0][:LIT] if typed.strip() else None
     figure = map_figure(d, places, by, word, tuple(int(i) for i in found) if found is not None else ())
     event = st.plotly_chart(figure, config=EXPORT, theme=None, key="map", on_select="rerun", selection_mode=("points", "box", "lasso"))
-    st.caption(
-        f"{d.notes('map')['method']}, seed {d.notes('map')['seed']}. Distances between far points mean little. Colours: the largest groups; grey, all others."
-    )
+    method = d.notes("map")["method"][places]
+    far = " Distances between far points mean little." if method.startswith("t-SNE") else ""
+    colours = "from the first block (dark) to the last" if by == "block" else "the largest groups; grey, all others"
+    st.caption(f"{method}, seed {d.notes('map')['seed']}.{far} Colours: {colours}.")
     chosen = [p["customdata"] for p in (event.selection.points if event else [])]
-    chosen = [int(c[0] if isinstance(c, list | tuple) else c) for c in chosen if c is not None]
+    chosen = list(dict.fromkeys(int(c[0] if isinstance(c, list | tuple) else c) for c in chosen if c is not None))  # a lit neuron is drawn twice
     if len(chosen) == 1 and not (event.selection.lasso or event.selection.box):
         neuron = d.neuron_id(chosen[0])
         st.switch_page("app.py", query_params={"dissection": d.name, "layer": neuron.layer, "unit": str(neuron.unit)})

@@ -5,12 +5,14 @@ import streamlit as st
 
 from and_core import Dissection
 from and_core.errors import ANDError
-from and_core.figures.gallery import together
+from and_core.figures.gallery import by_depth, together
 from and_core.figures.network import uninterpretable_curves, words_by_block
 from and_core.figures.strategies import ABOUT_STRATEGIES, statements
 from and_core.figures.theme import EXPORT
 from pages.ui import html
 from pages.ui.setup import explain, provenance, setup
+
+NO_DEPTH = "These networks have no blocks, so there is no depth to show."
 
 
 def _depth(d: Dissection) -> None:
@@ -21,12 +23,17 @@ def _depth(d: Dissection) -> None:
     with left:
         st.html(html.heading("Adjectives by depth", "mean a neuron, 95 %"))
         blocks = {x.name: x.document("word_counts/blocks")["adjective"] for x in every}
-        st.plotly_chart(words_by_block(blocks, "adjective"), config=EXPORT, theme=None, key="adjectives_by_depth")
+        if any(row["blocks"] for row in blocks.values()):
+            st.plotly_chart(words_by_block(blocks, "adjective"), config=EXPORT, theme=None, key="adjectives_by_depth")
+        else:
+            st.html(html.empty(NO_DEPTH))
     with right:
         st.html(html.heading("Uninterpretable by depth", "K = 5, \u03c4 = 4"))
-        rows = {x.name: [r for r in x.table("interpretability/layers").to_pylist() if (r["k"], r["tau"]) == (5, 4)] for x in every if x.has("interpretability")}
-        chance = {(c["k"], c["tau"]): c["percent"] for c in d.document("interpretability/chance")}
-        st.plotly_chart(uninterpretable_curves(rows, chance[(5, 4)]), config=EXPORT, theme=None, key="interpretable_by_depth")
+        rows, chance = by_depth([x for x in every if x.has("interpretability")], 5, 4)
+        if any(r["block"] is not None for mine in rows.values() for r in mine):
+            st.plotly_chart(uninterpretable_curves(rows, chance), config=EXPORT, theme=None, key="interpretable_by_depth")
+        else:
+            st.html(html.empty(NO_DEPTH if any(rows.values()) else "Not counted: the stage interpretability has not been run, or there are too few clips."))
 
 
 def _statements(d: Dissection) -> None:

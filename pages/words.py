@@ -80,12 +80,12 @@ def _acoustics(d: Dissection) -> None:
             column.html(html.empty(f"Too few neurons are called {word} for a test."))
             continue
         column.plotly_chart(word_boxes(means[measure].to_numpy(), called(d, word), word, unit), config=EXPORT, theme=None, key=f"box_{word}")
-        verdict = "as the word says" if test["agrees"] else "not as the word says"
+        verdict = {"yes": "as the word says", "no": "the opposite of what the word says"}.get(test["agrees"], "no difference is shown")
         column.caption(
             f"High clips of neurons called {word} against all others: Cliff's \u03b4 {test['delta']:+.2f}, q {test['q']:.2g}: {verdict}. Whiskers: 5 to 95 %."
         )
     frame = pd.DataFrame(tests)
-    told = f"{notes['tests']} tests, {notes['words']} adjectives; where a word says what should be measured, {notes['agree']} of {notes['expected']} agree"
+    told = f"{notes['tests']} tests, {notes['words']} adjectives; {notes['expected_yes']} of {notes['expected']} expectations hold"
     st.html(html.heading("Every adjective against every measure", told))
     if len(frame):
         shown = frame[["word", "measure", "delta", "q", "with", "without", "median_with", "median_without", "agrees"]]
@@ -93,7 +93,8 @@ def _acoustics(d: Dissection) -> None:
         st.caption("Cliff's \u03b4 from -1 to 1; q is Mann and Whitney's p, corrected for all tests (Benjamini and Hochberg). Largest effects first.")
         st.download_button("Tests (CSV)", frame.to_csv(index=False).encode(), "acoustics.csv", "text/csv", on_click="ignore")
     against = d.document("acoustics/disagreements")
-    st.html(html.heading("Contradicted by their own clips", f"{len(against)} neurons"))
+    worst = ", the worst 50 of each word" if notes["contradicted"] > len(against) else ""
+    st.html(html.heading("Contradicted by their own clips", f"{notes['contradicted']:,} neurons{worst}"))
     if against:
         rows = pd.DataFrame(against)
         rows.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(i)) for i in rows["neuron"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,9 @@ def test_words_are_counted_as_the_paper_counts_them() -> None:
     assert distribution(WORDS, LAYERS) == [
         {"word": "loud", "neurons": 2, "layers": {"layer0_fc1": 1, "layer1_fc1": 1}}, {"word": "bright", "neurons": 1, "layers": {"fc": 1}},
     ]  # fmt: skip
-    rows = by_layer(counts, np.arange(8), LAYERS)
-    assert [r["tokens"] for r in rows] == [1, 4, 6.5] and rows[0]["noun"] == pytest.approx(2 / 3) and rows[2]["block"] is None
+    alive = np.array([True] * 3 + [False] * 3 + [False, True])
+    rows = by_layer({**counts, "tokens": np.arange(8)}, alive, LAYERS)
+    assert [r["tokens"] for r in rows] == [1, None, 7] and rows[0]["noun"] == pytest.approx(2 / 3) and rows[2]["block"] is None, "dead ones are not counted"
     empty = WORDS.slice(0, 0)
     assert distribution(empty, LAYERS) == [] and not counts_per_neuron(empty, 8)["noun"].any()
 
@@ -53,6 +55,8 @@ def test_the_fit_over_blocks() -> None:
     flat = [layer_record("conv", 4, 0), layer_record("fc", 2, 4)]
     assert by_block(np.ones(6), flat)["blocks"] == [] and by_block(np.ones(6), flat)["slope"] is None
     assert by_block(np.ones(3), LAYERS[:1])["slope"] is None, "one block has no slope"
+    exact = by_block(np.array([1.0, np.nan, np.nan, 2.0, np.nan, np.nan, 0, 0]), LAYERS)
+    assert exact["slope"] == 1 and exact["slope_low"] is None and exact["p"] is None, "a line through two points has no interval"
 
 
 def test_sentences_and_the_elbow() -> None:
@@ -63,13 +67,17 @@ def test_sentences_and_the_elbow() -> None:
         bend([], [])
     rng = np.random.default_rng(0)
     vectors = np.concatenate([rng.normal(c, 0.05, (n, 3)) for c, n in (((1, 0, 0), 30), ((0, 1, 0), 20), ((0, 0, 1), 10))]).astype(np.float32)
-    cluster, _, distance = fit(vectors, 3, 0)
+    once = np.ones(60, int)
+    cluster, _, distance = fit(vectors, once, 3, 0)
     assert np.bincount(cluster).tolist() == [30, 20, 10] and len(set(cluster[:30])) == 1, "the largest is number 0"
-    assert (distance >= 0).all() and np.array_equal(cluster, fit(vectors, 3, 0)[0])
+    assert (distance >= 0).all() and np.array_equal(cluster, fit(vectors, once, 3, 0)[0])
     counts = list(range(1, 9))
-    assert bend(counts, [fit(vectors, k, 0)[1] for k in counts]) == 3
-    one = fit(vectors[:1], 1, 0)
+    assert bend(counts, [fit(vectors, once, k, 0)[1] for k in counts]) == 3
+    often = np.where(np.arange(60) >= 50, 9, 1)
+    assert fit(vectors, often, 3, 0)[0][-1] == 0, "the cluster with the most sentences is number 0, not the one with the most different ones"
+    one = fit(vectors[:1], once[:1], 1, 0)
     assert one[0].tolist() == [0] and one[1] == pytest.approx(0)
+    assert cloud(["a" * 300 + " loud"], 0) == cloud(["loud"], 0), "what is no word fits into no cloud"
     assert cloud(["the dog barks loudly"], 0) == cloud(["the dog barks loudly"], 0) and cloud(["it is", "to be"], 0) is None
 
 
@@ -115,12 +123,16 @@ def test_words_against_measures() -> None:
     tests = every_test(means, {"loud": loud, "quiet": loud, "rare": np.arange(70) < 3})
     assert {t["word"] for t in tests} == {"loud", "quiet"}, "too few neurons are no test"
     by_word = {t["word"]: t for t in tests}
-    assert by_word["loud"]["delta"] == 1 and by_word["loud"]["agrees"] is True and by_word["quiet"]["agrees"] is False and by_word["loud"]["with"] == 29
+    assert by_word["loud"]["delta"] == 1 and by_word["loud"]["agrees"] == "yes" and by_word["quiet"]["agrees"] == "no" and by_word["loud"]["with"] == 29
     assert all(t["q"] >= t["p"] for t in tests)
     assert compare(np.arange(30.0), np.arange(30) < 15)["delta"] == -1  # type: ignore[index]
     assert every_test(means, {}) == []
-    wrong = disagreements(tops, {"amplitude": amplitude}, {"quiet": loud, "loud": loud})
-    assert {r["word"] for r in wrong} == {"quiet"} and len(wrong) >= 15
+    weak = every_test({"amplitude": np.tile([0.0, 1.0], 40)}, {"loud": np.arange(80) < 40})
+    assert [t["agrees"] for t in weak] == ["not shown"], "no difference is not the opposite"
+    wrong, total = disagreements(tops, {"amplitude": amplitude}, {"quiet": loud, "loud": loud}, 5)
+    assert {r["word"] for r in wrong} == {"quiet"} and len(wrong) == 5 and total >= 15
+    beyond = [r["value"] - r["bound"] for r in wrong]
+    assert beyond == sorted(beyond, reverse=True), "the worst first"
 
 
 def test_words_by_kind_of_layer_weigh_layers_by_their_neurons() -> None:
@@ -137,15 +149,16 @@ def test_the_map_keeps_what_is_alike_together() -> None:
     assert np.allclose(whole, gram([centred[:50], centred[50:]]), atol=1e-4), "block by block"
     points = centred @ components(whole)
     points[7] = np.nan
-    found = layout(points, 0)
+    found, method = layout(points, 0)
+    assert method == "tsne" and layout(points[:50], 0)[1] == "pca", "few neurons are shown by their components, and it is said so"
     assert found.shape == (180, 2) and np.isnan(found[7]).all() and np.isfinite(np.delete(found, 7, 0)).all()
-    assert np.array_equal(found, layout(points, 0), equal_nan=True), "the same map every time"
+    assert np.array_equal(found, layout(points, 0)[0], equal_nan=True), "the same map every time"
     kept, group = np.delete(found, 7, 0), np.delete(np.repeat(np.arange(3), 60), 7)
     distance = np.linalg.norm(kept[:, None] - kept[None], axis=2) + 1e9 * np.eye(179)
     assert np.mean(group[distance.argmin(1)] == group) > 0.98, "a neighbour on the map is of the same kind"
-    few = layout(points[:20], 0)
+    few = layout(points[:20], 0)[0]
     assert np.allclose(np.delete(few, 7, 0), np.delete(points[:20, :2], 7, 0)), "too few for t-SNE: principal components"
-    assert np.isnan(layout(np.full((4, 3), np.nan, np.float32), 0)).all() and layout(np.zeros((0, 3), np.float32), 0).shape == (0, 2)
+    assert np.isnan(layout(np.full((4, 3), np.nan, np.float32), 0)[0]).all() and layout(np.zeros((0, 3), np.float32), 0)[0].shape == (0, 2)
 
 
 def test_the_map_in_colour() -> None:
@@ -183,7 +196,7 @@ def test_stages_hold_what_the_functions_give(dissection) -> None:
         assert -1 <= test["delta"] <= 1 and 0 <= test["q"] <= 1
 
 
-def test_one_caption_one_cluster_and_nothing_to_say(tmp_path: Path) -> None:
+def test_one_caption_one_cluster_and_nothing_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     captions = tmp_path / "captions.json"
     captions.write_text('{"dog-000.wav": "A dog barks."}')
     from and_core.demo.corpus import clip_name
@@ -192,6 +205,10 @@ def test_one_caption_one_cluster_and_nothing_to_say(tmp_path: Path) -> None:
     pipeline.run(small_config(captions={"kind": "file", "path": str(captions)}, unlearning=None, audio_encoder=None), root=tmp_path)
     d = open_dissection("small", root=tmp_path)
     assert d.notes("clusters")["clusters"] == 1 and d.document("acoustics/tests") == [] and d.document("word_counts/adjectives") == []
+    monkeypatch.setenv("AND_CACHE", str(tmp_path))
+    for path in ("app.py", "pages/words.py", "pages/layers.py", "pages/strategies.py"):
+        test = app(dissection="small").run()
+        assert not (test if path == "app.py" else test.switch_page(path).run()).exception, path
 
 
 @pytest.mark.parametrize("path", ["pages/words.py", "pages/layers.py", "pages/strategies.py"])
@@ -231,7 +248,7 @@ def test_every_table_and_figure_is_a_file(cache: Path, tmp_path: Path, monkeypat
 
     def run(*arguments: str) -> str:
         done = CliRunner().invoke(commands, list(arguments))
-        assert "Traceback" not in done.output, done.output
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return f"{done.exit_code} {done.output}"
 
     for name in TABLES:
@@ -268,23 +285,97 @@ def test_figures_as_pictures(cache: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_statements_are_of_this_data(dissection) -> None:
-    from and_core.figures.strategies import STATEMENTS, statements
+    from and_core.figures.strategies import STATEMENTS, statements, trend
 
     rows = statements([dissection])
     assert [r["statement"] for r in rows] == list(STATEMENTS.values())
     fit = dissection.document("word_counts/blocks")["adjective"]
-    trend = "falls" if fit["slope_high"] < 0 else "rises" if fit["slope_low"] > 0 else "no trend is shown"
-    assert rows[0]["trend"] == trend and f"{fit['slope']:+.3f}" in rows[0]["this data"]
+    assert rows[0]["trend"] == trend(fit) and f"{fit['slope']:+.3f}" in rows[0]["this data"]
+
+
+@pytest.mark.parametrize(
+    ("name", "training", "fit", "verdict"),
+    [
+        ("words", "supervised", (-0.5, -0.7, -0.3), ("falls", "yes")),
+        ("words", "supervised", (0.5, 0.3, 0.7), ("rises", "no")),
+        ("words", "supervised", (-0.5, -1.2, 0.2), ("no trend is shown", "not shown")),
+        ("words", "fine-tuned", (-0.2, -0.3, -0.1), ("falls", "yes")),
+        ("words", "fine-tuned", (-0.9, -1.0, -0.8), ("falls", "no")),
+        ("words", "frozen", (0.01, -0.01, 0.03), ("flat", "yes")),
+        ("words", "frozen", (0.1, -0.4, 0.6), ("no trend is shown", "not shown")),
+        ("interpretable", "frozen", (-0.5, -0.6, -0.4), ("falls", "no")),
+        ("interpretable", "fine-tuned", (-0.5, -0.6, -0.4), ("falls", "")),
+        ("words", None, (-0.5, -0.7, -0.3), ("falls", "")),
+    ],
+)
+def test_what_a_slope_says_of_the_paper(name: str, training: str | None, fit: tuple[float, float, float], verdict: tuple[str, str]) -> None:
+    from and_core.figures.strategies import _agrees, trend
+
+    def line(slope: float, low: float, high: float) -> dict:
+        return {"blocks": [0, 1, 2, 3], "means": [2.0, 2.0, 2.0, 2.0], "slope": slope, "slope_low": low, "slope_high": high}
+
+    assert (trend(line(*fit)), _agrees(name, training, line(*fit), [line(-0.5, -0.6, -0.4)])) == verdict
 
 
 def test_agreement_with_the_paper_needs_to_be_shown(tmp_path: Path, cache: Path) -> None:
     import shutil
 
-    from and_core.figures.strategies import EXPECTED, FLAT, statements
+    from and_core.figures.strategies import statements
 
     shutil.copytree(cache / "small", tmp_path / "small")
     pipeline.run(small_config(training="supervised"), root=tmp_path)
     rows = statements([open_dissection("small", root=tmp_path)])
-    assert rows[0]["training"] == "supervised" and rows[0]["agrees"] == ("yes" if rows[0]["trend"] == "falls" else "no")
-    assert all(r["agrees"] == "" for r in statements([open_dissection("small", root=cache)])[:2]), "nothing to agree with where training is not given"
-    assert EXPECTED["words"]["frozen"] == FLAT
+    assert rows[0]["training"] == "supervised" and rows[0]["agrees"] in ("yes", "no", "not shown")
+    assert next(r for r in rows if "last layer" in r["statement"])["agrees"] == "", "one network is best and worst at once"
+    assert all(r["agrees"] == "" for r in statements([open_dissection("small", root=cache)])[:3]), "nothing to agree with where training is not given"
+
+
+def test_what_a_listener_says_stays_and_what_a_chat_says_goes() -> None:
+    kept = [
+        "I can hear a dog barking in the distance.",
+        "I would describe it as loud.",
+        "In the background, steps follow a car.",
+        "Great, loud booms are heard.",
+    ]
+    assert sentences_of(" ".join(kept)) == kept
+    assert sentences_of("Sure! Here is a description of the audio: As an AI I can't hear. A dog barks. Let me know if you need more.") == ["A dog barks."]
+
+
+def test_tables_print_captions_as_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
+    from and_core.cli_paper import _print
+    from and_core.figures.catalogue import Part
+
+    _print(Part("of [b]", [{"said": "[/INST] bad", "[i]": "hello [music] x"}], "no [link]"))
+    shown = capsys.readouterr().out
+    assert "[/INST] bad" in shown and "hello [music] x" in shown and "of [b]" in shown and "no [link]" in shown
+
+
+def test_a_network_without_blocks_and_dead_neurons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from typer.testing import CliRunner
+
+    from and_core.cli import app as commands
+    from and_core.config import make_config
+    from and_core.targets.base import TARGETS
+
+    pool, first = torch.nn.AdaptiveAvgPool1d(64), torch.nn.Linear(64, 8)
+    parts = {"pool": pool, "first": first, "relu": torch.nn.ReLU(), "last": torch.nn.Linear(8, 4)}
+    network = torch.nn.Sequential(OrderedDict(parts))
+    torch.nn.init.zeros_(first.weight[:5])
+    raw = small_config(unlearning=None, audio_encoder=None).model_dump() | {
+        "name": "plain", "target": {"kind": "module", "title": "own", "classifier": "last"}, "dataset": {"kind": "synthetic", "per_category": 1}, "k": 5,
+    }  # fmt: skip
+    config = make_config(raw)
+    target = TARGETS.create(config.target)
+    pipeline.run(config, root=tmp_path, target=target.bind(network, torch.from_numpy))  # type: ignore[attr-defined]
+    d = open_dissection("plain", root=tmp_path)
+    dead = d.table("neurons/statistics")["dead"].to_numpy()
+    assert dead.sum() == 5 and not np.asarray(d.array("interpretability/most_5"))[dead].any(), "a dead neuron shares nothing"
+    assert np.isnan(d.table("acoustics/means")["amplitude"].to_numpy()[dead]).all() and np.isnan(np.asarray(d.array("map/activation"))[dead]).all()
+    assert [row["neurons"] for row in d.document("word_counts/layers")] == [3, 4]
+    monkeypatch.setenv("AND_CACHE", str(tmp_path))
+    for path in ("pages/words.py", "pages/layers.py", "pages/strategies.py"):
+        test = app(dissection="plain").run().switch_page(path).run()
+        assert not test.exception and (path == "pages/words.py" or "no blocks" in said(test)), path
+    done = CliRunner().invoke(commands, ["figure", "words-by-depth", "plain", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1 and "nothing to draw" in done.output and isinstance(done.exception, SystemExit)

@@ -76,7 +76,7 @@ def every_test(means: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray])
     -------
     list of dict
         ``word``, ``measure``, what :func:`compare` gives, ``q`` (corrected p), ``expected`` (+1, -1, or 0 where nothing is expected), ``agrees``
-        (None where nothing is expected); largest effect first.
+        (yes, no, not shown where q is .05 or more, empty where nothing is expected); largest effect first.
     """
     rows = []
     for word, mask in words.items():
@@ -88,18 +88,25 @@ def every_test(means: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray])
     corrected = stats.false_discovery_control([row["p"] for row in rows]) if rows else []
     for row, q in zip(rows, corrected, strict=True):
         row["q"] = float(q)
-        row["agrees"] = bool(row["delta"] * row["expected"] > 0 and q < 0.05) if row["expected"] else None
+        row["agrees"] = "" if not row["expected"] else "not shown" if q >= 0.05 else "yes" if row["delta"] * row["expected"] > 0 else "no"
     return sorted(rows, key=lambda r: (-abs(r["delta"]), r["word"], r["measure"]))
 
 
-def disagreements(tops: np.ndarray, measures: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray], most: int = 200) -> list[dict[str, Any]]:
+def disagreements(tops: np.ndarray, measures: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray], most: int = 50) -> tuple[list[dict[str, Any]], int]:
     """Neurons whose word is contradicted by their own clips: they show wrong captions.
 
     A neuron called loud is listed where the mean of its high clips lies in the lower third of all clips, one called quiet where it
     lies in the upper third, and likewise for every word of :data:`EXPECTED`.
+
+    Returns
+    -------
+    rows : list of dict
+        The `most` of each word that lie farthest beyond the bound, farthest first.
+    total : int
+        All there are.
     """
     means = means_of_clips(tops, measures)
-    rows = []
+    rows, total = [], 0
     for word, mask in words.items():
         if word not in EXPECTED:
             continue
@@ -111,5 +118,7 @@ def disagreements(tops: np.ndarray, measures: Mapping[str, np.ndarray], words: M
         bound = float(np.percentile(values, 100 / 3 if side > 0 else 200 / 3))
         with np.errstate(invalid="ignore"):
             wrong = np.flatnonzero(mask & (means[measure] < bound if side > 0 else means[measure] > bound))
-        rows += [{"neuron": int(i), "word": word, "measure": measure, "value": float(means[measure][i]), "bound": bound} for i in wrong]
-    return sorted(rows, key=lambda r: (r["word"], r["neuron"]))[:most]
+        total += len(wrong)
+        worst = wrong[np.argsort(-np.abs(means[measure][wrong] - bound), kind="stable")[:most]]
+        rows += [{"neuron": int(i), "word": word, "measure": measure, "value": float(means[measure][i]), "bound": bound} for i in worst]
+    return rows, total

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
 import numpy as np
 
 from and_core.dissect.attributes import split_sentences
-from and_core.dissect.points import CHAT, FILLER
+from and_core.dissect.points import CHAT
 from and_core.errors import DataError
 
 LEAST_WORDS = 2
+LONGEST_WORD = 40  # letters; what is longer is no word, and fits into no cloud
+FILLER = re.compile(  # what a chat model says around a description; "I can hear a dog" is one of the sound and stays
+    r"^(?:(?:sure|certainly|of course|okay|ok|hello|hi|hey|thanks|thank you|great|absolutely)(?:\s+there)?"
+    r"(?:$|\s*[,:!]\s*(?:here|let me|happy)\b)|(?:as an ai|i hope|i'm (?:happy|glad))\b|"
+    r"here(?:'s| is| are)\b[^.]*\b(?:descriptions?|captions?|summary|analysis)\b)",
+    re.IGNORECASE,
+)
 STARTS = 4  # of K-means, the best taken
 
 
 def sentences_of(caption: str) -> list[str]:
     """Sentences of a caption that say something of the sound, in order; chat and single words left out."""
     found = (" ".join(s.split()) for s in split_sentences(caption))
-    return [s for s in found if len(s.split()) >= LEAST_WORDS and not FILLER.match(s) and not CHAT.search(s)]
+    return [s for s in found if len(s.split()) >= LEAST_WORDS and not FILLER.match(s.rstrip(" .!:,")) and not CHAT.search(s)]
 
 
-def elbow(vectors: np.ndarray, most: int, seed: int) -> Iterator[tuple[int, float]]:
+def elbow(vectors: np.ndarray, said: np.ndarray, most: int, seed: int) -> Iterator[tuple[int, float]]:
     """(number of clusters, inertia) for 1 to `most` clusters, or as many as there are distinct vectors.
 
     Parameters
     ----------
     vectors : (S, D) float32
         Distinct sentences.
+    said : (S,) int
+        How often each is said.
     """
     for count in range(1, min(most, len(vectors)) + 1):
-        yield count, fit(vectors, count, seed)[1]
+        yield count, fit(vectors, said, count, seed)[1]
 
 
 def bend(counts: Sequence[int], inertia: Sequence[float]) -> int:
@@ -52,21 +62,21 @@ def bend(counts: Sequence[int], inertia: Sequence[float]) -> int:
     return int(counts[int(np.argmax(1 - x - y))])
 
 
-def fit(vectors: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """K-means.
+def fit(vectors: np.ndarray, said: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, float, np.ndarray]:
+    """K-means over all sentences, each distinct one as often as it is said.
 
     Returns
     -------
     cluster : (S,) int32
-        Clusters are numbered by size, the largest 0.
+        Clusters are numbered by sentences, the largest 0.
     inertia : float
     distance : (S,) float32
         To the own centre.
     """
     from sklearn.cluster import KMeans  # heavy: half a second to import
 
-    made = KMeans(count, n_init=STARTS, random_state=seed).fit(vectors)
-    order = np.argsort(-np.bincount(made.labels_, minlength=count), kind="stable")
+    made = KMeans(count, n_init=STARTS, random_state=seed).fit(vectors, sample_weight=said)
+    order = np.argsort(-np.bincount(made.labels_, said, minlength=count), kind="stable")
     number = np.empty(count, np.int32)
     number[order] = np.arange(count, dtype=np.int32)
     distance = np.linalg.norm(vectors - made.cluster_centers_[made.labels_], axis=1).astype(np.float32)
@@ -85,7 +95,7 @@ def cloud(sentences: Sequence[str], seed: int, width: int = 360, height: int = 2
     from wordcloud import WordCloud  # draws with matplotlib's colours, which takes a second to import
 
     made = WordCloud(width=width, height=height, background_color="white", color_func=_ink, random_state=seed, collocations=False, max_words=60)
-    words = made.process_text(" ".join(sentences))
+    words = {word: n for word, n in made.process_text(" ".join(sentences)).items() if len(word) <= LONGEST_WORD}
     if not words:
         return None
     sink = io.BytesIO()

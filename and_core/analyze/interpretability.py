@@ -40,11 +40,26 @@ def most_shared(tops: np.ndarray, related: np.ndarray) -> tuple[np.ndarray, np.n
     return most, cluster
 
 
-def by_chance(related: np.ndarray, allowed: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """(K + 1,) share of random sets of `k` clips whose best cluster holds 0..k of them."""
+def by_chance(related: np.ndarray, allowed: np.ndarray, k: int, seed: int, sources: np.ndarray | None = None) -> np.ndarray:
+    """(K + 1,) share of random sets of `k` clips whose best cluster holds 0..k of them.
+
+    Parameters
+    ----------
+    related : (N, C) bool
+        Clips by clusters.
+    allowed : (A,) int
+        Clips that are drawn from.
+    k : int
+        Clips of a set, no more than are allowed.
+    sources : (A,) int, optional
+        Source recording of each; a set then holds no two clips of one.
+    """
     rng = np.random.default_rng(seed)
-    k = min(k, len(allowed))
-    sets = allowed[np.argsort(rng.random((DRAWS, len(allowed))), axis=1)[:, :k]] if len(allowed) < 5000 else rng.choice(allowed, (DRAWS, k))
+    if sources is None:
+        sets = np.stack([rng.choice(allowed, k, replace=False) for _ in range(DRAWS)])
+    else:
+        mixed = (rng.permutation(len(allowed)) for _ in range(DRAWS))
+        sets = np.stack([allowed[order[np.sort(np.unique(sources[order], return_index=True)[1])[:k]]] for order in mixed])
     most, _ = most_shared(sets, related)
     return np.bincount(most, minlength=k + 1) / DRAWS
 

@@ -29,7 +29,7 @@ def gram(blocks: Iterable[np.ndarray]) -> np.ndarray:
     return np.zeros((0, 0)) if total is None else total
 
 
-def layout(points: np.ndarray, seed: int, method: str = "tsne") -> np.ndarray:
+def layout(points: np.ndarray, seed: int, method: str = "tsne") -> tuple[np.ndarray, str]:
     """Two coordinates for each row.
 
     Parameters
@@ -42,8 +42,10 @@ def layout(points: np.ndarray, seed: int, method: str = "tsne") -> np.ndarray:
 
     Returns
     -------
-    (R, 2) float32
+    places : (R, 2) float32
         t-SNE from the principal components on; or these themselves (``pca``, and below :data:`LEAST` rows).
+    method : str
+        The one that was used.
     """
     alive = np.isfinite(points).all(1)
     found = np.full((len(points), 2), np.nan, np.float32)
@@ -52,15 +54,15 @@ def layout(points: np.ndarray, seed: int, method: str = "tsne") -> np.ndarray:
     start[:, : min(2, kept.shape[1])] = kept[:, :2]
     if method == "pca" or len(kept) < LEAST or not kept.std(0).max() > 0:
         found[alive] = start
-        return found
+        return found, "pca"
     from openTSNE import TSNE  # compiled; a second to import
 
-    spread = start / max(float(start[:, 0].std()), 1e-12) * 1e-4
+    spread = start / max(float(start.std(0).max()), 1e-12) * 1e-4
     early, plain = ROUNDS
-    method = "fft" if len(kept) > 10_000 else "bh"
     made = TSNE(
-        perplexity=PERPLEXITY, initialization=spread, early_exaggeration_iter=early, n_iter=plain, negative_gradient_method=method,
+        perplexity=PERPLEXITY, initialization=spread, early_exaggeration_iter=early, n_iter=plain,
+        negative_gradient_method="fft" if len(kept) > 10_000 else "bh",
         neighbors="annoy" if len(kept) > 1000 else "exact", n_jobs=1, random_state=seed,
     ).fit(kept)  # fmt: skip
     found[alive] = np.asarray(made, np.float32)
-    return found
+    return found, "tsne"

@@ -59,13 +59,14 @@ def distribution(words: pa.Table, layers: Sequence[Layer]) -> list[dict[str, Any
     return [{"word": names[i], "neurons": int(total[i]), "layers": {x.name: int(n) for x, n in zip(layers, table[i], strict=True) if n}} for i in order]
 
 
-def by_layer(counts: dict[str, np.ndarray], tokens: np.ndarray, layers: Sequence[Layer]) -> list[dict[str, Any]]:
-    """Mean words a neuron and mean length of its summary, layer by layer."""
+def by_layer(counts: dict[str, np.ndarray], alive: np.ndarray, layers: Sequence[Layer]) -> list[dict[str, Any]]:
+    """Mean of each count over a layer's neurons, layer by layer; dead neurons are not counted, and a layer of dead ones has no mean (None)."""
     rows = []
     for layer in layers:
         mine = slice(layer.offset, layer.offset + layer.size)
-        means = {kind: float(values[mine].mean()) for kind, values in counts.items()}
-        rows.append({"layer": layer.name, "block": layer.block, "kind": layer.kind, "neurons": layer.size, **means, "tokens": float(tokens[mine].mean())})
+        counted = int(alive[mine].sum())
+        means = {kind: float(values[mine][alive[mine]].mean()) if counted else None for kind, values in counts.items()}
+        rows.append({"layer": layer.name, "block": layer.block, "kind": layer.kind, "neurons": counted, **means})
     return rows
 
 
@@ -76,7 +77,8 @@ def by_block(values: np.ndarray, layers: Sequence[Layer], seed: int = 0) -> dict
     -------
     dict
         ``blocks``, ``means``, ``low``, ``high`` (95 % bootstrap over neurons); ``slope`` a block, with ``slope_low`` and ``slope_high``,
-        ``intercept``, and ``p`` of the slope over neurons. Empty lists and None where the network has fewer than two blocks.
+        ``intercept``, and ``p`` of the slope over neurons, which counts them as independent. Empty lists and None where the network has
+        fewer than two blocks, no interval where a line fits its two points exactly.
     """
     inside = [layer for layer in layers if layer.block is not None]
     block = np.concatenate([np.full(layer.size, layer.block) for layer in inside]) if inside else np.zeros(0, int)
@@ -95,8 +97,9 @@ def by_block(values: np.ndarray, layers: Sequence[Layer], seed: int = 0) -> dict
     if len(blocks) < 2:
         return {**found, "slope": None, "intercept": None, "slope_low": None, "slope_high": None, "p": None}
     fit = stats.linregress(block, value)
-    wide = float(stats.t.ppf(0.975, max(1, len(value) - 2)) * fit.stderr)
-    figures = {"slope": fit.slope, "intercept": fit.intercept, "slope_low": fit.slope - wide, "slope_high": fit.slope + wide, "p": fit.pvalue}
+    wide = float(stats.t.ppf(0.975, len(value) - 2) * fit.stderr) if len(value) > 2 else float("nan")
+    figures = {"slope": fit.slope, "intercept": fit.intercept, "slope_low": fit.slope - wide, "slope_high": fit.slope + wide,
+               "p": fit.pvalue if len(value) > 2 else float("nan")}  # fmt: skip
     return {**found, **{name: float(v) if np.isfinite(v) else None for name, v in figures.items()}}
 
 

@@ -74,14 +74,16 @@ def _clusters(d: Dissection) -> Found:
 
 def _interpretability(d: Dissection) -> Found:
     rows = [{"network": x.name, **row} for x in together(d, "interpretability") for row in x.table("interpretability/layers").to_pylist()]
-    chance = {(c["k"], c["tau"]): c["percent"] for c in d.document("interpretability/chance")}
     grid: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
         cells = grid.setdefault((row["network"], row["layer"]), {"network": row["network"], "layer": row["layer"]})
         cells[f"K={row['k']} \u03c4={row['tau']}"] = "-" if row["percent"] != row["percent"] else f"{row['percent']:.0f}"
-    null = {"network": "random clips", "layer": "", **{f"K={k} \u03c4={tau}": f"{value:.0f}" for (k, tau), value in chance.items()}}
+    null = [
+        {"network": x.name, "layer": "random clips", **{f"K={c['k']} \u03c4={c['tau']}": f"{c['percent']:.0f}" for c in x.document("interpretability/chance")}}
+        for x in together(d, "interpretability")
+    ]
     note = f"Percentage of uninterpretable neurons; {d.notes('interpretability')['clusters']} clusters. Random clips: what sets drawn by chance give."
-    return Found([Part("Figures 6, 11 to 14 in numbers", [*grid.values(), null], note)], rows)
+    return Found([Part("Figures 6, 11 to 14 in numbers", [*grid.values(), *null], note)], rows)
 
 
 def _acoustics(d: Dissection) -> Found:
@@ -90,9 +92,10 @@ def _acoustics(d: Dissection) -> Found:
         raise DataError(f"no adjective of {d.name!r} is said of enough neurons for a test")
     cells = [
         {"word": r["word"], "measure": r["measure"], "\u03b4": f"{r['delta']:+.2f}", "q": f"{r['q']:.2g}", "with": str(r["with"]), "without": str(r["without"]),
-         "as the word says": "" if r["agrees"] is None else "yes" if r["agrees"] else "no"} for r in rows[:40]
+         "as the word says": r["agrees"]} for r in rows[:40]
     ]  # fmt: skip
-    note = f"The 40 largest effects of {notes['tests']} tests (Cliff's \u03b4; q corrected for all); {notes['agree']} of {notes['expected']} expectations hold."
+    held = f"{notes['expected_yes']} of {notes['expected']} expectations hold"
+    note = f"The 40 largest effects of {notes['tests']} tests (Cliff's \u03b4; q corrected for all); {held}."
     return Found([Part("Figure 8 and beyond", cells, note)], rows)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -53,12 +54,17 @@ def words_by_layer_kind(d: Dissection) -> Figures:
 def interpretability(d: Dissection) -> Figures:
     """Figs. 6 and 11 to 14: one for each K and tau."""
     every = together(d, "interpretability")
-    made = {}
-    for chance in d.document("interpretability/chance"):
-        k, tau = chance["k"], chance["tau"]
-        rows = {x.name: [r for r in x.table("interpretability/layers").to_pylist() if (r["k"], r["tau"]) == (k, tau)] for x in every}
-        made[f"uninterpretable-k{k}-tau{tau}"] = uninterpretable_curves(rows, chance["percent"])
-    return made
+    return {
+        f"uninterpretable-k{row['k']}-tau{row['tau']}": uninterpretable_curves(*by_depth(every, row["k"], row["tau"]))
+        for row in d.document("interpretability/chance")
+    }
+
+
+def by_depth(found: Sequence[Dissection], k: int, tau: int) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
+    """Network -> its rows of uninterpretable neurons by layer, and -> the percentage that random clips give, at one K and tau."""
+    rows = {x.name: [r for r in x.table("interpretability/layers").to_pylist() if (r["k"], r["tau"]) == (k, tau)] for x in found}
+    chance = {x.name: r["percent"] for x in found for r in x.document("interpretability/chance") if (r["k"], r["tau"]) == (k, tau)}
+    return rows, chance
 
 
 def importance(d: Dissection) -> Figures:
@@ -96,7 +102,7 @@ def unlearning(d: Dissection) -> Figures:
             control = np.asarray(by_class[fair, 0]).mean(0) if fair else None
             related = words.get(row["concept"], {}).get("related", [])
             name = "".join(c if c.isascii() and c.isalnum() else "-" for c in row["concept"])
-            made[f"unlearning-{row['strategy']}-{name}"] = change_by_class(classes, np.asarray(by_class[i, 0]), control, row["concept"], related, "logits")
+            made[f"unlearning-{row['strategy']}-{i}-{name}"] = change_by_class(classes, np.asarray(by_class[i, 0]), control, row["concept"], related, "logits")
     return made
 
 
@@ -123,7 +129,7 @@ def draw(d: Dissection, name: str) -> Figures:
     NotComputed
         A stage has not been run.
     """
-    made = FIGURES[name](d)
+    made = {stem: figure for stem, figure in FIGURES[name](d).items() if any(len(trace.x) for trace in figure.data if trace.x is not None)}
     if not made:
         raise DataError(f"figure={name!r}: {d.name!r} holds nothing to draw for it")
     return made

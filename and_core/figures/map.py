@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pyarrow as pa
 import pyarrow.compute as pc
+from plotly.colors import sample_colorscale
 
 from and_core.figures.theme import GREY, INK, PALETTE, plain, themed
 
@@ -15,8 +16,9 @@ MOST = 6  # colours that can be told apart; the rest is grey
 
 
 def neuron_map(
-    places: np.ndarray, groups: Sequence[str | None], titles: Sequence[str] | np.ndarray, highlight: np.ndarray | None = None, height: int = 560
-) -> go.Figure:
+    places: np.ndarray, groups: Sequence[str | None], titles: Sequence[str] | np.ndarray, highlight: np.ndarray | None = None,
+    ordered: Sequence[str] = (), height: int = 560,
+) -> go.Figure:  # fmt: skip
     """All neurons as points, the largest groups in colour.
 
     Parameters
@@ -29,12 +31,18 @@ def neuron_map(
         Name of each neuron, for the hover; its number travels as `customdata`.
     highlight : (n,) int, optional
         Neurons drawn on top.
+    ordered : sequence of str, optional
+        Groups that have an order, such as blocks: all of them in colour, along a scale.
     """
     placed = np.isfinite(places).all(1)
     encoded = pa.array(groups, pa.string()).dictionary_encode()
     values, codes = encoded.dictionary.to_pylist(), pc.fill_null(encoded.indices, -1).to_numpy()
     counts = np.bincount(codes[placed & (codes >= 0)], minlength=len(values))
     order = [i for i in sorted(range(len(values)), key=lambda i: (-counts[i], values[i])) if counts[i]][:MOST]
+    colours: Sequence[str] = PALETTE
+    if ordered:
+        order = [values.index(name) for name in ordered if name in values]
+        colours = sample_colorscale("Viridis", np.linspace(0, 0.95, max(2, len(order))).tolist())
     names = pa.array(titles, pa.string())
     for mark, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):  # Plotly reads markup
         names = pc.replace_substring(names, mark, safe)
@@ -51,7 +59,7 @@ def neuron_map(
 
     size = 5 if placed.sum() < 10_000 else 3
     points(placed & ~np.isin(codes, order), "others", GREY, size, 0.5)
-    for colour, number in zip(PALETTE, order, strict=False):
+    for colour, number in zip(colours, order, strict=False):
         points(placed & (codes == number), values[number], colour, size, 0.75)
     if highlight is not None and len(highlight):
         chosen = np.zeros(len(places), bool)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from and_core.figures.theme import GREY, HIGH, INK, LOW, PALETTE, plain, themed
+from and_core.figures.theme import GREY, HIGH, INK, LOW, line_styles, plain, themed
 
 KINDS = {"adjective": "adjectives", "noun": "nouns", "verb": "verbs", "preposition": "prepositions", "tokens": "words in the summary"}
 
@@ -29,7 +29,7 @@ def adjective_bars(found: Mapping[str, Sequence[Mapping[str, Any]]], sizes: Mapp
             total[row["word"]] = total.get(row["word"], 0) + row["neurons"] / max(1, sizes[name])
     words = sorted(total, key=lambda w: (-total[w], w))[:top]
     figure = go.Figure()
-    for colour, (name, rows) in zip(PALETTE, found.items(), strict=False):
+    for (colour, _), (name, rows) in zip(line_styles(), found.items(), strict=False):
         count = {row["word"]: row["neurons"] for row in rows}
         figure.add_bar(
             x=[plain(w) for w in words], y=[100 * count.get(w, 0) / max(1, sizes[name]) for w in words], name=plain(name, spaces=False), marker_color=colour,
@@ -45,7 +45,7 @@ def adjective_bars(found: Mapping[str, Sequence[Mapping[str, Any]]], sizes: Mapp
 def words_by_block(found: Mapping[str, Mapping[str, Any]], kind: str, height: int = 290) -> go.Figure:
     """Fig. 5: mean number of words of a kind a neuron in each block, with the linear fit; bars are 95 % bootstrap intervals over neurons."""
     figure = go.Figure()
-    for colour, (name, row) in zip(PALETTE, found.items(), strict=False):
+    for (colour, _), (name, row) in zip(line_styles(), found.items(), strict=False):
         if not row["blocks"]:
             continue
         mean = np.array(row["means"])
@@ -76,9 +76,11 @@ def words_by_kind(found: Mapping[str, Sequence[Mapping[str, Any]]], kind: str, h
         A key of `KINDS`.
     """
     figure = go.Figure()
-    for colour, (name, rows) in zip(PALETTE, found.items(), strict=False):
+    for (colour, _), (name, rows) in zip(line_styles(), found.items(), strict=False):
         sums: dict[str, list[float]] = {}
         for row in rows:
+            if row[kind] is None:
+                continue
             total = sums.setdefault(row["kind"].replace("_", " "), [0.0, 0.0])
             total[0] += row[kind] * row["neurons"]
             total[1] += row["neurons"]
@@ -102,34 +104,47 @@ def elbow_curve(counts: Sequence[int], inertia: Sequence[float], chosen: int, he
     return themed(figure, "clusters", "sum of squared distances", height)
 
 
-def uninterpretable_curves(found: Mapping[str, Sequence[Mapping[str, Any]]], chance: float | None, kind: str | None = None, height: int = 290) -> go.Figure:
-    """Figs. 6, 11 to 14: percentage of uninterpretable neurons by block; grey, what random sets of clips give.
+def uninterpretable_curves(
+    found: Mapping[str, Sequence[Mapping[str, Any]]], chance: Mapping[str, float], kind: str | None = None, height: int = 290
+) -> go.Figure:
+    """Figs. 6, 11 to 14: percentage of uninterpretable neurons by block; dotted, what random sets of clips give.
 
     Parameters
     ----------
     found : mapping
         Network -> rows of one K and tau, as :func:`and_core.analyze.interpretability.uninterpretable` gives them.
-    chance : float or None
-        Percentage for random sets.
+    chance : mapping of str to float
+        Network -> percentage for random sets of clips, with that network's own clusters; one line where all are the same.
     kind : str, optional
         One kind of layer; without it, all hidden layers of a block together.
     """
     figure = go.Figure()
     every: set[int] = set()
-    for colour, (name, rows) in zip(PALETTE, found.items(), strict=False):
+    for (colour, dash), (name, rows) in zip(line_styles(), found.items(), strict=False):
         mine = [r for r in rows if r["block"] is not None and r["neurons"] and (kind is None or r["kind"] == kind)]
         blocks = sorted({r["block"] for r in mine})
         every |= set(blocks)
         share = [100 * sum(r["uninterpretable"] for r in mine if r["block"] == b) / sum(r["neurons"] for r in mine if r["block"] == b) for b in blocks]
         said = plain(name, spaces=False)
         figure.add_scatter(
-            x=blocks, y=share, mode="lines+markers", name=said, line={"color": colour}, hovertemplate=f"{said}, block %{{x}}: %{{y:.1f}} %<extra></extra>"
+            x=blocks,
+            y=share,
+            mode="lines+markers",
+            name=said,
+            line={"color": colour, "dash": dash},
+            hovertemplate=f"{said}, block %{{x}}: %{{y:.1f}} %<extra></extra>",
         )
-    if chance is not None and every:
+    alike = len({round(percent, 1) for percent in chance.values()}) == 1
+    for (colour, _), name in zip(line_styles(), found, strict=False):
+        if name not in chance or not every:
+            continue
+        said = "random clips" if alike else f"random clips, {plain(name, spaces=False)}"
         figure.add_scatter(
-            x=[min(every), max(every)], y=[chance, chance], mode="lines", name="random clips", line={"color": GREY, "dash": "dash"},
-            hovertemplate="random clips: %{y:.1f} %<extra></extra>",
+            x=[min(every), max(every)], y=[chance[name]] * 2, mode="lines", name=said, line={"color": GREY if alike else colour, "dash": "dot"},
+            opacity=1 if alike else 0.55, hovertemplate=f"{said}: %{{y:.1f}} %<extra></extra>",
         )  # fmt: skip
+        if alike:
+            break
     themed(figure, "block", "uninterpretable neurons, %", height)
     figure.update_yaxes(range=[0, 102])
     figure.update_xaxes(dtick=1)

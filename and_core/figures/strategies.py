@@ -7,14 +7,13 @@ from typing import Any
 
 from and_core.store.dissection import Dissection
 
-FLAT = "no trend is shown"
+FLAT, UNKNOWN = "flat", "no trend is shown"
+FLAT_SHARE = 0.1  # of the mean of all blocks: a change over the whole depth that is sure to be smaller counts as none
 ABOUT_STRATEGIES = (
-    "Each statement is the paper's, on its own networks; beside it what these networks say, as a figure with a 95 % interval, and whether that agrees. "
-    "How a network was trained stands in its configuration (training); without it there is nothing to agree with."
+    "Each statement is the paper's, on its own networks; beside it what these networks say, and whether that agrees. Slopes are linear fits over neurons "
+    "with 95 % intervals that count neurons as independent; flat: the whole interval is a change of less than a tenth of the mean from first to last block. "
+    "Gaps are in logits, with fair random beside. How a network was trained stands in its configuration (training); without it nothing can agree."
 )
-EXPECTED = {  # statement -> training -> the trend that the paper saw
-    "words": {"supervised": "falls", "fine-tuned": "falls", "frozen": FLAT}, "interpretable": {"supervised": "falls", "frozen": FLAT},
-}  # fmt: skip
 STATEMENTS = {
     "words": "Adjectives a neuron fall with depth under supervision, less after self-supervision, and are flat in the frozen network",
     "interpretable": "Uninterpretable neurons (K=5, \u03c4=4) get fewer with depth under supervision, and stay as many in the frozen network",
@@ -29,30 +28,39 @@ def statements(found: Sequence[Dissection]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``statement``, ``network``, ``training``, ``this data`` (figure with interval), ``trend``, ``agrees`` (yes, no, or empty where the paper
-        says nothing of such a network).
+        ``statement``, ``network``, ``training``, ``this data`` (figure with interval), ``trend``, ``agrees`` (yes, no, not shown, or empty
+        where there is nothing to compare).
     """
     rows = []
+    supervised = [d.document("word_counts/blocks")["adjective"] for d in found if _training(d) == "supervised"]
     for d in found:
-        rows.append(_row("words", d, d.document("word_counts/blocks")["adjective"], "a block"))
+        rows.append(_row("words", d, d.document("word_counts/blocks")["adjective"], "a block", supervised))
     for d in found:
         if d.has("interpretability"):
             rows.append(_row("interpretable", d, d.document("interpretability/depth"), "points a block"))
-    best = {d.name: _named(d) for d in found if d.has("last_layer")}
-    scores = {training: score for d in found for training, score in [(_training(d), best.get(d.name))] if training and score is not None}
-    for d in found:
-        if d.name in best:
-            score = best[d.name]
-            said = f"top-1 {score['top1']:.3g} %, top-5 {score['top5']:.3g} % ({score['similarity']})" if score else "no classifier in the concept set"
-            order = [scores[t]["top1"] for t in ("supervised", "fine-tuned", "frozen") if t in scores]
-            trend = "best to worst: " + ", ".join(sorted(scores, key=lambda t: -scores[t]["top1"])) if len(order) > 1 else ""
-            agrees = ("yes" if order == sorted(order, reverse=True) and order[0] > order[-1] else "no") if len(order) > 1 and _training(d) else ""
-            rows.append(_said("named", d, said, trend, agrees))
+    rows += _last_layers([d for d in found if d.has("last_layer")])
     for d in found:
         if d.has("unlearning"):
             mine = {r["strategy"]: r for r in d.document("unlearning/averages")["strategies"] if r["number"] == "own" and r["strategy"] != "random"}
             gaps = "; ".join(f"{s} {r['gap']:+.2f} (fair random {r['fair_gap']:+.2f})" for s, r in sorted(mine.items()) if r["gap"] is not None)
             rows.append(_said("unlearned", d, f"gap: {gaps}", *_leads(d)))
+    return rows
+
+
+def _last_layers(found: Sequence[Dissection]) -> list[dict[str, Any]]:
+    """All networks against each other: the verdict needs a supervised and a frozen one, and is the same in every row."""
+    scores = {d.name: score for d in found if (score := _named(d)) is not None}
+    by_training = {t: [scores[d.name]["top1"] for d in found if d.name in scores and _training(d) == t] for t in ("supervised", "fine-tuned", "frozen")}
+    order = ", ".join(f"{name} {score['top1']:.3g}" for name, score in sorted(scores.items(), key=lambda item: -item[1]["top1"]))
+    best, between, worst = by_training.values()
+    agrees = ""
+    if best and worst:
+        agrees = "yes" if min(best) > max(between + worst) and max(worst) < min(best + between) else "no"
+    rows = []
+    for d in found:
+        score = scores.get(d.name)
+        said = f"top-1 {score['top1']:.3g} %, top-5 {score['top5']:.3g} % ({score['similarity']})" if score else "no classifier in the concept set"
+        rows.append(_said("named", d, said, f"best to worst: {order}" if len(scores) > 1 else "", agrees if _training(d) and score else ""))
     return rows
 
 
@@ -70,21 +78,61 @@ def _said(name: str, d: Dissection, said: str, trend: str, agrees: str) -> dict[
     return {"statement": STATEMENTS[name], "network": d.name, "training": _training(d) or "not given", "this data": said, "trend": trend, "agrees": agrees}
 
 
-def _row(name: str, d: Dissection, fit: dict[str, Any], unit: str) -> dict[str, Any]:
-    if fit.get("slope") is None or fit.get("slope_low") is None:
+def trend(fit: dict[str, Any]) -> str:
+    """What a fit over blocks shows: ``falls``, ``rises``, ``flat`` (surely less than a tenth of the mean over the whole depth), or nothing.
+
+    Parameters
+    ----------
+    fit : dict
+        As :func:`and_core.analyze.words.by_block` gives it.
+    """
+    low, high = fit.get("slope_low"), fit.get("slope_high")
+    if low is None or high is None:
+        return UNKNOWN
+    depth = fit["blocks"][-1] - fit["blocks"][0]
+    bound = FLAT_SHARE * abs(sum(fit["means"]) / len(fit["means"])) / depth
+    if -bound < low and high < bound:
+        return FLAT
+    return "falls" if high < 0 else "rises" if low > 0 else UNKNOWN
+
+
+def _agrees(name: str, training: str | None, fit: dict[str, Any], supervised: Sequence[dict[str, Any]]) -> str:
+    """Whether a fit is what the paper says of networks so trained; empty where it says nothing, or this data shows nothing."""
+    found = trend(fit)
+    if training is None or (name == "interpretable" and training == "fine-tuned"):
+        return ""
+    if found == UNKNOWN:
+        return "not shown"
+    if training == "frozen":
+        return "yes" if found == FLAT else "no"
+    if training == "supervised":
+        return "yes" if found == "falls" else "no"
+    steepest = [other["slope"] for other in supervised if other.get("slope") is not None]
+    if not steepest:
+        return ""
+    return "yes" if found == "falls" and fit["slope"] > min(steepest) else "no"
+
+
+def _row(name: str, d: Dissection, fit: dict[str, Any], unit: str, supervised: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    if fit.get("slope") is None:
         return _said(name, d, "fewer than two blocks", "not defined", "")
     low, high = fit["slope_low"], fit["slope_high"]
-    trend = "falls" if high < 0 else "rises" if low > 0 else FLAT
-    expected = EXPECTED[name].get(_training(d) or "")
-    return _said(name, d, f"{fit['slope']:+.3f} {unit} [{low:+.3f}, {high:+.3f}]", trend, "" if expected is None else "yes" if trend == expected else "no")
+    interval = f"[{low:+.3f}, {high:+.3f}]" if low is not None and high is not None else "(too few neurons for an interval)"
+    return _said(name, d, f"{fit['slope']:+.3f} {unit} {interval}", trend(fit), _agrees(name, _training(d), fit, supervised))
 
 
 def _leads(d: Dissection) -> tuple[str, str]:
     """Which strategy is ahead at equal numbers of neurons, and whether that is OCP before both others."""
+    pairs = d.document("unlearning/averages")["pairs"]
     ahead = []
-    for pair in d.document("unlearning/averages")["pairs"]:
+    for pair in pairs:
         low, high, p = pair["difference_low"], pair["difference_high"], pair["p"]
         if low is not None and p is not None and p < 0.05 and (low > 0 or high < 0):
             ahead.append((pair["one"], pair["other"]) if low > 0 else (pair["other"], pair["one"]))
     said = "at equal numbers " + (", ".join(f"{one} before {other}" for one, other in ahead) if ahead else "no difference is shown")
-    return said, "yes" if {("OCP", "DB"), ("OCP", "TAB")} <= set(ahead) else "no"
+    compared = {frozenset((pair["one"], pair["other"])) for pair in pairs}
+    if not {frozenset(("OCP", "DB")), frozenset(("OCP", "TAB"))} <= compared:
+        return said, ""
+    if {("OCP", "DB"), ("OCP", "TAB")} <= set(ahead):
+        return said, "yes"
+    return said, "no" if any(other == "OCP" for _, other in ahead) else "not shown"

@@ -32,6 +32,7 @@ def project(d: Dissection, stage: str = "last_layer") -> list[Dissection]:
 
 
 def _common(d: Dissection) -> tuple[str, Any]:
+    d.require("clips")
     return d.manifest.stages["clips"].key, d.document("texts/concepts")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator
+from itertools import cycle
 
 import plotly.graph_objects as go
 
@@ -11,6 +13,11 @@ HIGH, LOW, HELD, GREY = "#0072b2", "#d55e00", "#009e73", "#c9cdd4"
 PALETTE = (HIGH, LOW, HELD, "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito: told apart by colour-blind readers
 
 EXPORT = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "scale": 2}, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+
+
+def line_styles() -> Iterator[tuple[str, str]]:
+    """(colour, dash) without end: the palette drawn through, then dashed."""
+    return ((colour, dash) for dash in cycle(("solid", "longdash")) for colour in PALETTE)
 
 
 def plain(name: str, spaces: bool = True) -> str:

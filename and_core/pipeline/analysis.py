@@ -15,27 +15,34 @@ from and_core.analyze.interpretability import TAUS, by_chance, most_shared, unin
 from and_core.analyze.map import components, gram, layout
 from and_core.analyze.words import KINDS, by_block, by_layer, counts_per_neuron, distribution, summary_tokens
 from and_core.audio.measures import MEASURES
-from and_core.pipeline.neurons import blocks
+from and_core.pipeline.neurons import blocks, source_numbers
 from and_core.pipeline.stage import Run, Stage
+from and_core.pipeline.summaries import top_sets
 from and_core.store.writer import StageWriter
 
 ENCODE_CHUNK = 512
 DEPTH = (5, 4)  # K and tau of the trend with depth
 LEAST_NEURONS = 10  # with an adjective, for it to be tested against measures
+INTERPRETABILITY_ROWS = pa.schema([
+    ("k", pa.int64()), ("tau", pa.int64()), ("layer", pa.string()), ("block", pa.int64()), ("kind", pa.string()), ("neurons", pa.int64()),
+    ("uninterpretable", pa.int64()), ("percent", pa.float64()),
+])  # fmt: skip
 
 
 def word_counts(run: Run, writer: StageWriter) -> None:
     """Words by neuron, by layer and by block, and the network's adjectives."""
     d = run.dissection
     words = d.table("open/words")
-    counts, length = counts_per_neuron(words, d.neuron_count), summary_tokens(d.table("calibration/points"), d.neuron_count)
+    alive = ~d.table("neurons/statistics")["dead"].to_numpy()
+    counts = {**counts_per_neuron(words, d.neuron_count), "tokens": summary_tokens(d.table("calibration/points"), d.neuron_count)}
     every = distribution(words, d.layers)
     writer.provenance = run.captioner.provenance
-    writer.table("neurons", pa.table({"neuron": np.arange(d.neuron_count, dtype=np.int32), **counts, "tokens": length}))
+    writer.table("neurons", pa.table({"neuron": np.arange(d.neuron_count, dtype=np.int32), **counts}))
     writer.json("adjectives", every)
-    writer.json("layers", by_layer(counts, length, d.layers))
-    writer.json("blocks", {kind: by_block(values, d.layers, run.config.seed) for kind, values in {**counts, "tokens": length}.items()})
-    writer.notes = {"adjectives": len(every), **{f"{kind}_mean": round(float(counts[kind].mean()), 4) for kind in KINDS}}
+    writer.json("layers", by_layer(counts, alive, d.layers))
+    blocks_of = {kind: by_block(np.where(alive, values, np.nan), d.layers, run.config.seed) for kind, values in counts.items()}
+    writer.json("blocks", blocks_of)
+    writer.notes = {"adjectives": len(every), **{f"{kind}_mean": round(float(counts[kind][alive].mean()), 4) if alive.any() else 0.0 for kind in KINDS}}
     run.progress("word_counts", 1, 1)
 
 
@@ -53,50 +60,54 @@ def clusters(run: Run, writer: StageWriter) -> None:
     starts = range(0, len(distinct), ENCODE_CHUNK)
     parts = run.chunks(writer, len(starts), lambda i: {"x": run.encoder.encode(distinct[starts[i] : starts[i] + ENCODE_CHUNK])}, len(distinct), ENCODE_CHUNK)
     vectors = np.concatenate([part["x"] for part in parts]) if distinct else np.zeros((0, 1), np.float32)
+    place = {text: i for i, text in enumerate(distinct)}
+    at = np.array([place[text] for _, text in said], np.int64)
+    times = np.bincount(at, minlength=len(distinct))
     counts, inertia = [], []
     most = min(config.most, len(distinct))
-    for count, value in elbow(vectors, most, seed):
+    for count, value in elbow(vectors, times, most, seed):
         counts.append(count)
         inertia.append(value)
         run.progress("clusters", count, most)
     chosen = min(config.count, len(distinct)) if config.count is not None else bend(counts, inertia) if counts else 0
-    cluster, _, distance = fit(vectors, chosen, seed) if chosen else (np.zeros(0, np.int32), 0.0, np.zeros(0, np.float32))
-    place = {text: i for i, text in enumerate(distinct)}
-    at = np.array([place[text] for _, text in said], np.int64)
+    cluster, _, distance = fit(vectors, times, chosen, seed) if chosen else (np.zeros(0, np.int32), 0.0, np.zeros(0, np.float32))
     clip = np.array([c for c, _ in said], np.int32)
     writer.provenance = run.captioner.provenance
     writer.table("sentences", pa.table({"clip": clip, "text": pa.array([t for _, t in said], pa.string()), "cluster": cluster[at], "distance": distance[at]}))
     writer.array("related", related(clip, cluster[at], len(d.clips), chosen), ["clip", "cluster"], "whether a sentence of its caption falls in it")
-    clouds = [cloud([text for text, c in zip(distinct, cluster, strict=True) if c == number], seed) for number in range(chosen)]
+    clouds = [cloud([text for (_, text), c in zip(said, cluster[at], strict=True) if c == number], seed) for number in range(chosen)]
     writer.json("clouds", [base64.b64encode(png).decode() if png else None for png in clouds])
     writer.json("elbow", {"counts": counts, "inertia": inertia, "chosen": chosen, "by": "config" if config.count is not None else "elbow"})
     writer.notes = {"sentences": len(said), "distinct": len(distinct), "clusters": chosen, "encoder": run.encoder.describe(), "seed": seed}
 
 
 def interpretability(run: Run, writer: StageWriter) -> None:
-    """For each K, how many of a neuron's high clips share a cluster; by layer, and for random sets of clips."""
+    """For each K that there are clips for, how many of a neuron's high clips share a cluster; by layer, and for random sets of clips."""
     d = run.dissection
     shared_by = np.asarray(d.array("clusters/related"))
     alive = ~d.table("neurons/statistics")["dead"].to_numpy()
     allowed = np.flatnonzero(run.explained_from)
+    sources = source_numbers(d)[allowed] if run.config.neurons.one_per_source else None
+    used = {k: taus for k, taus in TAUS.items() if k <= int(d.notes("neurons")["ranked"])}
+    below = np.full(d.neuron_count, np.nan)
     rows, chance = [], []
-    for done, (k, taus) in enumerate(TAUS.items(), 1):
-        tops = np.asarray(d.array("neurons/high_clips")[:, :k])
+    for done, (k, taus) in enumerate(used.items(), 1):
+        tops = np.where(alive[:, None], np.asarray(d.array("neurons/high_clips")[:, :k]), -1)
         most, cluster = most_shared(tops, shared_by)
         writer.array(f"most_{k}", most, ["neuron"], f"of the {k} highest clips")
         writer.array(f"cluster_{k}", cluster, ["neuron"], "cluster number, -1 for none")
         if k == DEPTH[0]:
             below = np.where(alive, 100.0 * (most < DEPTH[1]), np.nan)
-        null = by_chance(shared_by, allowed, k, run.config.seed)
+        null = by_chance(shared_by, allowed, k, run.config.seed, sources)
         for tau in taus:
             rows += [{"k": k, "tau": tau, **row} for row in uninterpretable(most, alive, tau, d.layers)]
             chance.append({"k": k, "tau": tau, "percent": 100 * float(null[: min(tau, len(null))].sum())})
-        run.progress("interpretability", done, len(TAUS))
+        run.progress("interpretability", done, len(used))
     writer.provenance = run.captioner.provenance
-    writer.table("layers", pa.Table.from_pylist(rows), {"percent": "%"})
+    writer.table("layers", pa.Table.from_pylist(rows, INTERPRETABILITY_ROWS), {"percent": "%"})
     writer.json("chance", chance)
     writer.json("depth", by_block(below, d.layers, run.config.seed))
-    writer.notes = {"clusters": int(shared_by.shape[1]), "seed": run.config.seed}
+    writer.notes = {"clusters": int(shared_by.shape[1]), "seed": run.config.seed, "k": list(used)}
 
 
 def acoustics(run: Run, writer: StageWriter) -> None:
@@ -104,24 +115,24 @@ def acoustics(run: Run, writer: StageWriter) -> None:
     d, k = run.dissection, run.config.k
     clips = d.table("clips/clips")
     measures = {name: clips[name].to_numpy(zero_copy_only=False).astype(float) for name in MEASURES}
-    tops = np.asarray(d.array("neurons/high_clips")[:, :k])
+    tops = top_sets(d, "high", k)
     means = means_of_clips(tops, measures)
     words = d.table("open/words")
     rows = words.filter(pc.and_(pc.equal(words["pos"], "adjective"), words["acoustic"]))
-    masks: dict[str, np.ndarray] = {}
+    every: dict[str, np.ndarray] = {}
     for word in sorted(pc.unique(rows["word"]).to_pylist()):
-        mask = np.zeros(d.neuron_count, bool)
-        mask[rows.filter(pc.equal(rows["word"], word))["neuron"].to_numpy()] = True
-        if mask.sum() >= LEAST_NEURONS:
-            masks[word] = mask
+        every[word] = np.zeros(d.neuron_count, bool)
+        every[word][rows.filter(pc.equal(rows["word"], word))["neuron"].to_numpy()] = True
+    masks = {word: mask for word, mask in every.items() if mask.sum() >= LEAST_NEURONS}
     writer.provenance = run.captioner.provenance
     writer.table("means", pa.table({"neuron": np.arange(d.neuron_count, dtype=np.int32), **means}), {})
     tests = every_test(means, masks)
     writer.json("tests", tests)
-    against = disagreements(tops, measures, masks)
+    against, total = disagreements(tops, measures, every)
     writer.json("disagreements", against)
     expected = [row for row in tests if row["expected"]]
-    writer.notes = {"words": len(masks), "tests": len(tests), "expected": len(expected), "agree": sum(row["agrees"] for row in expected), "k": k}
+    verdicts = {f"expected_{said.replace(' ', '_')}": sum(row["agrees"] == said for row in expected) for said in ("yes", "no", "not shown")}
+    writer.notes = {"words": len(masks), "tests": len(tests), "expected": len(expected), **verdicts, "contradicted": total, "k": k}
     run.progress("acoustics", 1, 1)
 
 
@@ -134,6 +145,8 @@ def neuron_map(run: Run, writer: StageWriter) -> None:
     def patterns(name: str, units: slice) -> np.ndarray:
         u = np.asarray(d.layer_activations(name, units), np.float32).T
         u = u - u.mean(1, keepdims=True)
+        offset = d.layer(name).offset
+        u[dead[offset + units.start : offset + units.stop]] = 0  # what is left of a constant is rounding, and no pattern
         return u / np.maximum(np.linalg.norm(u, axis=1, keepdims=True), 1e-12)
 
     def chunk(i: int) -> dict[str, np.ndarray]:
@@ -146,23 +159,27 @@ def neuron_map(run: Run, writer: StageWriter) -> None:
             axes = components(gram(patterns(*part) for part in parts))
             found = np.concatenate([patterns(*part) @ axes for part in parts])
         found[dead] = np.nan
-        return {"x": layout(found, run.config.seed, method)}
+        places, used = layout(found, run.config.seed, method)
+        return {"x": places, "tsne": np.array(used == "tsne")}
 
     both = list(run.chunks(writer, 2, chunk))
     writer.provenance = run.captioner.provenance
     for name, arrays in zip(("explanation", "activation"), both, strict=True):
         writer.array(name, arrays["x"], ["neuron", "coordinate"], "no unit; NaN where there is nothing to place")
     said = {"tsne": "t-SNE (openTSNE) on 50 principal components", "pca": "First two principal components"}
-    writer.notes = {"method": said[method], "seed": run.config.seed}
+    used = {name: said["tsne" if arrays["tsne"] else "pca"] for name, arrays in zip(("explanation", "activation"), both, strict=True)}
+    writer.notes = {"method": used, "seed": run.config.seed}
 
 
-WORD_COUNTS = Stage("word_counts", "Counting words by depth", ("activations", "calibration", "open"), lambda run: {"seed": run.config.seed}, word_counts)
+WORD_COUNTS = Stage(
+    "word_counts", "Counting words by depth", ("activations", "neurons", "calibration", "open"), lambda run: {"seed": run.config.seed}, word_counts,
+)  # fmt: skip
 CLUSTERS = Stage("clusters", "Grouping sentences of captions", ("clips", "captions"), cluster_parameters, clusters)
 INTERPRETABILITY = Stage(
     "interpretability",
     "Finding interpretable neurons",
     ("clips", "activations", "neurons", "clusters"),
-    lambda run: {"seed": run.config.seed},
+    lambda run: {"seed": run.config.seed, **({"one_per_source": True} if run.config.neurons.one_per_source else {})},
     interpretability,
 )
 ACOUSTICS = Stage("acoustics", "Words against measures", ("clips", "neurons", "open"), lambda run: {"k": run.config.k}, acoustics)

@@ -29,15 +29,18 @@ def label_numbers(dissection: Dissection) -> np.ndarray:
     return np.array([number.get(clip.label, -1) if clip.label is not None else -1 for clip in dissection.clips])
 
 
+def source_numbers(dissection: Dissection) -> np.ndarray:
+    """(N,) number of each clip's source recording; a clip without one is a source of its own."""
+    names = [clip.source if clip.source is not None else f"clip {clip.index}" for clip in dissection.clips]
+    return np.unique(np.array(names), return_inverse=True)[1]
+
+
 def compute(run: Run, writer: StageWriter) -> None:
     """Statistics in blocks of neurons, over the clips that explanations are made from."""
     d, config = run.dissection, run.config.neurons
     used = np.flatnonzero(run.explained_from)
     labels = label_numbers(d)[used]
-    sources = None
-    if config.one_per_source:
-        names = [clip.source if clip.source is not None else f"clip {clip.index}" for clip in d.clips]
-        sources = np.unique(np.array(names)[used], return_inverse=True)[1]
+    sources = np.unique(source_numbers(d)[used], return_inverse=True)[1] if config.one_per_source else None
     parts = blocks(d)
 
     def chunk(i: int) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from pages.ui.data import found_neurons
 
 MODES = ("words", "meaning")
 SHOWN = 200
+INTERPRETABLE = {"any": None, "yes": True, "no": False}
 
 
 def choose(d: Dissection) -> NeuronId:
@@ -65,7 +66,9 @@ def _filters(d: Dissection) -> None:
         st.selectbox("Closed concept", d.explained_concepts, index=None, key="with_concept", bind="query-params", placeholder="any")
         st.selectbox("Adjective", d.explained_adjectives, index=None, key="with_adjective", bind="query-params", placeholder="any")
         st.slider("At least this share of the highest clips in one class", 0.0, 1.0, 0.0, 0.2, key="min_share", bind="query-params")
-    st.caption("Held-out score and interpretability: not run yet.")
+    if d.has("interpretability"):
+        st.segmented_control("Interpretable", list(INTERPRETABLE), default="any", key="interpretable", bind="query-params", required=True)
+    st.caption("Held-out score: not run yet.")
 
 
 def results(d: Dissection, typed: str) -> None:
@@ -74,6 +77,7 @@ def results(d: Dissection, typed: str) -> None:
     query = Query(
         text=typed.strip(), by=state.get("by") or "words", layers=tuple(state.get("in_layers") or ()), concept=state.get("with_concept"),
         adjective=state.get("with_adjective"), min_share=float(state.get("min_share") or 0.0),
+        interpretable=INTERPRETABLE.get(state.get("interpretable") or "any"),
     )  # fmt: skip
     if query.is_empty():
         return

@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 
 from and_core import Dissection
 from and_core.figures.map import neuron_map
-
-INTERPRETABLE = 4  # of the 5 highest clips in one cluster
+from and_core.search import interpretable
 
 
 @lru_cache(maxsize=8)
 def map_figure(d: Dissection, places: str, by: str, word: str | None, found: tuple[int, ...]) -> go.Figure:
     """The figure of a choice; made once, since 55,000 names take longer to write down than to show."""
-    return neuron_map(np.asarray(d.array(f"map/{places}")), groups(d, by, word), titles(d), np.array(found, int))
+    ordered = [f"block {b}" for b in sorted({x.block for x in d.layers if x.block is not None})] if by == "block" else []
+    return neuron_map(np.asarray(d.array(f"map/{places}")), groups(d, by, word), titles(d), np.array(found, int), ordered)
 
 
 @lru_cache(maxsize=4)
@@ -44,5 +44,5 @@ def groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
     if by == "adjective":
         return [word if word in said.split(", ") else None for said in table["adjectives"].to_pylist()]
     if by == "interpretable":
-        return ["interpretable" if n >= INTERPRETABLE else "not interpretable" for n in d.array("interpretability/most_5")]
+        return ["interpretable" if yes else "not interpretable" for yes in interpretable(d)]
     return table["concept"].to_pylist()

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from and_core import Dissection, NeuronId
+from and_core.analyze.interpretability import TAUS
 from and_core.captioners.acoustic import earned
 from and_core.errors import ANDError
 from and_core.figures.neuron import activation_histogram, class_means_figure
@@ -217,7 +218,9 @@ def _cluster(d: Dissection, neuron: NeuronId) -> None:
     if not d.has("interpretability"):
         return
     index, lines = d.index(neuron), []
-    for k, tau in ((5, 4), (10, 8), (20, 16)):
+    if d.statistics(neuron)["dead"]:
+        return
+    for k, tau in ((k, TAUS[k][1]) for k in d.notes("interpretability")["k"]):
         most, cluster = int(d.array(f"interpretability/most_{k}")[index]), int(d.array(f"interpretability/cluster_{k}")[index])
         if cluster < 0:
             continue
