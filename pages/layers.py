@@ -21,6 +21,7 @@ from pages.ui.map import map_figure
 from pages.ui.setup import BOUND, explain, provenance, setup
 
 LIT, LISTED = 60, 300
+WITH_LASSO = {**EXPORT, "modeBarButtonsToRemove": ["autoScale2d"], "scrollZoom": True}
 LAYERS = {"all": None, "attention output": "attention_output", "intermediate": "intermediate", "output": "output", "fc1": "fc1", "fc2": "fc2"}
 ABOUT = (
     "A neuron is uninterpretable when fewer than \u03c4 of its K highest clips have captions in one same cluster. Dotted: random sets of K clips, what "
@@ -86,7 +87,7 @@ def _words_by_block(found: dict[str, dict[str, Any]], kind: str) -> None:
 
 
 def _map(d: Dissection) -> None:
-    st.html(html.heading("The map of neurons", "near: alike; a click opens the neuron, a lasso lists"))
+    st.html(html.heading("The map of neurons", "near: alike; a click opens the neuron, the lasso at the right lists"))
     d.require("map")
     one, two, three = st.columns([1, 1.2, 1.4])
     places = one.segmented_control("Near by", ["explanation", "activation"], default="explanation", key="near_by", required=True, **BOUND)
@@ -98,7 +99,7 @@ def _map(d: Dissection) -> None:
     typed = three.text_input("Light up", key="light", placeholder="by meaning: short metallic clicks", **BOUND)
     found = found_neurons(d, Query(text=typed.strip(), by="meaning"))[0][:LIT] if typed.strip() else None
     figure = map_figure(d, places, by, word, tuple(int(i) for i in found) if found is not None else ())
-    event = st.plotly_chart(figure, config=EXPORT, theme=None, key="map", on_select="rerun", selection_mode=("points", "box", "lasso"))
+    event = st.plotly_chart(figure, config=WITH_LASSO, theme=None, key="map", on_select="rerun", selection_mode=("points", "box", "lasso"))
     method = d.notes("map")["method"][places]
     far = " Distances between far points mean little." if method.startswith("t-SNE") else ""
     colours = "from the first block (dark) to the last" if by == "block" else "the largest groups; grey, all others"
@@ -107,7 +108,7 @@ def _map(d: Dissection) -> None:
     chosen = list(dict.fromkeys(int(c[0] if isinstance(c, list | tuple) else c) for c in chosen if c is not None))  # a lit neuron is drawn twice
     if len(chosen) == 1 and not (event.selection.lasso or event.selection.box):
         neuron = d.neuron_id(chosen[0])
-        st.switch_page("app.py", query_params={"dissection": d.name, "layer": neuron.layer, "unit": str(neuron.unit)})
+        st.switch_page("app.py", query_params={"layer": neuron.layer, "unit": str(neuron.unit)})
     if chosen or found is not None:
         picked = np.array(chosen, int) if chosen else np.asarray(found)
         st.html(

@@ -221,7 +221,7 @@ def test_a_click_on_the_map_opens_the_neuron_and_its_words_lead_back(server: str
     page.wait_for_timeout(1000)
     target = page.evaluate("""() => {
       const drawn = document.querySelector('.js-plotly-plot'), axes = drawn._fullLayout, corner = drawn.getBoundingClientRect();
-      const points = drawn.data.flatMap(t => Array.from(t.x, (x, i) => [axes.xaxis.l2p(x), axes.yaxis.l2p(t.y[i]), t.customdata[i]]));
+      const points = drawn._fullData.flatMap(t => Array.from(t.x, (x, i) => [axes.xaxis.l2p(x), axes.yaxis.l2p(t.y[i]), t.customdata[i]]));
       const alone = p => Math.min(...points.map(q => q === p ? 1e9 : Math.hypot(q[0] - p[0], q[1] - p[1])));
       const [, [x, y, neuron]] = points.map(p => [alone(p), p]).sort((a, b) => b[0] - a[0])[0];
       return { x: corner.x + axes.xaxis._offset + x, y: corner.y + axes.yaxis._offset + y, neuron };
@@ -231,7 +231,8 @@ def test_a_click_on_the_map_opens_the_neuron_and_its_words_lead_back(server: str
     page.mouse.click(target["x"], target["y"])
     d = open_dissection("small", root=Path(os.environ["AND_BROWSER_CACHE"]))
     neuron = d.neuron_id(int(target["neuron"]))
-    page.wait_for_url(f"**/?*layer={neuron.layer}*unit={neuron.unit}*")
+    page.wait_for_function("unit => new URLSearchParams(location.search).get('unit') === unit", arg=str(neuron.unit))
+    assert f"layer={neuron.layer}" in page.url
     page.wait_for_selector(f'[data-and-neuron="{neuron}"]')
     said = next(i for i in range(d.neuron_count) if any(w["acoustic"] for w in d.words(d.neuron_id(i))))
     neuron = d.neuron_id(said)  # one with a word

@@ -58,7 +58,7 @@ def neuron_map(
             )  # fmt: skip
 
     size = 5 if placed.sum() < 10_000 else 3
-    points(placed & ~np.isin(codes, order), "others", GREY, size, 0.5)
+    points(placed & ~np.isin(codes, order), "no block" if ordered and all(v in ordered for v in values) else "others", GREY, size, 0.5)
     for colour, number in zip(colours, order, strict=False):
         points(placed & (codes == number), values[number], colour, size, 0.75)
     if highlight is not None and len(highlight):
@@ -66,7 +66,7 @@ def neuron_map(
         chosen[highlight] = True
         points(chosen & placed, "found", INK, size + 3, 1.0)
     themed(figure, "", "", height)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.06, "x": 0, "itemsizing": "constant"}, dragmode="lasso", margin={"l": 10, "b": 10})
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.06, "x": 0, "itemsizing": "constant"}, dragmode="pan", margin={"l": 10, "b": 10})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
     return figure

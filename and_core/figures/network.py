@@ -91,6 +91,8 @@ def words_by_kind(found: Mapping[str, Sequence[Mapping[str, Any]]], kind: str, h
         )  # fmt: skip
     themed(figure, "kind of layer", f"{KINDS[kind]} a neuron, mean", height)
     figure.update_layout(barmode="group", showlegend=len(found) > 1, legend={"orientation": "h", "y": 1.14, "x": 0})
+    kinds = dict.fromkeys(str(x) for bar in figure.data for x in bar.x)
+    figure.update_xaxes(categoryorder="array", categoryarray=sorted(kinds, key=lambda kind: kind == "fc"))  # the classifier last
     return figure
 
 

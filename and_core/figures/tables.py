@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from and_core.errors import ANDError
 from and_core.figures.paper import LAST_LAYER, NETWORKS, TABLE_2
-from and_core.store.dissection import Dissection, list_dissections, open_dissection
+from and_core.store.dissection import Dissection, list_dissections
+from and_core.store.manifest import FILE
 
 NOT_RUN = "not run"
 METHODS = ("ICL", "TAB", "DB")
@@ -23,12 +26,18 @@ def project(d: Dissection, stage: str = "last_layer") -> list[Dissection]:
     found = []
     for name in list_dissections(d.folder.parent):
         try:
-            other = d if name == d.name else open_dissection(name, d.folder.parent)
+            other = d if name == d.name else _neighbour(d.folder.parent / name, (d.folder.parent / name / FILE).stat().st_mtime_ns)
             if other.has(stage) and _common(other) == _common(d):
                 found.append(other)
-        except ANDError:
+        except (ANDError, OSError):
             continue  # a damaged neighbour has no place in a table, and its own page says what ails it
     return found
+
+
+@lru_cache(maxsize=16)
+def _neighbour(folder: Path, stamp: int) -> Dissection:
+    """A reader that is kept until the manifest changes: a page asks for its neighbours at every step."""
+    return Dissection(folder)
 
 
 def _common(d: Dissection) -> tuple[str, Any]:

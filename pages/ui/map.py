@@ -34,11 +34,9 @@ def groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
     """What each neuron is coloured by."""
     table = d.table("explanations/explanations")
     if by == "layer kind":
-        kinds = {x.name: x.kind.replace("_", " ") for x in d.layers}
-        return [kinds[name] for name in table["layer"].to_pylist()]
+        return [kind for x in d.layers for kind in [x.kind.replace("_", " ")] * x.size]
     if by == "block":
-        blocks = {x.name: f"block {x.block}" if x.block is not None else None for x in d.layers}
-        return [blocks[name] for name in table["layer"].to_pylist()]
+        return [name for x in d.layers for name in [f"block {x.block}" if x.block is not None else None] * x.size]
     if by == "class of its clips":
         return [c if share >= 0.6 else None for c, share in zip(table["leading_class"].to_pylist(), table["class_share"].to_pylist(), strict=True)]
     if by == "adjective":
