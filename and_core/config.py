@@ -52,6 +52,7 @@ class ProbeConfig(Section):
 
     without_folds: tuple[int, ...] = ()
     without_share: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the source recordings, drawn by `seed`
+    half: Literal["first", "second"] | None = None  # of the source recordings, class by class, drawn by `seed`
 
 
 class CalibrationConfig(Section):
@@ -120,6 +121,14 @@ class MapConfig(Section):
     method: Literal["tsne", "pca"] = "tsne"
 
 
+class ScoresConfig(Section):
+    """How well explanations made from one half of the clips predict activations on the other; both ways round."""
+
+    draws: Annotated[int, Field(ge=10, le=1000)] = 40  # bootstrap samples behind each interval
+    judged: Annotated[int, Field(ge=0)] = 0  # neurons, drawn by `seed`, whose explanations a language model judges against captions
+    judged_clips: Annotated[int, Field(ge=4)] = 20  # held-out clips of each, half of them its highest
+
+
 class UnlearningConfig(Section):
     """Ablation of what responds to a concept (AND section 6), and what kinds of words are worth (section 7)."""
 
@@ -175,6 +184,7 @@ class RunConfig(Section):
     open: OpenConfig = OpenConfig()
     clusters: ClustersConfig = ClustersConfig()
     map: MapConfig = MapConfig()
+    scores: ScoresConfig | None = ScoresConfig()
     unlearning: UnlearningConfig | None = None
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 

@@ -89,7 +89,7 @@ def _acoustics(d: Dissection) -> None:
     st.html(html.heading("Every adjective against every measure", told))
     if len(frame):
         shown = frame[["word", "measure", "delta", "q", "with", "without", "median_with", "median_without", "agrees"]]
-        st.dataframe(shown.round(3), hide_index=True, height=280)
+        st.dataframe(shown.round(3).assign(q=[f"{q:.2g}" for q in frame["q"]]), hide_index=True, height=280)
         st.caption("Cliff's \u03b4 from -1 to 1; q is Mann and Whitney's p, corrected for all tests (Benjamini and Hochberg). Largest effects first.")
         st.download_button("Tests (CSV)", frame.to_csv(index=False).encode(), "acoustics.csv", "text/csv", on_click="ignore")
     against = d.document("acoustics/disagreements")

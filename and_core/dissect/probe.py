@@ -18,7 +18,7 @@ def probe_mask(clips: Sequence[Clip], probe: ProbeConfig, seed: int = 0) -> np.n
     ----------
     clips : sequence of Clip
     probe : ProbeConfig
-        What is left out: folds, or a share of the source recordings (a clip without one is a source of its own).
+        What is left out: folds, a share of the source recordings (a clip without one is a source of its own), or half of them.
     seed : int
         Of the draw of source recordings.
 
@@ -39,9 +39,30 @@ def probe_mask(clips: Sequence[Clip], probe: ProbeConfig, seed: int = 0) -> np.n
         out = np.random.default_rng(seed).permutation(len(sources))[: max(1, round(probe.without_share * len(sources)))]
         drawn = {sources[i] for i in out}
         kept &= np.array([name not in drawn for name in names], bool)
+    if probe.half is not None:
+        kept &= first_half(clips, seed) == (probe.half == "first")
     if not kept.any():
-        raise ConfigError(f"probe leaves no clip to explain from: without_folds={probe.without_folds}, without_share={probe.without_share}")
+        raise ConfigError(f"probe leaves no clip to explain from: without_folds={probe.without_folds}, without_share={probe.without_share}, half={probe.half}")
     return kept
+
+
+def first_half(clips: Sequence[Clip], seed: int) -> np.ndarray:
+    """(N,) bool: the first of two halves of the source recordings, drawn class by class so that both hold every class alike.
+
+    A recording with clips of several classes goes where the first of them goes.
+    """
+    sources: dict[str, list[int]] = {}
+    for clip in clips:
+        sources.setdefault(clip.source if clip.source is not None else f"clip {clip.index}", []).append(clip.index)
+    by_class: dict[str, list[str]] = {}
+    for name in sorted(sources):
+        by_class.setdefault(clips[sources[name][0]].label or "", []).append(name)
+    rng, first, into = np.random.default_rng(seed), np.zeros(len(clips), bool), 0
+    for label in sorted(by_class):
+        for i in rng.permutation(len(by_class[label])):
+            first[sources[by_class[label][i]]] = into % 2 == 0
+            into += 1  # counted on through the classes, so that odd ones even out
+    return first
 
 
 def without_tested(clips: Sequence[Clip], config: UnlearningConfig) -> ProbeConfig:
@@ -69,4 +90,4 @@ def without_tested(clips: Sequence[Clip], config: UnlearningConfig) -> ProbeConf
 def both(one: ProbeConfig, other: ProbeConfig) -> ProbeConfig:
     """What leaves out all that either leaves out; shares are drawn by one seed, so that the larger holds the smaller."""
     folds = tuple(sorted({*one.without_folds, *other.without_folds}))
-    return ProbeConfig(without_folds=folds, without_share=max(one.without_share, other.without_share))
+    return ProbeConfig(without_folds=folds, without_share=max(one.without_share, other.without_share), half=other.half or one.half)

@@ -114,7 +114,7 @@ def similar(run: Run, writer: StageWriter) -> None:
 
 def parameters(run: Run) -> dict[str, Any]:
     """How clips are ranked, and which, where some are left out."""
-    probe = {} if run.config.probe == ProbeConfig() else {"probe": run.config.probe.model_dump(mode="json"), "seed": run.config.seed}
+    probe = {} if run.config.probe == ProbeConfig() else {"probe": run.config.probe.model_dump(mode="json", exclude_none=True), "seed": run.config.seed}
     return run.config.neurons.model_dump() | probe
 
 

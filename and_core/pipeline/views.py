@@ -11,7 +11,7 @@ from pathlib import Path
 from and_core.config import ProbeConfig, RunConfig
 from and_core.pipeline import activations, clips, closed, neurons, open_concepts, summaries, texts
 from and_core.pipeline.runner import Outcome, run_stage
-from and_core.pipeline.stage import Progress, Run
+from and_core.pipeline.stage import Progress, Run, Stage
 from and_core.store.artifacts import VIEWS
 from and_core.store.dissection import Dissection
 from and_core.store.manifest import FILE, Manifest
@@ -23,7 +23,7 @@ EXPLAINING = (
 )  # fmt: skip
 
 
-def make_view(name: str, run: Run, probe: ProbeConfig, similarities: tuple[str, ...]) -> Dissection:
+def make_view(name: str, run: Run, probe: ProbeConfig, similarities: tuple[str, ...], more: tuple[Stage, ...] = ()) -> Dissection:
     """Explain the neurons of a run's dissection from some of its clips; what is up to date is left alone.
 
     Parameters
@@ -36,6 +36,8 @@ def make_view(name: str, run: Run, probe: ProbeConfig, similarities: tuple[str, 
         What is left out.
     similarities : tuple of str
         Similarity functions that closed concepts are scored by.
+    more : tuple of Stage
+        Stages beyond those that every view has.
     """
     config = run.config
     section = config.closed.model_copy(update={"similarities": similarities, "similarity": similarities[0]})
@@ -47,7 +49,7 @@ def make_view(name: str, run: Run, probe: ProbeConfig, similarities: tuple[str, 
         context = run.part(wanted, folder, _named(run.progress, name))
         manifest.config = wanted.model_dump(mode="json")
         outcome = Outcome(folder, [], [], [])
-        for stage in EXPLAINING:
+        for stage in EXPLAINING + more:
             run_stage(stage, False, context, manifest, outcome, [run.folder])
         manifest.save(folder)
     return Dissection(folder)

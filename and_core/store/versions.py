@@ -25,6 +25,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "interpretability": 2,
     "acoustics": 2,
     "map": 2,
+    "scores": 1,
     "split": 1,
     "unlearning": 1,
     "importance": 1,

@@ -1,0 +1,177 @@
+"""Scores of a block of neurons on the clips that their explanations were not made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from and_core.evaluate.metrics import (
+    HEADLINE,
+    METRICS,
+    Ranked,
+    auprc,
+    auprc_draws,
+    balanced_accuracy,
+    bootstrap_weights,
+    detection_places,
+    highest,
+    mad,
+    mean_ranks,
+    pearson,
+    pearson_draws,
+    ranked,
+    roc_auc,
+    shown,
+    unit_rows,
+)  # fmt: skip
+from and_core.evaluate.told import PREDICTORS
+
+BASELINES = ("shuffled explanation", "shuffled activations", "most common", "empty")
+WRONG = 3  # clips kept of those that an explanation gets most wrong, on either side
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Rows of explanations (n,) -> predictions (n, N); the row -1 stands for the empty text."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """The held-out clips of one fold.
+
+    Attributes
+    ----------
+    clips : (N,) int
+        Clip numbers.
+    weights : (B, N) float32
+        Bootstrap samples.
+    places : pair of (n,) int
+        What detection draws.
+    mixed : (N,) int
+        A fixed order of the clips, for shuffled activations.
+    """
+
+    clips: np.ndarray
+    weights: np.ndarray
+    places: tuple[np.ndarray, np.ndarray]
+    mixed: np.ndarray
+
+
+def held_out(clips: np.ndarray, draws: int, seed: int) -> Held:
+    """Everything random about a fold, from one seed."""
+    rng = np.random.default_rng(seed)
+    return Held(clips, bootstrap_weights(len(clips), draws, seed), detection_places(len(clips), seed), rng.permutation(len(clips)))
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a method says of a block of neurons: rows of explanations, the layer's most common one, and the predictors that read them."""
+
+    which: np.ndarray
+    common: int
+    predictors: Mapping[str, Predict]
+
+
+def score_block(u: np.ndarray, held: Held, methods: Mapping[str, Said], seed: int, threads: int = 2) -> dict[str, np.ndarray]:
+    """Every metric of every method and predictor.
+
+    Parameters
+    ----------
+    u : (R, N) float32
+        Activations on the held-out clips.
+    held : Held
+    methods : mapping of str to Said
+    seed : int
+        Of the shuffled explanations.
+    threads : int
+        Methods at once.
+
+    Returns
+    -------
+    dict of str to array
+        ``values`` (methods, predictors, metrics, R) and ``baselines`` (methods, baselines, headline metrics, R), NaN where a method says nothing
+        or a predictor can't read it; ``draws`` (methods, headline metrics, R, B) by the text predictor; ``missed`` and ``false`` (methods, R,
+        :data:`WRONG`) clip numbers, -1 for none.
+    """
+    activity = _Activity(u, held)
+    order = np.random.default_rng(seed).permutation(len(u))
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        found = list(pool.map(lambda said: _method(said, activity, order), methods.values()))
+    return {name: np.stack([one[name] for one in found]) for name in found[0]}
+
+
+class _Activity:
+    """What all methods share: a block's activations, ranked once."""
+
+    def __init__(self, u: np.ndarray, held: Held) -> None:
+        self.u, self.held = np.ascontiguousarray(u, np.float32), held
+        r = ranked(self.u)
+        self.order, self.ranks = r.order, mean_ranks(r)
+        self.positives = highest(self.u)
+        self.unit, self.unit_ranks = unit_rows(self.u), unit_rows(self.ranks)
+        self.mixed_positives = held.mixed[self.positives].astype(np.int32)
+
+
+def _method(said: Said, a: _Activity, order: np.ndarray) -> dict[str, np.ndarray]:
+    neurons, clips = a.u.shape
+    draws = len(a.held.weights)
+    out = {
+        "values": np.full((len(PREDICTORS), len(METRICS), neurons), np.nan, np.float32),
+        "baselines": np.full((len(BASELINES), len(HEADLINE), neurons), np.nan, np.float32),
+        "draws": np.full((len(HEADLINE), neurons, draws), np.nan, np.float32),
+        "missed": np.full((neurons, WRONG), -1, np.int32), "false": np.full((neurons, WRONG), -1, np.int32),
+    }  # fmt: skip
+    explained = np.flatnonzero(said.which >= 0)
+    if not len(explained):
+        return out
+    unique, row = np.unique(said.which[explained], return_inverse=True)
+    for p, name in enumerate(PREDICTORS):
+        predict = said.predictors.get(name)
+        if predict is None:
+            continue
+        values = predict(unique)
+        readable = np.asarray(np.isfinite(values).all(axis=1))[row]
+        r = ranked(np.nan_to_num(values))
+        mine, at = explained[readable], row[readable]
+        if not len(mine):
+            continue
+        out["values"][p][:, mine] = _metrics(r, at, a, mine)
+        if name == "text":
+            s, full = r.values[at], Ranked(r.values[at], r.order[at], r.reach[at])
+            out["draws"][0][mine] = pearson_draws(s, a.u[mine], a.held.weights)
+            out["draws"][1][mine] = auprc_draws(full, a.positives[mine], a.held.weights)
+            gap = mean_ranks(r)[at] - a.ranks[mine]
+            take = min(WRONG, clips // 2)
+            out["missed"][mine, :take] = a.held.clips[np.argsort(gap, axis=1, kind="stable")[:, :take]]
+            out["false"][mine, :take] = a.held.clips[np.argsort(-gap, axis=1, kind="stable")[:, :take]]
+            _baselines(out["baselines"], said, r, mine, at, a, order)
+    return out
+
+
+def _metrics(r: Ranked, row: np.ndarray, a: _Activity, mine: np.ndarray) -> np.ndarray:
+    """(metrics, neurons), rows of predictions spread over the neurons that share them."""
+    ranks, mask = unit_rows(mean_ranks(r)), shown(r)
+    return np.stack([
+        np.einsum("rn,rn->r", unit_rows(r.values)[row], a.unit[mine]), auprc(_rows(r, row), a.positives[mine]),
+        np.einsum("rn,rn->r", ranks[row], a.unit_ranks[mine]), balanced_accuracy(r.values[row], a.order[mine], a.held.places),
+        roc_auc(mask[row], a.ranks[mine]), mad(mask[row], a.u[mine]),
+    ])  # fmt: skip
+
+
+def _rows(r: Ranked, row: np.ndarray) -> Ranked:
+    return Ranked(r.values, r.order, r.reach[row])
+
+
+def _baselines(out: np.ndarray, said: Said, r: Ranked, mine: np.ndarray, at: np.ndarray, a: _Activity, order: np.ndarray) -> None:
+    ring = np.argsort(order[mine], kind="stable")
+    other = np.empty_like(at)
+    other[ring] = at[np.roll(ring, 1)]  # each takes the next one's, so that none keeps its own
+    unit = unit_rows(r.values)
+    out[0][:, mine] = np.einsum("rn,rn->r", unit[other], a.unit[mine]), auprc(_rows(r, other), a.positives[mine])
+    mixed = np.empty_like(a.unit[mine])
+    mixed[:, a.held.mixed] = a.unit[mine]
+    out[1][:, mine] = np.einsum("rn,rn->r", unit[at], mixed), auprc(_rows(r, at), a.mixed_positives[mine])
+    for place, row in ((2, said.common), (3, -1)):
+        one = ranked(np.nan_to_num(said.predictors["text"](np.array([row]))))
+        same = np.zeros(len(mine), int)
+        out[place][:, mine] = pearson(one.values[same], a.u[mine]), auprc(_rows(one, same), a.positives[mine])

@@ -1,0 +1,131 @@
+"""What is said of neurons by one method, in a form that predicts: a text is a mean of parts, and a clip fits it by the mean of their similarities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from and_core.dissect.attributes import LEXICON
+from and_core.store.dissection import SCORED, Dissection
+
+METHODS = ("DB", "TAB", "ICL", "SUM", "OPEN")
+CLOSED = ("DB", "TAB", "ICL")
+PREDICTORS = ("text", "audio", "label", "words")
+Encode = Callable[[list[str]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Told:
+    """Explanations of all neurons by one method.
+
+    Attributes
+    ----------
+    which : (R,) int32
+        Row of each neuron's explanation below, -1 where the method says nothing.
+    names : list of str
+        Each distinct explanation, for people.
+    parts : (D, T) csr_matrix
+        Weights of the texts that each is made of; rows sum to 1.
+    texts : list of str, T
+    """
+
+    which: np.ndarray
+    names: list[str]
+    parts: csr_matrix
+    texts: list[str]
+
+    def vectors(self, encode: Encode) -> np.ndarray:
+        """(D, dimension) mean of the unit vectors of the parts."""
+        return np.asarray(self.parts @ encode(self.texts), np.float32)
+
+    def numbers(self, names: Sequence[str]) -> np.ndarray:
+        """(D,) place of each explanation's name in a list, -1 where it is not in it."""
+        place = {name: i for i, name in enumerate(names)}
+        return np.array([place.get(name, -1) for name in self.names], int)
+
+
+def _told(which: np.ndarray, lists: Sequence[tuple[str, ...]], names: list[str]) -> Told:
+    texts = sorted({text for parts in lists for text in parts})
+    place = {text: i for i, text in enumerate(texts)}
+    rows = np.repeat(np.arange(len(lists)), [len(parts) for parts in lists])
+    columns = np.array([place[text] for parts in lists for text in parts], int)
+    weights = np.array([1 / len(parts) for parts in lists for _ in parts], np.float32)
+    return Told(which.astype(np.int32), names, csr_matrix((weights, (rows, columns)), shape=(len(lists), len(texts))), texts)
+
+
+def _distinct(said: dict[int, tuple[str, ...]], neurons: int) -> Told:
+    """Neurons with the same parts share a row."""
+    lists = sorted(set(said.values()))
+    place = {parts: i for i, parts in enumerate(lists)}
+    which = np.full(neurons, -1, np.int32)
+    for neuron, parts in said.items():
+        which[neuron] = place[parts]
+    return _told(which, lists, ["; ".join(parts) for parts in lists])
+
+
+def value_text(value: str) -> str:
+    """An adjective of sound as a text to encode."""
+    return f"a {value} sound"
+
+
+def told_by(d: Dissection, method: str, similarity: str, spoken: Sequence[str]) -> Told | None:
+    """Explanations by a method, None where it has not been run.
+
+    Parameters
+    ----------
+    d : Dissection
+        Or a view of one.
+    method : str
+        One of :data:`METHODS`.
+    similarity : str
+        Function that DB and TAB are taken under.
+    spoken : sequence of str, M
+        The concepts as they are encoded.
+    """
+    if method in SCORED:
+        stage = SCORED[method]  # type: ignore[index]
+        if not d.has(stage) or similarity not in d.notes(stage)["similarities"]:
+            return None
+        which = np.asarray(d.array(f"{stage}/{similarity}_concepts")[:, 0])
+        return _told(which, [(text,) for text in spoken], list(d.document("texts/concepts")))
+    if method == "ICL":
+        if not d.has("icl"):
+            return None
+        which = np.full(d.neuron_count, -1, np.int32)
+        for row in d.table("icl/answers").to_pylist():
+            if row["question"] == "top1" and row["concept"] >= 0 and which[row["neuron"]] < 0:
+                which[row["neuron"]] = row["concept"]
+        return _told(which, [(text,) for text in spoken], list(d.document("texts/concepts")))
+    said: dict[int, list[str]] = {}
+    if method == "OPEN":
+        words = d.table("open/words")
+        for neuron, word in zip(*(words.filter(words["acoustic"])[c].to_pylist() for c in ("neuron", "word")), strict=True):
+            said.setdefault(neuron, []).append(value_text(word))
+        return _distinct({neuron: tuple(sorted(parts)) for neuron, parts in said.items()}, d.neuron_count)
+    points = d.table("calibration/points")
+    points = points.filter(points["kept"])
+    for neuron, text, attribute in zip(*(points[c].to_pylist() for c in ("neuron", "text", "attribute")), strict=True):
+        said.setdefault(neuron, []).append(value_text(text) if attribute else text)
+    return _distinct({neuron: tuple(parts) for neuron, parts in said.items()}, d.neuron_count)
+
+
+def said_values(told: Told, values: Sequence[tuple[str, str]]) -> np.ndarray:
+    """(D, V) share of each explanation's adjectives that is one of the lexicon's values, as captions are searched for them.
+
+    Parameters
+    ----------
+    values : sequence of (attribute, value), V
+        As the stage `texts` found them in captions.
+    """
+    meaning = {word: pair for attribute, found in LEXICON.items() for value, words in found.items() for pair in [(attribute, value)] for word in words}
+    place = {tuple(pair): i for i, pair in enumerate(values)}
+    columns = np.array([place.get(meaning.get(text.removeprefix("a ").removesuffix(" sound"), ("", "")), -1) for text in told.texts], int)
+    found = np.zeros((told.parts.shape[0], len(values)), np.float32)
+    known = np.flatnonzero(columns >= 0)
+    if len(known):
+        chosen = csr_matrix((np.ones(len(known), np.float32), (known, columns[known])), shape=(len(told.texts), len(values)))
+        found = np.asarray((told.parts @ chosen).todense(), np.float32)
+    return found

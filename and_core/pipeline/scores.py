@@ -1,0 +1,256 @@
+"""Stage `scores`: every kind of explanation, made from one half of the clips and scored on the other, both ways round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from and_core.config import ProbeConfig, ScoresConfig
+from and_core.dissect.concepts import readable
+from and_core.dissect.probe import both, first_half
+from and_core.errors import ConfigError
+from and_core.evaluate.metrics import HEADLINE, METRICS, unit_rows
+from and_core.evaluate.score import BASELINES, Said, held_out, score_block
+from and_core.evaluate.told import CLOSED, METHODS, PREDICTORS, Told, said_values, told_by
+from and_core.pipeline import icl
+from and_core.pipeline.asking import unanswered
+from and_core.pipeline.neurons import label_numbers
+from and_core.pipeline.stage import Run, Stage
+from and_core.pipeline.views import make_view
+from and_core.records import Layer
+from and_core.store.dissection import Dissection
+from and_core.store.writer import StageWriter
+
+HALVES = ("first", "second")
+BLOCK = 1024  # neurons a chunk
+LEAST_CLIPS = 4  # in each half
+
+
+def section(run: Run) -> ScoresConfig:
+    """The section of the configuration, which is there where the stage is wanted."""
+    assert run.config.scores is not None
+    return run.config.scores
+
+
+def parameters(run: Run) -> dict[str, Any]:
+    """Draws and seed, and what the explanations of the halves are made by."""
+    return {
+        **section(run).model_dump(), "seed": run.config.seed, "similarity": run.config.closed.similarity, "k": run.config.k,
+        "t": run.config.calibration.t, "one_per_source": run.config.neurons.one_per_source,
+        "probe": run.config.probe.model_dump(mode="json", exclude_none=True),
+    }  # fmt: skip
+
+
+class Fold:
+    """Explanations made from one half, and the clips of the other that they are scored on."""
+
+    def __init__(self, run: Run, view: Dissection, half: str, encoders: dict[str, Any], methods: Sequence[str]) -> None:
+        d, config = run.dissection, run.config
+        heard = np.array([d.caption(i) is not None for i in range(len(d.clips))])
+        mine = first_half(d.clips, config.seed) == (half == "first")
+        clips = np.flatnonzero(~mine & heard)
+        if len(clips) < LEAST_CLIPS:
+            raise ConfigError(f"scores: {len(clips)} captioned clips lie outside the {half} half; at least {LEAST_CLIPS} are needed, or set scores: null")
+        self.view, self.held = view, held_out(clips, section(run).draws, config.seed + HALVES.index(half))
+        concepts = d.document("texts/concepts")
+        spoken = [config.closed.template.replace("{}", readable(c)) for c in concepts]
+        self.told = {name: told for name in methods if (told := told_by(view, name, config.closed.similarity, spoken)) is not None}
+        values = [tuple(v) for v in d.document("texts/values")]
+        said = np.asarray(d.array("texts/clip_values"))[clips].astype(np.float32)
+        labels, number = label_numbers(d)[clips], {readable(c).lower(): i for i, c in enumerate(d.classes)}
+        of_class = np.array([number.get(readable(c).lower(), -1) for c in concepts])
+        self.predictors: dict[str, dict[str, Any]] = {}
+        for name, told in self.told.items():
+            found: dict[str, Any] = {
+                "text": _similar(told.vectors(encoders["text"]), encoders["text"]([""])[0], np.asarray(d.array("texts/caption_embeddings"))[clips])
+            }
+            if "audio" in encoders:
+                sounds = np.asarray(d.array("sounds/clip_embeddings"))[clips]
+                found["audio"] = _similar(told.vectors(encoders["audio"]), encoders["audio"]([""])[0], sounds)
+            if name in CLOSED and (of_class >= 0).any():
+                found["label"] = _labelled(of_class, labels)
+            if name == "OPEN":
+                found["words"] = _worded(said_values(told, values), said)
+            self.predictors[name] = found
+        self.values, self.said = values, said
+
+
+def _similar(vectors: np.ndarray, empty: np.ndarray, clips: np.ndarray) -> Any:
+    table = np.concatenate([vectors, empty[None]]).astype(np.float32)
+    turned = np.ascontiguousarray(clips.T, np.float32)
+    return lambda rows: table[rows] @ turned
+
+
+def _labelled(of_class: np.ndarray, labels: np.ndarray) -> Any:
+    def predict(rows: np.ndarray) -> np.ndarray:
+        chosen = of_class[rows][:, None]
+        return np.where(chosen >= 0, (labels[None] == chosen).astype(np.float32), np.nan)
+
+    return predict
+
+
+def _worded(shares: np.ndarray, said: np.ndarray) -> Any:
+    def predict(rows: np.ndarray) -> np.ndarray:
+        chosen = shares[rows]
+        return np.where(chosen.any(1)[:, None], chosen @ said.T, np.nan).astype(np.float32)
+
+    return predict
+
+
+def folds(run: Run) -> list[Fold]:
+    """Both folds; their views are brought up to date first."""
+    d, similarity = run.dissection, run.config.closed.similarity
+    asked = (icl.STAGE,) if d.has("icl") else ()
+    encoders: dict[str, Any] = {"text": _remembered(run.encoder.encode, _known(d))}
+    if d.has("sounds") and run.audio_encoder is not None:
+        encoders["audio"] = _remembered(run.audio_encoder.encode, {})
+    return [
+        Fold(run, make_view(f"{half}-half", run, both(run.config.probe, ProbeConfig(half=half)), (similarity,), asked), half, encoders, METHODS)
+        for half in ("first", "second")
+    ]  # fmt: skip
+
+
+def _known(d: Dissection) -> dict[str, np.ndarray]:
+    """Texts that the stage `texts` has encoded."""
+    clauses = dict(zip(d.document("texts/clauses"), np.asarray(d.array("texts/clause_embeddings")), strict=True))
+    values = {f"a {v} sound": row for (_, v), row in zip(d.document("texts/values"), np.asarray(d.array("texts/value_embeddings")), strict=True)}
+    return {**clauses, **values}
+
+
+def _remembered(encode: Any, known: dict[str, np.ndarray]) -> Any:
+    """An encoder that reads no text twice."""
+
+    def reading(texts: list[str]) -> np.ndarray:
+        new = sorted(set(texts) - known.keys())
+        for start in range(0, len(new), 512):
+            known.update(zip(new[start : start + 512], encode(new[start : start + 512]), strict=True))
+        return np.stack([known[text] for text in texts]) if texts else np.zeros((0, len(next(iter(known.values()), np.zeros(1)))), np.float32)
+
+    return reading
+
+
+def common(told: Told, layer: Layer) -> int:
+    """The explanation that most neurons of a layer have, -1 where none has any."""
+    mine = told.which[layer.offset : layer.offset + layer.size]
+    mine = mine[mine >= 0]
+    return int(np.bincount(mine).argmax()) if len(mine) else -1
+
+
+def compute(run: Run, writer: StageWriter) -> None:
+    """Scores of both folds in blocks of neurons, and their means."""
+    d, config = run.dissection, section(run)
+    both_folds = folds(run)
+    methods = [name for name in METHODS if all(name in fold.told for fold in both_folds)]
+    parts = [(layer, slice(i, min(i + BLOCK, layer.size))) for layer in d.layers for i in range(0, layer.size, BLOCK)]
+
+    def chunk(i: int) -> dict[str, np.ndarray]:
+        fold, (layer, units) = both_folds[i // len(parts)], parts[i % len(parts)]
+        u = np.asarray(d.layer_activations(layer.name, units), np.float32)[fold.held.clips].T
+        mine = slice(layer.offset + units.start, layer.offset + units.stop)
+        said = {name: Said(fold.told[name].which[mine], common(fold.told[name], layer), fold.predictors[name]) for name in methods}
+        found = score_block(u, fold.held, said, run.config.seed + i, run.config.workers)
+        return found | {"words": unit_rows(u) @ unit_rows(fold.said.T).T}
+
+    chunks = list(run.chunks(writer, 2 * len(parts), chunk, 2 * d.neuron_count, BLOCK)) if methods else []
+    writer.provenance = run.captioner.provenance
+    if methods:
+        _write(run, writer, methods, both_folds, chunks, len(parts))
+    writer.json("methods", methods)
+    writer.array("first_half", first_half(d.clips, run.config.seed), ["clip"], "whether it lies in the first half")
+    lost = [record.notes["failed_reason"] for fold in both_folds for record in fold.view.manifest.stages.values() if record.notes.get("failed_answers")]
+    writer.notes = {
+        "methods": methods, "similarity": run.config.closed.similarity, "draws": config.draws, "seed": run.config.seed,
+        "clips": [len(fold.held.clips) for fold in both_folds],
+        "views": {fold.view.name: {name: record.key for name, record in fold.view.manifest.stages.items()} for fold in both_folds},
+        **unanswered([str(reason) for reason in lost]),
+    }  # fmt: skip
+
+
+def _write(run: Run, writer: StageWriter, methods: list[str], pair: list[Fold], chunks: list[dict[str, np.ndarray]], count: int) -> None:
+    d = run.dissection
+
+    def fold_of(name: str, i: int, axis: int) -> np.ndarray:
+        return np.concatenate([arrays[name] for arrays in chunks[i * count : (i + 1) * count]], axis)
+
+    values = _mean([fold_of("values", i, 3) for i in (0, 1)])
+    baselines = _mean([fold_of("baselines", i, 3) for i in (0, 1)])
+    draws = _mean([fold_of("draws", i, 2) for i in (0, 1)])
+    text = values[:, PREDICTORS.index("text")][:, [METRICS.index(name) for name in HEADLINE]]
+    draws += (text - draws.mean(3))[..., None]  # samples repeat clips, which lifts AUPRC; an interval lies about its score
+    low, high = np.percentile(draws, 2.5, axis=3), np.percentile(draws, 97.5, axis=3)
+    for array in (values, baselines, low, high):
+        array[..., d.table("neurons/statistics")["dead"].to_numpy()] = np.nan
+    writer.array("values", values.astype(np.float32), ["method", "predictor", "metric", "neuron"], "mean of both folds; NaN where nothing is said")
+    writer.array("baselines", baselines.astype(np.float32), ["method", "baseline", "metric", "neuron"], "by the text predictor")
+    writer.array("low", low.astype(np.float32), ["method", "metric", "neuron"], "2.5 % of bootstrap samples")
+    writer.array("high", high.astype(np.float32), ["method", "metric", "neuron"], "97.5 % of bootstrap samples")
+    for name in ("missed", "false"):
+        found = np.concatenate([fold_of(name, i, 1) for i in (0, 1)], 2)
+        writer.array(name, found.astype(np.int32), ["method", "neuron", "place"], "clip number, -1 for none; three of each half")
+    writer.table("layers", by_layer(d.layers, methods, values, baselines, draws))
+    writer.table("words", _words(d, pair, [fold_of("words", i, 0) for i in (0, 1)]), {"pearson": "correlation with captions that say it, on held-out clips"})
+    agree = np.stack([pair[0].told[m].which == pair[1].told[m].which if m in CLOSED else np.zeros(d.neuron_count, bool) for m in methods])
+    writer.array("agree", agree & np.stack([pair[0].told[m].which >= 0 for m in methods]), ["method", "neuron"], "both halves name the same concept")
+
+
+def _mean(pair: list[np.ndarray]) -> np.ndarray:
+    """Mean of both folds, NaN only where neither has a value."""
+    known = np.isfinite(pair[0]).astype(np.int8) + np.isfinite(pair[1])
+    return np.where(known > 0, (np.nan_to_num(pair[0]) + np.nan_to_num(pair[1])) / np.maximum(known, 1), np.nan)
+
+
+def by_layer(layers: Sequence[Layer], methods: list[str], values: np.ndarray, baselines: np.ndarray, draws: np.ndarray) -> pa.Table:
+    """One row a layer, method and headline metric: mean over explained neurons, 95 % bootstrap over clips, and the baselines' means."""
+    rows = []
+    text = PREDICTORS.index("text")
+    for layer in layers:
+        mine = slice(layer.offset, layer.offset + layer.size)
+        for m, method in enumerate(methods):
+            explained = np.isfinite(values[m, text, 0, mine])
+            for h, metric in enumerate(HEADLINE):
+                row: dict[str, Any] = {"layer": layer.name, "block": layer.block, "kind": layer.kind, "method": method, "metric": metric, "neurons": layer.size}
+                row["explained"] = int(explained.sum())
+                if explained.any():
+                    samples = draws[m, h, mine][explained].mean(0)
+                    row |= {"score": values[m, text, METRICS.index(metric), mine][explained].mean(), "low": np.percentile(samples, 2.5)}
+                    row["high"] = np.percentile(samples, 97.5)
+                    row |= {name.replace(" ", "_"): np.nanmean(baselines[m, b, h, mine][explained]) for b, name in enumerate(BASELINES)}
+                rows.append(row)
+    columns = ("score", "low", "high", *(name.replace(" ", "_") for name in BASELINES))
+    types = [("layer", pa.string()), ("block", pa.int32()), ("kind", pa.string()), ("method", pa.string()), ("metric", pa.string())]
+    return pa.Table.from_pylist(rows, pa.schema([*types, ("neurons", pa.int32()), ("explained", pa.int32()), *((name, pa.float64()) for name in columns)]))
+
+
+def _words(d: Dissection, pair: list[Fold], correlations: list[np.ndarray]) -> pa.Table:
+    """Each acoustic adjective of each neuron: how many of the two halves say it too, and how their other halves bear it out.
+
+    An adjective that a half does not say counts as a correlation of 0 there; NaN where captions are not searched for the word.
+    """
+    place = {value: i for i, (_, value) in enumerate(pair[0].values)}
+    words = d.table("open/words")
+    words = words.filter(words["acoustic"])
+    said: list[set[tuple[int, str]]] = []
+    for fold in pair:
+        table = fold.view.table("open/words")
+        table = table.filter(table["acoustic"])
+        said.append(set(zip(table["neuron"].to_pylist(), table["word"].to_pylist(), strict=True)))
+    neurons, names = words["neuron"].to_pylist(), words["word"].to_pylist()
+    halves = [sum((n, w) in one for one in said) for n, w in zip(neurons, names, strict=True)]
+    found = [
+        float("nan") if w not in place else sum(float(c[n, place[w]]) for one, c in zip(said, correlations, strict=True) if (n, w) in one) / 2
+        for n, w in zip(neurons, names, strict=True)
+    ]  # fmt: skip
+    return pa.table({
+        "neuron": pa.array(neurons, pa.int32()), "word": pa.array(names, pa.string()), "halves": pa.array(halves, pa.int8()),
+        "pearson": pc.if_else(pc.is_nan(pa.array(found, pa.float32())), None, pa.array(found, pa.float32())),
+    })  # fmt: skip
+
+
+STAGE = Stage(
+    "scores", "Scoring explanations on held-out clips", ("clips", "activations", "neurons", "captions", "texts", "calibration", "closed", "open"),
+    parameters, compute, optional=("sounds", "tab", "icl"), wanted=lambda run: run.config.scores is not None,
+)  # fmt: skip
