@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 from and_core.cli_paper import figure, table
+from and_core.cli_plant import plant
 from and_core.cli_prune import prune
 from and_core.console import bars, out, reported
 from and_core.errors import ANDError
@@ -24,6 +25,7 @@ app = typer.Typer(
 demo_app = typer.Typer(invoke_without_command=True, help="Build the embedded default and open the dashboard on it.")
 app.add_typer(demo_app, name="demo")
 app.command()(prune)
+app.command()(plant)
 app.command()(table)
 app.command()(figure)
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before it is dissected.")

@@ -20,7 +20,10 @@ PICTURES = ("html", "svg", "png")
 
 def table(
     what: Annotated[
-        str, typer.Argument(help="last-layer (Tables 2 and 7), unlearning (4), clusters (8), importance, interpretability, acoustics, strategies.")
+        str,
+        typer.Argument(
+            help="last-layer (Tables 2 and 7), unlearning (4), clusters (8), importance, interpretability, acoustics, strategies, scores, planted, sanity."
+        ),
     ],
     name: Name = "demo-ast",
     form: Annotated[str, typer.Option("--format", help="text, csv, markdown or latex.")] = "text",
@@ -48,6 +51,14 @@ def table(
                 print(f"{'## ' + part.title if part.title else ''}\n\n{frame.map(_cell).to_markdown(index=False, disable_numparse=True)}\n\n{part.note}\n")
             else:
                 _print(part)
+
+
+def print_table(what: str, d: Any) -> None:
+    """One of the tables for a terminal."""
+    from and_core.figures.catalogue import TABLES
+
+    for part in TABLES[what](d).parts:
+        _print(part)
 
 
 def _cell(value: Any) -> str:

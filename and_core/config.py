@@ -125,6 +125,7 @@ class ScoresConfig(Section):
     """How well explanations made from one half of the clips predict activations on the other; both ways round."""
 
     draws: Annotated[int, Field(ge=10, le=1000)] = 40  # bootstrap samples behind each interval
+    confidence: str = "bundled"  # or the file of a calibration of one's own, see `and-dissect plant --calibrate`
     judged: Annotated[int, Field(ge=0)] = 0  # neurons, drawn by `seed`, whose explanations a language model judges against captions
     judged_clips: Annotated[int, Field(ge=4)] = 20  # held-out clips of each, half of them its highest
 
@@ -233,7 +234,7 @@ def make_config(raw: dict) -> RunConfig:
         raise ConfigError(explain(error)) from None
 
 
-PATHS = ("checkpoint", "classes", "repo", "python", "decode", "id")  # may name a file or folder
+PATHS = ("checkpoint", "confidence", "classes", "repo", "python", "decode", "id")  # may name a file or folder
 NAMES = ("concepts", "tagger", "prompts", "model")  # may name a file or folder, where they hold a slash or a dot
 
 

@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 
 from and_core.config import PluginConfig
 from and_core.errors import DataError
+from and_core.evaluate.confidence import SURE
+from and_core.scored import confidence_of_all, score_of_all
 from and_core.store.dissection import Dissection
 
 _LOCK = Lock()
@@ -29,10 +31,13 @@ class Query:
     adjective: str | None = None
     min_share: float = 0.0
     interpretable: bool | None = None
+    min_score: float | None = None
+    scored: str = "DB"
+    sure: bool = False
 
     def is_empty(self) -> bool:
         """Whether nothing is asked."""
-        return self == Query(by=self.by)
+        return self == Query(by=self.by, scored=self.scored)
 
 
 def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | None]:
@@ -62,6 +67,10 @@ def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | 
         fits &= table["class_share"].to_numpy() >= query.min_share - 1e-6
     if query.interpretable is not None:
         fits &= interpretable(d) == query.interpretable
+    if query.min_score is not None:
+        fits &= np.nan_to_num(score_of_all(d, query.scored), nan=-2) >= query.min_score
+    if query.sure:
+        fits &= np.nan_to_num(confidence_of_all(d, query.scored)) >= SURE
     if not query.text:
         return np.flatnonzero(fits), None
     if query.by == "words":

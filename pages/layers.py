@@ -11,6 +11,7 @@ from and_core.analyze.interpretability import TAUS
 from and_core.errors import ANDError
 from and_core.figures.gallery import by_depth, together
 from and_core.figures.network import KINDS, uninterpretable_curves, words_by_block, words_by_kind
+from and_core.figures.scores import METRIC, SAID, scores_by_depth
 from and_core.figures.tables import project
 from and_core.figures.theme import EXPORT
 from and_core.search import Query
@@ -32,6 +33,31 @@ ABOUT = (
 def _together(d: Dissection, stage: str) -> list[Dissection]:
     """The dissection alone, or with all that share its clips and concepts."""
     return together(d, stage) if st.session_state.get("beside", True) else [d]
+
+
+def _scores(d: Dissection) -> None:
+    st.html(html.heading("How good explanations are, by depth", "on clips they were not made from"))
+    every = _together(d, "scores")
+    one, two = st.columns([1.6, 1])
+    methods = d.document("scores/methods")
+    if not methods:
+        st.html(html.empty("No method could be scored on both halves of the clips."))
+        return
+    method = one.segmented_control("Explanation by", methods, default=methods[0], key="scored_method", required=True, format_func=SAID.get, **BOUND)
+    metric = two.segmented_control("Score", list(METRIC), default="pearson", key="metric", required=True, format_func=METRIC.get, **BOUND)
+    rows = {x.name: x.table("scores/layers").to_pylist() for x in every}
+    if any(row["block"] is not None for mine in rows.values() for row in mine):
+        st.plotly_chart(scores_by_depth(rows, method, metric), config=EXPORT, theme=None, key="scores_by_depth")
+    else:
+        st.html(html.empty("This network has no blocks, so there is no depth to show; the table below has its layers."))
+    st.caption(
+        "Mean over the neurons that the method says something of, by similarity of the explanation to captions. A method that is no better than another "
+        "neuron's explanation says nothing of the neuron. Pearson correlation and AUPRC notice when an explanation is made worse; other scores may not."
+    )
+    frame = pd.DataFrame([{"network": name, **row} for name, mine in rows.items() for row in mine])
+    with st.expander("By layer and method"):
+        st.dataframe(frame.round(3), hide_index=True, height=260)
+    st.download_button("Scores by layer (CSV)", frame.to_csv(index=False).encode(), "scores.csv", "text/csv", on_click="ignore")
 
 
 def _interpretability(d: Dissection) -> None:
@@ -93,6 +119,7 @@ def _map(d: Dissection) -> None:
     places = one.segmented_control("Near by", ["explanation", "activation"], default="explanation", key="near_by", required=True, **BOUND)
     counted = d.has("interpretability") and 5 in d.notes("interpretability")["k"]
     options = ["block", "layer kind", "concept", "class of its clips", "adjective", *(["interpretable"] if counted else [])]
+    options += [f"held-out score, {m}" for m in d.document("scores/methods")] if d.has("scores") else []
     by = two.selectbox("Coloured by", options, key="coloured_by", **BOUND)
     words = d.explained_adjectives
     word = two.selectbox("Adjective shown", words, key="map_word", **BOUND) if by == "adjective" and words else None
@@ -102,7 +129,8 @@ def _map(d: Dissection) -> None:
     event = st.plotly_chart(figure, config=WITH_LASSO, theme=None, key="map", on_select="rerun", selection_mode=("points", "box", "lasso"))
     method = d.notes("map")["method"][places]
     far = " Distances between far points mean little." if method.startswith("t-SNE") else ""
-    colours = "from the first block (dark) to the last" if by == "block" else "the largest groups; grey, all others"
+    scale = {"block": "from the first block (dark) to the last", **{o: "from low (dark) to high" for o in options if o.startswith("held-out")}}
+    colours = scale.get(by, "the largest groups; grey, all others")
     st.caption(f"{method}, seed {d.notes('map')['seed']}.{far} Colours: {colours}.")
     chosen = [p["customdata"] for p in (event.selection.points if event else [])]
     chosen = list(dict.fromkeys(int(c[0] if isinstance(c, list | tuple) else c) for c in chosen if c is not None))  # a lit neuron is drawn twice
@@ -128,7 +156,7 @@ def page() -> None:
     provenance(d)
     if len(project(d, "word_counts")) > 1:
         st.toggle("beside all networks of the same clips", value=True, key="beside", **BOUND)
-    for part in (_map, _interpretability, _words):
+    for part in (_map, _scores, _interpretability, _words):
         try:
             part(d)
         except ANDError as error:

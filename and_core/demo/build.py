@@ -31,6 +31,7 @@ def demo_configs() -> list[RunConfig]:
                 "captions": {"kind": "corpus"},
                 "encoder": {"kind": "minilm", "model": "bundled"},
                 "audio_encoder": {"kind": "small_clap"},
+                "closed": {"similarity": "wpmi"},  # by planted neurons, see docs/settings.md
                 "unlearning": {"concepts": CONCEPTS, "fair": 2, "shares": SHARES, "importance": name == "demo-ast"},
             }
         )

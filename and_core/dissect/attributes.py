@@ -131,6 +131,11 @@ def _patterns() -> tuple[re.Pattern[str], dict[str, tuple[str, str]]]:
     return re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE), meaning
 
 
+def head(value: str) -> str:
+    """The adjective of a value: that of ``growing louder`` is growing."""
+    return value.split()[0]
+
+
 def split_sentences(text: str) -> list[str]:
     """Sentences of a text, by punctuation and line ends."""
     return [part.strip() for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part.strip(" .!?")]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from and_core.dissect.attributes import LEXICON
+from and_core.dissect.attributes import LEXICON, head
 from and_core.store.dissection import SCORED, Dissection
 
 METHODS = ("DB", "TAB", "ICL", "SUM", "OPEN")
 CLOSED = ("DB", "TAB", "ICL")
-PREDICTORS = ("text", "audio", "label", "words")
+PREDICTORS = ("text", "audio", "presence", "label", "words")
 Encode = Callable[[list[str]], np.ndarray]
 
 
@@ -120,7 +120,7 @@ def said_values(told: Told, values: Sequence[tuple[str, str]]) -> np.ndarray:
     values : sequence of (attribute, value), V
         As the stage `texts` found them in captions.
     """
-    meaning = {word: pair for attribute, found in LEXICON.items() for value, words in found.items() for pair in [(attribute, value)] for word in words}
+    meaning = {word: (attribute, value) for attribute, found in LEXICON.items() for value, words in found.items() for word in (*words, head(value))}
     place = {tuple(pair): i for i, pair in enumerate(values)}
     columns = np.array([place.get(meaning.get(text.removeprefix("a ").removesuffix(" sound"), ("", "")), -1) for text in told.texts], int)
     found = np.zeros((told.parts.shape[0], len(values)), np.float32)

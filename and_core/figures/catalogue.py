@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from and_core.errors import DataError
 from and_core.figures.gallery import together
+from and_core.figures.part import Found, Part
+from and_core.figures.scores import planted_table, sanity_table, score_table
 from and_core.figures.strategies import ABOUT_STRATEGIES, statements
 from and_core.figures.tables import REFERENCE_FAULTS, last_layer_rows, last_layer_table, project
 from and_core.figures.unlearning import ABOUT_UNLEARNING, importance_table, paper_unlearning_table, unlearning_rows, unlearning_table, verdicts
 from and_core.store.dissection import Dissection
-
-
-@dataclass(frozen=True)
-class Part:
-    """One table to look at: title, rows of texts, a note."""
-
-    title: str
-    cells: list[dict[str, str]]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A table of the paper: parts to look at, and rows of plain values for a file."""
-
-    parts: list[Part]
-    rows: list[dict[str, Any]]
 
 
 def _last_layer(d: Dissection) -> Found:
@@ -106,5 +90,5 @@ def _strategies(d: Dissection) -> Found:
 
 TABLES: dict[str, Callable[[Dissection], Found]] = {
     "last-layer": _last_layer, "unlearning": _unlearning, "importance": _importance, "clusters": _clusters, "interpretability": _interpretability,
-    "acoustics": _acoustics, "strategies": _strategies,
+    "acoustics": _acoustics, "strategies": _strategies, "scores": score_table, "planted": planted_table, "sanity": sanity_table,
 }  # fmt: skip

@@ -40,9 +40,10 @@ def _neighbour(folder: Path, stamp: int) -> Dissection:
     return Dissection(folder)
 
 
-def _common(d: Dissection) -> tuple[str, Any]:
+def _common(d: Dissection) -> tuple[str, Any, bool]:
     d.require("clips")
-    return d.manifest.stages["clips"].key, d.document("texts/concepts")
+    planted = d.manifest.config.get("target", {}).get("kind") == "planted"  # no network of its own: it stands with its like alone
+    return d.manifest.stages["clips"].key, d.document("texts/concepts"), planted
 
 
 def column_name(d: Dissection) -> str:

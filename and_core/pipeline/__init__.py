@@ -11,7 +11,22 @@ from and_core.config import RunConfig
 from and_core.dissect.concepts import concept_set
 from and_core.dissect.words import load_tagger
 from and_core.errors import ANDError, ConfigError, one_of
-from and_core.pipeline import activations, analysis, clips, closed, explanations, icl, last_layer, neurons, open_concepts, scores, summaries, texts, unlearning
+from and_core.pipeline import (
+    activations,
+    analysis,
+    clips,
+    closed,
+    explanations,
+    icl,
+    last_layer,
+    neurons,
+    open_concepts,
+    planting,
+    scores,
+    summaries,
+    texts,
+    unlearning,
+)
 from and_core.pipeline.runner import Outcome, run_stage, up_to_date
 from and_core.pipeline.stage import Progress, Run, Stage, stage_key
 from and_core.store.dissection import list_dissections
@@ -23,7 +38,7 @@ from and_core.targets.base import Target
 STAGES: tuple[Stage, ...] = (
     clips.STAGE, activations.STAGE, neurons.STAGE, neurons.SIMILAR, texts.CAPTIONS, texts.TEXTS, summaries.SUMMARIES,
     summaries.CALIBRATION, closed.CLOSED, closed.SOUNDS, closed.TAB, icl.STAGE, open_concepts.STAGE, last_layer.STAGE, explanations.STAGE,
-    analysis.WORD_COUNTS, analysis.CLUSTERS, analysis.INTERPRETABILITY, analysis.ACOUSTICS, analysis.MAP, scores.STAGE,
+    analysis.WORD_COUNTS, analysis.CLUSTERS, analysis.INTERPRETABILITY, analysis.ACOUSTICS, analysis.MAP, scores.STAGE, planting.STAGE,
     unlearning.SPLIT, unlearning.UNLEARNING, unlearning.IMPORTANCE,
 )  # fmt: skip
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)

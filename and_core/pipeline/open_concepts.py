@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from and_core.dissect.attributes import head
 from and_core.dissect.prompts import fill
 from and_core.dissect.words import UNCLEAR, AcousticWords, Verdict, read_verdict, words_of
 from and_core.errors import ConfigError
@@ -15,6 +16,7 @@ from and_core.pipeline.stage import Run, Stage
 from and_core.store.writer import StageWriter
 
 WORD_TOKENS = 128
+QUALITY = "a quality of sound, taken out of captions by the lexicon"
 
 
 def judge_of(run: Run) -> str:
@@ -57,15 +59,22 @@ def open_concepts(run: Run, writer: StageWriter) -> None:
         part = texts[start : start + step]
         tagged.update(zip(part, words_of(part, config.tagger), strict=True))
         run.progress("open", min(start + step, len(texts)), len(texts))
-    adjectives = sorted({w.word for words in tagged.values() for w in words if w.pos == "adjective"})
     by = judge_of(run)
+    qualities = {head(text) for text, attribute in zip(kept["text"].to_pylist(), kept["attribute"].to_pylist(), strict=True) if attribute}
+    adjectives = sorted({w.word for words in tagged.values() for w in words if w.pos == "adjective"} - qualities)
     verdicts = _asked(run, adjectives) if by == "llm" else AcousticWords(run.encoder.encode, config.margin).judge(adjectives)
+    verdicts |= {word: Verdict(True, QUALITY) for word in qualities}
+    adjectives = sorted(verdicts)
     acoustic = {word: verdict.acoustic is True for word, verdict in verdicts.items()}
     rows: dict[tuple[int, str, str], int] = {}
     for neuron, text, attribute in zip(kept["neuron"].to_pylist(), kept["text"].to_pylist(), kept["attribute"].to_pylist(), strict=True):
         for word in tagged[spoken(text, attribute)]:
             key = (neuron, word.pos, word.word)
+            if attribute and word.word == head(text):
+                continue  # a tagger may take "rising" for a verb; the lexicon knows it for a quality of sound
             rows[key] = 1 if word.pos == "adjective" else rows.get(key, 0) + word.times
+        if attribute:
+            rows[(neuron, "adjective", head(text))] = 1
     order = sorted(rows)
     writer.provenance = run.captioner.provenance
     writer.table("words", pa.table({

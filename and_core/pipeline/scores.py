@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from and_core.config import ProbeConfig, ScoresConfig
+from and_core.dissect.attributes import head
 from and_core.dissect.concepts import readable
 from and_core.dissect.probe import both, first_half
 from and_core.errors import ConfigError
+from and_core.evaluate import confidence
 from and_core.evaluate.metrics import HEADLINE, METRICS, unit_rows
 from and_core.evaluate.score import BASELINES, Said, held_out, score_block
 from and_core.evaluate.told import CLOSED, METHODS, PREDICTORS, Told, said_values, told_by
@@ -39,7 +41,8 @@ def section(run: Run) -> ScoresConfig:
 def parameters(run: Run) -> dict[str, Any]:
     """Draws and seed, and what the explanations of the halves are made by."""
     return {
-        **section(run).model_dump(), "seed": run.config.seed, "similarity": run.config.closed.similarity, "k": run.config.k,
+        **section(run).model_dump(exclude={"confidence"}), "seed": run.config.seed, "similarity": run.config.closed.similarity, "k": run.config.k,
+        "confidence": confidence.fingerprint(confidence.load(section(run).confidence)),
         "t": run.config.calibration.t, "one_per_source": run.config.neurons.one_per_source,
         "probe": run.config.probe.model_dump(mode="json", exclude_none=True),
     }  # fmt: skip
@@ -52,7 +55,7 @@ class Fold:
         d, config = run.dissection, run.config
         heard = np.array([d.caption(i) is not None for i in range(len(d.clips))])
         mine = first_half(d.clips, config.seed) == (half == "first")
-        clips = np.flatnonzero(~mine & heard)
+        clips = np.flatnonzero(~mine & heard & run.explained_from)
         if len(clips) < LEAST_CLIPS:
             raise ConfigError(f"scores: {len(clips)} captioned clips lie outside the {half} half; at least {LEAST_CLIPS} are needed, or set scores: null")
         self.view, self.held = view, held_out(clips, section(run).draws, config.seed + HALVES.index(half))
@@ -63,6 +66,7 @@ class Fold:
         said = np.asarray(d.array("texts/clip_values"))[clips].astype(np.float32)
         labels, number = label_numbers(d)[clips], {readable(c).lower(): i for i, c in enumerate(d.classes)}
         of_class = np.array([number.get(readable(c).lower(), -1) for c in concepts])
+        present = presence(d, config.closed.softmax_scale)[clips].T
         self.predictors: dict[str, dict[str, Any]] = {}
         for name, told in self.told.items():
             found: dict[str, Any] = {
@@ -71,12 +75,27 @@ class Fold:
             if "audio" in encoders:
                 sounds = np.asarray(d.array("sounds/clip_embeddings"))[clips]
                 found["audio"] = _similar(told.vectors(encoders["audio"]), encoders["audio"]([""])[0], sounds)
+            if name in CLOSED:
+                found["presence"] = lambda rows, present=present: present[rows]
             if name in CLOSED and (of_class >= 0).any():
                 found["label"] = _labelled(of_class, labels)
             if name == "OPEN":
                 found["words"] = _worded(said_values(told, values), said)
             self.predictors[name] = found
         self.values, self.said = values, said
+
+
+def presence(d: Dissection, scale: float) -> np.ndarray:
+    """(N, M) probability that a clip holds each concept: softmax over concepts of the similarity to its caption and, where it was heard, to its sound.
+
+    Similarities to sound are stretched to vary as much over concepts as those to captions, so that both count alike.
+    """
+    said = np.asarray(d.array("texts/caption_embeddings")) @ np.asarray(d.array("texts/concept_embeddings")).T
+    if d.has("sounds"):
+        heard = np.asarray(d.array("sounds/clip_embeddings")) @ np.asarray(d.array("sounds/concept_embeddings")).T
+        said = said + heard * (said.std(1).mean() / max(float(heard.std(1).mean()), 1e-9))
+    power = np.exp(scale * (said - said.max(1, keepdims=True)))
+    return (power / power.sum(1, keepdims=True)).astype(np.float32)
 
 
 def _similar(vectors: np.ndarray, empty: np.ndarray, clips: np.ndarray) -> Any:
@@ -192,9 +211,18 @@ def _write(run: Run, writer: StageWriter, methods: list[str], pair: list[Fold], 
         found = np.concatenate([fold_of(name, i, 1) for i in (0, 1)], 2)
         writer.array(name, found.astype(np.int32), ["method", "neuron", "place"], "clip number, -1 for none; three of each half")
     writer.table("layers", by_layer(d.layers, methods, values, baselines, draws))
-    writer.table("words", _words(d, pair, [fold_of("words", i, 0) for i in (0, 1)]), {"pearson": "correlation with captions that say it, on held-out clips"})
     agree = np.stack([pair[0].told[m].which == pair[1].told[m].which if m in CLOSED else np.zeros(d.neuron_count, bool) for m in methods])
-    writer.array("agree", agree & np.stack([pair[0].told[m].which >= 0 for m in methods]), ["method", "neuron"], "both halves name the same concept")
+    agree &= np.stack([pair[0].told[m].which >= 0 for m in methods])
+    writer.array("agree", agree, ["method", "neuron"], "both halves name the same concept")
+    made = confidence.load(section(run).confidence)
+    sure = np.full((len(methods), d.neuron_count), np.nan, np.float32)
+    for m, method in enumerate(methods):
+        if method in (*CLOSED, "SUM"):
+            kind = "SUM" if method == "SUM" else "closed"
+            sure[m] = made[kind](confidence.features_of(kind, values[m], PREDICTORS, METRICS))
+    words = _words(d, pair, [fold_of("words", i, 0) for i in (0, 1)], made["word"])
+    writer.table("words", words, {"pearson": "correlation with captions that say it, on held-out clips"})
+    writer.array("confidence", sure, ["method", "neuron"], "probability that the explanation holds")
 
 
 def _mean(pair: list[np.ndarray]) -> np.ndarray:
@@ -225,12 +253,12 @@ def by_layer(layers: Sequence[Layer], methods: list[str], values: np.ndarray, ba
     return pa.Table.from_pylist(rows, pa.schema([*types, ("neurons", pa.int32()), ("explained", pa.int32()), *((name, pa.float64()) for name in columns)]))
 
 
-def _words(d: Dissection, pair: list[Fold], correlations: list[np.ndarray]) -> pa.Table:
+def _words(d: Dissection, pair: list[Fold], correlations: list[np.ndarray], calibrator: confidence.Calibrator) -> pa.Table:
     """Each acoustic adjective of each neuron: how many of the two halves say it too, and how their other halves bear it out.
 
     An adjective that a half does not say counts as a correlation of 0 there; NaN where captions are not searched for the word.
     """
-    place = {value: i for i, (_, value) in enumerate(pair[0].values)}
+    place = {head(value): i for i, (_, value) in enumerate(pair[0].values)}
     words = d.table("open/words")
     words = words.filter(words["acoustic"])
     said: list[set[tuple[int, str]]] = []
@@ -244,9 +272,11 @@ def _words(d: Dissection, pair: list[Fold], correlations: list[np.ndarray]) -> p
         float("nan") if w not in place else sum(float(c[n, place[w]]) for one, c in zip(said, correlations, strict=True) if (n, w) in one) / 2
         for n, w in zip(neurons, names, strict=True)
     ]  # fmt: skip
+    correlation = np.array(found, np.float32)
+    columns = {"pearson": correlation, "confidence": calibrator({"pearson": correlation}).astype(np.float32)}
     return pa.table({
         "neuron": pa.array(neurons, pa.int32()), "word": pa.array(names, pa.string()), "halves": pa.array(halves, pa.int8()),
-        "pearson": pc.if_else(pc.is_nan(pa.array(found, pa.float32())), None, pa.array(found, pa.float32())),
+        **{name: pc.if_else(pc.is_nan(pa.array(column, pa.float32())), None, pa.array(column, pa.float32())) for name, column in columns.items()},
     })  # fmt: skip
 
 

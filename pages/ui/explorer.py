@@ -68,7 +68,13 @@ def _filters(d: Dissection) -> None:
         st.slider("At least this share of the highest clips in one class", 0.0, 1.0, 0.0, 0.2, key="min_share", bind="query-params")
     if d.has("interpretability"):
         st.segmented_control("Interpretable", list(INTERPRETABLE), default="any", key="interpretable", bind="query-params", required=True)
-    st.caption("Held-out score: not run yet.")
+    if d.has("scores"):
+        methods = d.document("scores/methods")
+        st.segmented_control("Explanation by", methods, default=methods[0] if methods else None, key="scored", bind="query-params", required=True)
+        st.slider("Held-out score (Pearson) at least", -1.0, 1.0, -1.0, 0.05, key="min_score", bind="query-params")
+        st.toggle("only those that hold with confidence", key="sure", bind="query-params", help="DB, TAB, ICL and SUM have a calibrated probability")
+    else:
+        st.caption("Held-out score: not run yet.")
 
 
 def results(d: Dissection, typed: str) -> None:
@@ -77,6 +83,7 @@ def results(d: Dissection, typed: str) -> None:
     query = Query(
         text=typed.strip(), by=state.get("by") or "words", layers=tuple(state.get("in_layers") or ()), concept=state.get("with_concept"),
         adjective=state.get("with_adjective"), min_share=float(state.get("min_share") or 0.0),
+        min_score=least if (least := float(state.get("min_score", -1.0))) > -1 else None, scored=state.get("scored") or "DB", sure=bool(state.get("sure")),
         interpretable=INTERPRETABLE.get(state.get("interpretable") or "any"),
     )  # fmt: skip
     if query.is_empty():

@@ -11,12 +11,18 @@ import pyarrow.compute as pc
 
 from and_core import Dissection
 from and_core.figures.map import neuron_map
+from and_core.scored import score_of_all
 from and_core.search import interpretable
+
+SCORED_BY = "held-out score, "
+SCORE_STEPS = (("below 0", 0.0), ("0 to .1", 0.1), (".1 to .2", 0.2), (".2 to .3", 0.3), (".3 to .4", 0.4), (".4 or more", 2.0))  # Pearson correlation
 
 
 @lru_cache(maxsize=8)
 def map_figure(d: Dissection, places: str, by: str, word: str | None, found: tuple[int, ...]) -> go.Figure:
     """The figure of a choice; made once, since 55,000 names take longer to write down than to show."""
+    if by.startswith(SCORED_BY):
+        return neuron_map(np.asarray(d.array(f"map/{places}")), groups(d, by, word), titles(d), np.array(found, int), [name for name, _ in SCORE_STEPS])
     ordered = [f"block {b}" for b in sorted({x.block for x in d.layers if x.block is not None})] if by == "block" else []
     return neuron_map(np.asarray(d.array(f"map/{places}")), groups(d, by, word), titles(d), np.array(found, int), ordered)
 
@@ -33,6 +39,9 @@ def titles(d: Dissection) -> np.ndarray:
 def groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
     """What each neuron is coloured by."""
     table = d.table("explanations/explanations")
+    if by.startswith(SCORED_BY):
+        score = score_of_all(d, by.removeprefix(SCORED_BY))
+        return [None if value != value else next(name for name, most in SCORE_STEPS if value < most) for value in score.tolist()]
     if by == "layer kind":
         return [kind for x in d.layers for kind in [x.kind.replace("_", " ")] * x.size]
     if by == "block":

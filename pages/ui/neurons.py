@@ -17,7 +17,7 @@ from and_core.figures.neuron import activation_histogram, class_means_figure
 from and_core.figures.theme import EXPORT
 from and_core.records import Side, TopClip
 from and_core.store.dissection import ScoredMethod
-from pages.ui import html
+from pages.ui import html, scores
 from pages.ui.explorer import choose, header, results
 from pages.ui.media import media_url
 from pages.ui.setup import explain, provenance, setup
@@ -37,11 +37,13 @@ def page() -> None:
         left, right = st.columns([2.25, 1], gap="medium")
         with left:
             _clips(d, neuron)
+            scores.most_wrong(d, neuron)
             charts = st.container()
         with right:
             _summary(d, neuron)
             _closed(d, neuron)
             _open(d, neuron)
+            scores.box(d, neuron)
             _cluster(d, neuron)
             _alike(d, neuron)
             _download(d, neuron)
@@ -68,7 +70,11 @@ def _headline(d: Dissection, neuron: NeuronId) -> None:
     sure = []
     if e["leading_class"]:
         sure.append(f"{e['class_count']} of {e['of']} highest clips: {e['leading_class'].replace('_', ' ')}")
-    sure.append("held-out score: not run yet")
+    if d.has("scores"):
+        said, probability = scores.sentence(d, neuron)
+        sure += [probability] if probability else []
+    else:
+        sure.append("held-out score: not run yet")
     st.html(html.about(neuron, f'<div class="and-headline">{said}<span class="sure">{html.text(" · ".join(sure))}</span></div>'))
 
 

@@ -1,0 +1,42 @@
+"""`and-dissect plant`: neurons of known meaning, to see whether the pipeline names what was planted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from and_core.console import bars, out, reported
+
+
+def plant(
+    names: Annotated[list[str], typer.Argument(help="Dissections whose networks units are planted in.")],
+    calibrate: Annotated[Path | None, typer.Option(help="File for a calibration of confidence fitted on all of them (setting scores.confidence).")] = None,
+) -> None:
+    """Add neurons of known meaning to a network, dissect them, and print what each module and method says of them."""
+    with reported():
+        from and_core import open_dissection
+        from and_core.cli_paper import print_table
+        from and_core.errors import ANDError
+        from and_core.evaluate import confidence, planted
+        from and_core.pipeline.planting import plant as plant_in
+
+        made = []
+        for name in names:
+            with bars() as progress:
+                made.append(plant_in(open_dissection(name), progress))
+        for d in made:
+            out.print(d.name, markup=False)
+            print_table("planted", d)
+        if calibrate is not None:
+            import pandas as pd
+
+            found = pd.concat([d.table("planted/findings").to_pandas() for d in made], ignore_index=True)
+            adjectives = pd.concat([d.table("planted/adjectives").to_pandas() for d in made], ignore_index=True)
+            calibrators, about = planted.calibrate(found, adjectives, made[0].similarity)
+            try:
+                confidence.save(calibrate, calibrators, about)
+            except OSError as error:
+                raise ANDError(f"calibrate={str(calibrate)!r} can't be written: {error}") from None
+            out.print(f"{calibrate}", markup=False)

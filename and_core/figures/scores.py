@@ -1,0 +1,141 @@
+"""Tables and figures of how good explanations are: scores, planted neurons, checks of the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from and_core.dissect.concepts import readable
+from and_core.evaluate import sanity
+from and_core.evaluate.planted import HEARD, lost_rows, summary_rows
+from and_core.figures.gallery import together
+from and_core.figures.part import Found, Part
+from and_core.figures.theme import GREY, line_styles, plain, themed
+from and_core.store.dissection import Dissection
+
+SAID = {"DB": "DB (captions)", "TAB": "TAB (sound)", "ICL": "ICL (language model)", "SUM": "summary", "OPEN": "open concepts"}
+METRIC = {"pearson": "Pearson correlation", "auprc": "AUPRC"}
+BESIDE = {
+    "shuffled_explanation": "another neuron's",
+    "shuffled_activations": "shuffled activations",
+    "most_common": "the layer's most common",
+    "empty": "empty",
+}
+
+
+def score_table(d: Dissection) -> Found:
+    """Mean score by network, method and metric over all explained neurons, with baselines."""
+    rows: list[dict[str, Any]] = []
+    for x in together(d, "scores"):
+        rows += [{"network": x.name, **row} for row in x.table("scores/layers").to_pylist()]
+    cells = []
+    for name, method, metric in dict.fromkeys((r["network"], r["method"], r["metric"]) for r in rows):
+        mine = [r for r in rows if (r["network"], r["method"], r["metric"]) == (name, method, metric)]
+        known, total = [r for r in mine if r["explained"]], sum(r["explained"] for r in mine)
+
+        def mean(column: str, known: list[dict[str, Any]] = known, total: int = total) -> str:
+            return f"{sum(r[column] * r['explained'] for r in known) / total:.3f}" if total else "-"
+
+        share = f"{100 * total / max(1, sum(r['neurons'] for r in mine)):.0f}"
+        cells.append({"network": name, "method": method, "metric": metric, "neurons explained %": share, "score": mean("score"),
+                      **{said: mean(column) for column, said in BESIDE.items()}})  # fmt: skip
+    notes = d.notes("scores")
+    note = (
+        f"Explanations made from one half of the clips, scored on the other ({notes['clips'][0]} and {notes['clips'][1]} clips), by similarity to captions; DB "
+        f"and TAB by {notes['similarity']}. Beside them what shuffled and trivial explanations score."
+    )
+    return Found([Part("Held-out scores", cells, note)], rows)
+
+
+def scores_by_depth(found: Mapping[str, Sequence[Mapping[str, Any]]], method: str, metric: str, height: int = 290) -> go.Figure:
+    """Mean held-out score of a method by block, one line a network; dotted, another neuron's explanation.
+
+    Parameters
+    ----------
+    found : mapping
+        Network -> rows of the table `scores/layers`.
+    """
+    figure = go.Figure()
+    null: dict[int, list[float]] = {}
+    for (colour, dash), (name, rows) in zip(line_styles(), found.items(), strict=False):
+        mine = [r for r in rows if r["method"] == method and r["metric"] == metric and r["block"] is not None and r["explained"]]
+        blocks = sorted({r["block"] for r in mine})
+
+        def mean(block: int, column: str, mine: list[Mapping[str, Any]] = mine) -> float:
+            inside = [r for r in mine if r["block"] == block]
+            return float(np.average([r[column] for r in inside], weights=[r["explained"] for r in inside]))
+
+        for block in blocks:
+            null.setdefault(block, []).append(mean(block, "shuffled_explanation"))
+        said = plain(name, spaces=False)
+        figure.add_scatter(
+            x=blocks, y=[mean(b, "score") for b in blocks], mode="lines+markers", name=said, line={"color": colour, "dash": dash},
+            hovertemplate=f"{said}, block %{{x}}: %{{y:.3f}}<extra></extra>",
+        )  # fmt: skip
+    if null:
+        figure.add_scatter(
+            x=sorted(null), y=[float(np.mean(null[b])) for b in sorted(null)], mode="lines", name="another neuron's explanation",
+            line={"color": GREY, "dash": "dot"}, hovertemplate="another neuron's: %{y:.3f}<extra></extra>",
+        )  # fmt: skip
+    themed(figure, "block", METRIC[metric], height)
+    figure.update_xaxes(dtick=1)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.14, "x": 0})
+    return figure
+
+
+def planted_table(d: Dissection) -> Found:
+    """What was planted, and what each module and method says of it."""
+    d.require("planted")
+    found = d.table("planted/findings").to_pandas()
+    rows, notes = summary_rows(found), d.notes("planted")
+    about = f"{notes['units']} units with a meaning, {notes['fires_as_planted']} of which fire on it (AUROC {HEARD} or more on the probing set)."
+    grid: dict[tuple[str, str, str], dict[str, str]] = {}
+    for row in rows:
+        if "top-1 %" in row:
+            units = f"{row['units']} ({row['number']})"
+            cells = grid.setdefault((row["planted"], units, row["method"]), {"planted": row["planted"], "units": units, "method": row["method"]})
+            top5 = row.get("top-5 %", float("nan"))
+            cells[row["similarity"] or "named"] = f"{row['top-1 %']:.1f}" + (f" / {top5:.1f}" if top5 == top5 else "")
+    columns = dict.fromkeys(name for cells in grid.values() for name in cells)
+    heard = [
+        {"planted": r["planted"], "units": f"{r['units']} ({r['number']})", **{k: f"{r[k]:.1f}" for k in r if k.endswith("%")}}
+        for r in rows if "recall %" in r
+    ]  # fmt: skip
+    sure = [{k: v if isinstance(v, str) else "-" if v != v else f"{v:.3g}" for k, v in row.items()} for row in d.document("planted/confident")]
+    keys = ("from", "to", "explanations", "said", "hold")
+    curves = [{"method": name, **{k: f"{row[k]:g}" for k in keys}} for name, curve in d.document("planted/reliability").items() for row in curve]
+    precise = "Precision counts the planted word alone; most other words said are true of the neuron's clips by their measures."
+    lost = [{k: v if isinstance(v, str) else f"{v:.1f}" for k, v in row.items()} for row in lost_rows(found)]
+    return Found([
+        Part("Planted neurons: the concept, top-1 / top-5 %", [{c: cells.get(c, "") for c in columns} for cells in grid.values()], about),
+        Part("Planted neurons: the adjective", heard, precise),
+        Part("Where planted adjectives get lost", lost, "Share that is still there after each step."),
+        Part("Named with confidence", sure, "At the threshold where 80 % of the planted concepts are confident and right."),
+        Part("Confidence", curves, "Of the explanations given a probability between the first two columns, how many hold."),
+    ], rows)  # fmt: skip
+
+
+def sanity_table(d: Dissection) -> Found:
+    """Which scores notice that an explanation was made worse."""
+    rows = sanity.table(_class_neurons(d), len(d.clips), d.manifest.config.get("seed", 0))
+    cells = [{k: f"{v:.0f}" if isinstance(v, float) else {True: "yes", False: "no"}.get(v, str(v)) for k, v in row.items()} for row in rows]
+    note = (
+        f"Share of neurons whose score falls by {sanity.LEAST_FALL:.0%} of its distance from chance or more when half of the labels are missing, or as many "
+        f"wrong ones are added; a score passes where at least {sanity.PASSING:.0%} notice, everywhere."
+    )
+    return Found([Part("Which scores notice a worse explanation", cells, note)], rows)
+
+
+def _class_neurons(d: Dissection) -> tuple[np.ndarray, np.ndarray] | None:
+    """Labels and activations of the classifier's neurons that have clips of their class."""
+    if not any(layer.name == "fc" for layer in d.layers):
+        return None
+    labels = np.array([readable(clip.label).lower() if clip.label is not None else "" for clip in d.clips])
+    names = [readable(name).lower() for name in d.document("activations/classes") or []]
+    there = [i for i, name in enumerate(names) if 2 <= (labels == name).sum() <= len(labels) // 2]
+    if not there:
+        return None
+    return np.stack([labels == names[i] for i in there]), np.asarray(d.layer_activations("fc"), np.float32).T[there]

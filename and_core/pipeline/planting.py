@@ -1,0 +1,159 @@
+"""Planting neurons of known meaning in a dissected network, and dissecting them like any other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from and_core.config import RunConfig, make_config
+from and_core.dissect.probe import probe_mask
+from and_core.dissect.words import content_lemmas
+from and_core.errors import DataError
+from and_core.evaluate.confidence import reliability
+from and_core.evaluate.plant import Unit, choose_units, fit_units, measured_words
+from and_core.evaluate.planted import HEARD, adjective_truths, confident_rows, findings
+from and_core.pipeline.stage import Progress, Run, Stage
+from and_core.records import Layer
+from and_core.store.dissection import SCORED, Dissection
+from and_core.store.files import write_atomic
+from and_core.store.writer import StageWriter
+from and_core.unlearn.select import concept_words
+
+SHARE = 0.5  # of the source recordings that units are fitted on, where no other clips can be had
+FRESH = {"seed": 7777, "per_category": 20}  # of the synthetic corpus that units are fitted on
+MEANING, WORKSHOP = "meaning.json", "planting"
+
+
+def plant(d: Dissection, progress: Progress = lambda stage, done, total: None) -> Dissection:
+    """Fit units to known meanings on clips outside the probing set, add them to the network, and run the whole pipeline on them.
+
+    The synthetic corpus is drawn anew under another seed for the fit; of any other dataset, half of the source recordings are kept
+    for it and left out of the probing set.
+
+    Returns
+    -------
+    Dissection
+        ``NAME-planted``, beside `d` in the cache; the units and what each means stand in ``planting/NAME/``.
+
+    Raises
+    ------
+    DataError
+        The clips have no labels, or no layer can be read.
+    """
+    from and_core import pipeline
+
+    root, config = d.folder.parent, make_config(d.manifest.config)
+    if not d.classes:
+        raise DataError(f"the clips of {d.name!r} have no labels, so there is nothing known to plant")
+    layers = readable_layers(d.layers)
+    if not layers:
+        raise DataError(f"{d.name!r} has no hidden layer to plant units in")
+    fitting, mask, probe = _fitting(d, config, progress)
+    rows = [row for row, used in zip(fitting.table("clips/clips").to_pylist(), mask, strict=True) if used]
+    labels, words = [row["label"] for row in rows], measured_words(rows)
+    units = choose_units(labels, words, config.seed)
+    tensors: dict[str, Any] = {}
+    for number, layer in enumerate(layers):
+        features = np.asarray(fitting.layer_activations(layer.name))[mask]
+        weight, bias = fit_units(features, units, labels, words, config.seed + number)
+        tensors |= {f"{layer.name}.weight": torch.from_numpy(weight), f"{layer.name}.bias": torch.from_numpy(bias)}
+        progress("planting", number + 1, len(layers))
+    from safetensors.torch import save
+
+    folder = root / WORKSHOP / d.name
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "units.safetensors", save(tensors))
+    about = {"units": [unit.as_dict() for unit in units], "layers": [layer.name for layer in layers], "fitted_on": len(rows), "seed": config.seed}
+    write_atomic(folder / MEANING, json.dumps(about, indent=1, sort_keys=True).encode() + b"\n")
+    base = config.target.model_dump()
+    trained = {"trained_folds": list(base.get("trained_folds", ())), **({"pooling": base["pooling"]} if "pooling" in base else {})}
+    planted = config.model_copy(update={
+        "name": f"{d.name}-planted", "unlearning": None, "training": None, "probe": probe,
+        "target": config.target.model_validate({"kind": "planted", "base": base, "path": str(folder / "units.safetensors"), **trained}),
+    })  # fmt: skip
+    pipeline.run(planted, root=root, progress=progress)
+    return Dissection(root / planted.name)
+
+
+def _fitting(d: Dissection, config: RunConfig, progress: Progress) -> tuple[Dissection, np.ndarray, Any]:
+    """Where activations to fit on come from, which of its clips, and the probing set that is left."""
+    from and_core import pipeline
+
+    if config.dataset.kind == "synthetic":
+        dataset = config.dataset.model_copy(update=FRESH)
+        fresh = config.model_copy(update={"name": "fitting", "dataset": dataset})
+        inside = d.folder.parent / WORKSHOP / d.name
+        pipeline.run(fresh, root=inside, only=["clips", "activations"], progress=progress)
+        found = Dissection(inside / fresh.name)
+        return found, np.ones(len(found.clips), bool), config.probe
+    probe = config.probe.model_copy(update={"without_share": max(SHARE, config.probe.without_share)})
+    return d, ~probe_mask(d.clips, probe, config.seed), probe
+
+
+def compute(run: Run, writer: StageWriter) -> None:
+    """What the pipeline says of planted neurons, beside what they mean."""
+    d = run.dissection
+    concepts = d.document("texts/concepts")
+    terms = concept_words(concepts, lambda texts: content_lemmas(texts, run.config.open.tagger))
+    found = findings(d, meanings(d), [terms[concept][0] for concept in concepts])
+    adjectives = adjective_truths(d)
+    writer.provenance = run.captioner.provenance
+    writer.table("findings", pa.Table.from_pandas(found, preserve_index=False))
+    writer.table("adjectives", pa.Table.from_pandas(adjectives, preserve_index=False))
+    sure = np.asarray(d.array("scores/confidence"))
+    methods = [m for m in d.document("scores/methods") if m in SCORED]
+    writer.json("confident", [confident_rows(found, method, run.config.closed.similarity) for method in methods])
+    units = found[found["kind"] != "property"]
+    curves = {}
+    for method in methods:
+        holds = units[f"{method}/{run.config.closed.similarity}/top1"].to_numpy(bool) & ~units["kind"].isin(["negation", "random"]).to_numpy()
+        curves[method] = reliability(sure[d.document("scores/methods").index(method), units["neuron"].to_numpy()], holds)
+    curves["adjectives"] = reliability(adjectives["confidence"].to_numpy(float), adjectives["holds"].to_numpy(bool))
+    writer.json("reliability", curves)
+    writer.notes = {"units": int((found["kind"] != "random").sum()), "fires_as_planted": int((found["auroc"] >= HEARD).sum())}
+    run.progress("planted", 1, 1)
+
+
+def parameters(run: Run) -> dict[str, Any]:
+    """What the units mean."""
+    settings: Any = run.target.settings
+    try:
+        return {"meaning": json.loads((Path(settings.path).parent / MEANING).read_text(encoding="utf-8"))}
+    except (OSError, ValueError) as error:
+        raise DataError(f"what the planted units mean can't be read: {error}") from None
+
+
+def readable_layers(layers: list[Layer]) -> list[Layer]:
+    """The last layer of each block, so that units stand at several depths; every hidden layer of a network without blocks."""
+    last = {layer.block: layer for layer in layers if layer.block is not None}
+    return list(last.values()) or [layer for layer in layers if layer.kind != "fc"]
+
+
+def meanings(d: Dissection) -> list[Unit]:
+    """What each neuron of a planted dissection was fitted to mean.
+
+    Raises
+    ------
+    DataError
+        The dissection is not of planted units, or what they mean is not on record.
+    """
+    target = d.manifest.config.get("target", {})
+    if target.get("kind") != "planted":
+        raise DataError(f"{d.name!r} holds no planted neurons; plant some: and-dissect plant {d.name}")
+    path = Path(target["path"]).parent / MEANING
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"what the planted units mean can't be read: {error}") from None
+    return [Unit(**unit) for unit in raw["units"]] * len(raw["layers"])
+
+
+STAGE = Stage(
+    "planted", "Comparing planted neurons with what is said of them", ("clips", "activations", "neurons", "texts", "calibration", "closed", "open", "scores"),
+    parameters, compute, optional=("tab", "icl"), wanted=lambda run: run.config.target.kind == "planted" and run.config.scores is not None,
+)  # fmt: skip

@@ -1,0 +1,111 @@
+"""Reading how good explanations are: the scores of one neuron, a score of all, and what can be said with confidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from and_core.errors import DataError, one_of
+from and_core.evaluate.confidence import SURE
+from and_core.evaluate.metrics import HEADLINE, METRICS
+from and_core.evaluate.score import BASELINES
+from and_core.evaluate.told import PREDICTORS
+from and_core.records import NeuronId
+from and_core.store.dissection import Dissection
+
+
+def neuron_scores(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]:
+    """Scores of each method's explanation of a neuron, None where it says nothing.
+
+    Returns
+    -------
+    list of dict
+        ``method``, ``confidence``; by the text predictor each of :data:`HEADLINE` with ``_low``, ``_high`` and ``_shuffled`` (another
+        neuron's explanation); Pearson correlation by every other predictor; ``others``, the metrics that known checks fail.
+    """
+    d.require("scores")
+    index, found = d.index(neuron), []
+    values, low, high, null = (d.array(f"scores/{name}") for name in ("values", "low", "high", "baselines"))
+    sure = d.array("scores/confidence")
+    for m, method in enumerate(d.document("scores/methods")):
+        mine = np.asarray(values[m, :, :, index])
+        row: dict[str, Any] = {"method": method, "confidence": _number(sure[m, index])}
+        for h, metric in enumerate(HEADLINE):
+            row |= {metric: _number(mine[0, METRICS.index(metric)]), f"{metric}_low": _number(low[m, h, index]), f"{metric}_high": _number(high[m, h, index])}
+            row[f"{metric}_shuffled"] = _number(null[m, BASELINES.index("shuffled explanation"), h, index])
+        row["by"] = {name: _number(mine[p, 0]) for p, name in enumerate(PREDICTORS)}
+        row["others"] = {name: _number(mine[0, i]) for i, name in enumerate(METRICS) if name not in HEADLINE}
+        found.append(row)
+    return found
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def score_of_all(d: Dissection, method: str, metric: str = "pearson", predictor: str = "text") -> np.ndarray:
+    """(R,) held-out score of a method's explanations, NaN where it says nothing.
+
+    Raises
+    ------
+    DataError
+        The method has not been scored; the message names those that have.
+    """
+    d.require("scores")
+    methods = d.document("scores/methods")
+    for name, value, allowed in (("method", method, methods), ("metric", metric, METRICS), ("predictor", predictor, PREDICTORS)):
+        if value not in allowed:
+            raise one_of(name, value, list(allowed), DataError)
+    return np.asarray(d.array("scores/values")[methods.index(method), PREDICTORS.index(predictor), METRICS.index(metric)])
+
+
+def confidence_of_all(d: Dissection, method: str) -> np.ndarray:
+    """(R,) probability that a method's explanation holds, NaN where there is none or it can't be told."""
+    d.require("scores")
+    methods = d.document("scores/methods")
+    if method not in methods:
+        raise one_of("method", method, methods, DataError)
+    return np.asarray(d.array("scores/confidence")[methods.index(method)])
+
+
+def wrong_clips(d: Dissection, neuron: NeuronId | str, method: str) -> dict[str, list[int]]:
+    """Held-out clips that an explanation gets most wrong: ``missed`` (the neuron fires, the explanation does not say so) and ``false`` (the reverse)."""
+    d.require("scores")
+    index, m = d.index(neuron), d.document("scores/methods").index(method)
+    return {side: [int(c) for c in d.array(f"scores/{side}")[m, index] if c >= 0] for side in ("missed", "false")}
+
+
+def confident_words(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]:
+    """Each acoustic adjective of a neuron: word, how many halves say it too, held-out correlation, probability that it holds (None: can't be told)."""
+    d.require("scores")
+    return d._rows("scores/words", d.index(neuron)).to_pylist()
+
+
+def verdict(d: Dissection, neuron: NeuronId | str) -> dict[str, Any]:
+    """What can be said of a neuron with confidence.
+
+    Returns
+    -------
+    dict
+        ``adjectives`` that hold, ``concept`` and ``by`` (the method that is surest of its explanation, if it is sure enough), and for the rest
+        ``guess`` with its ``probability``; empty and None where there is nothing.
+    """
+    e = d.explanation(neuron)
+    words = [row["word"] for row in confident_words(d, neuron) if row["confidence"] is not None and row["confidence"] >= SURE]
+    said: dict[str, str | None] = {"SUM": e["thing"], "DB": e["concept"]}
+    if d.has("tab"):
+        said["TAB"] = next((c.name for c in d.closed_concepts(neuron, method="TAB")), None)
+    sure = {row["method"]: row["confidence"] for row in neuron_scores(d, neuron)}
+    ranked = sorted(((sure.get(method) or 0.0, method, text) for method, text in said.items() if text), reverse=True)
+    if not ranked:
+        return {"adjectives": words, "concept": None, "by": None, "guess": None, "probability": None}
+    probability, method, text = ranked[0]
+    holds = probability >= SURE
+    return {
+        "adjectives": words,
+        "concept": text if holds else None,
+        "by": method if holds else None,
+        "guess": None if holds else text,
+        "probability": probability,
+    }

@@ -1,0 +1,106 @@
+"""A network with linear units added to it, whose meaning is known because they were fitted to have it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from and_core.config import PluginConfig
+from and_core.errors import TargetError
+from and_core.targets.base import TARGETS, Target
+
+ADDED = "_planted"  # ends the name of a layer of added units
+
+
+@TARGETS.register
+class Planted(Target):
+    """Another target whose chosen layers are read by added linear units; the added units are what is dissected."""
+
+    kind = "planted"
+
+    class Settings(Target.Settings):
+        """`base`: the target that is read; `path`: the safetensors file of the added units, ``LAYER.weight`` and ``LAYER.bias``."""
+
+        base: dict[str, Any]
+        path: str
+
+    @cached_property
+    def base(self) -> Target:
+        """The target that is read."""
+        settings: Any = self.settings
+        return TARGETS.create(PluginConfig(**settings.base))
+
+    def _bytes(self) -> bytes:
+        path = Path(self.settings.path)  # type: ignore[attr-defined]
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise TargetError(f"target.path={str(path)!r}: the added units can't be read: {error}") from None
+
+    def fingerprint(self) -> str:
+        """Of the network that is read, of how it is pooled, and of the added units."""
+        base = json.dumps(self.base.settings.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(self.base.fingerprint().encode() + base.encode() + self._bytes()).hexdigest()
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return f"units planted in {self.base.describe()}"
+
+    def load(self, device: str) -> None:
+        """Load the network and let the added units hear the layers that they read.
+
+        Raises
+        ------
+        TargetError
+            A layer is not there, is not linear, or has another number of units than the added ones read.
+        """
+        from safetensors.torch import load
+
+        self.base.load(device)
+        self.device, self.sample_rate, self.special_tokens = device, self.base.sample_rate, self.base.special_tokens
+        tensors, modules = load(self._bytes()), self.base.all_modules()
+        self._added: dict[str, torch.nn.Module] = {}
+        for name, module in modules.items():
+            if f"{name}.weight" not in tensors:
+                continue
+            weight, bias = tensors.pop(f"{name}.weight"), tensors.pop(f"{name}.bias")
+            if not isinstance(module, torch.nn.Linear) or weight.shape[1] != module.out_features:
+                raise TargetError(f"units planted in {name} read {weight.shape[1]} neurons; the layer is {module}")
+            added = torch.nn.Linear(weight.shape[1], weight.shape[0])
+            added.load_state_dict({"weight": weight, "bias": bias})
+            self._added[name + ADDED] = added.eval().to(device)
+            module.register_forward_hook(lambda module, args, output, added=self._added[name + ADDED]: _heard(added, output))
+        if tensors:
+            raise TargetError(f"units are planted in layers that the network has not: {', '.join(sorted(tensors))}; it has: {', '.join(modules)}")
+
+    def all_modules(self) -> dict[str, torch.nn.Module]:
+        """Layers of added units, in the order of the layers that they read."""
+        return self._added
+
+    @property
+    def classes(self) -> None:
+        """None: the added units are no classifier."""
+        return None
+
+    def features(self, waves: list[np.ndarray]) -> Any:
+        """As the network that is read has it."""
+        return self.base.features(waves)
+
+    def forward(self, features: Any) -> torch.Tensor:
+        """Logits of the network that is read."""
+        return self.base.forward(features)
+
+    def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
+        """As the layer that is read is pooled."""
+        return self.base.pool(output, layer.removesuffix(ADDED))
+
+
+def _heard(added: torch.nn.Module, output: torch.Tensor) -> None:
+    """Run the added units on a layer's output, which stays as it is."""
+    added(output)

@@ -1,0 +1,71 @@
+"""How good a neuron's explanations are, as the Neurons page shows it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from and_core import Dissection, NeuronId
+from and_core.evaluate.confidence import SURE
+from and_core.figures.scores import SAID
+from and_core.scored import confident_words, neuron_scores, verdict, wrong_clips
+from pages.ui import html
+from pages.ui.media import media_url
+
+
+def sentence(d: Dissection, neuron: NeuronId) -> tuple[str, str]:
+    """What the headline says, as markup, and how sure that is."""
+    found = verdict(d, neuron)
+    words, concept = ", ".join(found["adjectives"]), found["concept"]
+    if words or concept:
+        what = f"<mark>{html.text(words)}</mark> sounds" if words else "sounds"
+        name = html.text((concept or "").replace("_", " "))
+        said = f"Fires on {what}" + (f" such as <mark>{name}</mark>." if concept else ".")
+    elif found["guess"]:
+        said = f"Unclear. The best guess, <mark>{html.text(found['guess'].replace('_', ' '))}</mark>, is not borne out by clips it was not made from."
+    else:
+        said = "Unclear: calibration leaves nothing that its highest clips have in common."
+    sure = "" if found["probability"] is None else f"{SAID[found['by']]}: " if found["by"] else ""
+    return said, sure + ("" if found["probability"] is None else f"holds with probability {found['probability']:.2f}")
+
+
+def box(d: Dissection, neuron: NeuronId) -> None:
+    """Held-out scores of every method, adjectives with their probabilities, and the clips that an explanation gets most wrong."""
+    if not d.has("scores"):
+        st.html(html.heading("Held-out scores") + html.box(html.empty("Not scored yet. Run", "and-dissect run CONFIG.yaml --only scores")))
+        return
+    rows = []
+    for row in neuron_scores(d, neuron):
+        if row["pearson"] is None:
+            rows.append({"explanation": SAID[row["method"]], "Pearson": "says nothing", "AUPRC": "", "holds": ""})
+            continue
+        rows.append({
+            "explanation": SAID[row["method"]], "Pearson": f"{row['pearson']:.2f} [{row['pearson_low']:.2f}, {row['pearson_high']:.2f}]",
+            "AUPRC": f"{row['auprc']:.2f} (another's {row['auprc_shuffled'] or 0:.2f})",
+            "holds": "" if row["confidence"] is None else f"{row['confidence']:.2f}",
+        })  # fmt: skip
+    told = "On clips that the explanation was not made from, both halves in turn; 95 % bootstrap over clips. Holds: calibrated on planted neurons."
+    st.html(html.about(neuron, html.heading("Held-out scores", "by similarity to captions") + html.box(html.plain_table(rows) + html.empty(told))))
+    words = [row for row in confident_words(d, neuron) if row["confidence"] is not None]
+    if words:
+        said = ", ".join(f"{row['word']} {row['confidence']:.2f}" + ("" if row["confidence"] >= SURE else " (unclear)") for row in words)
+        st.html(html.about(neuron, html.empty(f"Adjectives, probability that each holds: {said}.")))
+
+
+def most_wrong(d: Dissection, neuron: NeuronId) -> None:
+    """Clips that the chosen method's explanation gets most wrong."""
+    if not d.has("scores"):
+        return
+    opened = st.expander("Clips that an explanation gets most wrong", key="most_wrong", on_change="rerun")
+    if not opened.open:
+        return
+    with opened:
+        methods = [row["method"] for row in neuron_scores(d, neuron) if row["pearson"] is not None]
+        if not methods:
+            st.html(html.empty("No method says anything of this neuron."))
+            return
+        method = st.segmented_control("Explanation by", methods, default=methods[0], key="wrong_by", format_func=SAID.get, required=True)
+        found = wrong_clips(d, neuron, method if method in methods else methods[0])
+        told = {"missed": "It fires, the explanation does not say so", "false": "The explanation says so, it does not fire"}
+        for side, clips in found.items():
+            cards = [html.clip_card(d.clips[c], d.caption(c), media_url(d, c, "flac"), media_url(d, c, "jpg")) for c in clips]
+            st.html(html.heading(told[side]) + f'<div class="and-cards">{"".join(cards)}</div>')
