@@ -26,6 +26,8 @@ def neuron_scores(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]
     """
     d.require("scores")
     index, found = d.index(neuron), []
+    if not d.document("scores/methods"):
+        return []
     values, low, high, null = (d.array(f"scores/{name}") for name in ("values", "low", "high", "baselines"))
     sure = d.array("scores/confidence")
     for m, method in enumerate(d.document("scores/methods")):
@@ -79,7 +81,7 @@ def wrong_clips(d: Dissection, neuron: NeuronId | str, method: str) -> dict[str,
 def confident_words(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]:
     """Each acoustic adjective of a neuron: word, how many halves say it too, held-out correlation, probability that it holds (None: can't be told)."""
     d.require("scores")
-    return d._rows("scores/words", d.index(neuron)).to_pylist()
+    return d._rows("scores/words", d.index(neuron)).to_pylist() if d.document("scores/methods") else []
 
 
 def verdict(d: Dissection, neuron: NeuronId | str) -> dict[str, Any]:

@@ -41,11 +41,11 @@ def _scores(d: Dissection) -> None:
     one, two = st.columns([1.6, 1])
     methods = d.document("scores/methods")
     if not methods:
-        st.html(html.empty("No method could be scored on both halves of the clips."))
+        st.html(html.empty(f"Nothing could be scored: {d.notes('scores').get('reason', 'no method explains both halves of the clips')}."))
         return
     method = one.segmented_control("Explanation by", methods, default=methods[0], key="scored_method", required=True, format_func=SAID.get, **BOUND)
     metric = two.segmented_control("Score", list(METRIC), default="pearson", key="metric", required=True, format_func=METRIC.get, **BOUND)
-    rows = {x.name: x.table("scores/layers").to_pylist() for x in every}
+    rows = {x.name: x.table("scores/layers").to_pylist() for x in every if x.document("scores/methods")}
     if any(row["block"] is not None for mine in rows.values() for row in mine):
         st.plotly_chart(scores_by_depth(rows, method, metric), config=EXPORT, theme=None, key="scores_by_depth")
     else:

@@ -63,9 +63,10 @@ def mean_ranks(r: Ranked) -> np.ndarray:
 
 def unit_rows(x: np.ndarray) -> np.ndarray:
     """Rows centred and of unit norm; constant rows become 0."""
+    size = np.abs(x).max(1, keepdims=True)
     x = x - x.mean(1, keepdims=True)
     norm = np.linalg.norm(x, axis=1, keepdims=True)
-    flat = norm <= 1e-6 * np.sqrt(x.shape[1]) * np.maximum(1e-30, np.abs(x).max(1, keepdims=True))
+    flat = norm <= 1e-6 * np.sqrt(x.shape[1]) * np.maximum(size, 1e-30)  # what is left of a constant is rounding
     return np.where(flat, 0, x / np.where(norm > 0, norm, 1)).astype(np.float32)
 
 

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from and_core.dissect.concepts import readable
-from and_core.evaluate import sanity
-from and_core.evaluate.planted import HEARD, lost_rows, summary_rows
+from and_core.errors import DataError
 from and_core.figures.gallery import together
 from and_core.figures.part import Found, Part
 from and_core.figures.theme import GREY, line_styles, plain, themed
@@ -29,8 +27,10 @@ BESIDE = {
 def score_table(d: Dissection) -> Found:
     """Mean score by network, method and metric over all explained neurons, with baselines."""
     rows: list[dict[str, Any]] = []
-    for x in together(d, "scores"):
+    for x in (x for x in together(d, "scores") if x.document("scores/methods")):
         rows += [{"network": x.name, **row} for row in x.table("scores/layers").to_pylist()]
+    if not rows:
+        raise DataError(f"{d.name!r}: {d.notes('scores').get('reason', 'nothing was scored')}")
     cells = []
     for name, method, metric in dict.fromkeys((r["network"], r["method"], r["metric"]) for r in rows):
         mine = [r for r in rows if (r["network"], r["method"], r["metric"]) == (name, method, metric)]
@@ -89,26 +89,25 @@ def scores_by_depth(found: Mapping[str, Sequence[Mapping[str, Any]]], method: st
 def planted_table(d: Dissection) -> Found:
     """What was planted, and what each module and method says of it."""
     d.require("planted")
-    found = d.table("planted/findings").to_pandas()
-    rows, notes = summary_rows(found), d.notes("planted")
-    about = f"{notes['units']} units with a meaning, {notes['fires_as_planted']} of which fire on it (AUROC {HEARD} or more on the probing set)."
+    rows, notes = d.document("planted/rows"), d.notes("planted")
+    about = f"{notes['units']} units with a meaning, {notes['fires_as_planted']} of which fire on it (AUROC .9 or more on the probing set)."
     grid: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in rows:
         if "top-1 %" in row:
             units = f"{row['units']} ({row['number']})"
             cells = grid.setdefault((row["planted"], units, row["method"]), {"planted": row["planted"], "units": units, "method": row["method"]})
-            top5 = row.get("top-5 %", float("nan"))
-            cells[row["similarity"] or "named"] = f"{row['top-1 %']:.1f}" + (f" / {top5:.1f}" if top5 == top5 else "")
+            top5 = row.get("top-5 %")
+            cells[row["similarity"] or "named"] = f"{row['top-1 %']:.1f}" + (f" / {top5:.1f}" if top5 is not None else "")
     columns = dict.fromkeys(name for cells in grid.values() for name in cells)
     heard = [
         {"planted": r["planted"], "units": f"{r['units']} ({r['number']})", **{k: f"{r[k]:.1f}" for k in r if k.endswith("%")}}
         for r in rows if "recall %" in r
     ]  # fmt: skip
-    sure = [{k: v if isinstance(v, str) else "-" if v != v else f"{v:.3g}" for k, v in row.items()} for row in d.document("planted/confident")]
+    sure = [{k: v if isinstance(v, str) else "-" if v is None else f"{v:.3g}" for k, v in row.items()} for row in d.document("planted/confident")]
     keys = ("from", "to", "explanations", "said", "hold")
     curves = [{"method": name, **{k: f"{row[k]:g}" for k in keys}} for name, curve in d.document("planted/reliability").items() for row in curve]
     precise = "Precision counts the planted word alone; most other words said are true of the neuron's clips by their measures."
-    lost = [{k: v if isinstance(v, str) else f"{v:.1f}" for k, v in row.items()} for row in lost_rows(found)]
+    lost = [{k: v if isinstance(v, str) else "-" if v is None else f"{v:.1f}" for k, v in row.items()} for row in d.document("planted/lost")]
     return Found([
         Part("Planted neurons: the concept, top-1 / top-5 %", [{c: cells.get(c, "") for c in columns} for cells in grid.values()], about),
         Part("Planted neurons: the adjective", heard, precise),
@@ -120,22 +119,13 @@ def planted_table(d: Dissection) -> Found:
 
 def sanity_table(d: Dissection) -> Found:
     """Which scores notice that an explanation was made worse."""
-    rows = sanity.table(_class_neurons(d), len(d.clips), d.manifest.config.get("seed", 0))
+    d.require("scores")
+    rows = d.document("scores/sanity") if d.document("scores/methods") else []
+    if not rows:
+        raise DataError(f"{d.name!r}: {d.notes('scores').get('reason', 'nothing was scored')}")
     cells = [{k: f"{v:.0f}" if isinstance(v, float) else {True: "yes", False: "no"}.get(v, str(v)) for k, v in row.items()} for row in rows]
     note = (
-        f"Share of neurons whose score falls by {sanity.LEAST_FALL:.0%} of its distance from chance or more when half of the labels are missing, or as many "
-        f"wrong ones are added; a score passes where at least {sanity.PASSING:.0%} notice, everywhere."
+        "Share of neurons whose score falls by a tenth of its distance from chance or more when half of the labels are missing, or as many wrong ones "
+        "are added (NeuronEval's checks); a score passes where at least 90 % of the neurons notice, everywhere."
     )
     return Found([Part("Which scores notice a worse explanation", cells, note)], rows)
-
-
-def _class_neurons(d: Dissection) -> tuple[np.ndarray, np.ndarray] | None:
-    """Labels and activations of the classifier's neurons that have clips of their class."""
-    if not any(layer.name == "fc" for layer in d.layers):
-        return None
-    labels = np.array([readable(clip.label).lower() if clip.label is not None else "" for clip in d.clips])
-    names = [readable(name).lower() for name in d.document("activations/classes") or []]
-    there = [i for i, name in enumerate(names) if 2 <= (labels == name).sum() <= len(labels) // 2]
-    if not there:
-        return None
-    return np.stack([labels == names[i] for i in there]), np.asarray(d.layer_activations("fc"), np.float32).T[there]

@@ -16,7 +16,7 @@ from and_core.dissect.words import content_lemmas
 from and_core.errors import DataError
 from and_core.evaluate.confidence import reliability
 from and_core.evaluate.plant import Unit, choose_units, fit_units, measured_words
-from and_core.evaluate.planted import HEARD, adjective_truths, confident_rows, findings
+from and_core.evaluate.planted import HEARD, adjective_truths, confident_rows, findings, lost_rows, summary_rows
 from and_core.pipeline.stage import Progress, Run, Stage
 from and_core.records import Layer
 from and_core.store.dissection import SCORED, Dissection
@@ -107,7 +107,9 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.table("adjectives", pa.Table.from_pandas(adjectives, preserve_index=False))
     sure = np.asarray(d.array("scores/confidence"))
     methods = [m for m in d.document("scores/methods") if m in SCORED]
-    writer.json("confident", [confident_rows(found, method, run.config.closed.similarity) for method in methods])
+    writer.json("rows", _without_nan(summary_rows(found)))
+    writer.json("lost", _without_nan(lost_rows(found)))
+    writer.json("confident", _without_nan([confident_rows(found, method, run.config.closed.similarity) for method in methods]))
     units = found[found["kind"] != "property"]
     curves = {}
     for method in methods:
@@ -117,6 +119,11 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.json("reliability", curves)
     writer.notes = {"units": int((found["kind"] != "random").sum()), "fires_as_planted": int((found["auroc"] >= HEARD).sum())}
     run.progress("planted", 1, 1)
+
+
+def _without_nan(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for JSON, which has no NaN."""
+    return [{k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in rows]
 
 
 def parameters(run: Run) -> dict[str, Any]:

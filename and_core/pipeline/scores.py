@@ -13,8 +13,7 @@ from and_core.config import ProbeConfig, ScoresConfig
 from and_core.dissect.attributes import head
 from and_core.dissect.concepts import readable
 from and_core.dissect.probe import both, first_half
-from and_core.errors import ConfigError
-from and_core.evaluate import confidence
+from and_core.evaluate import confidence, sanity
 from and_core.evaluate.metrics import HEADLINE, METRICS, unit_rows
 from and_core.evaluate.score import BASELINES, Said, held_out, score_block
 from and_core.evaluate.told import CLOSED, METHODS, PREDICTORS, Told, said_values, told_by
@@ -48,16 +47,20 @@ def parameters(run: Run) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def held_clips(run: Run, half: str) -> np.ndarray:
+    """Captioned clips of the probing set that lie outside a half: what the half's explanations are scored on."""
+    d = run.dissection
+    heard = np.array([d.caption(i) is not None for i in range(len(d.clips))])
+    mine = first_half(d.clips, run.config.seed) == (half == "first")
+    return np.flatnonzero(~mine & heard & run.explained_from)
+
+
 class Fold:
     """Explanations made from one half, and the clips of the other that they are scored on."""
 
     def __init__(self, run: Run, view: Dissection, half: str, encoders: dict[str, Any], methods: Sequence[str]) -> None:
         d, config = run.dissection, run.config
-        heard = np.array([d.caption(i) is not None for i in range(len(d.clips))])
-        mine = first_half(d.clips, config.seed) == (half == "first")
-        clips = np.flatnonzero(~mine & heard & run.explained_from)
-        if len(clips) < LEAST_CLIPS:
-            raise ConfigError(f"scores: {len(clips)} captioned clips lie outside the {half} half; at least {LEAST_CLIPS} are needed, or set scores: null")
+        clips = held_clips(run, half)
         self.view, self.held = view, held_out(clips, section(run).draws, config.seed + HALVES.index(half))
         concepts = d.document("texts/concepts")
         spoken = [config.closed.template.replace("{}", readable(c)) for c in concepts]
@@ -152,6 +155,18 @@ def _remembered(encode: Any, known: dict[str, np.ndarray]) -> Any:
     return reading
 
 
+def _class_neurons(d: Dissection) -> tuple[np.ndarray, np.ndarray] | None:
+    """Labels and activations of the classifier's neurons that have clips of their class."""
+    if not any(layer.name == "fc" for layer in d.layers):
+        return None
+    labels = np.array([readable(clip.label).lower() if clip.label is not None else "" for clip in d.clips])
+    names = [readable(name).lower() for name in d.document("activations/classes") or []]
+    there = [i for i, name in enumerate(names) if 2 <= (labels == name).sum() <= len(labels) // 2]
+    if not there:
+        return None
+    return np.stack([labels == names[i] for i in there]), np.asarray(d.layer_activations("fc"), np.float32).T[there]
+
+
 def common(told: Told, layer: Layer) -> int:
     """The explanation that most neurons of a layer have, -1 where none has any."""
     mine = told.which[layer.offset : layer.offset + layer.size]
@@ -162,6 +177,12 @@ def common(told: Told, layer: Layer) -> int:
 def compute(run: Run, writer: StageWriter) -> None:
     """Scores of both folds in blocks of neurons, and their means."""
     d, config = run.dissection, section(run)
+    sizes = [len(held_clips(run, half)) for half in HALVES]
+    writer.provenance = run.captioner.provenance
+    if min(sizes) < LEAST_CLIPS:
+        writer.json("methods", [])
+        writer.notes = {"methods": [], "clips": sizes, "reason": f"a half holds fewer than {LEAST_CLIPS} captioned clips, too few to score on"}
+        return
     both_folds = folds(run)
     methods = [name for name in METHODS if all(name in fold.told for fold in both_folds)]
     parts = [(layer, slice(i, min(i + BLOCK, layer.size))) for layer in d.layers for i in range(0, layer.size, BLOCK)]
@@ -175,7 +196,7 @@ def compute(run: Run, writer: StageWriter) -> None:
         return found | {"words": unit_rows(u) @ unit_rows(fold.said.T).T}
 
     chunks = list(run.chunks(writer, 2 * len(parts), chunk, 2 * d.neuron_count, BLOCK)) if methods else []
-    writer.provenance = run.captioner.provenance
+    writer.json("sanity", sanity.table(_class_neurons(d), len(d.clips), run.config.seed))
     if methods:
         _write(run, writer, methods, both_folds, chunks, len(parts))
     writer.json("methods", methods)
@@ -183,7 +204,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     lost = [record.notes["failed_reason"] for fold in both_folds for record in fold.view.manifest.stages.values() if record.notes.get("failed_answers")]
     writer.notes = {
         "methods": methods, "similarity": run.config.closed.similarity, "draws": config.draws, "seed": run.config.seed,
-        "clips": [len(fold.held.clips) for fold in both_folds],
+        "clips": sizes,
         "views": {fold.view.name: {name: record.key for name, record in fold.view.manifest.stages.items()} for fold in both_folds},
         **unanswered([str(reason) for reason in lost]),
     }  # fmt: skip

@@ -68,9 +68,8 @@ def _filters(d: Dissection) -> None:
         st.slider("At least this share of the highest clips in one class", 0.0, 1.0, 0.0, 0.2, key="min_share", bind="query-params")
     if d.has("interpretability"):
         st.segmented_control("Interpretable", list(INTERPRETABLE), default="any", key="interpretable", bind="query-params", required=True)
-    if d.has("scores"):
-        methods = d.document("scores/methods")
-        st.segmented_control("Explanation by", methods, default=methods[0] if methods else None, key="scored", bind="query-params", required=True)
+    if d.has("scores") and (methods := d.document("scores/methods")):
+        st.segmented_control("Explanation by", methods, default=methods[0], key="scored", bind="query-params", required=True)
         st.slider("Held-out score (Pearson) at least", -1.0, 1.0, -1.0, 0.05, key="min_score", bind="query-params")
         st.toggle("only those that hold with confidence", key="sure", bind="query-params", help="DB, TAB, ICL and SUM have a calibrated probability")
     else:

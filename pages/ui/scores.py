@@ -21,7 +21,7 @@ def sentence(d: Dissection, neuron: NeuronId) -> tuple[str, str]:
         name = html.text((concept or "").replace("_", " "))
         said = f"Fires on {what}" + (f" such as <mark>{name}</mark>." if concept else ".")
     elif found["guess"]:
-        said = f"Unclear. The best guess, <mark>{html.text(found['guess'].replace('_', ' '))}</mark>, is not borne out by clips it was not made from."
+        said = f"Unclear. Best guess: <mark>{html.text(found['guess'].replace('_', ' '))}</mark>, not sure enough on clips it was not made from."
     else:
         said = "Unclear: calibration leaves nothing that its highest clips have in common."
     sure = "" if found["probability"] is None else f"{SAID[found['by']]}: " if found["by"] else ""
@@ -33,6 +33,9 @@ def box(d: Dissection, neuron: NeuronId) -> None:
     if not d.has("scores"):
         st.html(html.heading("Held-out scores") + html.box(html.empty("Not scored yet. Run", "and-dissect run CONFIG.yaml --only scores")))
         return
+    if not d.document("scores/methods"):
+        st.html(html.heading("Held-out scores") + html.box(html.empty(f"Nothing could be scored: {d.notes('scores').get('reason', 'no method')}.")))
+        return
     rows = []
     for row in neuron_scores(d, neuron):
         if row["pearson"] is None:
@@ -40,10 +43,13 @@ def box(d: Dissection, neuron: NeuronId) -> None:
             continue
         rows.append({
             "explanation": SAID[row["method"]], "Pearson": f"{row['pearson']:.2f} [{row['pearson_low']:.2f}, {row['pearson_high']:.2f}]",
-            "AUPRC": f"{row['auprc']:.2f} (another's {row['auprc_shuffled'] or 0:.2f})",
+            "AUPRC": f"{row['auprc']:.2f}",
             "holds": "" if row["confidence"] is None else f"{row['confidence']:.2f}",
         })  # fmt: skip
-    told = "On clips that the explanation was not made from, both halves in turn; 95 % bootstrap over clips. Holds: calibrated on planted neurons."
+    told = "On clips that the explanation was not made from, both halves in turn; 95 % bootstrap over clips. Holds: probability, calibrated on planted neurons."
+    null = next((row for row in neuron_scores(d, neuron) if row["pearson_shuffled"] is not None and row["auprc_shuffled"] is not None), None)
+    if null is not None:
+        told += f" Another neuron's {SAID[null['method']]} would score {null['pearson_shuffled']:.2f} and {null['auprc_shuffled']:.2f}."
     st.html(html.about(neuron, html.heading("Held-out scores", "by similarity to captions") + html.box(html.plain_table(rows) + html.empty(told))))
     words = [row for row in confident_words(d, neuron) if row["confidence"] is not None]
     if words:

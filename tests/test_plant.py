@@ -1,0 +1,157 @@
+"""Planted neurons: fitted to what is known, outside the probing set, added to the network without changing it, and named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from and_core import open_dissection, pipeline
+from and_core.cli import app as commands
+from and_core.config import PluginConfig
+from and_core.errors import DataError, TargetError
+from and_core.evaluate.plant import Unit, auroc, choose_units, fit_units, meant
+from and_core.evaluate.planted import calibrate, confident_rows, lost_rows, summary_rows
+from and_core.pipeline.planting import WORKSHOP, meanings, plant, readable_layers
+from and_core.targets.base import TARGETS, layer_record
+from tests.conftest import small_config
+
+LABELS = [("dog", "rain", "bell")[i % 3] for i in range(90)]
+WORDS = [frozenset({"loud"} if i % 2 else {"quiet"}) for i in range(90)]
+
+
+def test_what_is_planted_and_what_it_means() -> None:
+    units = choose_units(LABELS, WORDS, 0)
+    kinds = [unit.kind for unit in units]
+    assert kinds.count("concept") == 3 and kinds.count("property") == 2 and kinds.count("negation") == 3 and kinds.count("random") == 40
+    assert kinds.count("conjunction") == 6 and units == choose_units(LABELS, WORDS, 0)
+    assert meant(Unit("conjunction", "dog", "loud"), LABELS, WORDS).sum() == 15 and meant(Unit("random"), LABELS, WORDS) is None  # type: ignore[union-attr]
+    assert np.array_equal(~meant(Unit("negation", "dog"), LABELS, WORDS), meant(Unit("concept", "dog"), LABELS, WORDS))  # type: ignore[operator]
+    assert not [u for u in choose_units(LABELS[:6], WORDS[:6], 0) if u.kind != "random"], "too few clips to fit on"
+
+
+def test_units_fire_on_what_they_are_fitted_to() -> None:
+    rng = np.random.default_rng(0)
+    place = {"dog": 0, "rain": 1, "bell": 2}
+    x = rng.standard_normal((90, 12)).astype(np.float32)
+    x[:, 11] = 4.0  # a dead neuron
+    for i, label in enumerate(LABELS):
+        x[i, place[label]] += 4
+        x[i, 5] += 4 * (i % 2)
+    units = [Unit("concept", "dog"), Unit("property", word="loud"), Unit("conjunction", "dog", "loud"), Unit("negation", "dog"), Unit("random")]
+    weight, bias = fit_units(x, units, LABELS, WORDS, 0)
+    values = x @ weight.T + bias
+    assert np.allclose(values.mean(0), 0, atol=1e-3) and np.allclose(values.std(0), 1, atol=1e-3) and not weight[:, 11].any()
+    for i, unit in enumerate(units[:4]):
+        assert auroc(values[:, i], meant(unit, LABELS, WORDS)) > 0.95  # type: ignore[arg-type]
+    assert np.array_equal(weight, fit_units(x, units, LABELS, WORDS, 0)[0])
+    assert np.isnan(auroc(values[:, 0], np.zeros(90, bool)))
+
+
+def test_the_network_is_read_and_not_changed(tmp_path: Path) -> None:
+    own = TARGETS.create(PluginConfig(kind="ast"))
+    own.load("cpu")
+    size = own.all_modules()["layer1_output"].out_features
+    torch.manual_seed(0)
+    weight, bias = torch.randn(3, size), torch.randn(3)
+    save_file({"layer1_output.weight": weight, "layer1_output.bias": bias}, str(tmp_path / "units.safetensors"))
+    planted = TARGETS.create(PluginConfig(kind="planted", base={"kind": "ast"}, path=str(tmp_path / "units.safetensors")))
+    planted.load("cpu")
+    assert list(planted.all_modules()) == ["layer1_output_planted"] and planted.layers()[0].size == 3 and planted.classes is None
+    waves = [np.random.default_rng(0).standard_normal(48_000).astype(np.float32) * 0.1]
+    from and_core.targets.capture import Capture
+
+    with torch.inference_mode():
+        assert torch.equal(own.forward(own.features(waves)), planted.forward(planted.features(waves)))
+    with Capture(own.all_modules(), own.pool) as before, Capture(planted.modules(), planted.pool, "layer1_output_planted") as heard:
+        before.run(lambda: own.forward(own.features(waves)))
+        heard.run(lambda: planted.forward(planted.features(waves)))
+    assert torch.allclose(heard.outputs["layer1_output_planted"], before.outputs["layer1_output"] @ weight.T + bias, atol=1e-4)
+    other = TARGETS.create(PluginConfig(kind="planted", base={"kind": "ast", "pooling": "mean"}, path=str(tmp_path / "units.safetensors")))
+    assert planted.fingerprint() != other.fingerprint() != own.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"nowhere.weight": torch.zeros(2, 4), "nowhere.bias": torch.zeros(2)}, "which the network has not|that the network has not"),
+        ({"layer0_output.weight": torch.zeros(2, 4), "layer0_output.bias": torch.zeros(2)}, "read 4 neurons"),
+    ],
+)
+def test_units_that_do_not_fit_are_refused(tmp_path: Path, tensors: dict[str, torch.Tensor], message: str) -> None:
+    save_file(tensors, str(tmp_path / "units.safetensors"))
+    with pytest.raises(TargetError, match=message):
+        TARGETS.create(PluginConfig(kind="planted", base={"kind": "ast"}, path=str(tmp_path / "units.safetensors"))).load("cpu")
+    with pytest.raises(TargetError, match="can't be read"):
+        TARGETS.create(PluginConfig(kind="planted", base={"kind": "ast"}, path=str(tmp_path / "none"))).fingerprint()
+
+
+def test_planting_from_command_to_table(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AND_CACHE", str(cache))
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(commands, list(arguments))
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return f"{done.exit_code} {' '.join(done.output.split())}"
+
+    assert run("plant", "nothing").startswith("1 error: no dissection")
+    answer = run("plant", "small", "--calibrate", str(tmp_path / "own.json"))
+    assert answer.startswith("0 ") and "Planted neurons: the concept" in answer and "Named with confidence" in answer, answer[:500]
+    d = open_dissection("small-planted", root=cache)
+    units = meanings(d)
+    assert len(units) == d.neuron_count and {layer.block for layer in d.layers} == {0, 1, 2, 3}
+    found = d.table("planted/findings").to_pandas()
+    concepts = found[found["kind"] == "concept"]
+    assert (concepts["auroc"] > 0.9).mean() > 0.7, "they fire on clips that they were not fitted on"
+    assert concepts["DB/cos_cubed/top5"].all()
+    fitting = open_dissection("fitting", root=cache / WORKSHOP / "small")
+    assert fitting.manifest.stages["clips"].key != d.manifest.stages["clips"].key, "fitted on other clips"
+    assert len(fitting.clips) == 80
+    from and_core.evaluate import confidence
+
+    assert set(confidence.load(str(tmp_path / "own.json"))) == set(confidence.FEATURES)
+    about = json.loads((tmp_path / "own.json").read_text())["about"]
+    assert about["networks"] == ["small-planted"] and about["reliability"]["closed"]
+    assert run("table", "planted", "small-planted", "--format", "csv").startswith("0 ")
+    assert "has not been run yet" in run("table", "planted", "small")
+    again = plant(open_dissection("small", root=cache))
+    assert {n: s.key for n, s in again.manifest.stages.items()} == {n: s.key for n, s in d.manifest.stages.items()}, "the same again"
+    with pytest.raises(DataError, match="holds no planted neurons"):
+        meanings(open_dissection("small", root=cache))
+    rows = summary_rows(found)
+    assert {row["module"] for row in rows} == {"A", "B", "C"} and next(row["step"] for row in lost_rows(found)) == "high clips earn it"
+    one = confident_rows(found, "DB", "cos_cubed")
+    assert 0 <= one["planted confident and wrong %"] <= 100
+    made, _ = calibrate(found, d.table("planted/adjectives").to_pandas(), "cos_cubed")
+    assert made["closed"].weights["presence_pearson"] > 0, "a better score is a higher probability"
+
+
+def test_recordings_are_kept_apart_where_no_other_clips_can_be_had(tmp_path: Path) -> None:
+    import soundfile as sf
+
+    from tests.conftest import tone  # a folder of real files: half of it is for the fit
+
+    rng = np.random.default_rng(0)
+    for label, low in (("high", 2000), ("low", 200)):
+        (tmp_path / "sounds" / label).mkdir(parents=True)
+        for i in range(40):
+            wave = tone(0.4, hz=low * (1 + 0.01 * i)) + 0.02 * rng.standard_normal(6400).astype(np.float32)
+            sf.write(tmp_path / "sounds" / label / f"{i}.wav", wave, 16_000)
+    config = small_config(dataset={"kind": "folder", "path": str(tmp_path / "sounds")}, captions={"kind": "acoustic"}, audio_encoder=None, scores={"draws": 10})
+    pipeline.run(config, root=tmp_path / "cache", only=["clips", "activations"])
+    d = plant(open_dissection("small", root=tmp_path / "cache"))
+    tops = np.asarray(d.array("neurons/high_clips"))
+    about = json.loads((tmp_path / "cache" / WORKSHOP / "small" / "meaning.json").read_text())
+    assert about["fitted_on"] == 40 and len(np.unique(tops[tops >= 0])) <= 40, "no clip of the fit stands behind an explanation"
+    assert sum(d.notes("scores")["clips"]) == 40, "nor is any scored on"
+
+
+def test_units_stand_at_several_depths() -> None:
+    layers = [layer_record(name, 4, 4 * i) for i, name in enumerate(("layer0_fc1", "layer0_fc2", "layer1_fc1", "layer1_fc2", "fc"))]
+    assert [layer.name for layer in readable_layers(layers)] == ["layer0_fc2", "layer1_fc2"]
+    assert [layer.name for layer in readable_layers([layer_record("conv", 4, 0), layer_record("fc", 2, 4)])] == ["conv"]
