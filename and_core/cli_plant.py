@@ -32,6 +32,8 @@ def plant(
         if calibrate is not None:
             import pandas as pd
 
+            if len({d.similarity for d in made}) > 1:
+                raise ANDError("calibrate: the dissections show different similarity functions; give them the same closed.similarity")
             found = pd.concat([d.table("planted/findings").to_pandas() for d in made], ignore_index=True)
             adjectives = pd.concat([d.table("planted/adjectives").to_pandas() for d in made], ignore_index=True)
             calibrators, about = planted.calibrate(found, adjectives, made[0].similarity)

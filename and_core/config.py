@@ -124,7 +124,7 @@ class MapConfig(Section):
 class ScoresConfig(Section):
     """How well explanations made from one half of the clips predict activations on the other; both ways round."""
 
-    draws: Annotated[int, Field(ge=10, le=1000)] = 40  # bootstrap samples behind each interval
+    draws: Annotated[int, Field(ge=10, le=200)] = 40  # bootstrap samples behind each interval
     confidence: str = "bundled"  # or the file of a calibration of one's own, see `and-dissect plant --calibrate`
     judged: Annotated[int, Field(ge=0)] = 0  # neurons, drawn by `seed`, whose explanations a language model judges against captions
     judged_clips: Annotated[int, Field(ge=4)] = 20  # held-out clips of each, half of them its highest

@@ -21,8 +21,8 @@ def neuron_scores(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]
     Returns
     -------
     list of dict
-        ``method``, ``confidence``; by the text predictor each of :data:`HEADLINE` with ``_low``, ``_high`` and ``_shuffled`` (another
-        neuron's explanation); Pearson correlation by every other predictor; ``others``, the metrics that known checks fail.
+        ``method``, ``confidence``; by the text predictor each of :data:`HEADLINE` with ``_low``, ``_high`` and ``_beside`` (what
+        each baseline scores); Pearson correlation by every other predictor; ``others``, the metrics that are there for comparison.
     """
     d.require("scores")
     index, found = d.index(neuron), []
@@ -35,7 +35,7 @@ def neuron_scores(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]
         row: dict[str, Any] = {"method": method, "confidence": _number(sure[m, index])}
         for h, metric in enumerate(HEADLINE):
             row |= {metric: _number(mine[0, METRICS.index(metric)]), f"{metric}_low": _number(low[m, h, index]), f"{metric}_high": _number(high[m, h, index])}
-            row[f"{metric}_shuffled"] = _number(null[m, BASELINES.index("shuffled explanation"), h, index])
+            row[f"{metric}_beside"] = {name: _number(null[m, b, h, index]) for b, name in enumerate(BASELINES)}
         row["by"] = {name: _number(mine[p, 0]) for p, name in enumerate(PREDICTORS)}
         row["others"] = {name: _number(mine[0, i]) for i, name in enumerate(METRICS) if name not in HEADLINE}
         found.append(row)
@@ -84,30 +84,35 @@ def confident_words(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any
     return d._rows("scores/words", d.index(neuron)).to_pylist() if d.document("scores/methods") else []
 
 
-def verdict(d: Dissection, neuron: NeuronId | str) -> dict[str, Any]:
-    """What can be said of a neuron with confidence.
+def judged_scores(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]:
+    """What a language model as judge makes of a neuron's explanations: method, Pearson correlation, clips answered, answers that failed."""
+    return d._rows("judged/scores", d.index(neuron)).to_pylist() if d.has("judged") else []
+
+
+def verdict(d: Dissection, neuron: NeuronId | str) -> dict[str, Any] | None:
+    """What can be said of a neuron with confidence; None where nothing was scored.
 
     Returns
     -------
     dict
-        ``adjectives`` that hold, ``concept`` and ``by`` (the method that is surest of its explanation, if it is sure enough), and for the rest
-        ``guess`` with its ``probability``; empty and None where there is nothing.
+        ``adjectives`` that hold, each with its probability; ``concept``, ``by`` (the method that is surest of its explanation) and
+        ``probability``; ``guess``: what would be said if it were sure enough. None or empty where there is nothing.
     """
+    scored = neuron_scores(d, neuron)
+    if not scored:
+        return None
     e = d.explanation(neuron)
-    words = [row["word"] for row in confident_words(d, neuron) if row["confidence"] is not None and row["confidence"] >= SURE]
+    words = {row["word"]: row["confidence"] for row in confident_words(d, neuron) if row["confidence"] is not None and row["confidence"] >= SURE}
     said: dict[str, str | None] = {"SUM": e["thing"], "DB": e["concept"]}
     if d.has("tab"):
         said["TAB"] = next((c.name for c in d.closed_concepts(neuron, method="TAB")), None)
-    sure = {row["method"]: row["confidence"] for row in neuron_scores(d, neuron)}
-    ranked = sorted(((sure.get(method) or 0.0, method, text) for method, text in said.items() if text), reverse=True)
-    if not ranked:
-        return {"adjectives": words, "concept": None, "by": None, "guess": None, "probability": None}
-    probability, method, text = ranked[0]
+    sure = {row["method"]: row["confidence"] for row in scored}
+    known = [(probability, method) for method in said if said[method] and (probability := sure.get(method)) is not None]
+    if not known:
+        return {"adjectives": words, "concept": None, "by": None, "guess": said["DB"] or said["SUM"], "probability": None}
+    probability, method = max(known)
     holds = probability >= SURE
     return {
-        "adjectives": words,
-        "concept": text if holds else None,
-        "by": method if holds else None,
-        "guess": None if holds else text,
+        "adjectives": words, "concept": said[method] if holds else None, "by": method if holds else None, "guess": None if holds else said[method],
         "probability": probability,
-    }
+    }  # fmt: skip

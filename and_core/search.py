@@ -74,7 +74,7 @@ def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | 
     if not query.text:
         return np.flatnonzero(fits), None
     if query.by == "words":
-        for word in query.text.split():
+        for word in query.text.replace("_", " ").split():
             hit = np.zeros(len(fits), bool)
             for column in ("summary", "adjectives", "concept"):
                 hit |= pc.fill_null(pc.match_substring(pc.replace_substring(table[column], "_", " "), word, ignore_case=True), False).to_numpy()

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [extraction] [similarity] [language] [unlearning] [analysis] [browser]`: prints the table as Markdown."""
+"""`python -m benchmarks [extraction] [similarity] [language] [unlearning] [analysis] [scores] [browser]`: prints the table as Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from benchmarks import analysis, browser, extraction, language, similarity, unlearning
+from benchmarks import analysis, browser, extraction, language, scores, similarity, unlearning
 
 PARTS = {
     "extraction": extraction.rows,
@@ -14,6 +14,7 @@ PARTS = {
     "language": language.rows,
     "unlearning": unlearning.rows,
     "analysis": analysis.rows,
+    "scores": scores.rows,
     "browser": browser.rows,
 }
 

@@ -52,12 +52,17 @@ def _scores(d: Dissection) -> None:
         st.html(html.empty("This network has no blocks, so there is no depth to show; the table below has its layers."))
     st.caption(
         "Mean over the neurons that the method says something of, by similarity of the explanation to captions. A method that is no better than another "
-        "neuron's explanation says nothing of the neuron. Pearson correlation and AUPRC notice when an explanation is made worse; other scores may not."
+        f"neuron's explanation says nothing of the neuron. Noticed that an explanation was made worse, on these clips: {_trusted(d)}."
     )
     frame = pd.DataFrame([{"network": name, **row} for name, mine in rows.items() for row in mine])
     with st.expander("By layer and method"):
         st.dataframe(frame.round(3), hide_index=True, height=260)
     st.download_button("Scores by layer (CSV)", frame.to_csv(index=False).encode(), "scores.csv", "text/csv", on_click="ignore")
+
+
+def _trusted(d: Dissection) -> str:
+    """Scores that pass the checks of missing and extra labels here."""
+    return ", ".join(row["score"].replace("_", " ") for row in d.document("scores/sanity") if row["passes"]) or "no score"
 
 
 def _interpretability(d: Dissection) -> None:

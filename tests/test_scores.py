@@ -127,18 +127,18 @@ def test_nothing_of_the_scored_half_reaches_an_explanation(tmp_path: Path) -> No
             )
         (data / "captions.json").write_text(json.dumps(captions))
         config = small_config(
-            dataset={"kind": "folder", "path": str(data)}, captions={"kind": "file", "path": str(data / "captions.json")}, audio_encoder=None,
+            dataset={"kind": "folder", "path": str(data)}, captions={"kind": "file", "path": str(data / "captions.json")},
             scores={"draws": 10}, closed={"concepts": "classes"},
         )  # fmt: skip
         pipeline.run(config, root=tmp_path / f"cache-{poisoned}")
         d = open_dissection("small", root=tmp_path / f"cache-{poisoned}")
         assert [Path(c.name).name for c in d.clips] == [c.name for c in clips] and np.array_equal(d.array("scores/first_half"), first_half(clips, 0))
-        views.append([[told.names[i] if i >= 0 else "" for i in told.which] for of in (d.view("first-half"), d) for m in ("DB", "SUM", "OPEN")
+        views.append([[told.names[i] if i >= 0 else "" for i in told.which] for of in (d.view("first-half"), d) for m in ("DB", "TAB", "SUM", "OPEN")
                       if (told := told_by(of, m, "cos_cubed", ["bell", "dog", "rain"])) is not None])  # fmt: skip
         extremes = np.asarray(d.view("first-half").array("neurons/high_clips"))
         assert first_half(clips, 0)[extremes[extremes >= 0]].all()
-    assert views[0][:3] == views[1][:3], "made from the first half"
-    assert any(a != b for a, b in zip(views[0][3:], views[1][3:], strict=True)), "made from all clips, the poison shows: the test can fail"
+    assert len(views[0]) == 8 and views[0][:4] == views[1][:4], "made from the first half"
+    assert all(a != b for a, b in zip(views[0][4:], views[1][4:], strict=True)), "made from all clips, the poison shows: the test can fail"
 
 
 # -- the stage -----------------------------------------------------------------------------------------------------------
@@ -162,7 +162,11 @@ def test_the_stage_and_its_readers(dissection) -> None:
     words = d.table("scores/words").to_pandas()
     assert set(words["halves"]) <= {0, 1, 2} and (words["halves"] > 0).any() and words[words["halves"] == 0]["pearson"].fillna(0).eq(0).all()
     found = verdict(d, "layer3_output/5")
-    assert set(found) == {"adjectives", "concept", "by", "guess", "probability"} and (found["concept"] is None) == (found["by"] is None)
+    assert found is not None and set(found) == {"adjectives", "concept", "by", "guess", "probability"} and (found["concept"] is None) == (found["by"] is None)
+    halves = np.asarray(d.array("scores/halves"))[0]
+    assert np.isnan(confidence_of_all(d, "DB")[halves == 0]).all() and (halves == 2).any(), "no probability for what neither half says"
+    silent = np.asarray(d.array("closed/cos_cubed_concepts"))[:, 0] < 0
+    assert np.isnan(score_of_all(d, "DB")[silent]).all() and np.isfinite(score_of_all(d, "DB")[~silent]).all()
     assert {r["word"] for r in confident_words(d, "layer3_output/5")} == set(d.open_concepts("layer3_output/5"))
     few, _ = find_neurons(d, Query(min_score=0.3, scored="DB"))
     assert np.array_equal(few, np.flatnonzero(np.nan_to_num(score_of_all(d, "DB"), nan=-2) >= 0.3)) and 0 < len(few) < d.neuron_count
@@ -181,7 +185,7 @@ def test_known_neurons_score_higher_than_others(dissection) -> None:
     classes = d.document("activations/classes")
     known = [fc.offset + classes.index(d.classes[i]) for i in named]
     label = score_of_all(d, "DB", predictor="label")
-    assert np.nanmean(label[known]) > 0.5 > np.nanmean(label[mine]) - 0.3
+    assert np.nanmean(label[known]) > 0.5 and np.nanmean(label[known]) > np.nanmean(label[mine]) + 0.1
     null = np.asarray(d.array("scores/baselines"))[0, 0, 0]
     assert np.nanmean(score_of_all(d, "DB")) > np.nanmean(null) + 0.1
 
@@ -194,7 +198,7 @@ def test_too_few_captions_are_no_score(tmp_path: Path, monkeypatch: pytest.Monke
     config = small_config(captions={"kind": "file", "path": str(tmp_path / "captions.json")}, unlearning=None, audio_encoder=None)
     pipeline.run(config, root=tmp_path)
     d = open_dissection("small", root=tmp_path)
-    assert d.document("scores/methods") == [] and "too few" in d.notes("scores")["reason"] and neuron_scores(d, "fc/0") == []
+    assert d.document("scores/methods") == [] and "too few" in d.notes("scores")["reason"] and neuron_scores(d, "fc/0") == [] and verdict(d, "fc/0") is None
     monkeypatch.setenv("AND_CACHE", str(tmp_path))
     for path in ("app.py", "pages/layers.py"):
         test = app(dissection="small").run()
@@ -251,7 +255,7 @@ def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("AND_CACHE", str(cache))
     test = app(dissection="small", layer="layer3_output", unit="5").run()
     text = said(test)
-    assert not test.exception and "Held-out scores" in text and "says nothing" not in text.split("Held-out scores")[0] and "probability" in text
+    assert not test.exception and "Held-out scores" in text and "the best of another neuron" in text and "probability" in text
     test.session_state["most_wrong"] = True
     test.run()
     assert not test.exception
@@ -269,3 +273,42 @@ def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.Monk
     bare = app(dissection="small").run()
     assert not bare.exception and "Not scored yet" in said(bare)
     assert "has not been run yet" in said(app(dissection="small").run().switch_page("pages/layers.py").run())
+
+
+# -- a language model as judge -------------------------------------------------------------------------------------------
+
+
+def test_a_language_model_judges_and_a_failed_answer_is_no_score(tmp_path: Path) -> None:
+    from and_core.pipeline.judged import read_number
+    from tests.fake_server import FakeServer
+    from tests.test_llm_pipeline import say
+
+    assert [read_number(t) for t in ("Answer: 7", "It fits.\nanswer: **10**", "8/10", "Answer: 11", "maybe", "3 or 4")] == [7, 10, 8, None, None, None]
+    broken = True
+
+    def judge(prompt: str) -> str:
+        if "one whole number" not in prompt:
+            return say(prompt)
+        if broken and "dog" in prompt.rpartition("Caption:")[2]:
+            return "I can't say."
+        return f"Answer: {9 if 'loud' in prompt.rpartition('Caption:')[2] else 2}"
+
+    fake = FakeServer(judge)
+    with fake.serve() as url:
+        config = small_config(
+            llm={"kind": "server", "base_url": url, "model": "fake", "retries": 0}, target={"kind": "ast", "layers": ["fc"]},
+            scores={"draws": 10, "judged": 5, "judged_clips": 12}, audio_encoder=None,
+        )  # fmt: skip
+        pipeline.run(config, root=tmp_path)
+    d = open_dissection("small", root=tmp_path)
+    answers, rows = d.table("judged/answers").to_pandas(), d.table("judged/scores").to_pandas()
+    assert len(set(answers["neuron"])) == 5 and set(answers["method"]) == {"DB", "SUM"}
+    lost = answers["reason"] == "no number in the answer"
+    assert lost.any() and answers[lost]["fits"].isna().all() and d.notes("judged")["without_number"] == lost.sum()
+    assert (rows["clips"] + rows["failed"] == answers.groupby(["neuron", "method"], sort=False).size().to_numpy()).all() and rows["failed"].sum() == lost.sum()
+    half = np.asarray(d.array("scores/first_half"))
+    assert half[answers["clip"]].any() and not half[answers["clip"]].all(), "clips of either half, each judged for the other half's explanation"
+    one = answers[(answers["neuron"] == rows["neuron"][0]) & (answers["method"] == rows["method"][0]) & answers["fits"].notna()]
+    u = np.asarray(d.activations(d.neuron_id(int(rows["neuron"][0]))))[one["clip"]]
+    if np.isfinite(rows["pearson"][0]):
+        assert rows["pearson"][0] == pytest.approx(np.corrcoef(one["fits"], u)[0, 1], abs=1e-4)

@@ -13,6 +13,7 @@ FIELDS: dict[str, frozenset[str]] = {
     "icl_top1": frozenset({"concepts", "summary"}),
     "icl_top5": frozenset({"concepts", "summary"}),
     "acoustic_word": frozenset({"word"}),
+    "judge": frozenset({"explanation", "caption"}),
 }
 NEEDED: dict[str, frozenset[str]] = {**FIELDS, "summary": frozenset({"captions"})}
 
@@ -23,7 +24,7 @@ def load_prompts(folder: str = "bundled") -> dict[str, str]:
     Parameters
     ----------
     folder : str
-        ``bundled``, or a folder with any of `summary.txt`, `icl_top1.txt`, `icl_top5.txt` or `acoustic_word.txt`.
+        ``bundled``, or a folder with any of `summary.txt`, `icl_top1.txt`, `icl_top5.txt`, `acoustic_word.txt` or `judge.txt`.
 
     Raises
     ------

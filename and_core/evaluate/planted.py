@@ -20,7 +20,7 @@ BORNE_OUT = 0.75  # AUROC from which measures bear an adjective out
 STEPS = ("high clips earn it", "captions say it", "raw summary", "calibrated", "open concept")
 
 
-def findings(d: Dissection, units: Sequence[Unit], names: Sequence[set[str]]) -> pd.DataFrame:
+def findings(d: Dissection, units: Sequence[Unit], names: Sequence[set[str]], things: Sequence[set[str]], used: np.ndarray) -> pd.DataFrame:
     """One row a planted neuron: what it means, how well it fires on that, and what each method says.
 
     Parameters
@@ -30,22 +30,24 @@ def findings(d: Dissection, units: Sequence[Unit], names: Sequence[set[str]]) ->
     units : sequence of Unit, R
     names : sequence of set of str
         For each concept the words that name it, as open-concept pruning matches them.
+    things : sequence of set of str, R
+        Content words of what each neuron's summary says sounds.
+    used : (N,) bool
+        The probing set: no clip that units were fitted on is in it.
     """
     rows = d.table("clips/clips").to_pylist()
     labels, words = [row["label"] for row in rows], measured_words(rows)
     concepts, methods = d.document("texts/concepts"), d.document("scores/methods")
     values, sure = (np.asarray(d.array(f"scores/{name}")) for name in ("values", "confidence"))
     named = {concept: words for concept, words in zip(concepts, names, strict=True)}
-    base = {word: float(np.mean([word in said for said in words])) for word in frozenset().union(*words)}
-    every = d.table("open/words").to_pandas()
-    nouns = every[every["pos"] == "noun"].groupby("neuron")["word"].apply(set).to_dict()
+    base = {word: float(np.mean([word in said for said, inside in zip(words, used, strict=True) if inside])) for word in frozenset().union(*words)}
     found = []
     for index, unit in enumerate(units):
         mask = meant(unit, labels, words)
         neuron = d.neuron_id(index)
         row: dict[str, Any] = {
             "network": d.name, "layer": neuron.layer, "neuron": index, "kind": unit.kind, "concept": unit.concept, "word": unit.word,
-            "auroc": float("nan") if mask is None else auroc(np.asarray(d.activations(neuron)), mask),
+            "auroc": float("nan") if mask is None else auroc(np.asarray(d.activations(neuron))[used], mask[used]),
         }  # fmt: skip
         for m, method in enumerate(methods):
             if method in SCORED:
@@ -59,7 +61,7 @@ def findings(d: Dissection, units: Sequence[Unit], names: Sequence[set[str]]) ->
                 continue
             features = confidence.features_of("SUM" if method == "SUM" else "closed", values[m][..., index : index + 1], PREDICTORS, METRICS)
             row |= {f"{method} {name}": float(value[0]) for name, value in features.items()} | {f"{method} confidence": float(sure[m, index])}
-        row["SUM/thing"] = bool(unit.concept) and bool(nouns.get(index, set()) & named.get(unit.concept, set()))
+        row["SUM/thing"] = bool(unit.concept) and bool(things[index] & named.get(unit.concept, set()))
         said = set(d.open_concepts(neuron))
         row |= {"adjectives": ", ".join(sorted(said)), "adjectives said": len(said), "right adjective": bool(unit.word) and unit.word in said}
         row["true adjectives"] = len(said & (true_words(d, index, words, d.k, base) | {unit.word}))
@@ -84,15 +86,15 @@ def _steps(d: Dissection, index: int, word: str, words: Sequence[frozenset[str]]
     return dict(zip(STEPS, still, strict=True))
 
 
-def adjective_truths(d: Dissection) -> pd.DataFrame:
-    """Every adjective of every neuron with its held-out features, and whether measures bear it out over all clips."""
+def adjective_truths(d: Dissection, used: np.ndarray) -> pd.DataFrame:
+    """Every adjective of every neuron with its held-out features, and whether measures bear it out over the probing set."""
     rows = d.table("clips/clips").to_pylist()
     words = measured_words(rows)
     table = d.table("scores/words").to_pandas()
-    masks = {word: np.array([word in said for said in words]) for word in set(table["word"])}
+    masks = {word: np.array([word in said for said in words])[used] for word in set(table["word"])}
     known = {word for word, mask in masks.items() if mask.any() and not mask.all()} & {head(v) for values in LEXICON.values() for v in values}
     table = table[table["word"].isin(known) & table["pearson"].notna()]
-    values = [auroc(np.asarray(d.activations(d.neuron_id(n))), masks[w]) for n, w in zip(table["neuron"], table["word"], strict=True)]
+    values = [auroc(np.asarray(d.activations(d.neuron_id(n)))[used], masks[w]) for n, w in zip(table["neuron"], table["word"], strict=True)]
     return table.assign(auroc=values, holds=np.array(values) >= BORNE_OUT, network=d.name)
 
 
@@ -136,22 +138,47 @@ def confident_rows(found: pd.DataFrame, method: str, similarity: str) -> dict[st
     planted, random = found[found["kind"] == "concept"], found[found["kind"] == "random"]
     right = planted[f"{method}/{similarity}/top1"].to_numpy(bool)
     sure, other = planted[f"{method} confidence"].to_numpy(), random[f"{method} confidence"].to_numpy()
+    sure, other = np.nan_to_num(sure, nan=-1), np.nan_to_num(other, nan=-1)
     needed = int(np.ceil(0.8 * len(planted)))
     best = np.sort(sure[right])[::-1]
-    reached = len(best) >= needed
-    threshold = float(best[needed - 1]) if reached else float("nan")
+    reached = 0 < needed <= len(best) and best[needed - 1] >= 0
+    return _confident(f"{method} {similarity}", float(best[needed - 1]) if reached else None, sure, right, other)
+
+
+def _confident(method: str, threshold: float | None, sure: np.ndarray, right: np.ndarray, random: np.ndarray) -> dict[str, Any]:
+    """Shares at a threshold, None where there is no such threshold or nothing to count."""
+
+    def share(part: np.ndarray, of: int) -> float | None:
+        return None if threshold is None or not of else 100 * float((part >= threshold).sum()) / of
+
     return {
-        "method": f"{method} {similarity}", "threshold": threshold,
-        "planted confident and right %": 100 * float((sure[right] >= threshold).sum() / len(planted)),
-        "planted confident and wrong %": 100 * float((sure[~right] >= threshold).sum() / len(planted)),
-        "random confident %": 100 * float((other >= threshold).mean()) if reached else float("nan"),
+        "method": method, "threshold": threshold, "planted confident and right %": share(sure[right], len(sure)),
+        "planted confident and wrong %": share(sure[~right], len(sure)), "random confident %": share(random, len(random)),
     }  # fmt: skip
+
+
+def sure_rows(found: pd.DataFrame, adjectives: pd.DataFrame) -> list[dict[str, Any]]:
+    """Summaries and adjectives at the threshold of the dashboard: what is said with confidence of planted and of random units."""
+    planted, random = found[found["kind"] == "concept"], found[found["kind"] == "random"]
+    rows = []
+    if "SUM confidence" in found:
+        sure, other = (np.nan_to_num(part["SUM confidence"].to_numpy(float), nan=-1) for part in (planted, random))
+        rows.append(_confident("summary", confidence.SURE, sure, planted["SUM/thing"].to_numpy(bool), other))
+    best = adjectives.groupby("neuron")["confidence"].max()
+    said = {(n, w): c for n, w, c in zip(adjectives["neuron"], adjectives["word"], adjectives["confidence"], strict=True)}
+    own = found[found["kind"] == "property"]
+    sure = np.array([said.get((n, w), -1.0) for n, w in zip(own["neuron"], own["word"], strict=True)])
+    other = np.array([best.get(n, -1.0) for n in random["neuron"]])
+    rows.append(_confident("adjectives", confidence.SURE, sure, np.ones(len(sure), bool), other))
+    return rows
 
 
 def lost_rows(found: pd.DataFrame) -> list[dict[str, Any]]:
     """Where planted adjectives get lost: the share that is still there after each step."""
     mine = found[(found["kind"] == "property") & (found["auroc"] >= HEARD)]
     every = found[found["kind"] == "property"]
+    if not len(every):
+        return []
     return [
         {
             "step": step,

@@ -167,7 +167,8 @@ def _baselines(out: np.ndarray, said: Said, r: Ranked, mine: np.ndarray, at: np.
     other = np.empty_like(at)
     other[ring] = at[np.roll(ring, 1)]  # each takes the next one's, so that none keeps its own
     unit = unit_rows(r.values)
-    out[0][:, mine] = np.einsum("rn,rn->r", unit[other], a.unit[mine]), auprc(_rows(r, other), a.positives[mine])
+    if len(mine) > 1:
+        out[0][:, mine] = np.einsum("rn,rn->r", unit[other], a.unit[mine]), auprc(_rows(r, other), a.positives[mine])
     mixed = np.empty_like(a.unit[mine])
     mixed[:, a.held.mixed] = a.unit[mine]
     out[1][:, mine] = np.einsum("rn,rn->r", unit[at], mixed), auprc(_rows(r, at), a.mixed_positives[mine])

@@ -17,7 +17,7 @@ MOST = 6  # colours that can be told apart; the rest is grey
 
 def neuron_map(
     places: np.ndarray, groups: Sequence[str | None], titles: Sequence[str] | np.ndarray, highlight: np.ndarray | None = None,
-    ordered: Sequence[str] = (), height: int = 560,
+    ordered: Sequence[str] = (), rest: str = "others", height: int = 560,
 ) -> go.Figure:  # fmt: skip
     """All neurons as points, the largest groups in colour.
 
@@ -31,6 +31,8 @@ def neuron_map(
         Name of each neuron, for the hover; its number travels as `customdata`.
     highlight : (n,) int, optional
         Neurons drawn on top.
+    rest : str
+        What the grey points are called.
     ordered : sequence of str, optional
         Groups that have an order, such as blocks: all of them in colour, along a scale.
     """
@@ -58,7 +60,7 @@ def neuron_map(
             )  # fmt: skip
 
     size = 5 if placed.sum() < 10_000 else 3
-    points(placed & ~np.isin(codes, order), "no block" if ordered and all(v in ordered for v in values) else "others", GREY, size, 0.5)
+    points(placed & ~np.isin(codes, order), rest, GREY, size, 0.5)
     for colour, number in zip(colours, order, strict=False):
         points(placed & (codes == number), values[number], colour, size, 0.75)
     if highlight is not None and len(highlight):

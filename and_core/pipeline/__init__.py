@@ -18,6 +18,7 @@ from and_core.pipeline import (
     closed,
     explanations,
     icl,
+    judged,
     last_layer,
     neurons,
     open_concepts,
@@ -38,7 +39,7 @@ from and_core.targets.base import Target
 STAGES: tuple[Stage, ...] = (
     clips.STAGE, activations.STAGE, neurons.STAGE, neurons.SIMILAR, texts.CAPTIONS, texts.TEXTS, summaries.SUMMARIES,
     summaries.CALIBRATION, closed.CLOSED, closed.SOUNDS, closed.TAB, icl.STAGE, open_concepts.STAGE, last_layer.STAGE, explanations.STAGE,
-    analysis.WORD_COUNTS, analysis.CLUSTERS, analysis.INTERPRETABILITY, analysis.ACOUSTICS, analysis.MAP, scores.STAGE, planting.STAGE,
+    analysis.WORD_COUNTS, analysis.CLUSTERS, analysis.INTERPRETABILITY, analysis.ACOUSTICS, analysis.MAP, scores.STAGE, judged.STAGE, planting.STAGE,
     unlearning.SPLIT, unlearning.UNLEARNING, unlearning.IMPORTANCE,
 )  # fmt: skip
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)

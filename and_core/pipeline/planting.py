@@ -10,18 +10,19 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from and_core.config import RunConfig, make_config
+from and_core.config import RunConfig, ScoresConfig, make_config
 from and_core.dissect.probe import probe_mask
 from and_core.dissect.words import content_lemmas
 from and_core.errors import DataError
 from and_core.evaluate.confidence import reliability
 from and_core.evaluate.plant import Unit, choose_units, fit_units, measured_words
-from and_core.evaluate.planted import HEARD, adjective_truths, confident_rows, findings, lost_rows, summary_rows
+from and_core.evaluate.planted import HEARD, adjective_truths, confident_rows, findings, lost_rows, summary_rows, sure_rows
 from and_core.pipeline.stage import Progress, Run, Stage
 from and_core.records import Layer
 from and_core.store.dissection import SCORED, Dissection
 from and_core.store.files import write_atomic
 from and_core.store.writer import StageWriter
+from and_core.targets.base import TARGETS, pick_device
 from and_core.unlearn.select import concept_words
 
 SHARE = 0.5  # of the source recordings that units are fitted on, where no other clips can be had
@@ -50,9 +51,9 @@ def plant(d: Dissection, progress: Progress = lambda stage, done, total: None) -
     root, config = d.folder.parent, make_config(d.manifest.config)
     if not d.classes:
         raise DataError(f"the clips of {d.name!r} have no labels, so there is nothing known to plant")
-    layers = readable_layers(d.layers)
+    layers = readable_layers(d.layers, linear_layers(config))
     if not layers:
-        raise DataError(f"{d.name!r} has no hidden layer to plant units in")
+        raise DataError(f"{d.name!r} has no hidden linear layer to plant units in")
     fitting, mask, probe = _fitting(d, config, progress)
     rows = [row for row, used in zip(fitting.table("clips/clips").to_pylist(), mask, strict=True) if used]
     labels, words = [row["label"] for row in rows], measured_words(rows)
@@ -73,7 +74,8 @@ def plant(d: Dissection, progress: Progress = lambda stage, done, total: None) -
     base = config.target.model_dump()
     trained = {"trained_folds": list(base.get("trained_folds", ())), **({"pooling": base["pooling"]} if "pooling" in base else {})}
     planted = config.model_copy(update={
-        "name": f"{d.name}-planted", "unlearning": None, "training": None, "probe": probe,
+        "name": f"{d.name}-planted", "unlearning": None, "training": None, "probe": probe, "scores": config.scores or ScoresConfig(),
+        "icl": config.icl.model_copy(update={"layers": ("*",)}),
         "target": config.target.model_validate({"kind": "planted", "base": base, "path": str(folder / "units.safetensors"), **trained}),
     })  # fmt: skip
     pipeline.run(planted, root=root, progress=progress)
@@ -100,8 +102,9 @@ def compute(run: Run, writer: StageWriter) -> None:
     d = run.dissection
     concepts = d.document("texts/concepts")
     terms = concept_words(concepts, lambda texts: content_lemmas(texts, run.config.open.tagger))
-    found = findings(d, meanings(d), [terms[concept][0] for concept in concepts])
-    adjectives = adjective_truths(d)
+    things = [set(said) for said in content_lemmas([text or "" for text in d.table("explanations/explanations")["thing"].to_pylist()], run.config.open.tagger)]
+    found = findings(d, meanings(d), [terms[concept][0] for concept in concepts], things, run.explained_from)
+    adjectives = adjective_truths(d, run.explained_from)
     writer.provenance = run.captioner.provenance
     writer.table("findings", pa.Table.from_pandas(found, preserve_index=False))
     writer.table("adjectives", pa.Table.from_pandas(adjectives, preserve_index=False))
@@ -109,7 +112,8 @@ def compute(run: Run, writer: StageWriter) -> None:
     methods = [m for m in d.document("scores/methods") if m in SCORED]
     writer.json("rows", _without_nan(summary_rows(found)))
     writer.json("lost", _without_nan(lost_rows(found)))
-    writer.json("confident", _without_nan([confident_rows(found, method, run.config.closed.similarity) for method in methods]))
+    named = [confident_rows(found, method, run.config.closed.similarity) for method in methods]
+    writer.json("confident", _without_nan([*named, *sure_rows(found, adjectives)]))
     units = found[found["kind"] != "property"]
     curves = {}
     for method in methods:
@@ -135,10 +139,18 @@ def parameters(run: Run) -> dict[str, Any]:
         raise DataError(f"what the planted units mean can't be read: {error}") from None
 
 
-def readable_layers(layers: list[Layer]) -> list[Layer]:
-    """The last layer of each block, so that units stand at several depths; every hidden layer of a network without blocks."""
-    last = {layer.block: layer for layer in layers if layer.block is not None}
-    return list(last.values()) or [layer for layer in layers if layer.kind != "fc"]
+def linear_layers(config: RunConfig) -> set[str]:
+    """Names of the network's linear layers: those that added units can read."""
+    target = TARGETS.create(config.target)
+    target.load(pick_device(config.activations.device))
+    return {name for name, module in target.all_modules().items() if isinstance(module, torch.nn.Linear)}
+
+
+def readable_layers(layers: list[Layer], linear: set[str]) -> list[Layer]:
+    """The last linear layer of each block, so that units stand at several depths; every hidden linear layer of a network without blocks."""
+    hidden = [layer for layer in layers if layer.name in linear and layer.kind != "fc"]
+    last = {layer.block: layer for layer in hidden if layer.block is not None}
+    return list(last.values()) or hidden
 
 
 def meanings(d: Dissection) -> list[Unit]:
@@ -161,6 +173,7 @@ def meanings(d: Dissection) -> list[Unit]:
 
 
 STAGE = Stage(
-    "planted", "Comparing planted neurons with what is said of them", ("clips", "activations", "neurons", "texts", "calibration", "closed", "open", "scores"),
+    "planted", "Comparing planted neurons with what is said of them",
+    ("clips", "activations", "neurons", "texts", "calibration", "closed", "open", "explanations", "scores"),
     parameters, compute, optional=("tab", "icl"), wanted=lambda run: run.config.target.kind == "planted" and run.config.scores is not None,
 )  # fmt: skip

@@ -15,6 +15,7 @@ from and_core.dissect.concepts import readable
 from and_core.dissect.probe import both, first_half
 from and_core.evaluate import confidence, sanity
 from and_core.evaluate.metrics import HEADLINE, METRICS, unit_rows
+from and_core.evaluate.sanity import CHANCE
 from and_core.evaluate.score import BASELINES, Said, held_out, score_block
 from and_core.evaluate.told import CLOSED, METHODS, PREDICTORS, Told, said_values, told_by
 from and_core.pipeline import icl
@@ -40,7 +41,8 @@ def section(run: Run) -> ScoresConfig:
 def parameters(run: Run) -> dict[str, Any]:
     """Draws and seed, and what the explanations of the halves are made by."""
     return {
-        **section(run).model_dump(exclude={"confidence"}), "seed": run.config.seed, "similarity": run.config.closed.similarity, "k": run.config.k,
+        **section(run).model_dump(exclude={"confidence", "judged", "judged_clips"}), "seed": run.config.seed,
+        "similarity": run.config.closed.similarity, "k": run.config.k,
         "confidence": confidence.fingerprint(confidence.load(section(run).confidence)),
         "t": run.config.calibration.t, "one_per_source": run.config.neurons.one_per_source,
         "probe": run.config.probe.model_dump(mode="json", exclude_none=True),
@@ -55,6 +57,11 @@ def held_clips(run: Run, half: str) -> np.ndarray:
     return np.flatnonzero(~mine & heard & run.explained_from)
 
 
+def spoken_concepts(run: Run) -> list[str]:
+    """The concepts as they are encoded."""
+    return [run.config.closed.template.replace("{}", readable(c)) for c in run.dissection.document("texts/concepts")]
+
+
 class Fold:
     """Explanations made from one half, and the clips of the other that they are scored on."""
 
@@ -62,8 +69,7 @@ class Fold:
         d, config = run.dissection, run.config
         clips = held_clips(run, half)
         self.view, self.held = view, held_out(clips, section(run).draws, config.seed + HALVES.index(half))
-        concepts = d.document("texts/concepts")
-        spoken = [config.closed.template.replace("{}", readable(c)) for c in concepts]
+        concepts, spoken = d.document("texts/concepts"), spoken_concepts(run)
         self.told = {name: told for name in methods if (told := told_by(view, name, config.closed.similarity, spoken)) is not None}
         values = [tuple(v) for v in d.document("texts/values")]
         said = np.asarray(d.array("texts/clip_values"))[clips].astype(np.float32)
@@ -193,9 +199,10 @@ def compute(run: Run, writer: StageWriter) -> None:
         mine = slice(layer.offset + units.start, layer.offset + units.stop)
         said = {name: Said(fold.told[name].which[mine], common(fold.told[name], layer), fold.predictors[name]) for name in methods}
         found = score_block(u, fold.held, said, run.config.seed + i, run.config.workers)
-        return found | {"words": unit_rows(u) @ unit_rows(fold.said.T).T}
+        return {**found, "words": unit_rows(u) @ unit_rows(fold.said.T).T}
 
-    chunks = list(run.chunks(writer, 2 * len(parts), chunk, 2 * d.neuron_count, BLOCK)) if methods else []
+    keep = run.asker is None  # explanations by a language model may be others when a stopped run goes on
+    chunks = list(run.chunks(writer, 2 * len(parts), chunk, 2 * d.neuron_count, BLOCK, keep)) if methods else []
     writer.json("sanity", sanity.table(_class_neurons(d), len(d.clips), run.config.seed))
     if methods:
         _write(run, writer, methods, both_folds, chunks, len(parts))
@@ -216,15 +223,24 @@ def _write(run: Run, writer: StageWriter, methods: list[str], pair: list[Fold], 
     def fold_of(name: str, i: int, axis: int) -> np.ndarray:
         return np.concatenate([arrays[name] for arrays in chunks[i * count : (i + 1) * count]], axis)
 
-    values = _mean([fold_of("values", i, 3) for i in (0, 1)])
-    baselines = _mean([fold_of("baselines", i, 3) for i in (0, 1)])
-    draws = _mean([fold_of("draws", i, 2) for i in (0, 1)])
+    nothing = np.array([CHANCE[name] for name in METRICS], np.float32)
+    values = _mean([fold_of("values", i, 3) for i in (0, 1)], nothing[:, None])
+    baselines = _mean([fold_of("baselines", i, 3) for i in (0, 1)], nothing[:2, None])
+    draws = _mean([fold_of("draws", i, 2) for i in (0, 1)], nothing[:2, None, None])
+    every = {m: told_by(d, m, run.config.closed.similarity, spoken_concepts(run)) for m in methods}
+    silent = np.stack([every[m].which < 0 if every[m] is not None else np.ones(d.neuron_count, bool) for m in methods])  # type: ignore[union-attr]
+    silent |= d.table("neurons/statistics")["dead"].to_numpy()
     text = values[:, PREDICTORS.index("text")][:, [METRICS.index(name) for name in HEADLINE]]
     draws += (text - draws.mean(3))[..., None]  # samples repeat clips, which lifts AUPRC; an interval lies about its score
     low, high = np.percentile(draws, 2.5, axis=3), np.percentile(draws, 97.5, axis=3)
     for array in (values, baselines, low, high):
-        array[..., d.table("neurons/statistics")["dead"].to_numpy()] = np.nan
-    writer.array("values", values.astype(np.float32), ["method", "predictor", "metric", "neuron"], "mean of both folds; NaN where nothing is said")
+        array[np.broadcast_to(silent.reshape(len(methods), *([1] * (array.ndim - 2)), -1), array.shape)] = np.nan
+    writer.array(
+        "values",
+        values.astype(np.float32),
+        ["method", "predictor", "metric", "neuron"],
+        "mean of both folds, chance where a half is silent; NaN where nothing is said",
+    )
     writer.array("baselines", baselines.astype(np.float32), ["method", "baseline", "metric", "neuron"], "by the text predictor")
     writer.array("low", low.astype(np.float32), ["method", "metric", "neuron"], "2.5 % of bootstrap samples")
     writer.array("high", high.astype(np.float32), ["method", "metric", "neuron"], "97.5 % of bootstrap samples")
@@ -232,24 +248,27 @@ def _write(run: Run, writer: StageWriter, methods: list[str], pair: list[Fold], 
         found = np.concatenate([fold_of(name, i, 1) for i in (0, 1)], 2)
         writer.array(name, found.astype(np.int32), ["method", "neuron", "place"], "clip number, -1 for none; three of each half")
     writer.table("layers", by_layer(d.layers, methods, values, baselines, draws))
-    agree = np.stack([pair[0].told[m].which == pair[1].told[m].which if m in CLOSED else np.zeros(d.neuron_count, bool) for m in methods])
-    agree &= np.stack([pair[0].told[m].which >= 0 for m in methods])
-    writer.array("agree", agree, ["method", "neuron"], "both halves name the same concept")
+    halves = np.zeros((len(methods), d.neuron_count), np.int8)
+    for m, method in enumerate(methods):
+        for fold in pair:
+            mine = fold.told[method].which
+            halves[m] += (mine == every[method].which) & (mine >= 0) if method in CLOSED else mine >= 0  # type: ignore[union-attr]
+    writer.array("halves", halves, ["method", "neuron"], "halves that name the concept that is shown; that say anything, for texts of several parts")
     made = confidence.load(section(run).confidence)
     sure = np.full((len(methods), d.neuron_count), np.nan, np.float32)
     for m, method in enumerate(methods):
         if method in (*CLOSED, "SUM"):
             kind = "SUM" if method == "SUM" else "closed"
-            sure[m] = made[kind](confidence.features_of(kind, values[m], PREDICTORS, METRICS))
+            sure[m] = np.where(halves[m] > 0, made[kind](confidence.features_of(kind, values[m], PREDICTORS, METRICS)), np.nan)
     words = _words(d, pair, [fold_of("words", i, 0) for i in (0, 1)], made["word"])
     writer.table("words", words, {"pearson": "correlation with captions that say it, on held-out clips"})
-    writer.array("confidence", sure, ["method", "neuron"], "probability that the explanation holds")
+    writer.array("confidence", sure, ["method", "neuron"], "probability that it holds; NaN where neither half says it")
 
 
-def _mean(pair: list[np.ndarray]) -> np.ndarray:
-    """Mean of both folds, NaN only where neither has a value."""
-    known = np.isfinite(pair[0]).astype(np.int8) + np.isfinite(pair[1])
-    return np.where(known > 0, (np.nan_to_num(pair[0]) + np.nan_to_num(pair[1])) / np.maximum(known, 1), np.nan)
+def _mean(pair: list[np.ndarray], nothing: np.ndarray) -> np.ndarray:
+    """Mean of both folds; a fold in which nothing is said counts as chance, NaN stands only where that is so in both."""
+    neither = ~np.isfinite(pair[0]) & ~np.isfinite(pair[1])
+    return np.where(neither, np.nan, sum(np.where(np.isfinite(one), one, nothing) for one in pair) / 2)
 
 
 def by_layer(layers: Sequence[Layer], methods: list[str], values: np.ndarray, baselines: np.ndarray, draws: np.ndarray) -> pa.Table:

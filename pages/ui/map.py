@@ -22,9 +22,11 @@ SCORE_STEPS = (("below 0", 0.0), ("0 to .1", 0.1), (".1 to .2", 0.2), (".2 to .3
 def map_figure(d: Dissection, places: str, by: str, word: str | None, found: tuple[int, ...]) -> go.Figure:
     """The figure of a choice; made once, since 55,000 names take longer to write down than to show."""
     if by.startswith(SCORED_BY):
-        return neuron_map(np.asarray(d.array(f"map/{places}")), groups(d, by, word), titles(d), np.array(found, int), [name for name, _ in SCORE_STEPS])
+        return neuron_map(
+            np.asarray(d.array(f"map/{places}")), groups(d, by, word), titles(d), np.array(found, int), [name for name, _ in SCORE_STEPS], "no score"
+        )
     ordered = [f"block {b}" for b in sorted({x.block for x in d.layers if x.block is not None})] if by == "block" else []
-    return neuron_map(np.asarray(d.array(f"map/{places}")), groups(d, by, word), titles(d), np.array(found, int), ordered)
+    return neuron_map(np.asarray(d.array(f"map/{places}")), groups(d, by, word), titles(d), np.array(found, int), ordered, "no block" if ordered else "others")
 
 
 @lru_cache(maxsize=4)

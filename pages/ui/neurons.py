@@ -71,11 +71,12 @@ def _headline(d: Dissection, neuron: NeuronId) -> None:
     if e["leading_class"]:
         sure.append(f"{e['class_count']} of {e['of']} highest clips: {e['leading_class'].replace('_', ' ')}")
     if d.has("scores"):
-        said, probability = scores.sentence(d, neuron)
-        sure += [probability] if probability else []
+        found = scores.sentence(d, neuron)
+        said = found[0] if found else said
+        sure.append(found[1] if found else "not scored")
     else:
         sure.append("held-out score: not run yet")
-    st.html(html.about(neuron, f'<div class="and-headline">{said}<span class="sure">{html.text(" · ".join(sure))}</span></div>'))
+    st.html(html.about(neuron, f'<div class="and-headline">{said}<span class="sure">{html.text(" · ".join(text for text in sure if text))}</span></div>'))
 
 
 def _clips(d: Dissection, neuron: NeuronId) -> None:

@@ -7,25 +7,26 @@ import streamlit as st
 from and_core import Dissection, NeuronId
 from and_core.evaluate.confidence import SURE
 from and_core.figures.scores import SAID
-from and_core.scored import confident_words, neuron_scores, verdict, wrong_clips
+from and_core.scored import confident_words, judged_scores, neuron_scores, verdict, wrong_clips
 from pages.ui import html
 from pages.ui.media import media_url
 
 
-def sentence(d: Dissection, neuron: NeuronId) -> tuple[str, str]:
-    """What the headline says, as markup, and how sure that is."""
+def sentence(d: Dissection, neuron: NeuronId) -> tuple[str, str] | None:
+    """What the headline says, as markup, and how sure that is; None where nothing was scored."""
     found = verdict(d, neuron)
-    words, concept = ", ".join(found["adjectives"]), found["concept"]
+    if found is None:
+        return None
+    words, concept = found["adjectives"], found["concept"]
     if words or concept:
-        what = f"<mark>{html.text(words)}</mark> sounds" if words else "sounds"
+        what = f"<mark>{html.text(', '.join(words))}</mark> sounds" if words else "sounds"
         name = html.text((concept or "").replace("_", " "))
-        said = f"Fires on {what}" + (f" such as <mark>{name}</mark>." if concept else ".")
-    elif found["guess"]:
-        said = f"Unclear. Best guess: <mark>{html.text(found['guess'].replace('_', ' '))}</mark>, not sure enough on clips it was not made from."
-    else:
-        said = "Unclear: calibration leaves nothing that its highest clips have in common."
-    sure = "" if found["probability"] is None else f"{SAID[found['by']]}: " if found["by"] else ""
-    return said, sure + ("" if found["probability"] is None else f"holds with probability {found['probability']:.2f}")
+        sure = [f"{word} {probability:.2f}" for word, probability in words.items()] + ([f"{SAID[found['by']]} {found['probability']:.2f}"] if concept else [])
+        return f"Fires on {what}" + (f" such as <mark>{name}</mark>." if concept else "."), f"probability that it holds: {', '.join(sure)}"
+    if found["guess"]:
+        told = "" if found["probability"] is None else f"probability that it holds: {found['probability']:.2f}"
+        return f"Unclear. Best guess: <mark>{html.text(found['guess'].replace('_', ' '))}</mark>, not sure enough on clips it was not made from.", told
+    return "Unclear: calibration leaves nothing that its highest clips have in common.", ""
 
 
 def box(d: Dissection, neuron: NeuronId) -> None:
@@ -39,18 +40,22 @@ def box(d: Dissection, neuron: NeuronId) -> None:
     rows = []
     for row in neuron_scores(d, neuron):
         if row["pearson"] is None:
-            rows.append({"explanation": SAID[row["method"]], "Pearson": "says nothing", "AUPRC": "", "holds": ""})
+            rows.append({"explanation": SAID[row["method"]], "Pearson": "says nothing", "beside": "", "AUPRC": "", "holds": ""})
             continue
         rows.append({
             "explanation": SAID[row["method"]], "Pearson": f"{row['pearson']:.2f} [{row['pearson_low']:.2f}, {row['pearson_high']:.2f}]",
-            "AUPRC": f"{row['auprc']:.2f}",
+            "beside": f"{max((v for v in row['pearson_beside'].values() if v is not None), default=0.0):.2f}", "AUPRC": f"{row['auprc']:.2f}",
             "holds": "" if row["confidence"] is None else f"{row['confidence']:.2f}",
         })  # fmt: skip
     told = "On clips that the explanation was not made from, both halves in turn; 95 % bootstrap over clips. Holds: probability, calibrated on planted neurons."
-    null = next((row for row in neuron_scores(d, neuron) if row["pearson_shuffled"] is not None and row["auprc_shuffled"] is not None), None)
-    if null is not None:
-        told += f" Another neuron's {SAID[null['method']]} would score {null['pearson_shuffled']:.2f} and {null['auprc_shuffled']:.2f}."
+    told += " Beside: the best of another neuron's explanation, shuffled activations, the layer's most common explanation and an empty one."
     st.html(html.about(neuron, html.heading("Held-out scores", "by similarity to captions") + html.box(html.plain_table(rows) + html.empty(told))))
+    judged = judged_scores(d, neuron)
+    if judged:
+        said = "; ".join(f"{SAID[row['method']]} " + ("not defined" if row["pearson"] is None else f"{row['pearson']:.2f}") for row in judged)
+        failed = sum(row["failed"] for row in judged)
+        lost = f" {failed} answers are missing; the next run asks again." if failed else ""
+        st.html(html.about(neuron, html.empty(f"By the judge ({d.notes('judged')['judge']}), Pearson over {judged[0]['clips']} clips: {said}.{lost}")))
     words = [row for row in confident_words(d, neuron) if row["confidence"] is not None]
     if words:
         said = ", ".join(f"{row['word']} {row['confidence']:.2f}" + ("" if row["confidence"] >= SURE else " (unclear)") for row in words)
