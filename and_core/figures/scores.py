@@ -108,11 +108,17 @@ def planted_table(d: Dissection) -> Found:
         {"planted": r["planted"], "units": f"{r['units']} ({r['number']})", **{k: f"{r[k]:.1f}" for k in r if k.endswith("%")}}
         for r in rows if "recall %" in r
     ]  # fmt: skip
-    sure = [{k: v if isinstance(v, str) else "-" if v is None else f"{v:.3g}" for k, v in row.items()} for row in d.document("planted/confident")]
+    sure = [
+        {k: v if isinstance(v, str) else "-" if v is None else f"{v:.3g}" for k, v in row.items()}
+        for row in _ordered(d.document("planted/confident"), "method", "threshold")
+    ]
     keys = ("from", "to", "explanations", "said", "hold")
     curves = [{"method": name, **{k: f"{row[k]:g}" for k in keys}} for name, curve in d.document("planted/reliability").items() for row in curve]
     precise = "Precision counts the planted word alone; most other words said are true of the neuron's clips by their measures."
-    lost = [{k: v if isinstance(v, str) else "-" if v is None else f"{v:.1f}" for k, v in row.items()} for row in d.document("planted/lost")]
+    lost = [
+        {k: v if isinstance(v, str) else "-" if v is None else f"{v:.1f}" for k, v in row.items()}
+        for row in _ordered(d.document("planted/lost"), "step", "all %")
+    ]
     return Found([
         Part("Planted neurons: the concept, top-1 / top-5 %", [{c: cells.get(c, "") for c in columns} for cells in grid.values()], about),
         Part("Planted neurons: the adjective", heard, precise),
@@ -122,10 +128,15 @@ def planted_table(d: Dissection) -> Found:
     ], rows)  # fmt: skip
 
 
+def _ordered(rows: list[dict[str, Any]], *first: str) -> list[dict[str, Any]]:
+    """Rows with some columns before the others; a store of JSON sorts them by name."""
+    return [{**{name: row[name] for name in first}, **row} for row in rows]
+
+
 def sanity_table(d: Dissection) -> Found:
     """Which scores notice that an explanation was made worse."""
     d.require("scores")
-    rows = d.document("scores/sanity") if d.document("scores/methods") else []
+    rows = _ordered(d.document("scores/sanity"), "score", "passes") if d.document("scores/methods") else []
     if not rows:
         raise DataError(f"{d.name!r}: {d.notes('scores').get('reason', 'nothing was scored')}")
     cells = [{k: f"{v:.0f}" if isinstance(v, float) else {True: "yes", False: "no"}.get(v, str(v)) for k, v in row.items()} for row in rows]
