@@ -86,6 +86,17 @@ def evaluator(cache: Path):
     return open_evaluator(open_dissection("small", root=cache))
 
 
+def command(*arguments: str) -> str:
+    """Exit status and output of `and-dissect`; anything but a clean exit is raised."""
+    from typer.testing import CliRunner
+
+    from and_core.cli import app
+
+    done = CliRunner().invoke(app, list(arguments))
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return f"{done.exit_code} {' '.join(done.output.split())}"
+
+
 def tone(seconds: float = 1.0, rate: int = 16_000, hz: float = 440.0, level: float = 0.3) -> np.ndarray:
     return (level * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
 

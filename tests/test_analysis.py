@@ -21,7 +21,7 @@ from and_core.analyze.words import by_block, by_layer, counts_per_neuron, distri
 from and_core.errors import DataError
 from and_core.figures.network import words_by_kind
 from and_core.targets.base import layer_record
-from tests.conftest import small_config
+from tests.conftest import command, small_config
 from tests.test_pages import app, said
 
 LAYERS = [layer_record("layer0_fc1", 3, 0), layer_record("layer1_fc1", 3, 3), layer_record("fc", 2, 6)]
@@ -238,33 +238,25 @@ def test_pages(path: str, cache: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_every_table_and_figure_is_a_file(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from typer.testing import CliRunner
-
-    from and_core.cli import app as commands
     from and_core.figures.catalogue import TABLES
     from and_core.figures.gallery import FIGURES
 
     monkeypatch.setenv("AND_CACHE", str(cache))
 
-    def run(*arguments: str) -> str:
-        done = CliRunner().invoke(commands, list(arguments))
-        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-        return f"{done.exit_code} {done.output}"
-
     for name in TABLES:
         for form in ("text", "csv", "markdown", "latex"):
-            answer = run("table", name, "small", "--format", form)
+            answer = command("table", name, "small", "--format", form)
             assert answer.startswith("0 ") or "not enough" in answer or "enough neurons" in answer or name == "planted", (name, form, answer[:300])
-    assert "\\begin{tabular}" in run("table", "clusters", "small", "--format", "latex") and "| cluster" in run(
+    assert "\\begin{tabular}" in command("table", "clusters", "small", "--format", "latex") and "| cluster" in command(
         "table", "clusters", "small", "--format", "markdown"
     )
     for name in FIGURES:
-        answer = run("figure", name, "small", "--out", str(tmp_path / name))
+        answer = command("figure", name, "small", "--out", str(tmp_path / name))
         assert (answer.startswith("0 ") and list((tmp_path / name).glob("*.html"))) or "nothing to draw" in answer, (name, answer[:300])
-    assert "format='gif' is not known" in run("figure", "adjectives", "small", "--format", "gif")
-    assert "figure='nine' is not known; allowed: adjectives" in " ".join(run("figure", "nine", "small").split())
+    assert "format='gif' is not known" in command("figure", "adjectives", "small", "--format", "gif")
+    assert "figure='nine' is not known; allowed: adjectives" in command("figure", "nine", "small")
     (tmp_path / "file").write_text("")
-    assert "can't be written" in run("figure", "clusters", "small", "--out", str(tmp_path / "file"))
+    assert "can't be written" in command("figure", "clusters", "small", "--out", str(tmp_path / "file"))
 
 
 @pytest.mark.browser

@@ -10,10 +10,8 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
-from typer.testing import CliRunner
 
 from and_core import open_dissection, pipeline
-from and_core.cli import app as commands
 from and_core.config import PluginConfig, ProbeConfig
 from and_core.dissect.probe import probe_mask
 from and_core.errors import DataError, TargetError
@@ -21,7 +19,7 @@ from and_core.evaluate.plant import Unit, auroc, choose_units, fit_units, meant
 from and_core.evaluate.planted import calibrate, confident_rows, lost_rows, summary_rows
 from and_core.pipeline.planting import SHARE, WORKSHOP, meanings, plant, readable_layers
 from and_core.targets.base import TARGETS, layer_record
-from tests.conftest import small_config
+from tests.conftest import command, small_config
 
 LABELS = [("dog", "rain", "bell")[i % 3] for i in range(90)]
 WORDS = [frozenset({"loud"} if i % 2 else {"quiet"}) for i in range(90)]
@@ -96,13 +94,8 @@ def test_units_that_do_not_fit_are_refused(tmp_path: Path, tensors: dict[str, to
 def test_planting_from_command_to_table(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AND_CACHE", str(cache))
 
-    def run(*arguments: str) -> str:
-        done = CliRunner().invoke(commands, list(arguments))
-        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-        return f"{done.exit_code} {' '.join(done.output.split())}"
-
-    assert run("plant", "nothing").startswith("1 error: no dissection")
-    answer = run("plant", "small", "--calibrate", str(tmp_path / "own.json"))
+    assert command("plant", "nothing").startswith("1 error: no dissection")
+    answer = command("plant", "small", "--calibrate", str(tmp_path / "own.json"))
     assert answer.startswith("0 ") and "Planted neurons: the concept" in answer and "Named with confidence" in answer, answer[:500]
     d = open_dissection("small-planted", root=cache)
     units = meanings(d)
@@ -119,8 +112,8 @@ def test_planting_from_command_to_table(cache: Path, tmp_path: Path, monkeypatch
     assert set(confidence.load(str(tmp_path / "own.json"))) == set(confidence.FEATURES)
     about = json.loads((tmp_path / "own.json").read_text())["about"]
     assert about["networks"] == ["small-planted"] and about["reliability"]["closed"]
-    assert run("table", "planted", "small-planted", "--format", "csv").startswith("0 ")
-    assert "has not been run yet" in run("table", "planted", "small")
+    assert command("table", "planted", "small-planted", "--format", "csv").startswith("0 ")
+    assert "has not been run yet" in command("table", "planted", "small")
     again = plant(open_dissection("small", root=cache))
     assert {n: s.key for n, s in again.manifest.stages.items()} == {n: s.key for n, s in d.manifest.stages.items()}, "the same again"
     with pytest.raises(DataError, match="holds no planted neurons"):

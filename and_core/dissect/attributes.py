@@ -136,6 +136,11 @@ def head(value: str) -> str:
     return value.split()[0]
 
 
+def value_text(value: str) -> str:
+    """A value as a text to encode."""
+    return f"a {value} sound"
+
+
 def split_sentences(text: str) -> list[str]:
     """Sentences of a text, by punctuation and line ends."""
     return [part.strip() for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part.strip(" .!?")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from and_core.dissect.attributes import LEXICON, head
+from and_core.dissect.attributes import LEXICON, head, value_text
 from and_core.store.dissection import SCORED, Dissection
 
 METHODS = ("DB", "TAB", "ICL", "SUM", "OPEN")
@@ -64,11 +64,6 @@ def _distinct(said: dict[int, tuple[str, ...]], neurons: int) -> Told:
     for neuron, parts in said.items():
         which[neuron] = place[parts]
     return _told(which, lists, ["; ".join(parts) for parts in lists])
-
-
-def value_text(value: str) -> str:
-    """An adjective of sound as a text to encode."""
-    return f"a {value} sound"
 
 
 def told_by(d: Dissection, method: str, similarity: str, spoken: Sequence[str]) -> Told | None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from and_core.config import ProbeConfig, ScoresConfig
-from and_core.dissect.attributes import head
+from and_core.dissect.attributes import head, value_text
 from and_core.dissect.concepts import readable
 from and_core.dissect.probe import both, first_half
 from and_core.evaluate import confidence, sanity
@@ -145,7 +145,7 @@ def folds(run: Run) -> list[Fold]:
 def _known(d: Dissection) -> dict[str, np.ndarray]:
     """Texts that the stage `texts` has encoded."""
     clauses = dict(zip(d.document("texts/clauses"), np.asarray(d.array("texts/clause_embeddings")), strict=True))
-    values = {f"a {v} sound": row for (_, v), row in zip(d.document("texts/values"), np.asarray(d.array("texts/value_embeddings")), strict=True)}
+    values = {value_text(v): row for (_, v), row in zip(d.document("texts/values"), np.asarray(d.array("texts/value_embeddings")), strict=True)}
     return {**clauses, **values}
 
 

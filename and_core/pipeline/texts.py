@@ -12,7 +12,7 @@ import pyarrow as pa
 from and_core.audio.decode import resample
 from and_core.audio.media import read_flac
 from and_core.captioners.base import ListeningCaptioner, clean_caption
-from and_core.dissect.attributes import LEXICON, VERSION, parse
+from and_core.dissect.attributes import LEXICON, VERSION, parse, value_text
 from and_core.dissect.concepts import concept_set, readable
 from and_core.errors import DataError
 from and_core.openai_api import Reply
@@ -103,7 +103,7 @@ def encode(run: Run, writer: StageWriter) -> None:
     clauses = sorted({c for p in parsed if p for c in p.clauses})
     values = sorted({v for p in parsed if p for v in p.attributes})
     spoken = [template.replace("{}", readable(c)) for c in concepts]
-    attribute_texts = [f"a {value} sound" for _, value in values]
+    attribute_texts = [value_text(value) for _, value in values]
     every = sorted({t for t in captions if t} | set(clauses) | set(spoken) | set(attribute_texts))
     own = sorted({t for t in captions if t} | set(spoken)) if run.closed_encoder is not None else []
     starts = [(run.encoder, every, i) for i in range(0, len(every), ENCODE_CHUNK)]
