@@ -38,7 +38,7 @@ def plant(
             adjectives = pd.concat([d.table("planted/adjectives").to_pandas() for d in made], ignore_index=True)
             calibrators, about = planted.calibrate(found, adjectives, made[0].similarity)
             try:
-                confidence.save(calibrate, calibrators, about)
+                confidence.save(calibrate, calibrators, {**about, "encoder": made[0].notes("texts")["encoder"]})
             except OSError as error:
                 raise ANDError(f"calibrate={str(calibrate)!r} can't be written: {error}") from None
             out.print(f"{calibrate}", markup=False)

@@ -245,6 +245,12 @@ def test_one_per_source(tmp_path: Path) -> None:
         assert len(tops) == 2 and {t.clip.source for t in tops} == {"0", "1"}
 
 
+def test_what_a_killed_write_left_behind_goes(own) -> None:
+    left = own.folder / ".manifest.json.1.tmp"
+    left.write_text("{")
+    assert pipeline.run(small_config(), root=own.folder.parent).computed == [] and not left.exists()
+
+
 def test_a_lost_file_is_computed_again(tmp_path: Path, cache: Path) -> None:
     shutil.copytree(cache / "small", tmp_path / "small")
     next((tmp_path / "small" / "artifacts").glob("summaries-*/points.parquet")).unlink()

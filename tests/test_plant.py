@@ -111,6 +111,7 @@ def test_planting_from_command_to_table(cache: Path, tmp_path: Path, monkeypatch
 
     assert set(confidence.load(str(tmp_path / "own.json"))) == set(confidence.FEATURES)
     about = json.loads((tmp_path / "own.json").read_text())["about"]
+    assert about["encoder"] == d.notes("texts")["encoder"] == d.notes("scores")["calibrated_with"]
     assert about["networks"] == ["small-planted"] and about["reliability"]["closed"]
     assert command("table", "planted", "small-planted", "--format", "csv").startswith("0 ")
     assert "has not been run yet" in command("table", "planted", "small")

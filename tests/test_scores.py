@@ -95,6 +95,8 @@ def test_a_good_explanation_beats_every_baseline() -> None:
     assert all(np.array_equal(found[name], again[name], equal_nan=True) for name in found)
 
 
+UP_TO_SCORES = ("clips", "activations", "neurons", "captions", "texts", "summaries", "calibration", "closed", "sounds", "tab", "open", "scores")
+
 # -- halves --------------------------------------------------------------------------------------------------------------
 
 
@@ -128,9 +130,9 @@ def test_nothing_of_the_scored_half_reaches_an_explanation(tmp_path: Path) -> No
         (data / "captions.json").write_text(json.dumps(captions))
         config = small_config(
             dataset={"kind": "folder", "path": str(data)}, captions={"kind": "file", "path": str(data / "captions.json")},
-            scores={"draws": 10}, closed={"concepts": "classes"},
+            scores={"draws": 10}, target={"kind": "ast", "layers": ["layer3_output", "fc"]},
         )  # fmt: skip
-        pipeline.run(config, root=tmp_path / f"cache-{poisoned}")
+        pipeline.run(config, root=tmp_path / f"cache-{poisoned}", only=UP_TO_SCORES)
         d = open_dissection("small", root=tmp_path / f"cache-{poisoned}")
         assert [Path(c.name).name for c in d.clips] == [c.name for c in clips] and np.array_equal(d.array("scores/first_half"), first_half(clips, 0))
         views.append([[told.names[i] if i >= 0 else "" for i in told.which] for of in (d.view("first-half"), d) for m in ("DB", "TAB", "SUM", "OPEN")
@@ -262,6 +264,7 @@ def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.Monk
     test.session_state["min_score"], test.session_state["sure"] = 0.2, True
     test.run()
     assert (not test.exception and "of 3,112 neurons" in said(test)) or "neurons" in said(test)
+    assert "another text encoder" not in text
     layers = app(dissection="small").run().switch_page("pages/layers.py").run()
     assert not layers.exception and "How good explanations are, by depth" in said(layers)
     for by in ("held-out score, DB", "interpretable"):
@@ -312,3 +315,21 @@ def test_a_language_model_judges_and_a_failed_answer_is_no_score(tmp_path: Path)
     u = np.asarray(d.activations(d.neuron_id(int(rows["neuron"][0]))))[one["clip"]]
     if np.isfinite(rows["pearson"][0]):
         assert rows["pearson"][0] == pytest.approx(np.corrcoef(one["fits"], u)[0, 1], abs=1e-4)
+
+
+def test_a_calibration_of_another_encoder_is_said_so(own, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, before = own.folder.parent, np.array(confidence_of_all(own, "DB"))
+    raw = json.loads(confidence.BUNDLED.read_text())
+    raw["about"]["encoder"] = "another one"
+    (root / "calibration.json").write_text(json.dumps(raw))
+    done = pipeline.run(small_config(scores={"draws": 10, "confidence": str(root / "calibration.json")}), root=root)
+    assert done.computed == [], "the same probabilities, so nothing is computed again"
+    raw["calibrators"]["closed"]["bias"] -= 1
+    (root / "calibration.json").write_text(json.dumps(raw))
+    done = pipeline.run(small_config(scores={"draws": 10, "confidence": str(root / "calibration.json")}), root=root)
+    assert done.computed == ["scores"]
+    monkeypatch.setenv("AND_CACHE", str(root))
+    test = app(dissection="small", layer="layer3_output", unit="5").run()
+    assert not test.exception and "another text encoder (another one)" in said(test)
+    lower = confidence_of_all(open_dissection("small", root=root), "DB")
+    assert (lower[np.isfinite(lower)] < before[np.isfinite(lower)]).all()

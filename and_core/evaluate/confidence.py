@@ -96,6 +96,13 @@ def load(source: str = "bundled") -> dict[str, Calibrator]:
     return found
 
 
+def fitted_with(source: str = "bundled") -> str | None:
+    """Text encoder of the dissections that a calibration was fitted on, None where it does not say."""
+    path = BUNDLED if source == "bundled" else Path(source)
+    found = json.loads(path.read_text(encoding="utf-8")).get("about", {}).get("encoder")
+    return None if found is None else str(found)
+
+
 def fingerprint(calibrators: Mapping[str, Calibrator]) -> dict[str, Any]:
     """What decides the probabilities."""
     return {name: {**c.weights, "bias": c.bias} for name, c in calibrators.items()}

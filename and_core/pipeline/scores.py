@@ -211,7 +211,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     lost = [record.notes["failed_reason"] for fold in both_folds for record in fold.view.manifest.stages.values() if record.notes.get("failed_answers")]
     writer.notes = {
         "methods": methods, "similarity": run.config.closed.similarity, "draws": config.draws, "seed": run.config.seed,
-        "clips": sizes,
+        "clips": sizes, "calibrated_with": confidence.fitted_with(config.confidence),
         "views": {fold.view.name: {name: record.key for name, record in fold.view.manifest.stages.items()} for fold in both_folds},
         **unanswered([str(reason) for reason in lost]),
     }  # fmt: skip

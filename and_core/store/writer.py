@@ -166,7 +166,9 @@ def link_stage(folder: Path, other: Path, manifest: Manifest, theirs: Manifest, 
 
 
 def sweep(folder: Path, manifest: Manifest) -> None:
-    """Delete artifact folders that the manifest does not name, and the leavings of finished stages."""
+    """Delete artifact folders that the manifest does not name, the leavings of finished stages, and files that a killed run was about to move into place."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
     live = {Path(f.path).parts[1] for a in manifest.artifacts.values() for f in a.files}
     for path in (folder / ARTIFACTS).glob("*"):
         if path.name not in live:

@@ -49,6 +49,9 @@ def box(d: Dissection, neuron: NeuronId) -> None:
         })  # fmt: skip
     told = "On clips that the explanation was not made from, both halves in turn; 95 % bootstrap over clips. Holds: probability, calibrated on planted neurons."
     told += " Beside: the best of another neuron's explanation, shuffled activations, the layer's most common explanation and an empty one."
+    encoder = d.notes("scores").get("calibrated_with")
+    if encoder is not None and encoder != d.notes("texts")["encoder"]:
+        told += f" The probabilities were calibrated with another text encoder ({encoder}): take them with care, or plant neurons here and calibrate on them."
     st.html(html.about(neuron, html.heading("Held-out scores", "by similarity to captions") + html.box(html.plain_table(rows) + html.empty(told))))
     judged = judged_scores(d, neuron)
     if judged:
