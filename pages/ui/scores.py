@@ -11,6 +11,8 @@ from and_core.scored import confident_words, judged_scores, neuron_scores, verdi
 from pages.ui import html
 from pages.ui.media import media_url
 
+SHORT = {"DB": "DB", "TAB": "TAB", "ICL": "ICL", "SUM": "summary", "OPEN": "open"}  # for a narrow column
+
 
 def sentence(d: Dissection, neuron: NeuronId) -> tuple[str, str] | None:
     """What the headline says, as markup, and how sure that is; None where nothing was scored."""
@@ -40,10 +42,10 @@ def box(d: Dissection, neuron: NeuronId) -> None:
     rows = []
     for row in neuron_scores(d, neuron):
         if row["pearson"] is None:
-            rows.append({"explanation": SAID[row["method"]], "Pearson": "says nothing", "beside": "", "AUPRC": "", "holds": ""})
+            rows.append({"by": SHORT[row["method"]], "Pearson": "says nothing", "beside": "", "AUPRC": "", "holds": ""})
             continue
         rows.append({
-            "explanation": SAID[row["method"]], "Pearson": f"{row['pearson']:.2f} [{row['pearson_low']:.2f}, {row['pearson_high']:.2f}]",
+            "by": SHORT[row["method"]], "Pearson": f"{row['pearson']:.2f} [{row['pearson_low']:.2f}, {row['pearson_high']:.2f}]",
             "beside": f"{max((v for v in row['pearson_beside'].values() if v is not None), default=0.0):.2f}", "AUPRC": f"{row['auprc']:.2f}",
             "holds": "" if row["confidence"] is None else f"{row['confidence']:.2f}",
         })  # fmt: skip
@@ -52,7 +54,13 @@ def box(d: Dissection, neuron: NeuronId) -> None:
     encoder = d.notes("scores").get("calibrated_with")
     if encoder is not None and encoder != d.notes("texts")["encoder"]:
         told += f" The probabilities were calibrated with another text encoder ({encoder}): take them with care, or plant neurons here and calibrate on them."
-    st.html(html.about(neuron, html.heading("Held-out scores", "by similarity to captions") + html.box(html.plain_table(rows) + html.empty(told))))
+    st.html(
+        html.about(
+            neuron,
+            html.heading("Held-out scores", "by similarity to captions")
+            + html.box(html.plain_table([{k: row[k] for k in ("by", "holds", "Pearson", "AUPRC", "beside")} for row in rows]) + html.empty(told)),
+        )
+    )
     judged = judged_scores(d, neuron)
     if judged:
         said = "; ".join(f"{SAID[row['method']]} " + ("not defined" if row["pearson"] is None else f"{row['pearson']:.2f}") for row in judged)
