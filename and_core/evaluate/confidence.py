@@ -76,6 +76,10 @@ def save(path: Path, calibrators: Mapping[str, Calibrator], about: Mapping[str, 
     path.write_text(json.dumps(raw, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def _file(source: str) -> Path:
+    return BUNDLED if source == "bundled" else Path(source)
+
+
 def load(source: str = "bundled") -> dict[str, Calibrator]:
     """Calibrators of a file, or those fitted on neurons planted in the demo's networks.
 
@@ -84,9 +88,8 @@ def load(source: str = "bundled") -> dict[str, Calibrator]:
     ConfigError
         The file can't be read or is of another form.
     """
-    path = BUNDLED if source == "bundled" else Path(source)
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))["calibrators"]
+        raw = json.loads(_file(source).read_text(encoding="utf-8"))["calibrators"]
         found = {name: Calibrator({k: float(v) for k, v in one["weights"].items()}, float(one["bias"])) for name, one in raw.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"scores.confidence={source!r} can't be read: {error}") from None
@@ -98,8 +101,7 @@ def load(source: str = "bundled") -> dict[str, Calibrator]:
 
 def fitted_with(source: str = "bundled") -> str | None:
     """Text encoder of the dissections that a calibration was fitted on, None where it does not say."""
-    path = BUNDLED if source == "bundled" else Path(source)
-    found = json.loads(path.read_text(encoding="utf-8")).get("about", {}).get("encoder")
+    found = json.loads(_file(source).read_text(encoding="utf-8")).get("about", {}).get("encoder")
     return None if found is None else str(found)
 
 

@@ -133,8 +133,13 @@ def _without_nan(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def parameters(run: Run) -> dict[str, Any]:
     """What the units mean."""
     settings: Any = run.target.settings
+    return {"meaning": _on_record(settings.path)}
+
+
+def _on_record(units: str) -> dict[str, Any]:
+    """What stands beside a file of added units."""
     try:
-        return {"meaning": json.loads((Path(settings.path).parent / MEANING).read_text(encoding="utf-8"))}
+        return json.loads((Path(units).parent / MEANING).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"what the planted units mean can't be read: {error}") from None
 
@@ -164,11 +169,7 @@ def meanings(d: Dissection) -> list[Unit]:
     target = d.manifest.config.get("target", {})
     if target.get("kind") != "planted":
         raise DataError(f"{d.name!r} holds no planted neurons; plant some: and-dissect plant {d.name}")
-    path = Path(target["path"]).parent / MEANING
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"what the planted units mean can't be read: {error}") from None
+    raw = _on_record(target["path"])
     return [Unit(**unit) for unit in raw["units"]] * len(raw["layers"])
 
 
