@@ -16,6 +16,7 @@ from rich.table import Table
 from and_core.cli_paper import figure, table
 from and_core.cli_plant import plant
 from and_core.cli_prune import prune
+from and_core.cli_study import study_app
 from and_core.console import bars, out, reported
 from and_core.errors import ANDError
 
@@ -30,6 +31,7 @@ app.command()(table)
 app.command()(figure)
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before it is dissected.")
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
 Name = Annotated[str, typer.Argument(help="Name of a dissection in the cache, or its folder.")]
 HOST, PORT = "127.0.0.1", 8501
 

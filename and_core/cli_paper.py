@@ -50,7 +50,7 @@ def table(
             elif form == "markdown":
                 print(f"{'## ' + part.title if part.title else ''}\n\n{frame.map(_cell).to_markdown(index=False, disable_numparse=True)}\n\n{part.note}\n")
             else:
-                _print(part)
+                print_part(part)
 
 
 def print_table(what: str, d: Any) -> None:
@@ -58,7 +58,7 @@ def print_table(what: str, d: Any) -> None:
     from and_core.figures.catalogue import TABLES
 
     for part in TABLES[what](d).parts:
-        _print(part)
+        print_part(part)
 
 
 def _cell(value: Any) -> str:
@@ -66,7 +66,8 @@ def _cell(value: Any) -> str:
     return str(value).replace("|", "\\|").replace("<", "&lt;")
 
 
-def _print(part: Any) -> None:
+def print_part(part: Any) -> None:
+    """One part of a table for a terminal."""
     grid = Table(title=Text(part.title), caption=Text(part.note), title_justify="left", caption_justify="left")
     for column in part.cells[0]:
         grid.add_column(Text(column), overflow="fold")

@@ -31,6 +31,22 @@ class BusyError(ANDError):
     """Another process is writing the same dissection."""
 
 
+class StudyError(ANDError):
+    """A human study can't be set up, opened or read."""
+
+
+class AnswerRefused(StudyError):
+    """What a rater's page sent is no answer to the item: of the wrong form, out of range, or given before the clips were heard."""
+
+
+class AnswerConflict(StudyError):
+    """The item has been answered meanwhile, in another tab or on another machine."""
+
+
+class StorageError(StudyError):
+    """The study's database is locked, full, gone or damaged; nothing was written."""
+
+
 class MissingExtra(ANDError):
     """An optional dependency is not installed."""
 

@@ -262,7 +262,7 @@ def test_unlearning_from_choice_to_checkpoint(server: str, page, tmp_path: Path)
     page.wait_for_selector(".and-figures", timeout=60_000)
     assert "concept=rain" in page.url and "top=2" in page.url
     page.wait_for_selector(".js-plotly-plot")
-    assert page.locator(".and-verdict").count() >= 2
+    page.wait_for_function("document.querySelectorAll('.and-verdict').length >= 2")
     page.locator(".and-play").first.click()
     page.wait_for_function("[...document.querySelectorAll('audio')].some(a => !a.paused && a.readyState >= 2)")
     page.get_by_role("button", name="Keep in the dissection").click()

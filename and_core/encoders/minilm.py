@@ -32,7 +32,8 @@ class MiniLM(TextEncoder):
         max_tokens: int = 256
 
     @cached_property
-    def _folder(self) -> Path:
+    def folder(self) -> Path:
+        """Where the model's files are."""
         wanted = self.settings.model  # type: ignore[attr-defined]
         cached = _cached_paper_model()
         if wanted == "paper" and cached is None:
@@ -51,7 +52,7 @@ class MiniLM(TextEncoder):
     def _loaded(self) -> tuple[Any, Any]:
         from transformers import AutoModel, AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self._folder), AutoModel.from_pretrained(self._folder, use_safetensors=True).eval()
+        return AutoTokenizer.from_pretrained(self.folder), AutoModel.from_pretrained(self.folder, use_safetensors=True).eval()
 
     def fingerprint(self) -> str:
         """Hash of the weights."""
@@ -59,11 +60,11 @@ class MiniLM(TextEncoder):
 
     @cached_property
     def _hash(self) -> str:
-        return sha256_file(self._folder / "model.safetensors")
+        return sha256_file(self.folder / "model.safetensors")
 
     def describe(self) -> str:
         """One line for provenance."""
-        return "MiniLM-L12 (paper)" if "L12" in str(self._folder) else "MiniLM-L6 (bundled)"
+        return "MiniLM-L12 (paper)" if "L12" in str(self.folder) else "MiniLM-L6 (bundled)"
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """Mean of the token vectors, padding left out."""

@@ -11,6 +11,7 @@ from and_core.errors import ArtifactError
 from and_core.search import Query, find_neurons
 from and_core.store.files import cache_root, safe_name
 from and_core.store.manifest import FILE
+from and_core.study.study import Study, list_studies, open_study
 
 KEPT = 8  # readers
 
@@ -59,3 +60,24 @@ def _reader(root: str, name: str, stamp: int) -> Dissection:
 def found_neurons(dissection: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | None]:
     """Search results, kept while neurons are stepped through."""
     return find_neurons(dissection, query)
+
+
+def study_names() -> list[str]:
+    """Human studies in the cache."""
+    return list_studies()
+
+
+def get_study(name: str) -> Study:
+    """A human study, opened once while its database stays the same file.
+
+    Raises
+    ------
+    StudyError
+        No such study, or its database can't be opened.
+    """
+    return _study(str(cache_root()), name)
+
+
+@lru_cache(maxsize=KEPT)
+def _study(root: str, name: str) -> Study:
+    return open_study(name)

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from and_core import Dissection
 from and_core.errors import ANDError
+from and_core.web import ranged
 from pages.ui.data import get_dissection
 
 TYPES = {"flac": ("audio", "audio/flac"), "jpg": ("spectrogram", "image/jpeg")}
@@ -35,23 +36,7 @@ async def _serve(request: Request) -> Response:
     except ANDError as error:
         return PlainTextResponse(str(error), 404, headers={"X-Content-Type-Options": "nosniff"})
     fresh = request.query_params.get("v") == dissection.manifest.stages["clips"].key
-    return _ranged(request.headers.get("range"), data, kind, FOREVER if fresh else BRIEFLY)
-
-
-def _ranged(wanted: str | None, data: bytes, kind: str, caching: dict[str, str]) -> Response:
-    """The whole, or the one byte range asked for (players seek by ranges)."""
-    headers = {**caching, "Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
-    match = re.fullmatch(r"bytes=(\d{0,12})-(\d{0,12})", wanted or "")
-    if match is None or not any(match.groups()):
-        return Response(data, media_type=kind, headers=headers)
-    if match[1]:
-        start, stop = int(match[1]), min(int(match[2]) if match[2] else len(data) - 1, len(data) - 1)
-    else:
-        start, stop = max(0, len(data) - int(match[2])), len(data) - 1
-    if start > stop:
-        return Response(b"", 416, headers={"Content-Range": f"bytes */{len(data)}"})
-    headers["Content-Range"] = f"bytes {start}-{stop}/{len(data)}"
-    return Response(data[start : stop + 1], 206, media_type=kind, headers=headers)
+    return ranged(request.headers.get("range"), data, kind, FOREVER if fresh else BRIEFLY)
 
 
 def media_routes() -> list[Route]:

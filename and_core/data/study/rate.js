@@ -1,0 +1,311 @@
+// The rating page: shows what /state says, plays clips one at a time, and keeps an answer until the server has it on disk.
+"use strict";
+(() => {
+  const base = location.pathname.replace(/\/$/, "");
+  const $ = (id) => document.getElementById(id);
+  const main = $("main");
+  const KEPT = `and-answer:${base}`, DRAFT = `and-draft:${base}:`, SHORTCUTS = "and-shortcuts";
+  const LETTERS = ["a", "s", "d", "f", "g", "h", "j", "k", "l"];
+  const RATINGS = ["not at all", "for few clips", "for about half", "for most clips", "for all clips"];
+  let state = null, item = null, answer = {}, players = [], current = 0, waiting = false, shortcuts = true;
+  let since = 0, spent = 0; // milliseconds at this item, pauses left out; performance.now() never jumps with the machine's clock
+
+  const store = { // a browser may refuse storage; the page then still works, but an answer does not outlive the tab
+    get: (key) => { try { return localStorage.getItem(key); } catch { return null; } },
+    set: (key, value) => { try { localStorage.setItem(key, value); return true; } catch { return false; } },
+    drop: (key) => { try { localStorage.removeItem(key); } catch { /* nothing was kept */ } },
+  };
+  const el = (tag, properties = {}, ...children) => {
+    const made = document.createElement(tag);
+    for (const [key, value] of Object.entries(properties)) {
+      if (key === "class") made.className = value; else if (key === "on") for (const [name, act] of Object.entries(value)) made.addEventListener(name, act);
+      else if (value === true) made.setAttribute(key, ""); else if (value !== false && value != null) made.setAttribute(key, value);
+    }
+    made.append(...children.filter((c) => c != null)); // texts become text nodes: nothing that was sent is ever read as markup
+    return made;
+  };
+  const say = (text) => { $("status").textContent = text; };
+  const warn = (text) => { $("alert").textContent = text; };
+  const name = () => (crypto.randomUUID ? crypto.randomUUID() : Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join(""));
+  const key = (letter) => el("kbd", { "aria-hidden": "true" }, letter.toUpperCase());
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+  // -- to and from the server --------------------------------------------------------------------------------------------
+  async function ask(path, sent) {
+    const options = sent ? { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(sent) } : {};
+    let reply;
+    try { reply = await fetch(base + path, options); } catch { return { status: 0, told: { error: "the server can't be reached" } }; }
+    let told = {};
+    try { told = await reply.json(); } catch { told = { error: "the server's answer can't be read" }; }
+    return { status: reply.status, told };
+  }
+  const again = (status) => status === 0 || status >= 500; // worth sending again
+
+  async function send(sent) { // tries until the server has it, or says that it is no answer
+    sent.uuid = sent.uuid || name();
+    const kept = sent.kind === "answer" && store.set(KEPT, JSON.stringify(sent));
+    waiting = true; ready();
+    say("Saving\u2026");
+    for (let wait = 1; ; wait = Math.min(wait * 2, 15)) {
+      const { status, told } = await ask("/events", sent);
+      if (!again(status)) {
+        waiting = false;
+        if (sent.kind === "answer") store.drop(KEPT);
+        warn("");
+        if (status === 200) say(sent.kind === "answer" ? "Saved." : ""); else { say(""); warn(told.error || "The answer was refused."); }
+        return { status, told };
+      }
+      say("");
+      const where = kept || sent.kind !== "answer" ? "Your answer is kept in this page" : "Keep this page open: your answer is only here";
+      warn(`Not saved yet: ${told.error || "the server has a fault"}. ${where} and is sent again in ${wait} s.`);
+      await pause(wait * 1000);
+    }
+  }
+
+  async function load() {
+    for (let wait = 1; ; wait = Math.min(wait * 2, 15)) {
+      const { status, told } = await ask("/state");
+      if (status === 200) { warn(""); return show(told); }
+      warn(again(status) ? `${told.error || "The server has a fault"}. Trying again in ${wait} s; nothing you saved is lost.` : told.error);
+      if (!again(status)) return null;
+      await pause(wait * 1000);
+    }
+  }
+
+  async function start() {
+    shortcuts = store.get(SHORTCUTS) !== "off"; keysShown();
+    const left = store.get(KEPT); // an answer that was given but not saved before the page went
+    if (left) {
+      let sent = null;
+      try { sent = JSON.parse(left); } catch { store.drop(KEPT); }
+      if (sent) await send(sent);
+    }
+    await load();
+  }
+
+  // -- what is shown -------------------------------------------------------------------------------------------------------
+  function show(told) {
+    state = told; item = null; answer = {}; silence(); players = [];
+    document.title = `${told.title}, ${Math.min(told.position + 1, told.total)} of ${told.total}`;
+    $("study").textContent = told.title; $("who").textContent = told.pseudonym;
+    $("mark").textContent = told.mark || ""; $("mark").hidden = !told.mark;
+    $("count").textContent = `${told.position} of ${told.total} answered`;
+    $("bar").setAttribute("aria-valuemax", told.total); $("bar").setAttribute("aria-valuenow", told.position);
+    $("bar").firstElementChild.style.width = `${told.total ? (100 * told.position) / told.total : 0}%`;
+    $("tools").hidden = told.stage !== "item";
+    $("undo").setAttribute("aria-disabled", String(!told.can_undo));
+    ({ consent, volume, item: question, done })[told.stage]();
+    const heading = $("question");
+    if (heading) { heading.focus({ preventScroll: true }); window.scrollTo(0, 0); }
+  }
+  const fill = (...parts) => main.replaceChildren(...parts);
+  const title = (text) => el("h1", { id: "question", tabindex: "-1" }, text);
+  const go = (text, act, disabled = false) => el("button", { type: "button", class: "go", id: "go", "aria-disabled": String(disabled), on: { click: act } }, text, " ", key("\u23CE"));
+
+  function consent() {
+    const box = el("input", { type: "checkbox", id: "agree", on: { change: () => $("go").setAttribute("aria-disabled", String(!box.checked)) } });
+    fill(title("Before you begin"), el("p", { class: "consent" }, state.consent), el("div", { class: "options" }, el("label", {}, box, "I have read this and take part")),
+      go("Continue", async () => { if (box.checked && !waiting) { await send({ kind: "consent", agreed: true }); await load(); } else if (!waiting) warn("Tick the box to take part."); }, true));
+  }
+
+  function volume() {
+    const field = el("input", { id: "count-beeps", inputmode: "numeric", autocomplete: "off", maxlength: "2" });
+    fill(title("Set your volume"), el("p", {}, "Put on headphones if you have them. Play the beeps, make them clearly audible and comfortable, and count them. All clips are as loud."),
+      el("ul", { class: "clips" }, clip({ id: state.beeps, seconds: 0, number: 1 }, "Beeps")),
+      el("label", { for: "count-beeps" }, "How many beeps do you hear?"), field,
+      go("Continue", async () => {
+        const count = Number.parseInt(field.value, 10);
+        if (waiting) return;
+        if (!players[0].plays || !Number.isInteger(count) || count < 0) { warn("Play the beeps and type their number."); return; }
+        const { status, told } = await send({ kind: "volume", count });
+        await load();
+        if (status === 200 && !told.right) warn("That was not their number. Set the volume and listen again: there is another number of beeps now.");
+      }));
+  }
+
+  function done() {
+    fill(title("Thank you, that was all"), el("p", {}, "Every answer is saved. You can close this page."));
+  }
+
+  function question() {
+    item = state.item; spent = 0; since = performance.now();
+    const task = { fit, write, present: perClip, captions: perClip, choose, intruder }[item.task];
+    const clips = el("ul", { class: "clips", "aria-label": "Clips" }, ...item.clips.map((c) => clip(c, `Clip ${c.number}`)));
+    const said = item.description == null ? null : el("blockquote", { id: "description" }, item.description);
+    const parts = [title(item.question), said, clips, item.task === "present" || item.task === "captions" ? null : task(), go("Save and go on", save, true), el("p", { class: "why", id: "need" })];
+    if (item.training) parts.unshift(el("p", { class: "mark" }, "For practice: you will be told what a good answer is."));
+    fill(...parts.filter(Boolean));
+    ready();
+  }
+
+  // -- clips: one sounds at a time, and what was played is counted -----------------------------------------------------------
+  function clip(c, label) {
+    const audio = new Audio(); audio.preload = "auto"; audio.src = `${base}/media/${c.id}`;
+    const bar = el("i"), note = el("small", {}, "not heard yet");
+    const button = el("button", { type: "button", "aria-label": `Play ${label}`, "data-clip": String(c.number), on: { click: () => toggle(me) } }, "\u25B6 ", label, " ", key(String(c.number)));
+    const box = el("li", { class: "clip" }, button, c.picture ? el("img", { src: `${base}/media/${c.picture}`, alt: `Spectrogram of clip ${c.number}` }) : null,
+      el("span", { class: "heard", "aria-hidden": "true" }, bar), note, c.caption == null ? null : el("p", { id: `caption-${c.number}` }, c.caption));
+    const me = { c, audio, box, label, plays: 0, whole: false };
+    me.seconds = () => c.seconds || (Number.isFinite(audio.duration) ? audio.duration : 1);
+    me.heard = () => {
+      if (me.whole) return me.seconds();
+      let sum = 0;
+      for (let i = 0; i < audio.played.length; i++) sum += audio.played.end(i) - audio.played.start(i);
+      return Math.min(sum, me.seconds());
+    };
+    me.enough = () => me.plays > 0 && me.heard() >= (state.listen || 0) * me.seconds() - 0.2;
+    const draw = () => {
+      bar.style.width = `${Math.min(100, (100 * me.heard()) / me.seconds())}%`;
+      note.textContent = me.enough() ? "heard" : me.plays ? "go on listening" : "not heard yet";
+      ready();
+    };
+    audio.addEventListener("play", () => { me.plays += 1; button.setAttribute("aria-label", `Pause ${label}`); button.firstChild.textContent = "\u275A\u275A "; players.forEach((p) => { if (p !== me) p.audio.pause(); }); });
+    const stopped = () => { button.setAttribute("aria-label", `Play ${label}`); button.firstChild.textContent = "\u25B6 "; draw(); };
+    audio.addEventListener("pause", stopped); audio.addEventListener("timeupdate", draw);
+    audio.addEventListener("ended", () => { let sum = 0; for (let i = 0; i < audio.played.length; i++) sum += audio.played.end(i) - audio.played.start(i); me.whole = me.whole || sum >= 0.95 * audio.duration; stopped(); });
+    audio.addEventListener("error", () => { note.textContent = "can't be played"; warn(`${label} can't be played. Reload the page, or report the fault (B).`); });
+    if (item && (item.task === "present" || item.task === "captions")) box.append(yesNo(c));
+    players.push(me);
+    return box;
+  }
+  function toggle(me) {
+    current = players.indexOf(me);
+    players.forEach((p, i) => p.box.classList.toggle("on", i === current));
+    if (me.audio.paused) { me.audio.play().catch(() => {}); } else me.audio.pause();
+  }
+  const silence = () => players.forEach((p) => p.audio.pause());
+
+  // -- answers ---------------------------------------------------------------------------------------------------------------
+  const radio = (group, value, act, label, letter) => el("label", {}, el("input", { type: "radio", name: group, value, on: { change: act } }), el("span", {}, label), " ", letter ? key(letter) : null);
+  const pick = (value) => () => { answer.response = value; ready(); };
+  const group = (legend, long, ...options) => el("fieldset", {}, el("legend", {}, legend), el("div", { class: long ? "options long" : "options" }, ...options));
+
+  function fit() {
+    return group("Your rating", false, ...RATINGS.map((text, i) => radio("answer", String(i + 1), pick(i + 1), `${i + 1}, ${text}`, LETTERS[i])), radio("answer", item.nothing, pick(item.nothing), "I can't tell", "n"));
+  }
+  function choose() {
+    return group("The description that fits best", true, ...item.options.map((o, i) => radio("answer", o.id, pick(o.id), o.text, LETTERS[i])), radio("answer", item.nothing, pick(item.nothing), "None of them", "n"));
+  }
+  function intruder() {
+    return group("The clip that does not belong", false, ...item.clips.map((c, i) => radio("answer", c.id, pick(c.id), `Clip ${c.number}`, LETTERS[i])), radio("answer", item.nothing, pick(item.nothing), "I can't tell", "n"));
+  }
+  function write() {
+    const draft = DRAFT + item.position;
+    const field = el("textarea", { id: "text", maxlength: "2000", on: { input: () => { none.checked = false; answer.response = field.value; store.set(draft, field.value); ready(); } } });
+    const none = el("input", { type: "checkbox", on: { change: () => { answer.response = none.checked ? item.nothing : field.value; ready(); } } });
+    field.value = store.get(draft) || ""; answer.response = field.value;
+    return el("div", {}, el("label", { for: "text" }, "What they share"), field, el("div", { class: "options" }, el("label", {}, none, "They share nothing that I can hear ", key("n"))));
+  }
+  function yesNo(c) {
+    const text = item.task === "captions" ? "It describes the clip" : "It is there";
+    answer.response = answer.response || {};
+    const set = (value) => () => { answer.response[c.id] = value; ready(); };
+    return el("fieldset", {}, el("legend", {}, `${text}, clip ${c.number}?`), el("div", { class: "yesno" }, radio(`yn${c.number}`, "yes", set(true), "Yes", "y"), radio(`yn${c.number}`, "no", set(false), "No", "n")));
+  }
+  const perClip = () => null;
+
+  function lacking() { // what must still be done before this answer can be saved
+    if (waiting) return "Saving\u2026";
+    const unheard = players.filter((p) => !p.enough()).map((p) => p.c.number);
+    if (unheard.length) return `Listen to clip ${unheard.join(", ")}.`;
+    const r = answer.response;
+    if (item.task === "write") return r === item.nothing || (r || "").trim().length >= 3 ? "" : "Write what they share.";
+    if (item.task === "present" || item.task === "captions") return item.clips.every((c) => c.id in (r || {})) ? "" : "Say yes or no for every clip.";
+    return r === undefined ? "Choose an answer." : "";
+  }
+  function ready() {
+    if (!item || !$("go") || !$("need")) return;
+    const need = lacking();
+    $("go").setAttribute("aria-disabled", String(Boolean(need)));
+    if ($("need").textContent !== need) $("need").textContent = need;
+  }
+
+  async function save() {
+    const need = lacking();
+    if (need) { if (!waiting) warn(need); return; }
+    const sent = { kind: "answer", position: item.position, serial: item.serial, response: answer.response, ms: Math.round(spent + performance.now() - since), plays: {}, heard: {} };
+    for (const p of players) { sent.plays[p.c.id] = p.plays; sent.heard[p.c.id] = Math.round(1000 * p.heard()) / 1000; }
+    silence();
+    const draft = DRAFT + item.position;
+    const { status, told } = await send(sent);
+    if (status === 200) store.drop(draft);
+    if (status === 422) { ready(); return; }
+    if (told.feedback) { feedback(told.feedback, told.state); return; }
+    if (told.state) show(told.state); else await load();
+    if (status === 409) warn(told.error);
+  }
+  function feedback(said, next) {
+    silence(); item = null;
+    const good = said.expected.includes(String(said.given)) ? "That is a good answer" : `A good answer would be ${said.expected.join(" or ")}`;
+    fill(title("About your answer"), el("p", { class: "feedback" }, `${good}: ${said.why}.`), go("Continue", () => (next ? show(next) : load())));
+    $("question").focus();
+  }
+
+  // -- tools -----------------------------------------------------------------------------------------------------------------
+  async function undo() {
+    if (waiting || !state.can_undo) return;
+    const before = state.position - 1;
+    const { status, told } = await send({ kind: "undo", position: before, serial: state.undo_serial });
+    if (told.state) show(told.state); else await load();
+    if (status === 200) say("Taken back; answer it again."); else warn(told.error || "");
+  }
+  function dialog(heading, ...parts) {
+    const box = $("dialog");
+    box.replaceChildren(el("h2", { id: "dialogtitle" }, heading), ...parts);
+    silence();
+    if (item) spent += performance.now() - since;
+    box.addEventListener("close", () => { since = performance.now(); }, { once: true });
+    box.showModal();
+  }
+  async function rest() {
+    dialog("Paused", el("p", {}, "Nothing is counted now. You can also close the page and come back later by the same link: you go on here."),
+      el("div", { class: "row" }, el("button", { type: "button", class: "go", on: { click: () => $("dialog").close() } }, "Go on")));
+    $("dialog").addEventListener("close", () => { ask("/events", { kind: "resume", uuid: name() }); }, { once: true });
+    await ask("/events", { kind: "pause", uuid: name() });
+  }
+  function report() {
+    const faults = [["audio", "The sound is broken or missing"]];
+    if (item.description != null || item.options.length) faults.push(["description", "The description is wrong or can't be understood"]);
+    if (item.clips.some((c) => c.caption != null)) faults.push(["caption", "A caption is wrong"]);
+    let fault = faults[0][0];
+    const options = faults.map(([value, text]) => radio("fault", value, () => { fault = value; }, text));
+    options[0].firstChild.checked = true;
+    const which = el("select", { id: "which" }, el("option", { value: "" }, "the item as a whole"), ...item.clips.map((c) => el("option", { value: c.id }, `clip ${c.number}`)));
+    const note = el("textarea", { id: "note", maxlength: "2000" });
+    dialog("Report a fault", group("What is wrong", true, ...options), el("p", {}, el("label", { for: "which" }, "Where "), which), el("label", { for: "note" }, "In your words (may stay empty)"), note,
+      el("div", { class: "row" }, el("button", { type: "button", class: "go", on: { click: async () => {
+        const at = item.position;
+        $("dialog").close();
+        const { status } = await send({ kind: "flag", position: at, fault, clip: which.value || null, note: note.value });
+        ready();
+        if (status === 200) say("Reported, thank you.");
+      } } }, "Report"), el("button", { type: "button", on: { click: () => $("dialog").close() } }, "Cancel")));
+  }
+  function keysShown() {
+    document.body.classList.toggle("nokeys", !shortcuts);
+    $("keys").textContent = shortcuts ? "Shortcuts: on" : "Shortcuts: off"; $("keys").setAttribute("aria-pressed", String(shortcuts));
+  }
+  $("undo").addEventListener("click", undo); $("pause").addEventListener("click", rest); $("report").addEventListener("click", () => { if (item) report(); });
+  $("keys").addEventListener("click", () => { shortcuts = !shortcuts; store.set(SHORTCUTS, shortcuts ? "on" : "off"); keysShown(); });
+
+  document.addEventListener("keydown", (e) => {
+    if (e.ctrlKey || e.metaKey || e.altKey || e.repeat || $("dialog").open) return;
+    const typing = e.target.closest && e.target.closest("textarea, select, input:not([type=radio]):not([type=checkbox])");
+    if (e.key === "Enter" && $("go") && !(e.target.closest && e.target.closest("textarea, button, a, select"))) { e.preventDefault(); $("go").click(); return; }
+    if (typing || !shortcuts) return; // hotkeys never fire while typing
+    const letter = e.key.toLowerCase();
+    if (/^[1-9]$/.test(letter) && players[letter - 1]) { e.preventDefault(); toggle(players[letter - 1]); return; }
+    if (!item) return;
+    const press = (input) => { if (input) { e.preventDefault(); input.click(); input.focus(); } };
+    if (letter === "u") { e.preventDefault(); undo(); } else if (letter === "p") { e.preventDefault(); rest(); } else if (letter === "b") { e.preventDefault(); report(); }
+    else if (item.task === "present" || item.task === "captions") {
+      if (letter === "y" || letter === "n") press(players[current].box.querySelector(`input[value=${letter === "y" ? "yes" : "no"}]`));
+    } else if (item.task === "write") { if (letter === "n") press(main.querySelector("input[type=checkbox]")); }
+    else {
+      const inputs = [...main.querySelectorAll("input[name=answer]")];
+      if (letter === "n") press(inputs[inputs.length - 1]); else if (LETTERS.includes(letter) && LETTERS.indexOf(letter) < inputs.length - 1) press(inputs[LETTERS.indexOf(letter)]);
+    }
+  });
+  window.addEventListener("beforeunload", (e) => { if (waiting) e.preventDefault(); });
+  start();
+})();

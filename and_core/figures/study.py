@@ -1,0 +1,210 @@
+"""Results of a human study as tables and figures; rows in, drawings out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from and_core.figures.part import Part
+from and_core.figures.theme import GREY, HIGH, INK, MUTED, line_styles, plain, themed
+
+Rows = Sequence[Mapping[str, Any]]
+TABLE_3 = (
+    "Mean rating 1 to 5 with a 95 % bootstrap interval over neurons; raters who could not tell are left out of the mean. "
+    "The paper's: 120 neurons of an AST on ESC-50."
+)
+OTHER_MODEL = "BERTScore depends on its model: only columns of one model compare."
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def _estimate(value: Any) -> str:
+    return "-" if value is None else str(value)
+
+
+def table_3(ratings: Rows, texts: Rows, how: str = "", mark: str | None = None) -> Part:
+    """Table 3 of AND: rating, cosine similarity, BERTScore by method, beside the paper's numbers."""
+    by_method = {row["method"]: row for row in texts}
+    rated = {row["method"]: row for row in ratings}
+    cells = []
+    for method in sorted({*by_method, *rated}):
+        row, text = rated.get(method, {}), by_method.get(method, {})
+        cells.append(
+            {
+                "method": str(method),
+                "rating": _estimate(row.get("rating")),
+                "paper's rating": _number(row.get("paper")),
+                "neurons": str(row["rating"].items) if row.get("rating") else "-",
+                "can't tell": _percent(row["cant_tell"]) if row else "-",
+                "cosine": _estimate(text.get("cosine")),
+                "paper's cosine": _number(text.get("paper_cosine")),
+                "BERTScore": _estimate(text.get("bertscore")),
+                "paper's BERTScore": _number(text.get("paper_bertscore")),
+            }
+        )
+    return Part(f"Table 3 ({mark})" if mark else "Table 3", cells, TABLE_3 + (f" {how[:1].upper()}{how[1:]}. {OTHER_MODEL}" if how else ""))
+
+
+def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mark: str | None = None) -> list[Part]:
+    """Every result that there is, as tables; `mark` says that raters are simulated, or that this is a pilot."""
+    parts = [table_3(found["ratings"], texts, how, mark)] if found["ratings"] or texts else []
+    made = {
+        "paired": (
+            "Methods compared on the same neurons",
+            "Mean difference of ratings; Wilcoxon signed-rank test over neurons, q corrected for all pairs.",
+            [
+                {
+                    "methods": f"{r['one']} - {r['two']}",
+                    "difference": str(r["difference"]),
+                    "neurons": str(r["neurons"]),
+                    "p": f"{r['p']:.3g}",
+                    "q": f"{r['q']:.3g}",
+                }
+                for r in found["paired"]
+            ],
+        ),
+        "agreement": (
+            "Agreement of raters",
+            "Krippendorff's \u03b1: 1 all agree, 0 as by chance. Not defined where everybody says the same everywhere.",
+            [
+                {
+                    "task": f"{r['task']}{', ' + r['of'] if r['of'] else ''}",
+                    "\u03b1": "not defined" if r["alpha"] is None else f"{r['alpha']:.2f}",
+                    "level": r["level"],
+                    "raters": str(r["raters"]),
+                    "units": str(r["units"]),
+                }
+                for r in found["agreement"]
+            ],
+        ),
+        "consistency": (
+            "Repeated items",
+            "Share that the same rater answered alike (ratings: within 1), and the mean difference of ratings.",
+            [
+                {"task": r["task"], "repeats": str(r["repeats"]), "alike": _percent(r["alike"]), "difference": _number(r["difference"])}
+                for r in found["consistency"]
+            ],
+        ),
+        "presence": (
+            "Is it there?",
+            "Share of raters who hear what is described in the neuron's most and least active clip shown, and rank correlation with the activation.",
+            [
+                {"method": r["method"], "most active": str(r["high"]), "least active": str(r["low"]), "correlation": str(r["correlation"])}
+                for r in found["presence"]
+            ],
+        ),
+        "choices": (
+            "Which description fits best?",
+            "Share of choices where the method stood to be chosen.",
+            [{"method": r["method"], "chosen": str(r["share"]), "chance": _number(r["chance"])} for r in found["choices"]],
+        ),
+        "intruders": (
+            "Is the intruder found?",
+            "Share of answers that name the clip on which the neuron does not fire: do its high clips have something in common at all?",
+            [{"block": str(r["block"]), "found": str(r["found"]), "chance": _number(r["chance"])} for r in found["intruders"]],
+        ),
+        "raters": (
+            "Raters beside the others",
+            "How much higher a rater rates than the others who rated the same items, with an interval over items; and how far apart, as a standard deviation.",
+            [{"rater": r["who"].strip("/"), "bias": str(r["bias"]), "noise": _number(r["noise"])} for r in found["raters"] if r["bias"] is not None],
+        ),
+        "scores": (
+            "Automatic scores against ratings",
+            "Over all rated descriptions; interval over neurons. A score that follows people has a \u03c1 well above 0.",
+            [
+                {
+                    "score": r["score"].replace("_", " "),
+                    "\u03c1": f"{r['rho']:+.2f} [{r['low']:+.2f}, {r['high']:+.2f}]",
+                    "r": f"{r['r']:+.2f}",
+                    "descriptions": str(r["descriptions"]),
+                }
+                for r in found["scores"]
+            ],
+        ),
+    }
+    return parts + [Part(title, cells, note) for title, note, cells in made.values() if cells]
+
+
+def fault_part(rows: Rows, about: str) -> Part | None:
+    """How many bad descriptions are put down to each step, by method."""
+    if not rows:
+        return None
+    steps = list(dict.fromkeys(row["step"] for row in rows))
+    cells = [
+        {"method": m, **{s: str(sum(r["method"] == m and r["step"] == s for r in rows)) for s in sorted(steps)}}
+        for m in sorted({row["method"] for row in rows})
+    ]
+    return Part("What went wrong where", cells, about)
+
+
+def rating_figure(ratings: Rows) -> go.Figure:
+    """Mean ratings with intervals; the paper's as rings."""
+    names = [plain(str(row["method"])) for row in ratings]
+    values = [row["rating"].value if row["rating"] else None for row in ratings]
+    up = [row["rating"].high - row["rating"].value if row["rating"] and row["rating"].high is not None else 0 for row in ratings]
+    down = [row["rating"].value - row["rating"].low if row["rating"] and row["rating"].low is not None else 0 for row in ratings]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=names,
+        y=values,
+        mode="markers",
+        name="here",
+        marker={"size": 11, "color": HIGH},
+        error_y={"type": "data", "array": up, "arrayminus": down, "color": HIGH, "thickness": 2},
+    )
+    figure.add_scatter(
+        x=names,
+        y=[row["paper"] for row in ratings],
+        mode="markers",
+        name="paper",
+        marker={"size": 11, "color": "rgba(0,0,0,0)", "line": {"color": MUTED, "width": 2}},
+    )
+    themed(figure, "", "mean rating, 1 to 5", 260)
+    return figure.update_yaxes(range=[0.9, 5.1]).update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12})
+
+
+def block_figure(blocks: Rows) -> go.Figure:
+    """Mean rating by block, a line a method."""
+    figure = go.Figure()
+    for (colour, dash), method in zip(line_styles(), sorted({row["method"] for row in blocks}), strict=False):
+        mine = [row for row in blocks if row["method"] == method]
+        spread = {
+            way: [abs((r["rating"].high if way == "array" else r["rating"].low) - r["rating"].value) if r["rating"].low is not None else 0 for r in mine]
+            for way in ("array", "arrayminus")
+        }
+        figure.add_scatter(
+            x=[r["block"] for r in mine],
+            y=[r["rating"].value for r in mine],
+            name=plain(str(method)),
+            mode="lines+markers",
+            line={"color": colour, "dash": dash},
+            error_y={"type": "data", **spread, "thickness": 1},
+        )
+    themed(figure, "block", "mean rating, 1 to 5", 260)
+    return figure.update_yaxes(range=[0.9, 5.1]).update_xaxes(dtick=1).update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12})
+
+
+def score_figure(points: Rows, score: str) -> go.Figure:
+    """One automatic score against the mean rating, a point a description, coloured by method."""
+    figure = go.Figure()
+    for (colour, _), method in zip(line_styles(), sorted({row["method"] for row in points}), strict=False):
+        mine = [row for row in points if row["method"] == method]
+        figure.add_scatter(
+            x=[r["score"] for r in mine],
+            y=[r["rating"] for r in mine],
+            name=plain(str(method)),
+            mode="markers",
+            marker={"color": colour, "size": 7, "opacity": 0.75, "line": {"color": GREY, "width": 0.5}},
+            text=[plain(str(r["neuron"])) for r in mine],
+            hovertemplate="%{text}<br>%{x:.2f}, rating %{y:.2f}<extra></extra>",
+        )
+    themed(figure, f"{plain(score)} (automatic)", "mean rating, 1 to 5", 280)
+    return figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12, "font": {"color": INK}})

@@ -1,0 +1,1 @@
+"""Human studies: rating sessions, their storage, and what the answers say."""

@@ -1,0 +1,205 @@
+"""The raters' server: the rating page and nothing else. No page of the owner's, no listing, no file by name; everything else is 404."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from and_core.errors import ANDError, AnswerConflict, AnswerRefused, MissingExtra, StorageError, StudyError
+from and_core.study.session import Session
+from and_core.study.sounds import beeps, read_sound
+from and_core.study.study import Study
+from and_core.web import ranged
+
+BODY = 64 * 1024  # bytes that an answer may have
+TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
+STATIC = ("rate.js", "join.js", "rate.css")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+GONE = "This link is not known. It may have been replaced by a newer one; ask the person who invited you."
+
+
+@lru_cache
+def _file(name: str) -> bytes:
+    return files("and_core").joinpath("data", "study", name).read_bytes()
+
+
+def _page(name: str, status: int = 200) -> Response:
+    return Response(_file(name), status, media_type=TYPES[name.rpartition(".")[2]], headers=HEADERS)
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    return JSONResponse(content, status, headers=HEADERS)
+
+
+def _plain(text: str, status: int) -> Response:
+    return Response(text, status, media_type="text/plain; charset=utf-8", headers=HEADERS)
+
+
+async def _body(request: Request) -> bytes:
+    """The request's body, refused before it is read past :data:`BODY`."""
+    read = bytearray()
+    async for part in request.stream():
+        read += part
+        if len(read) > BODY:
+            raise AnswerRefused(f"an answer has at most {BODY} bytes")
+    return bytes(read)
+
+
+def _failed(error: ANDError, state: dict[str, Any] | None = None) -> Response:
+    """A reason the page can show; only a 503 is worth sending again."""
+    status = 503 if isinstance(error, StorageError) else 409 if isinstance(error, AnswerConflict) else 422 if isinstance(error, AnswerRefused) else 400
+    return _json({"error": str(error), **({"state": state} if state else {})}, status)
+
+
+class _Rating:
+    """Routes of one study."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def _session(self, request: Request) -> Session | None:
+        place = self.study.place(request.path_params["token"])
+        return None if place is None else Session(self.study, place)
+
+    async def page(self, request: Request) -> Response:
+        try:
+            place = await run_in_threadpool(self.study.place, request.path_params["token"])
+        except StorageError as error:
+            return _plain(f"{error}. Nothing you saved is lost; open this link again in a while.", 503)
+        return _page("rate.html") if place else _plain(GONE, 404)
+
+    async def state(self, request: Request) -> Response:
+        def work() -> Response:
+            session = self._session(request)
+            return _json(session.state()) if session else _json({"error": GONE}, 404)
+
+        return await self._work(work)
+
+    async def events(self, request: Request) -> Response:
+        try:
+            sent = json.loads(await _body(request))
+        except (ValueError, RecursionError):
+            return _json({"error": "an answer must be JSON"}, 422)
+        except AnswerRefused as error:
+            return _failed(error)
+        except ClientDisconnect:
+            return _json({"error": "the answer did not arrive whole"}, 400)
+
+        def work() -> Response:
+            session = self._session(request)
+            if session is None:
+                return _json({"error": GONE}, 404)
+            try:
+                saved = session.record(sent)
+            except AnswerConflict as error:
+                return _failed(error, self._session(request).state())  # type: ignore[union-attr]
+            fresh = self._session(request)
+            return _json({**saved, "state": fresh.state() if fresh else None})
+
+        return await self._work(work)
+
+    async def sound(self, request: Request) -> Response:
+        def work() -> Response:
+            session = self._session(request)
+            opaque, wanted = request.path_params["opaque"], request.headers.get("range")
+            if session is None:
+                return _plain(GONE, 404)
+            state = session.state() if session.stage == "volume" else {}
+            if state.get("beeps") == opaque:
+                return ranged(wanted, beeps(session.beep_count(), self.study.config.loudness), "audio/flac", HEADERS)
+            name = session.file_of(opaque) if session.stage == "item" else None
+            if name is None:
+                return _plain("no such sound", 404)
+            return ranged(wanted, read_sound(self.study.sounds, name), "image/jpeg" if name.endswith(".jpg") else "audio/flac", HEADERS)
+
+        return await self._work(work)
+
+    async def static(self, request: Request) -> Response:
+        return _page(request.path_params["name"]) if request.path_params["name"] in STATIC else _plain("not found", 404)
+
+    async def join(self, request: Request) -> Response:
+        if not await run_in_threadpool(self.study.joined_by, request.path_params["token"]):
+            return _plain(GONE, 404)
+        return _page("join.html")
+
+    async def take_place(self, request: Request) -> Response:
+        if not await run_in_threadpool(self.study.joined_by, request.path_params["token"]):
+            return _json({"error": GONE}, 404)
+        try:
+            sent = json.loads(await _body(request))
+            pseudonym = sent["pseudonym"] if isinstance(sent, dict) else None
+            if not isinstance(pseudonym, str):
+                raise AnswerRefused("give a pseudonym")
+            token = await run_in_threadpool(self.study.take_place, pseudonym)
+        except (ValueError, KeyError, RecursionError):
+            return _json({"error": "give a pseudonym"}, 422)
+        except ANDError as error:
+            return _failed(error)
+        return _json({"link": f"/r/{token}"})
+
+    async def _work(self, work: Callable[[], Response]) -> Response:
+        try:
+            return await run_in_threadpool(work)
+        except ANDError as error:
+            return _failed(error)
+
+
+def make_app(study: Study) -> Starlette:
+    """The rating server's application."""
+    rating = _Rating(study)
+    routes = [
+        Route("/r/{token}", rating.page, methods=["GET"]),
+        Route("/r/{token}/state", rating.state, methods=["GET"]),
+        Route("/r/{token}/events", rating.events, methods=["POST"]),
+        Route("/r/{token}/media/{opaque}", rating.sound, methods=["GET"]),
+        Route("/join/{token}", rating.join, methods=["GET"]),
+        Route("/join/{token}", rating.take_place, methods=["POST"]),
+        Route("/static/{name}", rating.static, methods=["GET"]),
+    ]
+
+    async def refused(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return _plain("not found" if status == 404 else "this can't be done", status)
+
+    app = Starlette(routes=routes, exception_handlers={HTTPException: refused, Exception: refused})
+    app.router.redirect_slashes = False
+    return app
+
+
+def serve(study: Study, host: str, port: int, said: Callable[[str], None] = print) -> None:
+    """Serve until interrupted.
+
+    Raises
+    ------
+    StudyError
+        The address can't be listened on.
+    """
+    try:
+        import uvicorn
+    except ImportError:
+        raise MissingExtra("uvicorn", "study", "serving a study") from None
+    config = uvicorn.Config(make_app(study), host=host, port=port, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=75)
+    server = uvicorn.Server(config)
+    said(f"rating page of {study.name!r} at http://{host}:{port}; stop with Ctrl+C")
+    try:
+        server.run()
+    except (SystemExit, OSError) as error:
+        raise StudyError(f"host={host!r}, port={port}: can't be listened on") from (error if isinstance(error, OSError) else None)
