@@ -163,7 +163,7 @@
     const stopped = () => { button.setAttribute("aria-label", `Play ${label}`); button.firstChild.textContent = "\u25B6 "; draw(); };
     audio.addEventListener("pause", stopped); audio.addEventListener("timeupdate", draw);
     audio.addEventListener("ended", () => { let sum = 0; for (let i = 0; i < audio.played.length; i++) sum += audio.played.end(i) - audio.played.start(i); me.whole = me.whole || sum >= 0.95 * audio.duration; stopped(); });
-    audio.addEventListener("error", () => { note.textContent = "can't be played"; warn(`${label} can't be played. Reload the page, or report the fault (B).`); });
+    audio.addEventListener("error", () => { note.textContent = "can't be played"; warn(`${label} can't be played. Try it again, or report the fault (B).`); });
     if (item && (item.task === "present" || item.task === "captions")) box.append(yesNo(c));
     players.push(me);
     return box;
@@ -171,6 +171,7 @@
   function toggle(me) {
     current = players.indexOf(me);
     players.forEach((p, i) => p.box.classList.toggle("on", i === current));
+    if (me.audio.error) { me.audio.load(); warn(""); } // it could not be fetched before: once more
     if (me.audio.paused) { me.audio.play().catch(() => {}); } else me.audio.pause();
   }
   const silence = () => players.forEach((p) => p.audio.pause());
