@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo build app test lint bench train clean
+.PHONY: demo build app test slow lint bench train clean
 
 demo: build ## install, build the embedded default, open the dashboard
 	$(BIN)/and-dissect app
@@ -31,7 +31,10 @@ test: $(TEST_STAMP) ## lint, types, unit, page and browser tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist loadfile
+	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+slow: $(TEST_STAMP) ## the tests that take minutes: kill -9 in the last stages, long runs against servers
+	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist load -m slow
 
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -148,6 +148,53 @@ class UnlearningConfig(Section):
         return self
 
 
+class ListeningConfig(Section):
+    """Taking decisions apart into sounds ("Listen to Interpret").
+
+    Attributes
+    ----------
+    components, sparsity : int, float
+        K of the dictionary (40; 100 for ESC-50) and the weight of the L1 norm of H in learning it.
+    maps : list of str or None
+        Hidden maps that are read; None: the last three.
+    epochs, batch, learning_rate : int, int, float
+        Of the interpreter.
+    by_design : bool
+        Also train a network whose prediction is the interpretation.
+    decoder : bool
+        Also train a mask decoder (L-MAC), for comparison; the front end must have gradients.
+    tau : list of float
+        Thresholds of relevance; the first is the one that is shown.
+    validation_fold, test_folds : int, list of int or None
+        Folds that choose the epoch, and that are measured on; None: those the network was not trained on are for measuring, the first of the
+        others for choosing. Without folds, a fifth of the sources each.
+    seconds : float
+        Longest part of a clip that is listened to.
+    measured : int
+        Clips of the tested folds that are measured at most.
+    multi_label : bool
+        Whether a clip may have several classes: sigmoid and binary cross-entropy in place of softmax.
+    weights : str or None
+        Folder of a listener that was trained before, or ``demo``; nothing is trained then.
+    """
+
+    components: Annotated[int, Field(ge=2, le=1000)] = 40
+    sparsity: Annotated[float, Field(ge=0, le=10)] = 0.4
+    maps: list[str] | None = None
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 35
+    batch: Annotated[int, Field(ge=1, le=1024)] = 16
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
+    by_design: bool = False
+    decoder: bool = False
+    tau: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = Field(default_factory=lambda: [0.2, 0.1, 0.35])
+    validation_fold: int | None = None
+    test_folds: list[int] | None = None
+    seconds: Annotated[float, Field(gt=0.1, le=60)] = 10.0
+    measured: Annotated[int, Field(ge=1)] = 200
+    multi_label: bool = False
+    weights: str | None = None
+
+
 class RunConfig(Section):
     """One dissection.
 
@@ -187,6 +234,7 @@ class RunConfig(Section):
     map: MapConfig = MapConfig()
     scores: ScoresConfig | None = ScoresConfig()
     unlearning: UnlearningConfig | None = None
+    listening: ListeningConfig | None = None
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 
     @field_validator("name")
@@ -234,7 +282,7 @@ def make_config(raw: dict) -> RunConfig:
         raise ConfigError(explain(error)) from None
 
 
-PATHS = ("checkpoint", "confidence", "classes", "repo", "python", "decode", "id")  # may name a file or folder
+PATHS = ("checkpoint", "weights", "confidence", "classes", "repo", "python", "decode", "id")  # may name a file or folder
 NAMES = ("concepts", "tagger", "prompts", "model")  # may name a file or folder, where they hold a slash or a dot
 
 

@@ -334,10 +334,10 @@ def test_what_a_listener_says_stays_and_what_a_chat_says_goes() -> None:
 
 
 def test_tables_print_captions_as_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
-    from and_core.cli_paper import _print
+    from and_core.cli_paper import print_part
     from and_core.figures.catalogue import Part
 
-    _print(Part("of [b]", [{"said": "[/INST] bad", "[i]": "hello [music] x"}], "no [link]"))
+    print_part(Part("of [b]", [{"said": "[/INST] bad", "[i]": "hello [music] x"}], "no [link]"))
     shown = capsys.readouterr().out
     assert "[/INST] bad" in shown and "hello [music] x" in shown and "of [b]" in shown and "no [link]" in shown
 

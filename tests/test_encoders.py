@@ -25,7 +25,7 @@ def create(kind: str, **settings: object) -> TextEncoder:
 
 def minilm_folder() -> str:
     pytest.importorskip("sentence_transformers", reason="the extra sentence-transformers is not installed")
-    return str(create("minilm", model="bundled")._folder)  # type: ignore[attr-defined]
+    return str(create("minilm", model="bundled").folder)  # type: ignore[attr-defined]
 
 
 ENCODER_SETTINGS: dict[str, Callable[[Path], dict]] = {

@@ -116,7 +116,7 @@ LATE = (
 )  # what is done with a dissection: fewer kills
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["explaining", "unlearning"])
+@pytest.mark.parametrize("late", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["explaining", "unlearning"])
 def test_kill_9_inside_every_stage(tmp_path: Path, late: bool) -> None:
     stages = [s for s in STAGE_NAMES if (s in LATE) is late and s not in ("icl", "judged", "planted")]  # no language model, nothing planted: tests of their own
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -145,6 +145,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc to find worker processes")
+@pytest.mark.slow
 def test_kill_9_of_the_parent_ends_its_workers_and_leaves_whole_chunks(tmp_path: Path) -> None:
     script = tmp_path / "pooled.py"
     script.write_text(POOLED)

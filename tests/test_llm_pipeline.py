@@ -181,6 +181,7 @@ def test_thinking_aloud_is_no_answer() -> None:
     assert "still thinking" in str(reply_of("<think>\nDogs? Rain?").error) and reply_of("<think>x</think>  ").error == "the answer is empty"
 
 
+@pytest.mark.slow
 def test_a_failed_sample_is_asked_again_even_where_another_is_there(tmp_path: Path) -> None:
     first: dict[str, int] = {}
 

@@ -280,6 +280,7 @@ def test_a_manifest_that_points_outside_is_refused(tmp_path: Path, cache: Path) 
             open_dissection("small", root=tmp_path)
 
 
+@pytest.mark.slow
 def test_reference_scoring_shows_the_fault_it_stands_for(tmp_path: Path, cache: Path) -> None:
     shutil.copytree(cache / "small", tmp_path / "small")
     pipeline.run(small_config(closed={"scoring": "reference"}), root=tmp_path)

@@ -50,6 +50,7 @@ def items_of(study, task: str, control: str | None = None) -> list[dict]:
         ({"methods": ["XYZ"]}, "XYZ"), ({"raters": 2}, "raters_per_item"), ({"tasks": ["sing"]}, "sing"), ({"clips": 2}, "clips"), ({"clips": 9}, "clips"),
         ({"name": "../x"}, "name"), ({"methods": ["DB"], "tasks": ["choose"]}, "choose"), ({"dissections": []}, "dissections"), ({"dances": 1}, "dances"),
         ({"methods": ["DB", "DB"]}, "twice"), ({"exclusion": {"known_below": 9}}, "known_below"), ({"texts": {"DB": "x.csv"}}, "DB"),
+        ({"neurons": {"chosen": ["layer0_output/3", "layer0_output/3"]}}, "twice"),
     ],
 )  # fmt: skip
 def test_a_wrong_plan_is_refused_by_name(change: dict, told: str) -> None:
@@ -137,7 +138,8 @@ def test_lists_go_task_by_task_with_every_control_and_repeats_apart(seed: int, r
             )
             if slot.repeat_of is not None:
                 assert slots[slot.repeat_of].item == slot.item and slots[slot.repeat_of].repeat_of is None and place > slot.repeat_of
-        assert sum(s.repeat_of is not None for s in slots) == round(repeats * 18)
+        able = {s.item for s in slots if items[s.item].control is None and items[s.item].task != "write"}
+        assert sum(s.repeat_of is not None for s in slots) == round(repeats * len(able))
     assert lists == assign(items, 4, 2, repeats, seed)
     assert len({tuple(tuple(s.clip_order) for s in slots) for slots in lists}) > 1
 
@@ -313,6 +315,47 @@ def test_rows_are_only_ever_added_and_keys_hold(study) -> None:
         small_study(s.folder.parents[1], s.folder.parents[1], tasks=["fit"])
 
 
+def test_half_characters_and_broken_sounds_do_not_stop_a_study(study) -> None:
+    s = study.study
+    _, place = begin(s, "a")
+    session = Session(s, place)
+    while session.state()["item"]["task"] != "write":
+        session.record(answer(s, session.state()))
+        session = Session(s, place)
+    sent = answer(s, session.state())
+    session.record({**sent, "response": "boom \ud83d here\x00 \x1b[0m"})
+    assert json.loads(all_answers(s)["response"].iloc[-1]) == "boom here [0m"
+    session = Session(s, place)
+    sent = answer(s, session.state())
+    broken = next(iter(sent["plays"]))
+    unheard = {**sent, "plays": {**sent["plays"], broken: 0}, "heard": {**sent["heard"], broken: 0}}
+    with pytest.raises(AnswerRefused, match="listen"):
+        session.record(unheard)
+    session.record({"kind": "flag", "uuid": "flag-0001", "position": sent["position"], "fault": "audio", "clip": broken, "note": "\ud800"})
+    again = Session(s, place)
+    assert [c["broken"] for c in again.state()["item"]["clips"] if c["id"] == broken] == [True]
+    again.record(unheard)
+    assert (all_answers(s)["kind"] == "flag").sum() == 1 and export(all_answers(s), "csv")
+
+
+def test_the_last_answer_can_be_taken_back(study) -> None:
+    s = study.study
+    _, place = begin(s, "a")
+    while (state := Session(s, place).state())["stage"] == "item":
+        Session(s, place).record(answer(s, state))
+    assert state["can_undo"]
+    Session(s, place).record({"kind": "undo", "uuid": "undo-0001", "position": state["position"] - 1, "serial": state["undo_serial"]})
+    assert Session(s, place).state()["stage"] == "item"
+
+
+def test_many_join_at_once_and_each_has_a_place(study) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(6) as pool:
+        tokens = list(pool.map(study.study.take_place, "abcdef"))
+    assert len({study.study.place(token).number for token in tokens}) == 6
+
+
 def test_places_run_out_a_new_link_ends_the_old_one_and_the_clock_may_jump(study) -> None:
     from datetime import UTC, datetime, timedelta
 
@@ -397,6 +440,49 @@ def test_what_is_exported_comes_back_and_sites_are_pooled(form: str, cache: Path
     broken.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 2] if form == "parquet" else b"uuid,site\n1,2\n")
     with pytest.raises(StudyError, match="no export"):
         read_export(broken)
+
+
+def test_an_answer_taken_back_after_an_import_is_taken_back_here_and_rubbish_is_refused(cache: Path, tmp_path: Path) -> None:
+    here, there = (small_study(cache, tmp_path / name, tasks=["write", "fit"]).study for name in ("here", "there"))
+    _, place = begin(there, "finch")
+    for _ in range(4):
+        session = Session(there, place)
+        session.record(answer(there, session.state()))
+    path = tmp_path / "there.csv"
+    path.write_bytes(export(all_answers(there), "csv"))
+    assert import_answers(here, path, "there") == (4, 0)
+    state = Session(there, place).state()
+    Session(there, place).record({"kind": "undo", "uuid": "undo-0001", "position": 3, "serial": state["undo_serial"]})
+    Session(there, place).record(answer(there, Session(there, place).state(), 2))
+    path.write_bytes(export(all_answers(there), "csv"))
+    assert import_answers(here, path, "there") == (2, 3)
+    assert sorted(all_answers(here)["live"]) == [False, True, True, True, True]
+    good = read_export(path)
+    for column, value in (
+        ("response", "99"),
+        ("response", '"x'),
+        ("item", 999),
+        ("task", "sing"),
+        ("method", "XYZ"),
+        ("neuron", "layer9/1"),
+        ("seconds_heard", "[]"),
+    ):
+        bad = good.copy()
+        bad.loc[bad["task"] == "fit", column] = value
+        path.write_bytes(export(bad, "csv"))
+        with pytest.raises(StudyError, match="row"):
+            import_answers(here, path, "other")
+    assert len(all_answers(here)) == 5
+
+
+@pytest.mark.parametrize("controls", [{"known": 0, "training": 0, "mismatched": 0, "attention": 0}, {"known": 0, "training": 1}])
+def test_no_more_controls_than_asked_for(controls: dict, cache: Path) -> None:
+    d = open_dissection("small", root=cache)
+    items, _ = draw_items(small_plan(controls=controls), [d])
+    wanted = small_plan(controls=controls).controls
+    assert sum(i.control is not None for i in items) == wanted.known + wanted.training + wanted.mismatched + wanted.attention
+    items, _ = draw_items(small_plan(tasks=["write"]), [d])
+    assert all(i.control is None and i.task == "write" for i in items)
 
 
 def test_a_formula_in_a_text_is_no_formula_in_a_spreadsheet(study, tmp_path: Path) -> None:

@@ -223,8 +223,7 @@ def test_an_answer_stays_in_the_page_until_the_database_takes_it(study, server: 
     at(page, 1)
     listen(page)
     server.kill()  # and now the server goes, with the next answer unsaved, and the page is opened anew after it is back
-    page.locator("#text").fill("a hum")
-    page.locator("#go").click()
+    press(page, "s", "Enter")
     expect(page.locator("#alert")).to_contain_text("can't be reached", timeout=15_000)
     server.start()
     page.close()

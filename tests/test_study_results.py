@@ -52,6 +52,12 @@ def test_agreement_is_not_defined_where_nothing_differs_or_nothing_is_paired() -
     assert results.alpha(pd.DataFrame(), "nominal") is None
 
 
+@pytest.mark.parametrize("step", [1, 3, 5])
+def test_agreement_on_intruders_does_not_depend_on_numbers(step: int) -> None:
+    made = [{"task": "intruder", "item": step * i, "neuron": f"x/{i}", "rater": r, "response": 0, "expected": 0} for i in range(12) for r in "ab"]
+    assert results.alpha(results.units(usable(rows(*made)), "intruder"), "nominal") == 1.0
+
+
 def test_means_are_of_items_and_not_of_answers() -> None:
     frame = usable(rows({"item": 1, "neuron": "x/1", "response": 5}, *({"item": 2, "neuron": "x/2", "response": 1, "rater": r} for r in "abc")))
     found = results.ratings(frame)[0]
@@ -135,7 +141,8 @@ def test_faults_are_put_down_to_the_step_that_the_answers_show() -> None:
     ]
     made += [{"task": "write", "item": 12, "neuron": "x/2", "none": True, "response": None}, {"task": "write", "item": 13, "neuron": "x/3", "response": "hum"}]
     flag = {"kind": "flag", "fault": "audio", "neuron": "x/0", "item": 0, "response": {"clip": 1, "note": "<b>"}}
-    answers = rows(*made, flag, {"item": 20, "neuron": "x/9", "response": 5})
+    elsewhere = {**flag, "neuron": "x/4", "clips": '["other", "clips"]'}  # a clip that was not rated
+    answers = rows(*made, flag, elsewhere, {"item": 20, "neuron": "x/9", "response": 5})
     found = {r["neuron"]: r["step"] for r in faults.attributed(answers, usable(answers))}
     assert found == {"x/0": "audio", "x/1": "captions", "x/2": "neuron", "x/3": "description", "x/4": "not told"}
     assert faults.flags(answers)[0]["clip"] == "q"

@@ -70,11 +70,31 @@ def _window(name: str, length: int) -> torch.Tensor:
 def _mel_banks(bins: int, padded: int, sample_rate: int, low_hz: float) -> torch.Tensor:
     """(padded / 2, bins) triangle weights; the bin at half the sample rate has weight 0 and is left out."""
 
-    def mel(hz: np.ndarray | float) -> np.ndarray:
-        return 1127.0 * np.log1p(np.asarray(hz, np.float64) / 700.0)
-
-    edges = np.linspace(mel(low_hz), mel(sample_rate / 2), bins + 2)
-    at = mel(np.arange(padded // 2) * sample_rate / padded)[:, None]
+    edges = np.linspace(_mel(low_hz), _mel(sample_rate / 2), bins + 2)
+    at = _mel(np.arange(padded // 2) * sample_rate / padded)[:, None]
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     weights = np.minimum((at - left) / (centre - left), (right - at) / (right - centre))
     return torch.from_numpy(np.maximum(weights, 0.0).astype(np.float32))
+
+
+def _mel(hz: np.ndarray | float) -> np.ndarray:
+    return 1127.0 * np.log1p(np.asarray(hz, np.float64) / 700.0)
+
+
+def patch_edges(rows: int, columns: int, frames: int, bins: int, mel_bins: int, sample_rate: int, low_hz: float = 20.0) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of a grid of patches over the filter banks: in seconds (columns + 1,) and in Hz (rows + 1,).
+
+    Parameters
+    ----------
+    rows, columns : int
+        Patches over frequency, from low to high, and over time.
+    frames, bins : int
+        Strides of the patches.
+    """
+    points = np.linspace(_mel(low_hz), _mel(sample_rate / 2), mel_bins + 1)  # between neighbouring triangles
+    mel = points[np.minimum(np.arange(rows + 1) * bins, mel_bins)]
+    hz = 700.0 * np.expm1(mel / 1127.0)
+    hz[0] = 0.0
+    if rows * bins >= mel_bins:
+        hz[-1] = sample_rate / 2
+    return np.arange(columns + 1) * frames * SHIFT_SECONDS, hz

@@ -13,6 +13,7 @@ from sqlalchemy import insert, select
 from and_core.errors import StudyError
 from and_core.study.assign import TRAINING
 from and_core.study.database import ASSIGNMENT, CLAIM, EVENT, IMPORTED, RATER, IntegrityError
+from and_core.study.exclude import rows_of
 from and_core.study.session import ANSWER, NOTHING, UNDO
 from and_core.study.study import Study
 
@@ -61,6 +62,13 @@ DICTIONARY: dict[str, str] = {
 }
 INTEGERS = ("session", "item", "position", "block", "repeat_of", "ms")
 BOOLEANS = ("none", "live", "pilot", "simulated")
+TRUTHS: tuple[tuple[str, str, Any], ...] = (
+    ("options", "methods", []),
+    ("activations", "activations", []),
+    ("scores", "scores", {}),
+    ("texts", "texts", {}),
+    ("expected", "expected", None),
+)
 FORMATS = ("csv", "parquet")
 
 
@@ -119,7 +127,11 @@ def all_answers(study: Study) -> pd.DataFrame:
     with study.database.read() as connection:
         rows = connection.execute(select(IMPORTED.c.answer).where(IMPORTED.c.study_id == study.id).order_by(IMPORTED.c.id)).scalars().all()
     own = own_answers(study)
-    return own if not rows else pd.concat([own, _typed(pd.DataFrame([json.loads(row) for row in rows], columns=list(DICTIONARY)))], ignore_index=True)
+    if not rows:
+        return own
+    others = _typed(pd.DataFrame([json.loads(row) for row in rows], columns=list(DICTIONARY)))
+    latest = others.drop_duplicates(["site", "uuid"], keep="last")  # an answer that was taken back after it was imported came again
+    return pd.concat([own, latest], ignore_index=True)
 
 
 def export(frame: pd.DataFrame, form: str) -> bytes:
@@ -185,12 +197,20 @@ def import_answers(study: Study, path: str | Path, site: str) -> tuple[int, int]
         other = set(frame[column]) - {wanted}
         if other:
             raise StudyError(f"{path}: {column}={next(iter(other))!r} is not this study's ({wanted!r}); only answers to the very same plan are pooled")
-    here = set(all_answers(study)["uuid"])
-    fresh = frame[~frame["uuid"].isin(here)].drop_duplicates("uuid").copy()
-    fresh["site"] = site.strip()
+    _check_rows(study, frame, path)
+    known = all_answers(study)
+    here = set(zip(known["uuid"], known["live"], strict=True))
+    fresh = frame[[pair not in here for pair in zip(frame["uuid"], frame["live"], strict=True)]].drop_duplicates("uuid", keep="last").copy()
+    fresh["site"] = [f"{site.strip()}/{inner}" if inner else site.strip() for inner in fresh["site"]]  # a site's site stays told apart
     now = study.now().isoformat()
     rows = [
-        {"study_id": study.id, "site": site.strip(), "uuid": row["uuid"], "answer": json.dumps(row, default=_plain), "created": now}
+        {
+            "study_id": study.id,
+            "site": row["site"],
+            "uuid": f"{row['uuid']} {'live' if row['live'] else 'taken back'}",
+            "answer": json.dumps(row, default=_plain),
+            "created": now,
+        }
         for row in fresh.astype(object).where(fresh.notna(), None).to_dict("records")
     ]
     try:
@@ -200,6 +220,43 @@ def import_answers(study: Study, path: str | Path, site: str) -> tuple[int, int]
     except IntegrityError:
         raise StudyError(f"{path}: some of it was imported at this moment by somebody else; try again") from None
     return len(rows), len(frame) - len(rows)
+
+
+def _check_rows(study: Study, frame: pd.DataFrame, path: str | Path) -> None:
+    """Rows of another site must be answers that this study's raters could have given; what is behind an item must be what it is here."""
+    items = {item["number"]: item for item in study.items.values()}
+    for number, row in enumerate(rows_of(frame), 1):
+        item = items.get(int(row.item)) if not pd.isna(row.item) else None
+        try:
+            fits = item is not None and row.kind in (ANSWER, "flag") and _same_truth(item, row) and (row.kind == "flag" or _answers(item, row))
+            fits = fits and not pd.isna(row.session) and not pd.isna(row.position) and bool(row.rater) and bool(row.uuid)
+        except (ValueError, TypeError, KeyError):
+            fits = False
+        if not fits:
+            raise StudyError(f"{path}, row {number}: no answer that a rater of this study can have given")
+
+
+def _same_truth(item: dict[str, Any], row: Any) -> bool:
+    truth = item["truth"]
+    said = {name: json.loads(getattr(row, name)) for name in ("options", "activations", "scores", "texts", "expected")}
+    here = (item["task"], item["control"] or "", truth.get("method") or "", truth["dissection"], truth["neuron"] or "")
+    same = all(said[name] == truth.get(key, empty) for name, key, empty in TRUTHS)
+    return same and here == (row.task, row.control, row.method, row.dissection, row.neuron) and json.loads(row.clips) == truth["clip_names"]
+
+
+def _answers(item: dict[str, Any], row: Any) -> bool:
+    response, clips = json.loads(row.response), len(item["shown"]["clips"])
+    lists = [json.loads(getattr(row, name)) for name in ("plays", "seconds_heard")]
+    if not all(isinstance(values, list) and len(values) == clips for values in lists) or pd.isna(row.ms):
+        return False
+    if row.none:
+        return response is None and row.task in NOTHING
+    if row.task == "write":
+        return isinstance(response, str)
+    if row.task in ("present", "captions"):
+        return isinstance(response, list) and len(response) == clips and all(isinstance(v, bool) for v in response)
+    allowed = range(1, 6) if row.task == "fit" else range(clips) if row.task == "intruder" else range(len(item["shown"]["options"]))
+    return isinstance(response, int) and not isinstance(response, bool) and response in allowed
 
 
 def _plain(value: Any) -> Any:

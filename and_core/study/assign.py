@@ -59,7 +59,8 @@ def assign(items: Sequence[Item], raters: int, per_item: int, repeats: float, se
     lists = []
     for number, own in enumerate(overlap(items, raters, per_item, seed)):
         rng = np.random.default_rng(rater_seed(seed, number))
-        again = set(rng.permutation(sorted(own))[: round(repeats * len(own))].tolist())
+        able = sorted(i for i in own if items[i].task != "write")  # texts are not compared with themselves: nobody writes one twice
+        again = set(rng.permutation(able)[: round(repeats * len(able))].tolist())
         slots = [_slot(items[i], i, None, rng) for i in training]
         for task in TASKS:
             section = [i for i in (*own, *controls) if items[i].task == task]

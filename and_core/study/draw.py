@@ -200,7 +200,9 @@ def _controls(
 ) -> list[Item]:
     """Controls drawn from one dissection: its share of those that the study has."""
     number, of = share
-    wanted = {k: len(range(number, getattr(config.controls, k), of)) for k in ("mismatched", "known", "attention", "training")}
+    kinds = ("mismatched", "known", "attention", "training")
+    rated = "fit" in config.tasks  # controls are ratings: where nothing is rated, they would stand out and say nothing
+    wanted = {k: len(range(number, getattr(config.controls, k), of)) if rated else 0 for k in kinds}
     able = [s for s in subjects if len(s.high) >= config.clips and s.texts]
     made = _known(config, d, rng, wanted["known"] + (wanted["training"] + 1) // 2)
     off = _mismatched(config, able, rng, wanted["mismatched"] + wanted["training"] // 2)
@@ -224,8 +226,10 @@ def _training(item: Item) -> Item:
 def _known(config: StudyConfig, d: Dissection, rng: np.random.Generator, count: int) -> list[Item]:
     """High anchors: units of the last layer under their class where the network is right about their clips; else clips of one class."""
     fc = next((layer for layer in d.layers if layer.kind == "fc"), None)
-    names = list(d.document("activations/classes")) if fc is not None else []
+    names = list(d.document("activations/classes") or []) if fc is not None else []
     found: list[Item] = []
+    if count == 0:
+        return found
     if fc is not None and len(names) == fc.size:
         for unit in rng.permutation(fc.size):
             neuron = NeuronId(fc.name, int(unit))

@@ -32,7 +32,7 @@ def usable(answers: pd.DataFrame) -> pd.DataFrame:
 
 def repeats(frame: pd.DataFrame) -> pd.DataFrame:
     """Repeated answers beside the first ones: ``who``, ``task``, ``first``, ``second``, ``alike`` (ratings: within 1)."""
-    first = frame[frame["repeat_of"].isna()].set_index(["who", "item"])[["value", "none"]]
+    first = frame[frame["repeat_of"].isna()].drop_duplicates(["who", "item"], keep="last").set_index(["who", "item"])[["value", "none"]]
     again = frame[frame["repeat_of"].notna() & ~frame["task"].isin(BY_ITEM)]
     rows = []
     for row in rows_of(again):

@@ -15,9 +15,10 @@ BAD = 2.5  # a description with a mean rating below this did not fit
 WRONG = 0.5  # captions count as wrong where at least this share of the judgements says so
 STEPS = ("audio", "captions", "description", "neuron", "not told")
 ABOUT = (
-    "A description rated below 2.5 is put down to the first of these that the answers show: the audio (a rater reported it broken), the captions (at least "
-    "half of the judgements say that they are wrong), the neuron (raters heard nothing in common, or did not find the intruder more often than by chance), the "
-    "description (reported as wrong; or captions were judged right and raters did hear something in common); else it is not told."
+    "A description rated below 2.5 is put down to the first of these that the answers show: the audio (a rater reported one of its clips as broken), the "
+    "captions (at least half of the judgements say that they are wrong; where nobody judged them, a rater reported one), the neuron (raters heard nothing in "
+    "common, or did not find the intruder more often than by chance), the description (reported as wrong; or captions were judged right and raters did hear "
+    "something in common); else it is not told."
 )
 
 
@@ -52,17 +53,21 @@ def attributed(answers: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str, Any
     frame : DataFrame
         From :func:`and_core.study.exclude.usable`.
     """
-    reported = answers[answers["kind"] == "flag"]
-    broken = {(r.dissection, r.neuron) for r in rows_of(reported[reported["fault"] == "audio"])}
+    who = answers["site"] + "/" + answers["rater"]
+    reported = answers[(answers["kind"] == "flag") & who.isin(set(frame["who"])) & (answers["control"] == "")]
+    broken = {(r.dissection, r.neuron, json.loads(r.clips)[clip]) for r in rows_of(reported[reported["fault"] == "audio"]) if (clip := _clip(r)) is not None}
+    miscaptioned = {(r.dissection, r.neuron) for r in rows_of(reported[reported["fault"] == "caption"])}
     wrong = {(r.dissection, r.neuron, r.method) for r in rows_of(reported[reported["fault"] == "description"])}
-    captions, shared, found = _shares(frame, "captions"), _shared(frame), _found(frame)
+    first = frame[frame["repeat_of"].isna() & (frame["control"] == "")]
+    captions, shared, found = _shares(first, "captions"), _shared(first), _found(first)
+    clips_of = {(r.dissection, r.neuron): json.loads(r.clips) for r in rows_of(first[first["task"] == "fit"])}
     rows = []
     for row in rows_of(item_ratings(frame).query("rating < @BAD")):
         neuron = (row.dissection, row.neuron)
         right, common, chance = captions.get(neuron), shared.get(neuron), found.get(neuron)
-        if neuron in broken:
+        if any((*neuron, clip) in broken for clip in clips_of[neuron]):
             step = "audio"
-        elif right is not None and 1 - right >= WRONG:
+        elif (right is not None and 1 - right >= WRONG) or (right is None and neuron in miscaptioned):
             step = "captions"
         elif (common is not None and common < 0.5) or (chance is not None and chance[0] <= chance[1]):
             step = "neuron"
@@ -83,6 +88,12 @@ def attributed(answers: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str, Any
             }
         )
     return rows
+
+
+def _clip(row: Any) -> int | None:
+    """The clip that a report is about."""
+    found = json.loads(row.response)["clip"]
+    return None if found is None else int(found)
 
 
 def _shares(frame: pd.DataFrame, task: str) -> dict[tuple[str, str], float]:

@@ -12,7 +12,7 @@ from and_core.config import NAME, Section, explain
 from and_core.errors import StudyError
 
 Task = Literal["write", "intruder", "present", "choose", "fit", "captions"]
-TASKS: tuple[Task, ...] = ("write", "intruder", "present", "choose", "fit", "captions")  # descriptions and captions show only after what they would prime
+TASKS: tuple[Task, ...] = ("intruder", "write", "present", "choose", "fit", "captions")  # nothing is shown or played before what it would give away
 WRITTEN = ("DB", "TAB", "ICL", "SUM", "OPEN")  # methods whose texts a dissection holds
 MIN_CLIPS = 3
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -40,6 +40,13 @@ class NeuronDraw(Section):
     per_block: Annotated[int, Field(ge=1, le=1000)] = 10
     kinds: list[str] | None = None
     chosen: list[str] | None = None
+
+    @field_validator("chosen")
+    @classmethod
+    def _once(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("names a neuron twice")
+        return value
 
 
 class Controls(Section):

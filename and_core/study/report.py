@@ -97,8 +97,9 @@ class Report:
         """Each item: how often it was to be answered and was, mean rating."""
         planned = self.planned.groupby("item").size().to_dict()
         mine = self.frame
-        counts = mine.groupby("item").size().to_dict()
-        fit = mine[(mine["task"] == "fit") & ~mine["none"]]
+        own = self.answers[(self.answers["site"] == "") & (self.answers["kind"] == "answer") & self.answers["live"]]  # practice among them
+        counts = own.groupby("item").size().to_dict()
+        fit = mine[(mine["task"] == "fit") & ~mine["none"] & mine["repeat_of"].isna()]
         rating = pd.to_numeric(fit["value"]).groupby(fit["item"]).mean().to_dict()
         return [
             {

@@ -106,6 +106,7 @@ def units(frame: pd.DataFrame, task: str) -> pd.DataFrame:
     mine = _first(frame, task, controls=True)
     rows: list[tuple[str, str, float]] = []
     names: dict[str, int] = {}
+    place = {item: i for i, item in enumerate(sorted(set(mine["item"])))}
     for row in rows_of(mine):
         if row.none and task != "choose":
             continue
@@ -114,8 +115,8 @@ def units(frame: pd.DataFrame, task: str) -> pd.DataFrame:
         elif task == "choose":  # options stand in another order for each neuron; what was chosen is a method
             chosen = "none" if row.none else json.loads(row.options)[row.value]
             rows.append((row.who, str(row.item), float(names.setdefault(chosen, len(names)))))
-        elif task == "intruder":  # the item's own order begins with the intruder; turned by the item's number, no place is likelier than another
-            rows.append((row.who, str(row.item), float((row.value + row.item) % len(json.loads(row.clips)))))
+        elif task == "intruder":  # the item's own order begins with the intruder; turned item by item, no place is likelier than another
+            rows.append((row.who, str(row.item), float((row.value + place[row.item]) % len(json.loads(row.clips)))))
         else:
             rows.append((row.who, str(row.item), float(row.value)))
     return pd.DataFrame(rows, columns=["who", "unit", "value"]).pivot_table(index="who", columns="unit", values="value", aggfunc="first")

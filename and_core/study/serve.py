@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
@@ -33,6 +34,8 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+UNUSABLE = "the study's database can't be used now"
+LOG = logging.getLogger(__name__)
 GONE = "This link is not known. It may have been replaced by a newer one; ask the person who invited you."
 
 
@@ -66,7 +69,10 @@ async def _body(request: Request) -> bytes:
 def _failed(error: ANDError, state: dict[str, Any] | None = None) -> Response:
     """A reason the page can show; only a 503 is worth sending again."""
     status = 503 if isinstance(error, StorageError) else 409 if isinstance(error, AnswerConflict) else 422 if isinstance(error, AnswerRefused) else 400
-    return _json({"error": str(error), **({"state": state} if state else {})}, status)
+    told = UNUSABLE if isinstance(error, StorageError) else str(error)  # what the driver says may name hosts and users: it goes to the owner's log
+    if isinstance(error, StorageError):
+        LOG.warning("%s", error)
+    return _json({"error": told, **({"state": state} if state else {})}, status)
 
 
 class _Rating:
@@ -83,7 +89,8 @@ class _Rating:
         try:
             place = await run_in_threadpool(self.study.place, request.path_params["token"])
         except StorageError as error:
-            return _plain(f"{error}. Nothing you saved is lost; open this link again in a while.", 503)
+            LOG.warning("%s", error)
+            return _plain(f"{UNUSABLE[:1].upper()}{UNUSABLE[1:]}. Nothing you saved is lost; open this link again in a while.", 503)
         return _page("rate.html") if place else _plain(GONE, 404)
 
     async def state(self, request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -27,6 +28,7 @@ FAULTS = ("caption", "description", "audio")
 LONGEST = 2_000  # characters of a text
 SLACK = 0.25  # seconds by which a player's clock may be off
 MAX_NUMBER = 10**9
+UUID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
 class Session:
@@ -82,6 +84,7 @@ class Session:
             found["beeps"] = self.study.opaque("volume", self.place.id, sum(e.kind == "volume" for e in self.events))
         elif stage == "item":
             found["item"] = self._item(self.position)
+        if stage in ("item", "done"):
             before = self._undoable()
             found |= {"can_undo": before is not None, "undo_serial": None if before is None else self._serial(self.slots[before].id)}
         return found
@@ -98,7 +101,7 @@ class Session:
                 one["picture"] = self.clip_id(slot.id, index, "picture")
             if shown["captions"]:
                 one["caption"] = shown["captions"][index]
-            clips.append(one | {"number": place + 1})
+            clips.append(one | {"number": place + 1, "broken": index in self._broken(slot)})
         options = [{"id": self.study.opaque("option", slot.id, i), "text": shown["options"][i]} for i in json.loads(slot.option_order)]
         return {
             "position": position, "serial": self._serial(slot.id), "task": task, "question": QUESTIONS[task], "description": shown["description"],
@@ -158,8 +161,8 @@ class Session:
         kind, uuid = sent.get("kind"), sent.get("uuid")
         if kind not in KINDS:
             raise AnswerRefused(f"kind={str(kind)[:40]!r} is not known; allowed: {', '.join(KINDS)}")
-        if not isinstance(uuid, str) or not 8 <= len(uuid) <= 64:
-            raise AnswerRefused("uuid must be a text of 8 to 64 characters")
+        if not isinstance(uuid, str) or not UUID.fullmatch(uuid):
+            raise AnswerRefused("uuid must be 8 to 64 letters, digits, '_' and '-'")
         again = self._sent_before(uuid)
         if again is not None:
             return again
@@ -227,7 +230,7 @@ class Session:
         note = sent.get("note") or ""
         if not isinstance(note, str) or len(note) > LONGEST:
             raise AnswerRefused(f"note must be a text of at most {LONGEST} characters")
-        return slot.id, None, {"fault": fault, "clip": index, "note": note}
+        return slot.id, None, {"fault": fault, "clip": index, "note": _text(note)}
 
     def _index(self, slot: Any, opaque: object) -> int:
         count = len(self.study.items[slot.item_id]["shown"]["clips"])
@@ -236,12 +239,17 @@ class Session:
             raise AnswerRefused("a clip is named that is not of this item")
         return found
 
+    def _broken(self, slot: Any) -> set[int]:
+        """Clips of an item that this rater reported as broken: they can't be listened to."""
+        said = [json.loads(e.body) for e in self.events if e.kind == "flag" and e.assignment_id == slot.id]
+        return {body["clip"] for body in said if body["fault"] == "audio" and body["clip"] is not None}
+
     def _heard(self, slot: Any, item: dict[str, Any], sent: dict[str, Any]) -> tuple[list[int], list[float]]:
-        """Plays and seconds of each clip, in the item's own order; refused where a clip was not heard."""
+        """Plays and seconds of each clip, in the item's own order; refused where a clip was not heard that is not reported as broken."""
         plays, heard = sent.get("plays"), sent.get("heard")
         if not isinstance(plays, dict) or not isinstance(heard, dict):
             raise AnswerRefused("plays and heard must say how often and how long each clip was played")
-        counts, seconds = [], []
+        counts, seconds, broken = [], [], self._broken(slot)
         for index, clip in enumerate(item["shown"]["clips"]):
             name = self.clip_id(slot.id, index)
             counts.append(_whole(plays.get(name, 0), "plays", 0, MAX_NUMBER))
@@ -249,6 +257,8 @@ class Session:
             if isinstance(long, bool) or not isinstance(long, int | float) or not 0 <= long <= MAX_NUMBER:
                 raise AnswerRefused(f"heard={str(long)[:40]!r} is no number of seconds")
             seconds.append(round(float(long), 3))
+            if index in broken:
+                continue
             if counts[-1] == 0 or long < self.study.config.listen * clip["seconds"] - SLACK:
                 raise AnswerRefused("listen to every clip before you answer")
         return counts, seconds
@@ -259,7 +269,7 @@ class Session:
         if response is not None and response == NOTHING.get(task):
             return response
         if task == "write":
-            said = " ".join(response.split()) if isinstance(response, str) else ""
+            said = _text(response) if isinstance(response, str) else ""
             if not 3 <= len(said) <= LONGEST:
                 raise AnswerRefused(f"write 3 to {LONGEST} characters, or say that they share nothing")
             return said
@@ -291,6 +301,12 @@ class Session:
             return {}
         why = "the description is the name of what these clips are" if control == f"{TRAINING}known" else "the description is of other clips"
         return {"feedback": {"expected": self.study.items[slot.item_id]["truth"]["expected"], "given": body["response"], "why": why}}
+
+
+def _text(said: str) -> str:
+    """One line of text that every database and file can hold: half characters and control characters are left out."""
+    whole = said.encode("utf-8", "ignore").decode()
+    return " ".join("".join(c if c.isprintable() else " " for c in whole).split())
 
 
 def _whole(value: object, name: str, low: int, high: int) -> int:

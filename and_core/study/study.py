@@ -29,6 +29,7 @@ from and_core.study.sounds import keep_picture, keep_sound
 
 FOLDER = "studies"  # below the cache
 SOUNDS = "sounds"
+ATTEMPTS = 50  # at a free place, while others take them too
 PSEUDONYM = re.compile(r"[\w][\w .-]{0,38}[\w]|\w")
 Clock = Callable[[], datetime]
 
@@ -263,25 +264,30 @@ class Study:
         pseudonym = " ".join(pseudonym.split())
         if not PSEUDONYM.fullmatch(pseudonym):
             raise StudyError(f"pseudonym={pseudonym[:40]!r} is not allowed; use 1 to 40 letters, digits, spaces, '.', '_' and '-'")
+        for _ in range(ATTEMPTS):
+            try:
+                return self._claimed(pseudonym, renew)
+            except IntegrityError:  # two took the same place at the same moment: the next free one
+                continue
+        raise AnswerConflict("many are joining at this moment; try again")
+
+    def _claimed(self, pseudonym: str, renew: bool) -> str:
         token = secrets.token_urlsafe(24)
-        try:
-            with self.database.write() as connection:
-                claims = connection.execute(select(CLAIM).where(CLAIM.c.study_id == self.id)).all()
-                mine = [row for row in claims if row.pseudonym.casefold() == pseudonym.casefold()]
-                if mine and not renew:
-                    raise StudyError(f"the pseudonym {pseudonym!r} is taken; choose another, or use the link you were given")
-                if mine:
-                    rater, serial, pseudonym = mine[0].rater_id, 1 + max(row.serial for row in mine), mine[0].pseudonym
-                else:
-                    taken = {row.rater_id for row in claims}
-                    places = connection.execute(select(RATER.c.id).where(RATER.c.study_id == self.id).order_by(RATER.c.number)).scalars()
-                    rater, serial = next((place for place in places if place not in taken), None), 0
-                if rater is None:
-                    raise StudyError(f"all {self.config.raters} places of this study are taken")
-                values = {"study_id": self.id, "rater_id": rater, "serial": serial, "pseudonym": pseudonym, "token_hash": digest(token)}
-                connection.execute(insert(CLAIM).values(**values, created=self.now().isoformat()))
-        except IntegrityError:  # two took the same place at the same moment
-            raise AnswerConflict("somebody took that place at this moment; try again") from None
+        with self.database.write() as connection:
+            claims = connection.execute(select(CLAIM).where(CLAIM.c.study_id == self.id)).all()
+            mine = [row for row in claims if row.pseudonym.casefold() == pseudonym.casefold()]
+            if mine and not renew:
+                raise StudyError(f"the pseudonym {pseudonym!r} is taken; choose another, or use the link you were given")
+            if mine:
+                rater, serial, pseudonym = mine[0].rater_id, 1 + max(row.serial for row in mine), mine[0].pseudonym
+            else:
+                taken = {row.rater_id for row in claims}
+                places = connection.execute(select(RATER.c.id).where(RATER.c.study_id == self.id).order_by(RATER.c.number)).scalars()
+                rater, serial = next((place for place in places if place not in taken), None), 0
+            if rater is None:
+                raise StudyError(f"all {self.config.raters} places of this study are taken")
+            values = {"study_id": self.id, "rater_id": rater, "serial": serial, "pseudonym": pseudonym, "token_hash": digest(token)}
+            connection.execute(insert(CLAIM).values(**values, created=self.now().isoformat()))
         return token
 
     def place(self, token: str) -> Place | None:

@@ -10,6 +10,7 @@ from and_core.records import NeuronId
 from and_core.store.dissection import Dissection
 
 CLOSED = ("DB", "TAB")
+SHORTEST, LONGEST = 3, 2_000  # characters of a text of one's own
 Own = dict[tuple[str, str], str]  # (dissection, neuron) -> text
 
 
@@ -65,8 +66,11 @@ def read_texts(path: str | Path, dissections: list[Dissection]) -> Own:
                     raise StudyError(f"texts: {path}, line {reader.line_num}: {error}") from None
                 if key in found:
                     raise StudyError(f"texts: {path}, line {reader.line_num}: {key[1]} is described twice")
-                if row["text"] and row["text"].strip():
-                    found[key] = " ".join(row["text"].split())
+                text = " ".join((row["text"] or "").split())
+                if text and not SHORTEST <= len(text) <= LONGEST:
+                    raise StudyError(f"texts: {path}, line {reader.line_num}: a description has {SHORTEST} to {LONGEST} characters, not {len(text)}")
+                if text:
+                    found[key] = text
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StudyError(f"texts: {path} can't be read: {error}") from None
     if not found:

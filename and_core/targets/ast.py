@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from and_core.audio.fbank import kaldi_fbank
+from and_core.audio.fbank import kaldi_fbank, patch_edges
 from and_core.errors import TargetError
 from and_core.store.files import sha256_files
 from and_core.targets.base import TARGETS, Target
@@ -121,6 +121,39 @@ class AST(Target):
         if isinstance(self._model.classifier.dense, torch.nn.Linear):
             found["fc"] = self._model.classifier.dense
         return found
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """The whole classifier."""
+        return self._model
+
+    def map_modules(self) -> dict[str, torch.nn.Module]:
+        """The blocks: ``block0`` and so on."""
+        body = self._model.audio_spectrogram_transformer
+        return {f"block{i}": block for i, block in enumerate(body.layers if hasattr(body, "layers") else body.encoder.layer)}
+
+    def to_map(self, output: Any, name: str) -> torch.Tensor:
+        """Patches back on their grid, class and distillation tokens dropped."""
+        tokens = output[0] if isinstance(output, tuple) else output
+        c = self._model.config
+        columns = (c.max_length - c.patch_size) // c.time_stride + 1
+        if tokens.ndim != 3 or tokens.shape[1] <= self.special_tokens:
+            raise TargetError("this layer gives one vector a clip, not a map over time and frequency")
+        patches = tokens[:, self.special_tokens :]
+        return patches.reshape(len(patches), -1, columns, patches.shape[-1]).permute(0, 3, 1, 2)
+
+    def places(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
+        """By strides of frames of 10 ms and of mel bins."""
+        c = self._model.config
+        return patch_edges(rows, columns, c.time_stride, c.frequency_stride, self._extractor["num_mel_bins"], self.sample_rate)
+
+    def input_of(self, waves: torch.Tensor) -> torch.Tensor:
+        """As :meth:`features`, with gradients."""
+        e = self._extractor
+        waves = F.pad(waves, (0, max(0, round(0.025 * self.sample_rate) - waves.shape[-1])))
+        x = kaldi_fbank(waves, mel_bins=e["num_mel_bins"], sample_rate=self.sample_rate)[:, : e["max_length"]]
+        x = F.pad(x, (0, 0, 0, e["max_length"] - x.shape[1]))
+        return (x - e["mean"]) / (2 * e["std"]) if e["do_normalize"] else x
 
     def features(self, waves: list[np.ndarray]) -> torch.Tensor:
         """(B, frames, mel bins) as the checkpoint's own feature extractor makes them; long clips are cut, short ones padded."""

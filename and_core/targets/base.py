@@ -61,6 +61,45 @@ class Target(registry.Plugin):
         """Logits (B, classes)."""
         raise NotImplementedError
 
+    @property
+    def network(self) -> torch.nn.Module:
+        """The loaded network as a module, with all its weights.
+
+        Raises
+        ------
+        TargetError
+            This kind of target has none to give.
+        """
+        raise TargetError(f"a target of kind {self.kind!r} does not give its network as a module")
+
+    def map_modules(self) -> dict[str, torch.nn.Module]:
+        """Hidden modules whose outputs are maps over time, in the order in which they run; empty where there are none."""
+        return {}
+
+    def to_map(self, output: Any, name: str) -> torch.Tensor:
+        """Output of a map module or of a dissected layer, by its name -> (B, channels, rows of frequency from low to high, columns of time).
+
+        Raises
+        ------
+        TargetError
+            It is no map: one vector a clip.
+        """
+        raise TargetError(f"a target of kind {self.kind!r} has no maps over time")
+
+    def places(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
+        """Where the cells of a map lie in the sound: edges in seconds (columns + 1,) and in Hz (rows + 1,), None where frequency is not known."""
+        return np.linspace(0, seconds, columns + 1), None
+
+    def input_of(self, waves: torch.Tensor) -> Any:
+        """Network input from (B, samples) waveforms of one length, with gradients to the waveforms.
+
+        Raises
+        ------
+        TargetError
+            This target's front end has no gradients.
+        """
+        raise TargetError(f"the front end of a target of kind {self.kind!r} has no gradients, so no mask decoder can be trained through it")
+
     def save(self, folder: Path) -> None:
         """Write the network as it stands, in the target's own format; the folder is a `checkpoint` of the same kind.
 

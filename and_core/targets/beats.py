@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from and_core.audio.fbank import kaldi_fbank
+from and_core.audio.fbank import kaldi_fbank, patch_edges
 from and_core.errors import TargetError
 from and_core.nets.beats import Beats, BeatsConfig, keep_one_bias, normalise, pooled, share_bias
 from and_core.targets.base import TARGETS, Target
@@ -150,6 +150,34 @@ class BEATs(Target):
         if self._head is not None:
             found["fc"] = self._head
         return found
+
+    @property
+    def network(self) -> nn.Module:
+        """Encoder and classifier together."""
+        return nn.ModuleList([self._net] if self._head is None else [self._net, self._head])
+
+    def map_modules(self) -> dict[str, nn.Module]:
+        """The blocks: ``block0`` and so on."""
+        return {f"block{i}": block for i, block in enumerate(self._net.encoder.layers)}
+
+    def to_map(self, output: Any, name: str) -> torch.Tensor:
+        """Tokens back on their grid; time is the outer axis of BEATs' tokens."""
+        tokens = output[0] if isinstance(output, tuple) else output
+        rows = self._mel_bins // self._net.config.input_patch_size
+        if tokens.ndim != 3 or tokens.shape[1] % rows:
+            raise TargetError("this layer gives one vector a clip, not a map over time and frequency")
+        return tokens.reshape(len(tokens), -1, rows, tokens.shape[-1]).permute(0, 3, 2, 1)
+
+    def places(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
+        """By patches of frames of 10 ms and of mel bins."""
+        patch = self._net.config.input_patch_size
+        return patch_edges(rows, columns, patch, patch, self._mel_bins, self.sample_rate)
+
+    def input_of(self, waves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """As :meth:`features`, with gradients."""
+        least = FRAME + SHIFT * (self._net.config.input_patch_size - 1)
+        waves = nn.functional.pad(waves, (0, max(0, least - waves.shape[-1])))
+        return normalise(kaldi_fbank(waves, mel_bins=self._mel_bins, window="povey", scale=2.0**15)), None
 
     def features(self, waves: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Normalised filter banks (B, frames, 128) of clips padded to the longest, and which tokens are padding (B, T), None if none.

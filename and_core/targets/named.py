@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any, Literal
 
@@ -29,9 +30,15 @@ class NamedTarget(Target):
     """
 
     class Settings(Target.Settings):
-        """`token_axis`: 1 where layers give (batch, tokens, units), 0 for (tokens, batch, units). `special_tokens` stand before the others."""
+        """`token_axis`: 1 where layers give (batch, tokens, units), 0 for (tokens, batch, units). `special_tokens` stand before the others.
+
+        `maps`: patterns of the dotted names whose outputs are read as maps over time; by default the last three convolutions, else the
+        last three linear layers with tokens. `time_axis`: axis of time in the maps of two-dimensional convolutions.
+        """
 
         pooling: Any = "mean"
+        maps: tuple[str, ...] = ()
+        time_axis: Literal[2, 3] = 3
         token_axis: Literal[0, 1] = 1
         special_tokens: int = 0
 
@@ -83,6 +90,35 @@ class NamedTarget(Target):
         self._layers = {name: named[name] for name in running if name != self._classifier}
         if self._classifier is not None:
             self._layers["fc"] = named[self._classifier]
+
+    @property
+    def network(self) -> nn.Module:
+        """The whole network."""
+        return self._net
+
+    def map_modules(self) -> dict[str, nn.Module]:
+        """By the setting `maps`; else the convolutions, else every hidden linear layer (those without tokens are told when they are read)."""
+        hidden = {name: module for name, module in self._layers.items() if name != "fc"}
+        patterns = self.settings.maps  # type: ignore[attr-defined]
+        if patterns:
+            found = {name: module for name, module in hidden.items() if any(fnmatchcase(name, p) for p in patterns)}
+            if not found:
+                raise TargetError(f"target.maps={patterns!r} matches no layer; there are: {', '.join(hidden)}")
+            return found
+        return {name: module for name, module in hidden.items() if isinstance(module, CONVOLUTIONS)} or hidden
+
+    def to_map(self, output: Any, name: str) -> torch.Tensor:
+        """Convolutions' maps with time last; token states as one row."""
+        if isinstance(self._layers[name], CONVOLUTIONS):
+            found = output[:, :, None] if output.ndim == 3 else output if self.settings.time_axis == 3 else output.transpose(2, 3)  # type: ignore[attr-defined]
+        else:
+            tokens = output.transpose(0, 1) if self.settings.token_axis == 0 and output.ndim == 3 else output  # type: ignore[attr-defined]
+            if tokens.ndim != 3:
+                raise TargetError(f"layer {name} gives one vector a clip, not a map over time")
+            found = tokens[:, self.special_tokens :].transpose(1, 2)[:, :, None]
+        if len(found) != self._batch or found.shape[-1] < 2:
+            raise TargetError(f"layer {name} gives one vector a clip, not a map over time")
+        return found
 
     def layers(self) -> list[Layer]:
         """Records of the chosen layers; the block is the first number in the name."""

@@ -11,7 +11,7 @@ from and_core.errors import ArtifactError
 from and_core.search import Query, find_neurons
 from and_core.store.files import cache_root, safe_name
 from and_core.store.manifest import FILE
-from and_core.study.study import Study, list_studies, open_study
+from and_core.study.study import FOLDER, Study, list_studies, open_study
 
 KEPT = 8  # readers
 
@@ -75,9 +75,10 @@ def get_study(name: str) -> Study:
     StudyError
         No such study, or its database can't be opened.
     """
-    return _study(str(cache_root()), name)
+    return _study(str(cache_root()), name, (cache_root() / FOLDER / safe_name(name, "study")).stat().st_ino if name in list_studies() else 0)
 
 
 @lru_cache(maxsize=KEPT)
-def _study(root: str, name: str) -> Study:
+def _study(root: str, name: str, folder: int) -> Study:
+    """`folder` is the identity of the study's folder: a study that was deleted and made anew is another one."""
     return open_study(name)

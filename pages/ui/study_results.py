@@ -71,11 +71,14 @@ def results(study: Study) -> None:
     """Every figure and table, with and without the raters that break a rule."""
     everybody = st.toggle("With raters that break a declared rule", key="everybody", **BOUND)
     report = Report(study, exclude=not everybody)
-    if not len(report.frame):
+    if not len(report.raters):
         st.html(html.box(html.empty("No answers yet. Raters answer at", f"and-dissect study serve {study.name}")))
         return
     told = f"{len(report.excluded)} of {len(report.raters)} raters break a declared rule and are " + ("counted here." if everybody else "left out.")
     st.html(html.empty(told))
+    if not len(report.frame):
+        st.html(html.box(html.plain_table([{"left out": who.strip("/"), "because": "; ".join(why)} for who, why in report.excluded.items()])))
+        return
     found = report.parts()
     texts, how = _texts(study, report)
     if found["ratings"]:

@@ -10,6 +10,6 @@ document.getElementById("join").addEventListener("submit", async (e) => {
     const told = await answer.json();
     if (answer.ok) location.assign(told.link); else alert.textContent = told.error;
   } catch (error) {
-    alert.textContent = "The server can't be reached. Nothing was lost; try again in a while.";
+    alert.textContent = "The server can't be reached. Try again in a while; if your pseudonym is then taken, choose another.";
   }
 });

@@ -7,7 +7,7 @@
   const KEPT = `and-answer:${base}`, DRAFT = `and-draft:${base}:`, SHORTCUTS = "and-shortcuts";
   const LETTERS = ["a", "s", "d", "f", "g", "h", "j", "k", "l"];
   const RATINGS = ["not at all", "for few clips", "for about half", "for most clips", "for all clips"];
-  let state = null, item = null, answer = {}, players = [], current = 0, waiting = false, shortcuts = true;
+  let state = null, item = null, answer = {}, players = [], current = 0, waiting = 0, shortcuts = true;
   let since = 0, spent = 0; // milliseconds at this item, pauses left out; performance.now() never jumps with the machine's clock
 
   const store = { // a browser may refuse storage; the page then still works, but an answer does not outlive the tab
@@ -36,21 +36,22 @@
     let reply;
     try { reply = await fetch(base + path, options); } catch { return { status: 0, told: { error: "the server can't be reached" } }; }
     let told = {};
-    try { told = await reply.json(); } catch { told = { error: "the server's answer can't be read" }; }
-    return { status: reply.status, told };
+    try { told = await reply.json(); } catch { return { status: 0, told: { error: "what came back is not the study's server" } }; } // a proxy, a log-in page
+    const ours = told && typeof told === "object" && ("saved" in told || "stage" in told || "error" in told);
+    return ours ? { status: reply.status, told } : { status: 0, told: { error: "what came back is not the study's server" } };
   }
-  const again = (status) => status === 0 || status >= 500; // worth sending again
+  const again = (status) => status === 0 || status === 408 || status === 429 || status >= 500; // worth sending again
 
   async function send(sent) { // tries until the server has it, or says that it is no answer
     sent.uuid = sent.uuid || name();
     const kept = sent.kind === "answer" && store.set(KEPT, JSON.stringify(sent));
-    waiting = true; ready();
+    waiting += 1; ready();
     say("Saving\u2026");
     for (let wait = 1; ; wait = Math.min(wait * 2, 15)) {
       const { status, told } = await ask("/events", sent);
       if (!again(status)) {
-        waiting = false;
-        if (sent.kind === "answer") store.drop(KEPT);
+        waiting -= 1;
+        if (sent.kind === "answer" && (store.get(KEPT) || "").includes(sent.uuid)) store.drop(KEPT); // another tab may keep its own by now
         warn("");
         if (status === 200) say(sent.kind === "answer" ? "Saved." : ""); else { say(""); warn(told.error || "The answer was refused."); }
         return { status, told };
@@ -78,21 +79,27 @@
     if (left) {
       let sent = null;
       try { sent = JSON.parse(left); } catch { store.drop(KEPT); }
-      if (sent) await send(sent);
+      if (sent) {
+        const { status, told } = await send(sent);
+        await load();
+        if (status !== 200) warn(`An answer from before could not be saved: ${told.error || "it was refused"}`);
+        return;
+      }
     }
     await load();
   }
 
   // -- what is shown -------------------------------------------------------------------------------------------------------
   function show(told) {
-    state = told; item = null; answer = {}; silence(); players = [];
+    state = told; item = null; answer = {}; silence(); players = []; current = 0;
     document.title = `${told.title}, ${Math.min(told.position + 1, told.total)} of ${told.total}`;
     $("study").textContent = told.title; $("who").textContent = told.pseudonym;
     $("mark").textContent = told.mark || ""; $("mark").hidden = !told.mark;
     $("count").textContent = `${told.position} of ${told.total} answered`;
     $("bar").setAttribute("aria-valuemax", told.total); $("bar").setAttribute("aria-valuenow", told.position);
     $("bar").firstElementChild.style.width = `${told.total ? (100 * told.position) / told.total : 0}%`;
-    $("tools").hidden = told.stage !== "item";
+    $("tools").hidden = told.stage !== "item" && !told.can_undo;
+    $("pause").hidden = $("report").hidden = told.stage !== "item";
     $("undo").setAttribute("aria-disabled", String(!told.can_undo));
     ({ consent, volume, item: question, done })[told.stage]();
     const heading = $("question");
@@ -153,10 +160,10 @@
       for (let i = 0; i < audio.played.length; i++) sum += audio.played.end(i) - audio.played.start(i);
       return Math.min(sum, me.seconds());
     };
-    me.enough = () => me.plays > 0 && me.heard() >= (state.listen || 0) * me.seconds() - 0.2;
+    me.enough = () => c.broken || me.plays > 0 && me.heard() >= (state.listen || 0) * me.seconds() - 0.2;
     const draw = () => {
       bar.style.width = `${Math.min(100, (100 * me.heard()) / me.seconds())}%`;
-      note.textContent = me.enough() ? "heard" : me.plays ? "go on listening" : "not heard yet";
+      note.textContent = c.broken ? "reported as broken" : me.enough() ? "heard" : me.plays ? "go on listening" : "not heard yet";
       ready();
     };
     audio.addEventListener("play", () => { me.plays += 1; button.setAttribute("aria-label", `Pause ${label}`); button.firstChild.textContent = "\u275A\u275A "; players.forEach((p) => { if (p !== me) p.audio.pause(); }); });
@@ -166,6 +173,7 @@
     audio.addEventListener("error", () => { note.textContent = "can't be played"; warn(`${label} can't be played. Try it again, or report the fault (B).`); });
     if (item && (item.task === "present" || item.task === "captions")) box.append(yesNo(c));
     players.push(me);
+    if (c.broken) note.textContent = "reported as broken";
     return box;
   }
   function toggle(me) {
@@ -265,6 +273,7 @@
     await ask("/events", { kind: "pause", uuid: name() });
   }
   function report() {
+    if (waiting) { warn("One moment: your answer is being saved."); return; }
     const faults = [["audio", "The sound is broken or missing"]];
     if (item.description != null || item.options.length) faults.push(["description", "The description is wrong or can't be understood"]);
     if (item.clips.some((c) => c.caption != null)) faults.push(["caption", "A caption is wrong"]);
@@ -278,6 +287,7 @@
         const at = item.position;
         $("dialog").close();
         const { status } = await send({ kind: "flag", position: at, fault, clip: which.value || null, note: note.value });
+        if (status === 200 && fault === "audio" && which.value && item) item.clips.forEach((c, i) => { if (c.id === which.value) { c.broken = true; players[i].box.querySelector("small").textContent = "reported as broken"; } });
         ready();
         if (status === 200) say("Reported, thank you.");
       } } }, "Report"), el("button", { type: "button", on: { click: () => $("dialog").close() } }, "Cancel")));
@@ -295,12 +305,13 @@
     if (e.key === "Enter" && $("go") && !(e.target.closest && e.target.closest("textarea, button, a, select"))) { e.preventDefault(); $("go").click(); return; }
     if (typing || !shortcuts) return; // hotkeys never fire while typing
     const letter = e.key.toLowerCase();
-    if (/^[1-9]$/.test(letter) && players[letter - 1]) { e.preventDefault(); toggle(players[letter - 1]); return; }
+    if (/^[1-9]$/.test(letter) && players[letter - 1]) { e.preventDefault(); players[letter - 1].box.querySelector("button").focus(); toggle(players[letter - 1]); return; }
+    if (letter === "u") { e.preventDefault(); undo(); return; }
     if (!item) return;
     const press = (input) => { if (input) { e.preventDefault(); input.click(); input.focus(); } };
-    if (letter === "u") { e.preventDefault(); undo(); } else if (letter === "p") { e.preventDefault(); rest(); } else if (letter === "b") { e.preventDefault(); report(); }
+    if (letter === "p") { e.preventDefault(); rest(); } else if (letter === "b") { e.preventDefault(); report(); }
     else if (item.task === "present" || item.task === "captions") {
-      if (letter === "y" || letter === "n") press(players[current].box.querySelector(`input[value=${letter === "y" ? "yes" : "no"}]`));
+      if (letter === "y" || letter === "n") press((players.find((p) => p.box.contains(document.activeElement)) || players[current]).box.querySelector(`input[value=${letter === "y" ? "yes" : "no"}]`));
     } else if (item.task === "write") { if (letter === "n") press(main.querySelector("input[type=checkbox]")); }
     else {
       const inputs = [...main.querySelectorAll("input[name=answer]")];

@@ -1,0 +1,1 @@
+"""Listening to a decision, and to a neuron: sounds that are parts of a sound."""

@@ -1,0 +1,71 @@
+"""Reading a target's hidden maps in one pass, with or without gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from and_core.errors import TargetError
+from and_core.targets.base import Target
+
+LAST = 3  # maps that are read unless others are named
+
+
+def choose_maps(target: Target, names: Sequence[str] | None = None) -> dict[str, torch.nn.Module]:
+    """The maps that are read: by name, else the last three.
+
+    Raises
+    ------
+    TargetError
+        The target has no such maps, or none at all.
+    """
+    every = target.map_modules()
+    if not every:
+        raise TargetError(f"{target.describe()} has no hidden maps over time, so its decisions can't be taken apart into sounds")
+    if names is None:
+        return dict(list(every.items())[-LAST:])
+    unknown = [name for name in names if name not in every]
+    if unknown:
+        raise TargetError(f"listening.maps={unknown[0]!r} is not a map of {target.describe()}; there are: {', '.join(every)}")
+    return {name: every[name] for name in names}
+
+
+class MapReader:
+    """Forward passes that give logits and maps together.
+
+    Parameters
+    ----------
+    target : Target
+        Loaded.
+    modules : dict
+        From :func:`choose_maps`; dissected layers can be read the same way.
+    """
+
+    def __init__(self, target: Target, modules: dict[str, torch.nn.Module]) -> None:
+        self.target, self.modules = target, modules
+
+    def __call__(self, features: Any) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Logits (B, C) and maps (B, channels, rows, columns) in the order of the modules; gradients as they are on."""
+        found: dict[str, list[torch.Tensor]] = {}
+
+        def hook(name: str) -> Any:
+            return lambda module, args, output: found.setdefault(name, []).append(self.target.to_map(output, name).float())
+
+        handles = [module.register_forward_hook(hook(name)) for name, module in self.modules.items()]
+        try:
+            logits = self.target.forward(features).float()
+        finally:
+            for handle in handles:
+                handle.remove()
+        missing = [name for name in self.modules if name not in found]
+        if missing:
+            raise TargetError(f"{self.target.describe()}: {missing[0]} did not run in a forward pass")
+        return logits, [parts[0] if len(parts) == 1 else _joined(parts) for parts in (found[name] for name in self.modules)]
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Maps of several passes (clips of different lengths) as one batch, brought to the size of the largest."""
+    size = (max(p.shape[2] for p in parts), max(p.shape[3] for p in parts))
+    return torch.cat([p if p.shape[2:] == size else torch.nn.functional.interpolate(p, size, mode="bilinear", align_corners=False) for p in parts])

@@ -1,0 +1,119 @@
+"""Which neurons the dictionary can explain at all: one ridge regression of all activations on H over time, judged on clips it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from and_core.errors import TargetError
+from and_core.listen import dictionary
+from and_core.listen.front import Front, log_magnitude, peak
+from and_core.targets.base import Target
+
+RIDGE = 1e-2  # of the mean variance of a component
+STEPS = 60
+EXPLAINED = 0.1  # held-out R² below which a neuron is "not explained here"
+Progress = Callable[[int, int], None]
+
+
+class _Sums:
+    """Sums that a regression needs: nothing grows with the clips."""
+
+    def __init__(self, features: int, neurons: int) -> None:
+        self.xx = np.zeros((features, features))
+        self.xy = np.zeros((features, neurons))
+        self.yy, self.y, self.n = np.zeros(neurons), np.zeros(neurons), 0
+
+    def add(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Rows of features (n, features) and of activations (n, neurons)."""
+        self.xx += x.T @ x
+        self.xy += x.T @ y
+        self.yy += (y * y).sum(0)
+        self.y += y.sum(0)
+        self.n += len(x)
+
+
+def screen(target: Target, waves: np.ndarray, train: np.ndarray, test: np.ndarray, w: np.ndarray, front: Front, progress: Progress) -> np.ndarray:
+    """(R,) held-out R² of every dissected neuron, in the order of the layers; NaN for a neuron that never changes.
+
+    Parameters
+    ----------
+    waves : (N, samples)
+    train, test : (n,) int
+        Clips to fit on and to judge on.
+    w : (F, K)
+        Dictionary.
+    """
+    layers = target.layers()
+    total = sum(layer.size for layer in layers)
+    fitted, judged = _Sums(w.shape[1] + 1, total), _Sums(w.shape[1] + 1, total)
+    every = [(rows, sums) for clips, sums in ((train, fitted), (test, judged)) for rows in np.array_split(clips, -(-len(clips) // 16))]
+    for done, (rows, sums) in enumerate(every, 1):
+        mine = waves[rows]
+        h = _components(mine, w, front)
+        columns, active = _over_time(target, mine)
+        x = _at_columns(h, columns, mine.shape[1] / front.rate, front)
+        sums.add(np.concatenate([x, np.ones((len(x), 1))], 1), active)
+        progress(done, len(every))
+    ridge = RIDGE * np.trace(fitted.xx[:-1, :-1]) / max(1, w.shape[1])
+    penalty = np.eye(w.shape[1] + 1) * ridge
+    penalty[-1, -1] = 0
+    beta = np.linalg.solve(fitted.xx + penalty + 1e-9 * np.eye(len(penalty)), fitted.xy)
+    left = judged.yy - 2 * (beta * judged.xy).sum(0) + np.einsum("kr,kj,jr->r", beta, judged.xx, beta)
+    spread = judged.yy - judged.y**2 / judged.n
+    return np.where(spread > 1e-9, 1 - left / np.maximum(spread, 1e-9), np.nan).astype(np.float32)
+
+
+def _components(waves: np.ndarray, w: np.ndarray, front: Front) -> np.ndarray:
+    """(B, K, T) H of some clips by non-negative factorisation, all frames together."""
+    x = torch.from_numpy(waves)
+    log = log_magnitude(front.spectrum(x / peak(x))).numpy()
+    flat = log.transpose(1, 0, 2).reshape(log.shape[1], -1)
+    return dictionary.activations(flat, w, steps=STEPS).reshape(w.shape[1], len(waves), -1).transpose(1, 0, 2)
+
+
+def _over_time(target: Target, waves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of the columns in seconds, and (B * columns, R) activations of all neurons, mean over frequency; pooled where a layer has no map."""
+    maps: dict[str, torch.Tensor] = {}
+    pooled: dict[str, torch.Tensor] = {}
+
+    def hook(name: str) -> Callable[..., None]:
+        def keep(module: torch.nn.Module, args: object, output: torch.Tensor) -> None:
+            try:
+                maps[name] = target.to_map(output, name).float().mean(2)
+            except TargetError:
+                pooled[name] = (target.pool(output, name) if output.ndim != 2 else output).float()
+
+        return keep
+
+    modules = target.modules()
+    handles = [module.register_forward_hook(hook(name)) for name, module in modules.items()]
+    try:
+        with torch.inference_mode():
+            target.forward(target.features(list(waves)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    columns = max((m.shape[2] for m in maps.values()), default=1)
+    times, _ = target.places(1, columns, waves.shape[1] / target.sample_rate)
+    parts = []
+    for name in modules:
+        if name in maps:
+            m = maps[name] if maps[name].shape[2] == columns else torch.nn.functional.interpolate(maps[name], columns, mode="linear", align_corners=False)
+            parts.append(m.transpose(1, 2))
+        else:
+            parts.append(pooled[name][:, None].expand(-1, columns, -1))
+    return times, torch.cat(parts, 2).reshape(-1, sum(p.shape[2] for p in parts)).double().numpy()
+
+
+def _at_columns(h: np.ndarray, edges: np.ndarray, seconds: float, front: Front) -> np.ndarray:
+    """(B * columns, K) mean of H over the frames of each column."""
+    time = np.arange(h.shape[2]) * front.hop / front.rate
+    at = np.clip(np.searchsorted(edges, time, "right") - 1, 0, len(edges) - 2)
+    weight = np.zeros((h.shape[2], len(edges) - 1))
+    inside = time <= min(seconds, edges[-1])
+    weight[np.flatnonzero(inside), at[inside]] = 1
+    weight /= np.maximum(weight.sum(0), 1)
+    return (h.astype(np.float64) @ weight).transpose(0, 2, 1).reshape(-1, h.shape[1])

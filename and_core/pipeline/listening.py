@@ -1,0 +1,183 @@
+"""Stage `listening`: a dictionary of sounds, an interpreter of the network's decisions, how faithful it is, and which neurons it can explain."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from and_core.audio.decode import resample
+from and_core.audio.media import read_flac
+from and_core.config import ListeningConfig
+from and_core.errors import ArtifactError, ConfigError, TargetError
+from and_core.listen import trial
+from and_core.listen.front import Front
+from and_core.listen.listener import Listener, load_listener
+from and_core.listen.maps import MapReader, choose_maps
+from and_core.listen.material import Material, Split, split_clips
+from and_core.listen.screen import screen
+from and_core.listen.train import train_by_design, train_post_hoc
+from and_core.pipeline.stage import Run, Stage
+from and_core.store.files import sha256_file
+from and_core.store.writer import StageWriter
+from and_core.targets.base import Target
+
+SHIPPED = Path(__file__).resolve().parents[1] / "demo" / "weights" / "listening"
+POST_HOC, BY_DESIGN = "post-hoc", "by-design"
+MOST_BYTES = 1 << 30  # of waveforms in memory; beyond, clips are drawn
+SCREENED = 400  # clips that the regression over neurons is fitted on
+
+
+def _folder(config: ListeningConfig) -> Path | None:
+    return None if config.weights is None else SHIPPED if config.weights == "demo" else Path(config.weights)
+
+
+def _parameters(run: Run) -> dict[str, Any]:
+    config = run.config.listening
+    assert config is not None
+    folder = _folder(config)
+    found = {**config.model_dump(mode="json", exclude={"weights"}), "seed": run.config.seed}
+    if folder is not None:
+        files = [folder / part / "listener.safetensors" for part in (POST_HOC, BY_DESIGN)]
+        if not files[0].exists():
+            raise ConfigError(f"listening.weights={config.weights!r} holds no {POST_HOC}/listener.safetensors")
+        found["weights"] = [sha256_file(f) for f in files if f.exists()]
+    return found
+
+
+def _clips(run: Run, target: Target, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """Clips (n,) that fit in memory, and their waveforms (n, samples) of one length."""
+    d = run.dissection
+    samples = max(1, round(min(max(c.seconds for c in d.clips), seconds) * target.sample_rate))
+    rows = np.arange(len(d.clips))
+    most = max(1, MOST_BYTES // (4 * samples))
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(run.config.seed).permutation(rows)[:most])
+    waves = np.zeros((len(rows), samples), np.float32)
+    for i, clip in enumerate(rows):
+        wave, rate = read_flac(d.audio(int(clip)))
+        mine = resample(wave, rate, target.sample_rate)[:samples]
+        waves[i, : len(mine)] = mine
+        if i % 50 == 0:
+            run.progress("listening: clips", i + 1, len(rows))
+    return rows, waves
+
+
+def _labels(run: Run, target: Target, rows: np.ndarray) -> np.ndarray:
+    names = {_plain(name): i for i, name in enumerate(target.classes or [])}
+    return np.array([names.get(_plain(run.dissection.clips[i].label or ""), -1) for i in rows])
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").lower().split())
+
+
+def _compute(run: Run, writer: StageWriter) -> None:
+    config = run.config.listening
+    assert config is not None
+    target, d = run.network, run.dissection
+    rows, waves = _clips(run, target, config.seconds)
+    labels = _labels(run, target, rows)
+    trained = d.notes("activations").get("trained_folds", ())
+    clips = [d.clips[i] for i in rows]
+    try:
+        split = split_clips([c.fold for c in clips], [c.source for c in clips], trained, config.validation_fold, config.test_folds, run.config.seed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    listeners, report = _listeners(
+        run, target, Material(waves, labels, MapReader(target, choose_maps(target, config.maps)), Front.for_rate(target.sample_rate)), split, writer
+    )
+    tested = split.test[: config.measured]
+    report["measured"] = measured = {}
+    for done, (name, listener) in enumerate(listeners.items()):
+        run.progress("listening: measuring", done, len(listeners))
+        measured[name] = _measure(listener, waves[tested], labels[tested], config, run.config.seed)
+    run.progress("listening: measuring", len(listeners), len(listeners))
+    first = listeners[POST_HOC]
+    fitted = np.random.default_rng(run.config.seed).permutation(np.concatenate([split.train, split.validation]))[:SCREENED]
+    found = screen(target, waves, np.sort(fitted), tested, first.w, first.front, lambda done, total: run.progress("listening: screening neurons", done, total))
+    writer.array("explained", found, ["neuron"], "held-out R²")
+    writer.array("dictionary", first.w, ["frequency", "component"], "unit length")
+    checkpoint = target.fingerprint()[:16]
+    for name, listener in listeners.items():
+        listener.save(writer.out / name, {"checkpoint": checkpoint})
+        writer.files(name, "weights", [writer.out / name / f for f in ("listener.json", "listener.safetensors")], [], "float16", [])
+    report |= {
+        "clips": {"learned": len(split.train), "chosen": len(split.validation), "measured": len(tested)},
+        "published": list(trial.PUBLISHED),
+        "tau": config.tau,
+    }
+    writer.json("report", json.loads(json.dumps(report, default=_number).replace("NaN", "null")))
+    writer.notes = {
+        "checkpoint": checkpoint, "components": int(first.w.shape[1]), "by_design": BY_DESIGN in listeners, "decoder": first.decoder is not None,
+        "seconds": waves.shape[1] / target.sample_rate,
+        "weights": "trained here" if config.weights is None else "shipped" if config.weights == "demo" else "given",
+    }  # fmt: skip
+
+
+def _number(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _listeners(run: Run, target: Target, material: Material, split: Split, writer: StageWriter) -> tuple[dict[str, Listener], dict[str, Any]]:
+    """Trained now, going on where a stopped run was; or read from where they were trained."""
+    config, seed = run.config.listening, run.config.seed
+    assert config is not None
+    folder = _folder(config)
+    if folder is not None:
+        found = {POST_HOC: load_listener(folder / POST_HOC, target)}
+        if (folder / BY_DESIGN / "listener.safetensors").exists():
+            found[BY_DESIGN] = load_listener(folder / BY_DESIGN, copy.deepcopy(target))
+        if any(listener.samples != material.waves.shape[1] for listener in found.values()):
+            raise ArtifactError(f"listening.weights: they listen to {found[POST_HOC].samples} samples, the clips here have {material.waves.shape[1]}")
+        try:
+            return found, {"training": json.loads((folder / "report.json").read_text(encoding="utf-8"))}
+        except (OSError, ValueError):
+            return found, {"training": {}}
+    return train_all(target, material, split, config, writer.partial / "work", seed, run.progress)
+
+
+def train_all(
+    target: Target, material: Material, split: Split, config: ListeningConfig, work: Path, seed: int, progress: Any
+) -> tuple[dict[str, Listener], dict[str, Any]]:
+    """Everything that the configuration asks for; the target itself stays as it is."""
+    try:
+        listener, told = train_post_hoc(target, material, split, config, work, seed, progress)
+    except ValueError as error:
+        raise ConfigError(f"listening.{error}") from None
+    found, training = {POST_HOC: listener}, {POST_HOC: told}
+    if config.by_design:
+        if (material.labels[np.concatenate([split.train, split.validation])] < 0).any():
+            raise TargetError("listening.by_design needs a class of the network for every clip it learns from")
+        own = copy.deepcopy(target)
+        found[BY_DESIGN], training[BY_DESIGN] = train_by_design(own, material, split, config, listener.w, work, seed, progress)
+    return found, {"training": training}
+
+
+def _measure(listener: Listener, waves: np.ndarray, labels: np.ndarray, config: ListeningConfig, seed: int) -> dict[str, Any]:
+    tau = config.tau[0]
+    classes = int(listener.interpreter.theta.shape[0])
+    ways = {
+        "L2I": trial.relevant_masks(listener, tau), "energy-matched components": trial.energy_matched(listener, tau, seed),
+        "wrong class": trial.wrong_class(listener, tau, classes, seed), "randomised weights": trial.randomised(listener, tau, seed),
+        "all-ones mask": trial.all_ones(listener),
+    }  # fmt: skip
+    if listener.decoder is not None:
+        ways["mask decoder (L-MAC)"] = lambda mine, c: listener.decoded(mine)
+    found: dict[str, Any] = {
+        "field": [{"method": name, **trial.judge(listener, waves, masks)} for name, masks in ways.items()],
+        "thresholds": trial.by_threshold(listener, waves, config.tau), "fidelity": trial.fidelity_of(listener, waves, config.multi_label),
+    }  # fmt: skip
+    known = labels >= 0
+    if known.any():
+        said = listener.predict(waves[known])
+        found["accuracy"] = float(np.mean(said.argmax(1) == labels[known]))
+        if len(set(labels[known].tolist())) > 1:
+            found["corruptions"] = trial.corruptions(listener, waves[known], labels[known], tau, seed)
+    return found
+
+
+STAGE = Stage("listening", "Listening to decisions", ("clips", "activations"), _parameters, _compute, wanted=lambda run: run.config.listening is not None)
