@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from and_core.cli_listen import listen
 from and_core.cli_paper import figure, table
 from and_core.cli_plant import plant
 from and_core.cli_prune import prune
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 demo_app = typer.Typer(invoke_without_command=True, help="Build the embedded default and open the dashboard on it.")
 app.add_typer(demo_app, name="demo")
+app.command()(listen)
 app.command()(prune)
 app.command()(plant)
 app.command()(table)

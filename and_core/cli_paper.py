@@ -22,7 +22,8 @@ def table(
     what: Annotated[
         str,
         typer.Argument(
-            help="last-layer (Tables 2 and 7), unlearning (4), clusters (8), importance, interpretability, acoustics, strategies, scores, planted, sanity."
+            help="last-layer (Tables 2 and 7), unlearning (4), clusters (8), importance, interpretability, acoustics, strategies, scores, planted, "
+            "sanity, listening."
         ),
     ],
     name: Name = "demo-ast",

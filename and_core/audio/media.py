@@ -43,14 +43,14 @@ def spectrogram_jpeg(wave: np.ndarray) -> bytes:
     decibel = librosa.power_to_db(power / (FRAME / 4) ** 2, ref=1.0, amin=1e-12, top_db=None)
     low, high = RANGE_DB
     level = np.clip((decibel - low) / (high - low), 0, 1)[::-1]
-    image = Image.fromarray(_palette()[(level * 255).astype(np.uint8)])
+    image = Image.fromarray(palette()[(level * 255).astype(np.uint8)])
     buffer = io.BytesIO()
     image.resize((WIDTH, 148), Image.Resampling.BILINEAR).save(buffer, "JPEG", quality=78)
     return buffer.getvalue()
 
 
 @lru_cache(maxsize=1)
-def _palette() -> np.ndarray:
+def palette() -> np.ndarray:
     """(256, 3) uint8 colours from black through violet to pale yellow."""
     from plotly.colors import sample_colorscale, unlabel_rgb
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from and_core.errors import DataError
 from and_core.figures.gallery import together
+from and_core.figures.listening import listening_table
 from and_core.figures.part import Found, Part
 from and_core.figures.scores import planted_table, sanity_table, score_table
 from and_core.figures.strategies import ABOUT_STRATEGIES, statements
@@ -91,4 +92,5 @@ def _strategies(d: Dissection) -> Found:
 TABLES: dict[str, Callable[[Dissection], Found]] = {
     "last-layer": _last_layer, "unlearning": _unlearning, "importance": _importance, "clusters": _clusters, "interpretability": _interpretability,
     "acoustics": _acoustics, "strategies": _strategies, "scores": score_table, "planted": planted_table, "sanity": sanity_table,
+    "listening": listening_table,
 }  # fmt: skip

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from and_core.figures.theme import GREY, HIGH, LOW, plain, themed
+from and_core.figures.theme import GREY, HELD, HIGH, LOW, plain, themed
 
 
-def activation_histogram(values: np.ndarray, labels: list[str | None], highlight: str | None = None, bins: int = 40, height: int = 190) -> go.Figure:
+def activation_histogram(
+    values: np.ndarray, labels: list[str | None], highlight: str | None = None, bins: int = 40, height: int = 190, own: float | None = None
+) -> go.Figure:
     """All activations of a neuron over the probing set, one class in colour.
 
     Parameters
@@ -19,6 +21,8 @@ def activation_histogram(values: np.ndarray, labels: list[str | None], highlight
         Class of each clip.
     highlight : str, optional
         Class drawn in blue on top of the others.
+    own : float, optional
+        Activation on a sound of the user's own, drawn as a line.
     """
     edges = np.histogram_bin_edges(values, bins=bins)
     mine = np.array([label == highlight for label in labels]) if highlight is not None else np.zeros(len(values), bool)
@@ -36,6 +40,8 @@ def activation_histogram(values: np.ndarray, labels: list[str | None], highlight
                 customdata=[plain(name)] * len(counts),
                 hovertemplate="%{x:.3g}: %{y} %{customdata}<extra></extra>",
             )
+    if own is not None:
+        figure.add_vline(x=own, line={"color": HELD, "width": 2}, annotation={"text": "your sound", "font": {"color": HELD, "size": 12}})
     figure.update_layout(barmode="stack")
     return themed(figure, "activation (the network's own unit)", "clips", height)
 

@@ -123,6 +123,17 @@ class Listener:
         parts = self.w.T[:, :, None] * h[:, None, :] + MASK_FLOOR / len(h)
         return (parts / parts.sum(0)).astype(np.float32)
 
+    def mask_of(self, h: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """(F, T) sum of the masks of some components (K,) bool, without making them all."""
+        floor = MASK_FLOOR / len(h)
+        part = self.w[:, chosen] @ h[chosen] + floor * int(np.count_nonzero(chosen))
+        return (part / (self.w @ h + MASK_FLOOR)).astype(np.float32)
+
+    def energies(self, h: np.ndarray, power: np.ndarray) -> np.ndarray:
+        """(K,) energy that each component carries of a power spectrogram (F, T)."""
+        share = power / (self.w @ h + MASK_FLOOR)
+        return np.asarray((self.w * (share @ h.T)).sum(0) + MASK_FLOOR / len(h) * share.sum())
+
     def interpret(self, wave: np.ndarray, shown: int | None = None) -> Interpretation:
         """Take the decision on one clip apart.
 

@@ -41,7 +41,7 @@ def relevant_masks(listener: Listener, tau: float) -> Masks:
 
     def made(waves: np.ndarray, c: np.ndarray) -> torch.Tensor:
         r, h, _ = relevance(listener, waves, c)
-        return torch.from_numpy(np.stack([listener.component_masks(one)[row > tau].sum(0) for row, one in zip(r, h, strict=True)]))
+        return torch.from_numpy(np.stack([listener.mask_of(one, row > tau) for row, one in zip(r, h, strict=True)]))
 
     return made
 
@@ -55,15 +55,13 @@ def energy_matched(listener: Listener, tau: float, seed: int) -> Masks:
         power = np.expm1(log_magnitude(listener.front.spectrum(x / peak(x))).numpy()) ** 2
         found = []
         for i, (row, one) in enumerate(zip(r, h, strict=True)):
-            masks = listener.component_masks(one)
-            energy = (masks * power[i]).sum((1, 2))
-            goal, sum_ = energy[row > tau].sum(), 0.0
-            picked = np.zeros_like(masks[0])
-            for k in np.random.default_rng([seed, i, int(c[i])]).permutation(len(masks)):
+            energy = listener.energies(one, power[i])
+            goal, sum_, picked = energy[row > tau].sum(), 0.0, np.zeros(len(energy), bool)
+            for k in np.random.default_rng([seed, i, int(c[i])]).permutation(len(energy)):
                 if sum_ + energy[k] / 2 > goal:  # the next would overshoot by more than it helps
                     continue
-                picked, sum_ = picked + masks[k], sum_ + energy[k]
-            found.append(picked)
+                picked[k], sum_ = True, sum_ + energy[k]
+            found.append(listener.mask_of(one, picked))
         return torch.from_numpy(np.stack(found))
 
     return made

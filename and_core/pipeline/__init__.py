@@ -20,6 +20,7 @@ from and_core.pipeline import (
     icl,
     judged,
     last_layer,
+    listening,
     neurons,
     open_concepts,
     planting,
@@ -40,7 +41,7 @@ STAGES: tuple[Stage, ...] = (
     clips.STAGE, activations.STAGE, neurons.STAGE, neurons.SIMILAR, texts.CAPTIONS, texts.TEXTS, summaries.SUMMARIES,
     summaries.CALIBRATION, closed.CLOSED, closed.SOUNDS, closed.TAB, icl.STAGE, open_concepts.STAGE, last_layer.STAGE, explanations.STAGE,
     analysis.WORD_COUNTS, analysis.CLUSTERS, analysis.INTERPRETABILITY, analysis.ACOUSTICS, analysis.MAP, scores.STAGE, judged.STAGE, planting.STAGE,
-    unlearning.SPLIT, unlearning.UNLEARNING, unlearning.IMPORTANCE,
+    unlearning.SPLIT, unlearning.UNLEARNING, unlearning.IMPORTANCE, listening.STAGE,
 )  # fmt: skip
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
 

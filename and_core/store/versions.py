@@ -31,5 +31,6 @@ STAGE_VERSIONS: dict[str, int] = {
     "split": 1,
     "unlearning": 1,
     "importance": 1,
+    "listening": 1,
     "kept": 1,  # one result that a user kept, under the name kept-KEY
 }

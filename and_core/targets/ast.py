@@ -147,6 +147,10 @@ class AST(Target):
         c = self._model.config
         return patch_edges(rows, columns, c.time_stride, c.frequency_stride, self._extractor["num_mel_bins"], self.sample_rate)
 
+    def hears(self, seconds: float) -> float:
+        """At most the frames that it was made for."""
+        return min(seconds, self._extractor["max_length"] / 100 + 0.015)
+
     def input_of(self, waves: torch.Tensor) -> torch.Tensor:
         """As :meth:`features`, with gradients."""
         e = self._extractor

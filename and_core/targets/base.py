@@ -90,6 +90,10 @@ class Target(registry.Plugin):
         """Where the cells of a map lie in the sound: edges in seconds (columns + 1,) and in Hz (rows + 1,), None where frequency is not known."""
         return np.linspace(0, seconds, columns + 1), None
 
+    def hears(self, seconds: float) -> float:
+        """Seconds of a sound of this length that reach the network: some networks cut what is longer than they take."""
+        return seconds
+
     def input_of(self, waves: torch.Tensor) -> Any:
         """Network input from (B, samples) waveforms of one length, with gradients to the waveforms.
 

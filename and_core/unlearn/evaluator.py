@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from and_core.audio.decode import resample
-from and_core.audio.media import read_flac
 from and_core.config import make_config
+from and_core.dissected import clip_wave, open_target
 from and_core.errors import ANDError, ConfigError, TargetError
 from and_core.store.dissection import Dissection
-from and_core.targets.base import TARGETS, Target, pick_device
+from and_core.targets.base import Target
 from and_core.unlearn.ablate import Ablation, How
 
 KEEP_BYTES = 1 << 30  # network inputs kept in memory; a larger split is decoded anew for each call
@@ -157,11 +156,7 @@ class Evaluator:
         self._kept = kept
 
     def _features(self, clips: np.ndarray) -> Any:
-        waves = []
-        for clip in clips:
-            wave, rate = read_flac(self._d.audio(int(clip)))
-            waves.append(resample(wave, rate, self.target.sample_rate))
-        return self.target.features(waves)
+        return self.target.features([clip_wave(self._d, int(clip), self.target.sample_rate) for clip in clips])
 
 
 def open_evaluator(d: Dissection, target: Target | None = None) -> Evaluator:
@@ -175,14 +170,7 @@ def open_evaluator(d: Dissection, target: Target | None = None) -> Evaluator:
         The stage `split` has not been run.
     """
     clips = np.asarray(d.array("split/clips"))
-    config = make_config(d.manifest.config)
-    if target is None:
-        target = TARGETS.create(config.target)
-        found, dissected = target.fingerprint()[:16], d.notes("activations")["checkpoint"]
-        if found != dissected:
-            raise TargetError(f"target.checkpoint has changed since {d.name!r} was made: fingerprint {found}, dissected {dissected}; run the dissection again")
-        target.load(pick_device(config.activations.device))
-    return Evaluator(target, d, clips, config.activations.batch)
+    return Evaluator(open_target(d) if target is None else target, d, clips, make_config(d.manifest.config).activations.batch)
 
 
 def _identity(masks: Mapping[str, np.ndarray]) -> bytes:

@@ -76,6 +76,22 @@ def _clip(clip: Clip, audio: str, picture: str, body: str) -> str:
     )
 
 
+def part_card(top: TopClip, parts: Sequence[tuple[str, str]], picture: str) -> str:
+    """One high clip with the sounds it falls into, each to hear, over a picture of where the neuron fires; `parts` are (name, address)."""
+    name = top.clip.label.replace("_", " ") if top.clip.label else top.clip.name
+    players = "".join(
+        f'<div class="and-part" data-and-clip="{top.clip.index}" data-and-seconds="{top.clip.seconds:.3f}"><button class="and-play" '
+        f'aria-label="play {text(what)} of clip {top.rank}, {text(name)}" title="play {text(what)}">&#9654;</button>'
+        f'<audio preload="none" src="{text(address)}"></audio><span>{text(what)}</span></div>'
+        for what, address in parts
+    )
+    return (
+        f'<div class="and-card"><div class="and-pic"><img src="{text(picture)}" alt="where the neuron fires in {text(top.clip.name)}" loading="lazy">'
+        f'<span class="rank">{top.rank}</span></div><div class="and-body"><div class="and-row"><b title="{text(top.clip.name)}">{text(name)}</b></div>'
+        f'<div class="and-parts">{players}</div></div></div>'
+    )
+
+
 def verdict_card(clip: Clip, before: tuple[str, float], after: tuple[str, float], audio: str, picture: str) -> str:
     """One tested clip to hear, with what the network took it for before and after."""
     label = (clip.label or "").replace("_", " ").lower()

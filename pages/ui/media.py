@@ -1,20 +1,26 @@
-"""Routes that serve clips: `/clips/<dissection>/<clip>.flac` and `.jpg`. Stable addresses, so the browser keeps what it has."""
+"""Routes that serve clips: `/clips/<dissection>/<clip>.flac` and `.jpg`, and the parts of them that a neuron listens to.
+
+Stable addresses, so the browser keeps what it has.
+"""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from and_core import Dissection
+from and_core import Dissection, NeuronId
 from and_core.errors import ANDError
+from and_core.listen.live import fires_picture, fires_sound
 from and_core.web import ranged
 from pages.ui.data import get_dissection
 
 TYPES = {"flac": ("audio", "audio/flac"), "jpg": ("spectrogram", "image/jpeg")}
+PARTS = {"kept.flac": "audio/flac", "rest.flac": "audio/flac", "map.jpg": "image/jpeg"}
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}  # only under the key of the clips as they are now
 BRIEFLY = {"Cache-Control": "no-store"}
 
@@ -39,6 +45,34 @@ async def _serve(request: Request) -> Response:
     return ranged(request.headers.get("range"), data, kind, FOREVER if fresh else BRIEFLY)
 
 
+def part_url(dissection: Dissection, neuron: NeuronId, clip: int, what: str) -> str:
+    """Address of the part of a clip on which a neuron fires (``kept.flac``), of the ``rest.flac``, or of its ``map.jpg``."""
+    return f"/parts/{dissection.name}/{quote(neuron.layer)}/{neuron.unit}/{clip}/{what}?v={dissection.manifest.stages['activations'].key}"
+
+
+async def _part(request: Request) -> Response:
+    found = request.path_params
+    if found["what"] not in PARTS or not re.fullmatch(r"\d{1,9}", found["clip"]):
+        return PlainTextResponse("no such file", 404)
+
+    def work() -> bytes:
+        d = get_dissection(found["name"])
+        neuron = d.neuron_id(d.index(f"{found['layer']}/{found['unit']}"))
+        clip = int(found["clip"])
+        d.clip_row(clip)
+        kind = found["what"].partition(".")[0]
+        return fires_picture(d, neuron, clip) if kind == "map" else fires_sound(d, neuron, clip, kind)
+
+    try:
+        data = await run_in_threadpool(work)
+    except ANDError as error:
+        return PlainTextResponse(str(error), 404, headers={"X-Content-Type-Options": "nosniff"})
+    return ranged(request.headers.get("range"), data, PARTS[found["what"]], BRIEFLY)
+
+
 def media_routes() -> list[Route]:
     """Routes for the server."""
-    return [Route("/clips/{name}/{file}", _serve, methods=["GET", "HEAD"])]
+    return [
+        Route("/clips/{name}/{file}", _serve, methods=["GET", "HEAD"]),
+        Route("/parts/{name}/{layer}/{unit}/{clip}/{what}", _part, methods=["GET"]),
+    ]

@@ -17,9 +17,10 @@ from and_core.figures.neuron import activation_histogram, class_means_figure
 from and_core.figures.theme import EXPORT
 from and_core.records import Side, TopClip
 from and_core.store.dissection import ScoredMethod
-from pages.ui import html, scores
+from pages.ui import html, listening, scores
 from pages.ui.explorer import choose, header, results
 from pages.ui.media import media_url
+from pages.ui.own import own_value
 from pages.ui.setup import explain, provenance, setup
 
 KS = (5, 10, 20, 50)
@@ -37,6 +38,8 @@ def page() -> None:
         left, right = st.columns([2.25, 1], gap="medium")
         with left:
             _clips(d, neuron)
+            listening.where_it_fires(d, neuron)
+            listening.what_moves_it(d, neuron)
             scores.most_wrong(d, neuron)
             charts = st.container()
         with right:
@@ -128,7 +131,7 @@ def _activations(d: Dissection, neuron: NeuronId) -> None:
         highlight = chosen or leading
     title.html(html.heading(f"All {len(values):,} activations", f"{highlight.replace('_', ' ')} in blue" if highlight else ""))
     st.caption("How many clips have each activation. A neuron that stands for the class in blue has the blue bars at its right end and few grey ones there.")
-    st.plotly_chart(activation_histogram(values, labels, highlight), config=EXPORT, theme=None, key="histogram")
+    st.plotly_chart(activation_histogram(values, labels, highlight, own=own_value(d, neuron)), config=EXPORT, theme=None, key="histogram")
     if d.classes:
         by_class = st.expander("Mean activation by class", key="by_class", on_change="rerun")
         if by_class.open:

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 PAGES = (
     ("app.py", "Neurons"), ("pages/layers.py", "Layers"), ("pages/concepts.py", "Concepts"), ("pages/words.py", "Words and clusters"),
     ("pages/strategies.py", "Training strategies"), ("pages/unlearning.py", "Unlearning"), ("pages/importance.py", "Feature importance"),
-    ("pages/studies.py", "Human studies"),
+    ("pages/listen.py", "Listen"), ("pages/sound.py", "Your sound"), ("pages/studies.py", "Human studies"),
 )  # fmt: skip
 BOUND: dict[str, Any] = {"bind": "query-params"}  # the setting stands in the address
 PROVENANCE = (

@@ -1,0 +1,159 @@
+"""The Listen page: a decision taken apart into sounds that can be heard, added and removed, with the prediction after each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from and_core import Dissection
+from and_core.audio.media import flac, read_flac
+from and_core.errors import ANDError
+from and_core.figures.catalogue import TABLES
+from and_core.listen.live import component_sound, decide, listener_of, only, probabilities
+from pages.ui import html
+from pages.ui.own import brought
+from pages.ui.setup import BOUND, explain, provenance, setup
+
+OWN = "Your sound"
+ABOUT = "A decision is taken apart into sounds of a dictionary, by what each says for the class. A sound of your own comes in on the page Your sound."
+MOST = 8  # components that are shown
+WAYS = {"post-hoc": "the dissected network, read by an interpreter", "by-design": "a network whose prediction is the interpretation"}
+
+
+def _choose(d: Dissection) -> tuple[np.ndarray, int, str] | None:
+    """Waveform, rate and name of the sound that is listened to."""
+    left, right = st.columns([1, 2])
+    own = brought()
+    kinds = [*d.classes, *([OWN] if own else [])] or ["all"]
+    kind = left.selectbox("Class", kinds, key="listen_class", format_func=lambda s: s.replace("_", " "), **BOUND)
+    if kind == OWN and own is not None:
+        return own.sound.wave, own.sound.rate, own.sound.name
+    clips = [c for c in d.clips if c.label == kind or kind == "all"]
+    held = [c for c in clips if c.trained is False] or clips
+    names = {
+        c.index: f"{c.name}{'' if c.trained is None else ', trained on' if c.trained else ', never trained on'}"
+        for c in (*held, *(c for c in clips if c not in held))
+    }
+    index = right.selectbox("Clip", list(names), key="listen_clip", format_func=names.get, **BOUND)
+    if index is None:
+        return None
+    wave, rate = read_flac(d.audio(index))
+    return wave, rate, d.clips[index].name
+
+
+@st.cache_data(max_entries=16, show_spinner="Taking the decision apart")
+def _found(_d: Dissection, key: str, identity: tuple[str, int], _wave: np.ndarray, rate: int, way: str, shown: int | None) -> Any:
+    return decide(_d, _wave, rate, way, shown)
+
+
+def _top(values: np.ndarray, classes: list[str], count: int = 3) -> str:
+    return ", ".join(f"{classes[i].replace('_', ' ')} {values[i]:.0%}" for i in np.argsort(-values)[:count])
+
+
+def _apart(d: Dissection) -> None:
+    way = st.segmented_control(
+        "Way",
+        [w for w in WAYS if f"listening/{w}" in d.manifest.artifacts],
+        default="post-hoc",
+        key="way",
+        required=True,
+        help="; ".join(f"{k}: {v}" for k, v in WAYS.items()),
+        **BOUND,
+    )
+    chosen = _choose(d)
+    if chosen is None:
+        return
+    wave, rate, name = chosen
+    listener = listener_of(d, way or "post-hoc")
+    classes = listener.target.classes or [f"class {i}" for i in range(int(listener.interpreter.theta.shape[0]))]
+    shown = st.selectbox(
+        "Explain", [None, *range(len(classes))], format_func=lambda i: "the predicted class" if i is None else classes[i].replace("_", " "), key="shown_class"
+    )
+    found = _found(d, d.manifest.stages["listening"].key, (f"{name}{len(wave)}", hash(wave.tobytes())), wave, rate, way or "post-hoc", shown)
+    p = probabilities(found.logits)
+    heard = len(found.wave) / listener.target.sample_rate
+    st.html(html.heading(name, f"the first {heard:.1f} s are heard" if len(wave) / rate > heard + 0.05 else f"{len(wave) / rate:.1f} s"))
+    st.html(html.box(f"The network says <b>{html.text(_top(p, classes))}</b>. Explained: <b>{html.text(classes[found.shown].replace('_', ' '))}</b>."))
+    if found.remark:
+        st.html(html.box(html.empty(f"{found.remark[:1].upper()}{found.remark[1:]}.")))
+        st.audio(flac(found.wave, listener.target.sample_rate), format="audio/flac")
+        return
+    tau = float(d.document("listening/report")["tau"][0])
+    _components(d, found, classes, tau, way or "post-hoc", listener.target.sample_rate)
+
+
+def _components(d: Dissection, found: Any, classes: list[str], tau: float, way: str, rate: int) -> None:
+    order = [int(k) for k in np.argsort(-found.relevance)[:MOST] if found.relevance[k] > 0]
+    kept = []
+    left, right = st.columns([1.3, 1], gap="medium")
+    with left:
+        st.html(html.heading("Components by relevance", f"ticked: above \u03c4 = {tau:g}"))
+        for k in order:
+            row = st.columns([1.2, 1, 3], vertical_alignment="center")
+            if row[0].checkbox(f"component {k}", value=bool(found.relevance[k] > tau), key=f"keep {way} {hash(found.wave.tobytes())} {found.shown} {k}"):
+                kept.append(k)
+            row[1].html(
+                f'<div class="and-bar"><i class="high" style="width:{100 * max(0.0, float(found.relevance[k])):.0f}%"></i></div>{found.relevance[k]:.2f}'
+            )
+            row[2].audio(flac(component_sound(d, found, k, way), rate), format="audio/flac")
+    with right:
+        result = only(d, found, kept, way)
+        st.html(html.heading("What you hear", f"{len(kept)} of {len(found.relevance)} components kept"))
+        heard = [("The clip", found.wave, probabilities(found.logits)), ("What is kept: the interpretation", result.kept, result.on_kept)]
+        for label, sound, said in (*heard, ("What is left", result.left, result.on_left)):
+            st.html(html.empty(f"{label}: {_top(said, classes)}"))
+            st.audio(flac(sound, rate), format="audio/flac")
+        c = found.shown
+        p = probabilities(found.logits)[c]
+        st.html(
+            html.empty(
+                f"{classes[c].replace('_', ' ')}: {p:.0%} on the clip, {result.on_kept[c]:.0%} on what is kept, {result.on_left[c]:.0%} on what is left."
+            )
+        )
+        _one_by_one(d, found, order, classes, way)
+
+
+def _one_by_one(d: Dissection, found: Any, order: list[int], classes: list[str], way: str) -> None:
+    with st.expander("Added one by one, removed one by one"):
+        c = found.shown
+        cells = []
+        for count in range(1, len(order) + 1):
+            after = only(d, found, order[:count], way)
+            cells.append({
+                "components": str(count), "added last": str(order[count - 1]), "kept alone says": _top(after.on_kept, classes, 1),
+                "class, kept": f"{after.on_kept[c]:.0%}", "class, left": f"{after.on_left[c]:.0%}",
+            })  # fmt: skip
+        st.html(html.box(html.plain_table(cells)))
+
+
+def _measured(d: Dissection) -> None:
+    with st.expander("How faithful this is, measured"):
+        for part in TABLES["listening"](d).parts:
+            st.html(html.heading(part.title) + html.box(html.plain_table(part.cells) + html.empty(part.note)))
+
+
+def page() -> None:
+    """Draw the page."""
+    d = setup("Listen")
+    st.html('<h1 class="and">Listen</h1>')
+    provenance(d)
+    try:
+        if not d.has("listening"):
+            st.html(
+                html.box(
+                    html.empty(
+                        "Nobody has learned to listen to this network yet. Add listening: {} to the configuration and run", "and-dissect run CONFIG.yaml"
+                    )
+                )
+            )
+            return
+        st.html(html.empty(ABOUT))
+        _apart(d)
+        _measured(d)
+    except ANDError as error:
+        explain(error)
+
+
+page()

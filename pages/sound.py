@@ -1,0 +1,136 @@
+"""The Your sound page: record or upload; what the network takes it for, which neurons fire unusually, what unlearning changes."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from and_core import Dissection
+from and_core.audio.media import flac
+from and_core.errors import ANDError
+from and_core.listen.own import LONGEST, Reaction, forget, keep, kept_sounds, read_sound, unusual, without_concept
+from and_core.store.files import cache_root
+from pages.ui import html, scores
+from pages.ui.own import Own, bring, brought, reaction
+from pages.ui.setup import explain, provenance, setup
+
+TYPES = ["wav", "flac", "ogg", "opus", "mp3", "aif", "aiff", "au", "m4a", "webm", "mp4", "wma"]
+ABOUT = "Unusual: furthest above its mean over the probing clips, in standard deviations. Each links to its page, where this sound stands in the histogram."
+
+
+def _bring() -> None:
+    left, middle, right = st.columns(3, gap="medium")
+    recorded = left.audio_input("Record", sample_rate=16_000)
+    uploaded = middle.file_uploader(f"Or upload (at most {LONGEST:.0f} s)", type=TYPES)
+    names = kept_sounds(cache_root())
+    chosen = right.selectbox("Or one you kept", names, index=None, placeholder="none" if not names else "choose") if names else None
+    source = uploaded or recorded
+    try:
+        if source is not None:
+            bring(read_sound(source.getvalue(), source.name))
+        elif chosen:
+            bring(read_sound((cache_root() / "own_sounds" / f"{chosen}.flac").read_bytes(), chosen))
+    except (ANDError, OSError) as error:
+        bring(None)
+        st.html(html.box(html.empty(f"This sound can't be used: {error}")))
+
+
+def _keep(own: Own) -> None:
+    with st.expander("Keep this sound"):
+        st.html(html.empty("Nothing that you record or upload is stored, unless you keep it here. It then lies in the cache until you delete it."))
+        name = st.text_input("Name", key="keep_name")
+        first, second = st.columns(2)
+        if first.button("Keep", disabled=not name):
+            try:
+                keep(cache_root(), own.sound, name)
+                st.success(f"Kept as {name}.")
+            except ANDError as error:
+                explain(error)
+        if own.sound.name in kept_sounds(cache_root()) and second.button(f"Delete {own.sound.name}"):
+            forget(cache_root(), own.sound.name)
+            bring(None)
+            st.rerun()
+
+
+def _prediction(found: Reaction) -> None:
+    if found.probabilities is None:
+        st.html(html.empty("This network has no classifier, so it takes the sound for nothing in particular."))
+        return
+    order = found.probabilities.argsort()[::-1][:5]
+    cells = [{"class": found.classes[i].replace("_", " "), "probability": f"{found.probabilities[i]:.1%}"} for i in order]
+    st.html(html.heading("The network takes it for") + html.box(html.plain_table(cells)))
+
+
+def _neurons(d: Dissection, found: Reaction) -> None:
+    st.html(html.heading("Neurons that fire unusually", "hidden layers"))
+    rows = unusual(d, found.activations)
+    for row in rows:
+        neuron = row["neuron"]
+        said = scores.sentence(d, neuron) if d.has("scores") else None
+        e = d.explanation(neuron) if d.has("explanations") else {}
+        told = said[0] if said else html.text(e.get("adjectives") or e.get("concept") or "no explanation")
+        link = f'<a href="{html.neuron_link(d.name, neuron)}" target="_self">{html.text(neuron)}</a>'
+        st.html(html.box(f"<b>{link}</b> {row['activation']:+.2f}, {row['deviations']:+.1f} SD, above {row['below']:.0%} of the probing clips<br>{told}"))
+    frame = pd.DataFrame([{**row, "neuron": str(row["neuron"])} for row in rows])
+    st.download_button("Unusual neurons (CSV)", frame.to_csv(index=False).encode(), "unusual.csv", "text/csv", on_click="ignore")
+
+
+def _unlearned(d: Dissection, own: Own, found: Reaction) -> None:
+    st.html(html.heading("When a concept is unlearned"))
+    if found.probabilities is None or not d.has("split"):
+        st.html(
+            html.empty(
+                "Needs a classifier, and explanations that never saw the tested clips. Add unlearning: {} to the configuration and run",
+                "and-dissect run CONFIG.yaml",
+            )
+        )
+        return
+    concept = st.selectbox("Concept", d.explained_concepts, index=None, placeholder="choose a concept to unlearn", key="own_concept")
+    if not concept:
+        return
+    after, count = without_concept(d, own.sound, concept)
+    change = after - found.probabilities
+    order = sorted(range(len(change)), key=lambda i: -max(found.probabilities[i], after[i]))[:5]
+    cells = [
+        {
+            "class": found.classes[i].replace("_", " "),
+            "before": f"{found.probabilities[i]:.1%}",
+            "after": f"{after[i]:.1%}",
+            "change": f"{100 * change[i]:+.1f} points",
+        }
+        for i in order
+    ]
+    st.html(
+        html.box(html.plain_table(cells)) + html.empty(f"{count} neurons that DB names {concept.replace('_', ' ')} are ablated, as on the Unlearning page.")
+    )
+
+
+def page() -> None:
+    """Draw the page."""
+    d = setup("Your sound")
+    st.html('<h1 class="and">Your sound</h1>')
+    provenance(d)
+    _bring()
+    own = brought()
+    if own is None:
+        st.html(html.empty("Record or upload a sound, and see what the network makes of it. It stays in this session: nothing is stored."))
+        return
+    try:
+        found = reaction(d, own)
+        seconds = len(own.sound.wave) / own.sound.rate
+        st.html(
+            html.heading(own.sound.name, f"{seconds:.1f} s" + (f", of which the network hears {found.heard:.1f} s" if found.heard < seconds - 0.05 else ""))
+        )
+        st.audio(flac(own.sound.wave, own.sound.rate), format="audio/flac")
+        left, right = st.columns([1.6, 1], gap="medium")
+        with right:
+            _prediction(found)
+            _unlearned(d, own, found)
+            _keep(own)
+        with left:
+            _neurons(d, found)
+    except ANDError as error:
+        explain(error)
+
+
+page()

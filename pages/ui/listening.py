@@ -1,0 +1,107 @@
+"""What a neuron listens to, as the Neurons page shows it: where in its clips it fires, and which sounds move it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from and_core import Dissection, NeuronId
+from and_core.audio.media import flac
+from and_core.errors import ANDError
+from and_core.listen.live import fires, group_sound, moves
+from pages.ui import html
+from pages.ui.media import media_url, part_url
+from pages.ui.setup import explain
+
+ABOUT_MAP = (
+    "Bright where the neuron fires, dark where it is at rest; frequency runs upwards from 0 Hz to half the network's rate. "
+    "Kept is the clip through that map as a soft mask, and the rest is what is left; together they are the clip. "
+    "Rest is the median over all patches of the neuron's highest and lowest clips, full is its highest patch among them."
+)
+ABOUT_MOVES = (
+    "Groups of the dictionary's components are taken out of the neuron's highest clips and of random ones, in random orders; a group's value is its "
+    "share of what the clip does to the neuron (Shapley; the values of all groups add up to the clip's activation less that on silence). Control: the "
+    "drop when as much energy is taken out at random. Own and others: the drop of this neuron and of the rest of its layer, in standard deviations. A "
+    "group means something where its drop is above the control, and above the others'."
+)
+
+
+def where_it_fires(d: Dissection, neuron: NeuronId) -> None:
+    """Under the high clips: whole, kept, rest, and a picture of where the neuron fires."""
+    opened = st.expander("Where in its clips it fires: whole, kept, rest", key="where_it_fires", on_change="rerun")
+    if not opened.open:
+        return
+    with opened:
+        tops = d.extreme_clips(neuron, "high")
+        try:
+            found = fires(d, neuron, tops[0].clip.index) if tops else None
+        except ANDError as error:
+            explain(error)
+            return
+        if found is None:
+            st.html(html.empty("It has no highest clips."))
+            return
+        cards = []
+        for top in tops:
+            clip = top.clip.index
+            parts = [("whole", media_url(d, clip, "flac")), *((what, part_url(d, neuron, clip, f"{what}.flac")) for what in ("kept", "rest"))]
+            cards.append(html.part_card(top, parts, part_url(d, neuron, clip, "map.jpg")))
+        st.html(html.about(neuron, f'<div class="and-cards">{"".join(cards)}</div>'))
+        alone = "" if found.hz is not None else " This layer has a map over time alone."
+        st.html(html.empty(ABOUT_MAP + alone + (f" {found.remark.capitalize()}." if found.remark else "")))
+
+
+def what_moves_it(d: Dissection, neuron: NeuronId) -> None:
+    """On demand: groups of sounds by what they do to the neuron, each to hear."""
+    opened = st.expander("Which sounds move it", key="what_moves_it", on_change="rerun")
+    if not opened.open:
+        return
+    with opened:
+        if not d.has("listening"):
+            st.html(html.empty("No dictionary of sounds was learned here. Add listening: {} to the configuration and run", "and-dissect run CONFIG.yaml"))
+            return
+        explained = float(d.array("listening/explained")[d.index(neuron)])
+        st.html(html.empty(_explained(explained)))
+        key = ("moves", d.name, str(neuron), d.manifest.stages["listening"].key)
+        kept = st.session_state.get("moves", (None, []))
+        if kept[0] != key:
+            if not st.button("Take its clips apart", key="take_apart"):
+                return
+            bar = st.progress(0.0, "Taking clips apart")
+            try:
+                rows = moves(d, neuron, progress=lambda done, total: bar.progress(done / total, f"Taking clips apart: {done} of {total}"))
+            except ANDError as error:
+                explain(error)
+                return
+            bar.empty()
+            kept = st.session_state["moves"] = (key, rows)
+        _groups(d, neuron, kept[1])
+
+
+def _explained(value: float) -> str:
+    if value != value:
+        return "The neuron never changes over time, so there is nothing to explain."
+    told = f"A regression on the dictionary's components explains {max(0.0, value):.0%} of its activation over time on clips it was not fitted on"
+    return f"{told}: not explained here, take what follows with care." if value < 0.1 else f"{told}."
+
+
+def _groups(d: Dissection, neuron: NeuronId, rows: list[dict]) -> None:
+    cells = [
+        {"group": _name(r["group"]), "high clips": _number(r["high"]), "random clips": _number(r["random"]), "taken out": _number(r["alone"]),
+         "control": _number(r["control"]), "own": _number(r["own"]), "others": _number(r["others"]), "clips": str(len(r["clips"]))} for r in rows[:8]
+    ]  # fmt: skip
+    st.html(html.about(neuron, html.box(html.plain_table(cells)) + html.empty(ABOUT_MOVES)))
+    for row in [r for r in rows if r["high"] is not None][:3]:
+        clip = row["clips"][0]
+        kept, rest, rate = group_sound(d, clip, row["group"])
+        columns = st.columns([1.4, 2, 2], vertical_alignment="center")
+        columns[0].html(html.empty(f"{_name(row['group'])} in {d.clips[clip].name}: it alone, the clip without it"))
+        columns[1].audio(flac(kept, rate), format="audio/flac")
+        columns[2].audio(flac(rest, rate), format="audio/flac")
+
+
+def _name(group: list[int]) -> str:
+    return f"component {group[0]}" if len(group) == 1 else f"{len(group)} components ({', '.join(map(str, group[:3]))}{', ...' if len(group) > 3 else ''})"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
