@@ -26,7 +26,7 @@ def _choose(d: Dissection) -> tuple[np.ndarray, int, str] | None:
     """Waveform, rate and name of the sound that is listened to."""
     left, right = st.columns([1, 2])
     own = brought()
-    kinds = [*d.classes, *([OWN] if own else [])] or ["all"]
+    kinds = [*d.classes, *(["all"] if any(c.label is None for c in d.clips) else []), *([OWN] if own else [])]
     kind = left.selectbox("Class", kinds, key="listen_class", format_func=lambda s: s.replace("_", " "), **BOUND)
     if kind == OWN and own is not None:
         return own.sound.wave, own.sound.rate, own.sound.name
@@ -44,7 +44,7 @@ def _choose(d: Dissection) -> tuple[np.ndarray, int, str] | None:
 
 
 @st.cache_data(max_entries=16, show_spinner="Taking the decision apart")
-def _found(_d: Dissection, key: str, identity: tuple[str, int], _wave: np.ndarray, rate: int, way: str, shown: int | None) -> Any:
+def _found(_d: Dissection, key: str, identity: str, _wave: np.ndarray, rate: int, way: str, shown: int | None) -> Any:
     return decide(_d, _wave, rate, way, shown)
 
 
@@ -62,7 +62,7 @@ def _apart(d: Dissection) -> None:
         help="; ".join(f"{k}: {v}" for k, v in WAYS.items()),
         **BOUND,
     )
-    chosen = _choose(d)
+    chosen, own = _choose(d), brought()
     if chosen is None:
         return
     wave, rate, name = chosen
@@ -71,7 +71,10 @@ def _apart(d: Dissection) -> None:
     shown = st.selectbox(
         "Explain", [None, *range(len(classes))], format_func=lambda i: "the predicted class" if i is None else classes[i].replace("_", " "), key="shown_class"
     )
-    found = _found(d, d.manifest.stages["listening"].key, (f"{name}{len(wave)}", hash(wave.tobytes())), wave, rate, way or "post-hoc", shown)
+    if own is not None and wave is own.sound.wave:
+        found = decide(d, wave, rate, way or "post-hoc", shown)  # a user's own sound is in no cache that outlives the session
+    else:
+        found = _found(d, d.manifest.stages["listening"].key, f"{d.name} {name}", wave, rate, way or "post-hoc", shown)
     p = probabilities(found.logits)
     heard = len(found.wave) / listener.target.sample_rate
     st.html(html.heading(name, f"the first {heard:.1f} s are heard" if len(wave) / rate > heard + 0.05 else f"{len(wave) / rate:.1f} s"))
@@ -85,7 +88,8 @@ def _apart(d: Dissection) -> None:
 
 
 def _components(d: Dissection, found: Any, classes: list[str], tau: float, way: str, rate: int) -> None:
-    order = [int(k) for k in np.argsort(-found.relevance)[:MOST] if found.relevance[k] > 0]
+    most = max(MOST, int((found.relevance > tau).sum()))
+    order = [int(k) for k in np.argsort(-found.relevance)[:most] if found.relevance[k] > 0]
     kept = []
     left, right = st.columns([1.3, 1], gap="medium")
     with left:

@@ -8,8 +8,8 @@ import streamlit as st
 from and_core import Dissection
 from and_core.audio.media import flac
 from and_core.errors import ANDError
-from and_core.listen.own import LONGEST, Reaction, forget, keep, kept_sounds, read_sound, unusual, without_concept
-from and_core.store.files import cache_root
+from and_core.listen.own import KEPT, LONGEST, Reaction, forget, keep, kept_sounds, read_sound, unusual, without_concept
+from and_core.store.files import cache_root, safe_name
 from pages.ui import html, scores
 from pages.ui.own import Own, bring, brought, reaction
 from pages.ui.setup import explain, provenance, setup
@@ -24,12 +24,16 @@ def _bring() -> None:
     uploaded = middle.file_uploader(f"Or upload (at most {LONGEST:.0f} s)", type=TYPES)
     names = kept_sounds(cache_root())
     chosen = right.selectbox("Or one you kept", names, index=None, placeholder="none" if not names else "choose") if names else None
-    source = uploaded or recorded
+    given = {"recorded": getattr(recorded, "file_id", None), "uploaded": getattr(uploaded, "file_id", None), "kept": chosen}
+    before = st.session_state.get("own_sources", {})
+    changed = [name for name, mark in given.items() if mark is not None and mark != before.get(name)]
+    st.session_state["own_sources"] = given
     try:
-        if source is not None:
+        if "kept" in changed and chosen:  # what came last counts
+            bring(read_sound((cache_root() / KEPT / f"{safe_name(chosen)}.flac").read_bytes(), chosen))
+        elif changed:
+            source = uploaded if "uploaded" in changed else recorded
             bring(read_sound(source.getvalue(), source.name))
-        elif chosen:
-            bring(read_sound((cache_root() / "own_sounds" / f"{chosen}.flac").read_bytes(), chosen))
     except (ANDError, OSError) as error:
         bring(None)
         st.html(html.box(html.empty(f"This sound can't be used: {error}")))
@@ -37,7 +41,9 @@ def _bring() -> None:
 
 def _keep(own: Own) -> None:
     with st.expander("Keep this sound"):
-        st.html(html.empty("Nothing that you record or upload is stored, unless you keep it here. It then lies in the cache until you delete it."))
+        st.html(
+            html.empty("Nothing is stored unless you keep it here. It then lies in the cache, where everybody who opens this dashboard can hear and delete it.")
+        )
         name = st.text_input("Name", key="keep_name")
         first, second = st.columns(2)
         if first.button("Keep", disabled=not name):
@@ -46,7 +52,7 @@ def _keep(own: Own) -> None:
                 st.success(f"Kept as {name}.")
             except ANDError as error:
                 explain(error)
-        if own.sound.name in kept_sounds(cache_root()) and second.button(f"Delete {own.sound.name}"):
+        if own.sound.name == st.session_state.get("own_sources", {}).get("kept") and second.button(f"Delete {own.sound.name}"):
             forget(cache_root(), own.sound.name)
             bring(None)
             st.rerun()

@@ -75,3 +75,7 @@ def begin(study: Study, pseudonym: str) -> tuple[str, Place]:
     session = Session(study, place)
     session.record({"kind": "volume", "uuid": "volume-1", "count": session.beep_count()})
     return token, place
+
+
+def items_of(study, task: str, control: str | None = None) -> list[dict]:
+    return [i for i in study.items.values() if i["task"] == task and i["control"] == control]

@@ -118,7 +118,9 @@ LATE = (
 
 @pytest.mark.parametrize("late", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["explaining", "unlearning"])
 def test_kill_9_inside_every_stage(tmp_path: Path, late: bool) -> None:
-    stages = [s for s in STAGE_NAMES if (s in LATE) is late and s not in ("icl", "judged", "planted")]  # no language model, nothing planted: tests of their own
+    stages = [
+        s for s in STAGE_NAMES if (s in LATE) is late and s not in ("icl", "judged", "planted", "listening")
+    ]  # no language model, nothing planted: tests of their own
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, str(ROOT), str(tmp_path), str(3 if late else SEEDS), ",".join(stages)],

@@ -84,7 +84,7 @@ def test_search_by_words_meaning_and_filters(dissection) -> None:
 
 def test_a_second_run_computes_nothing_and_a_changed_one_only_what_changed(cache: Path) -> None:
     again = pipeline.run(small_config(), root=cache)
-    assert again.computed == [] and set(again.unchanged) == set(pipeline.STAGE_NAMES) - {"icl", "judged", "planted"}
+    assert again.computed == [] and set(again.unchanged) == set(pipeline.STAGE_NAMES) - {"icl", "judged", "planted", "listening"}
     before = open_dissection("small", root=cache)
     kept = {k: s.key for k, s in before.manifest.stages.items()}
     changed = pipeline.run(small_config(calibration={"t": 0.5}), root=cache)
@@ -138,7 +138,7 @@ def test_choosing_stages(tmp_path: Path) -> None:
     with pytest.raises(NotComputed, match="has not been run yet; run: and-dissect run"):
         d.summary("fc/0")
     assert dict(pipeline.status(small_config(), tmp_path)) == {
-        s: "done" if s == "clips" else "not configured" if s in ("icl", "judged", "planted") else "not run" for s in pipeline.STAGE_NAMES
+        s: "done" if s == "clips" else "not configured" if s in ("icl", "judged", "planted", "listening") else "not run" for s in pipeline.STAGE_NAMES
     }
     pipeline.run(small_config(), root=tmp_path, only=["activations", "captions"])
     assert pipeline.run(small_config(), root=tmp_path, only=["captions"], force=True).computed == ["captions"]
@@ -146,7 +146,12 @@ def test_choosing_stages(tmp_path: Path) -> None:
     assert dict(pipeline.status(other, tmp_path))["captions"] == "out of date"
     started = pipeline.run(small_config(), root=tmp_path, start="texts")
     at = pipeline.STAGE_NAMES.index("texts")
-    assert set(started.computed) == {*pipeline.STAGE_NAMES[at:], "neurons", "similar"} - {"icl", "judged", "planted"}  # before it only what was missing
+    assert set(started.computed) == {*pipeline.STAGE_NAMES[at:], "neurons", "similar"} - {
+        "icl",
+        "judged",
+        "planted",
+        "listening",
+    }  # before it only what was missing
 
 
 def test_downstream_of_a_change_is_out_of_date(tmp_path: Path) -> None:

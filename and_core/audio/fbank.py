@@ -60,10 +60,12 @@ def kaldi_fbank(
 
 @lru_cache(maxsize=8)
 def _window(name: str, length: int) -> torch.Tensor:
-    hann = torch.hann_window(length, periodic=False, dtype=torch.float64)
+    with torch.inference_mode(False):  # kept for later: it must serve training too
+        hann = torch.hann_window(length, periodic=False, dtype=torch.float64)
     if name not in ("hanning", "povey"):
         raise ValueError(f"window={name!r}; allowed: hanning, povey")
-    return (hann if name == "hanning" else hann**0.85).float()
+    with torch.inference_mode(False):
+        return (hann if name == "hanning" else hann**0.85).float()
 
 
 @lru_cache(maxsize=8)
@@ -74,7 +76,8 @@ def _mel_banks(bins: int, padded: int, sample_rate: int, low_hz: float) -> torch
     at = _mel(np.arange(padded // 2) * sample_rate / padded)[:, None]
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     weights = np.minimum((at - left) / (centre - left), (right - at) / (right - centre))
-    return torch.from_numpy(np.maximum(weights, 0.0).astype(np.float32))
+    with torch.inference_mode(False):
+        return torch.from_numpy(np.maximum(weights, 0.0).astype(np.float32))
 
 
 def _mel(hz: np.ndarray | float) -> np.ndarray:

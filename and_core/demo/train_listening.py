@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -38,7 +39,8 @@ def train(folder: Path, network: Path, sounds: Sounds, seed: int = 0, progress: 
     folds = [index % 5 + 1 for _, index, _ in jobs]
     split = split_clips(folds, [None] * len(jobs), TRAINED_FOLDS, config.validation_fold, config.test_folds, seed)
     material = Material(waves, sounds.labels[: len(jobs)], MapReader(target, choose_maps(target, config.maps)), Front.for_rate(target.sample_rate))
-    work = folder / ".work"
+    mark = hashlib.sha256(f"{target.fingerprint()} {seed} {config.model_dump_json()}".encode()).hexdigest()[:12]
+    work = folder / f".work-{mark}"
     found, report = train_all(target, material, split, config, work, seed, lambda stage, done, total: progress(done, total, stage))
     for name, listener in found.items():
         listener.save(folder / name, {"checkpoint": target.fingerprint()[:16]})

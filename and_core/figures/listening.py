@@ -23,6 +23,10 @@ def _cell(value: Any) -> str:
     return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} %"
+
+
 def listening_table(d: Dissection) -> Found:
     """Everything that the stage `listening` measured."""
     report = d.document("listening/report")
@@ -31,9 +35,14 @@ def listening_table(d: Dissection) -> Found:
         raise DataError(f"nothing was measured of {d.name!r}")
     parts, rows = [], []
     head = []
+    names = list(dict.fromkeys(k for found in measured.values() for k in found.get("fidelity", {})))
     for way, found in measured.items():
-        told = {"way": way, **{k: f"{v:.1f} %" if k.startswith("top") else f"{v:.2f}" for k, v in found["fidelity"].items()}}
-        head.append(told | {"accuracy": f"{100 * found['accuracy']:.1f} %" if "accuracy" in found else "-"})
+        fidelity = found.get("fidelity", {})
+        told = {"way": way, **{k: _percent(fidelity.get(k)) if k.startswith("top") else _cell(fidelity.get(k)) for k in names}}
+        falls, right = found.get("falls"), found.get("accuracy")
+        head.append(
+            told | {"accuracy": _percent(None if right is None else 100 * right), "own sound out, H falls": _percent(None if falls is None else 100 * falls)}
+        )
     learned = report["clips"]
     note = f"Learned from {learned['learned']} clips, epoch chosen on {learned['chosen']}, measured on {learned['measured']} others. "
     note += "Fidelity: the network's class is among the interpreter's first k."

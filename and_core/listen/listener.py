@@ -42,8 +42,7 @@ class Interpretation:
     top : float
         ``max_j z_j theta_cj``.
     h : (K, T)
-    masks : (K, F, T)
-        Share of each component in the spectrogram; they sum to 1.
+        :meth:`Listener.component_masks` and :meth:`Listener.mask_of` make masks of it.
     wave : (samples,)
         The clip as the network heard it.
     remark : str
@@ -56,7 +55,6 @@ class Interpretation:
     relevance: np.ndarray
     top: float
     h: np.ndarray
-    masks: np.ndarray
     wave: np.ndarray
     remark: str = ""
 
@@ -129,10 +127,9 @@ class Listener:
         part = self.w[:, chosen] @ h[chosen] + floor * int(np.count_nonzero(chosen))
         return (part / (self.w @ h + MASK_FLOOR)).astype(np.float32)
 
-    def energies(self, h: np.ndarray, power: np.ndarray) -> np.ndarray:
-        """(K,) energy that each component carries of a power spectrogram (F, T)."""
-        share = power / (self.w @ h + MASK_FLOOR)
-        return np.asarray((self.w * (share @ h.T)).sum(0) + MASK_FLOOR / len(h) * share.sum())
+    def energy_lost(self, log: np.ndarray, mask: np.ndarray) -> float:
+        """Share of a clip's energy that is gone when a mask (F, T) is taken out of X = `log`, as it is rendered."""
+        return 1 - float((np.expm1(log * (1 - mask)) ** 2).sum()) / max(float((np.expm1(log) ** 2).sum()), 1e-12)
 
     def interpret(self, wave: np.ndarray, shown: int | None = None) -> Interpretation:
         """Take the decision on one clip apart.
@@ -151,8 +148,7 @@ class Listener:
         top = float(evidence.max(initial=0.0))
         remark = SILENT if not np.any(wave) else NO_EVIDENCE if top <= 0 else ""
         relevance = evidence / top if top > 0 else np.zeros_like(evidence)
-        hn = h[0].numpy()
-        return Interpretation(logits, c, g[0].numpy(), relevance.astype(np.float32), top, hn, self.component_masks(hn), wave, remark)
+        return Interpretation(logits, c, g[0].numpy(), relevance.astype(np.float32), top, h[0].numpy(), wave, remark)
 
     def render(self, wave: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What a mask (F, T) keeps of a clip, and what it leaves: ``expm1`` of its share of log(1 + |STFT|), at the input's phase."""
@@ -160,13 +156,14 @@ class Listener:
         return kept[0], left[0]
 
     @torch.inference_mode()
-    def render_all(self, waves: np.ndarray, masks: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """As :meth:`render` for (B, samples) and (B, F, T)."""
+    def render_all(self, waves: np.ndarray, masks: torch.Tensor, linear: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`render` for (B, samples) and (B, F, T); `linear` masks weigh the magnitude itself, as a mask decoder's are trained to."""
         x = torch.from_numpy(waves)
         scale = peak(x)
         spectrum = self.front.spectrum(x / scale)
         log = log_magnitude(spectrum)
-        pair = (self.front.waves(with_magnitude(spectrum, log * part), waves.shape[-1]) * scale for part in (masks, 1 - masks))
+        parts = (spectrum * part if linear else with_magnitude(spectrum, log * part) for part in (masks, 1 - masks))
+        pair = (self.front.waves(part, waves.shape[-1]) * scale for part in parts)
         kept, left = (part.numpy() for part in pair)
         return kept, left
 
@@ -217,6 +214,8 @@ def load_listener(folder: Path, target: Target) -> Listener:
     """
     try:
         about = json.loads((folder / "listener.json").read_text(encoding="utf-8"))
+        if about["checkpoint"] != target.fingerprint()[:16]:
+            raise ArtifactError(f"the listener in {folder} was made for another network: {about['checkpoint']}, this one is {target.fingerprint()[:16]}")
         tensors = {k: v.float() for k, v in load_file(folder / "listener.safetensors").items()}
         shapes = [(int(c), int(f), int(t)) for c, f, t in about["shapes"]]
         w = tensors["w"].numpy()
@@ -228,10 +227,10 @@ def load_listener(folder: Path, target: Target) -> Listener:
             decoder.load_state_dict(_part(tensors, "decoder."))
         if about["by_design"]:
             target.network.load_state_dict(_part(tensors, "network."))
+    except ArtifactError:
+        raise
     except Exception as error:  # noqa: BLE001 - json, safetensors and torch each have errors of their own for damaged files
         raise ArtifactError(f"the listener in {folder} is missing or damaged: {str(error).splitlines()[0]}") from None
-    if about["checkpoint"] != target.fingerprint()[:16]:
-        raise ArtifactError(f"the listener in {folder} was made for another network: {about['checkpoint']}, this one is {target.fingerprint()[:16]}")
     return Listener(target, w, interpreter, int(about["samples"]), about["maps"], decoder, bool(about["by_design"]))
 
 

@@ -24,9 +24,9 @@ from and_core.store.dissection import Dissection
 if TYPE_CHECKING:
     from and_core.listen.listener import Listener
 
-LAYERS = 24  # layers whose maps are kept
+MAP_BYTES = 256 * 2**20  # of maps that are kept
 NOWHERE = "it fires nowhere in this clip above what it does at rest"
-_maps: OrderedDict[tuple[str, str, str], dict[int, np.ndarray]] = OrderedDict()
+_maps: OrderedDict[tuple[str, str, str, int], np.ndarray] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -74,20 +74,31 @@ def layer_values(d: Dissection, layer: str, clips: Sequence[int]) -> dict[int, n
     from and_core.listen.patches import layer_maps
 
     key = (str(d.folder), d.manifest.stages["activations"].key, layer)
+    found: dict[int, np.ndarray] = {}
     with using():
-        kept = _maps.setdefault(key, {})
-        _maps.move_to_end(key)
-        while len(_maps) > LAYERS:
-            _maps.popitem(last=False)
-        fresh = [c for c in clips if c not in kept]
-        if fresh:
-            target = shared_target(d)
-            maps, _ = layer_maps(target, [clip_wave(d, c, target.sample_rate) for c in fresh], layer)
-            kept.update(zip(fresh, maps.astype(np.float16), strict=True))
-        return {c: kept[c] for c in clips}
+        target = shared_target(d)
+        fresh: dict[int, dict[int, np.ndarray]] = {}
+        for clip in clips:
+            if (*key, clip) in _maps:
+                _maps.move_to_end((*key, clip))
+                found[clip] = _maps[(*key, clip)]
+            else:
+                wave = clip_wave(d, clip, target.sample_rate)
+                fresh.setdefault(len(wave), {})[clip] = wave
+        for samples, mine in fresh.items():  # clips of one length together: no clip is padded to another
+            maps, _ = layer_maps(target, list(mine.values()), layer)
+            seconds = samples / target.sample_rate
+            times, _ = target.places(maps.shape[2], maps.shape[3], seconds)
+            heard = max(1, int(np.searchsorted(times[:-1], seconds - 1e-6)))  # what begins after the clip's end is padding
+            for clip, values in zip(mine, maps[..., :heard].astype(np.float16), strict=True):
+                found[clip] = _maps[(*key, clip)] = values
+        held = sum(values.nbytes for values in _maps.values())
+        while held > MAP_BYTES and len(_maps) > len(found):
+            held -= _maps.popitem(last=False)[1].nbytes
+    return found
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=32)
 def fires(d: Dissection, neuron: NeuronId, clip: int) -> Fires:
     """Where a neuron fires in a clip, on the scale of its highest and lowest clips.
 
@@ -245,23 +256,23 @@ def moves(
     found: dict[tuple[int, ...], dict[str, Any]] = {}
     with using():
         target = shared_target(d)
-        activate = _activations_of(target, name.layer)
-        for done, clip in enumerate([*high, *random], 1):
-            wave = listener.fit_length(clip_wave(d, clip, target.sample_rate))
-            parts = parts_of(wave, listener.w, joined, listener.front)
-            result = moved(parts, activate, listener.front, orders, seed=seed)
-            for g, members in enumerate(parts.members):
-                row = found.setdefault(
-                    tuple(members), {"group": members, "high": [], "random": [], "alone": [], "control": [], "own": [], "others": [], "clips": []}
-                )
-                row["high" if clip in high else "random"].append(float(result.values[g, name.unit]))
-                row["alone"].append(float(result.alone[g, name.unit]))
-                row["control"].append(float(result.control[g, name.unit]))
-                drops = result.alone[g] / np.maximum(spread, 1e-9)
-                row["own"].append(float(drops[name.unit]))
-                row["others"].append(float(np.mean(np.delete(drops, name.unit))) if layer.size > 1 else 0.0)
-                row["clips"].append(clip)
-            progress(done, 2 * clips)
+    activate = _activations_of(target, name.layer)
+    for done, clip in enumerate([*high, *random], 1):
+        wave = listener.fit_length(clip_wave(d, clip, target.sample_rate))
+        parts = parts_of(wave, listener.w, joined, listener.front)
+        result = moved(parts, activate, listener.front, orders, seed=seed)
+        for g, members in enumerate(parts.members):
+            row = found.setdefault(
+                tuple(members), {"group": members, "high": [], "random": [], "alone": [], "control": [], "own": [], "others": [], "clips": []}
+            )
+            row["high" if clip in high else "random"].append(float(result.values[g, name.unit]))
+            row["alone"].append(float(result.alone[g, name.unit]))
+            row["control"].append(float(result.control[g, name.unit]))
+            drops = result.alone[g] / np.maximum(spread, 1e-9)
+            row["own"].append(float(drops[name.unit]))
+            row["others"].append(float(np.mean(np.delete(drops, name.unit))) if layer.size > 1 else 0.0)
+            row["clips"].append(clip)
+        progress(done, 2 * clips)
     rows = []
     for row in found.values():
         means = {key: (float(np.mean(row[key])) if row[key] else None) for key in ("high", "random", "alone", "control", "own", "others")}
@@ -275,9 +286,9 @@ def _activations_of(target: Any, layer: str) -> Callable[[np.ndarray], np.ndarra
     capture = Capture({layer: target.modules()[layer]}, target.pool, layer)
 
     def activate(waves: np.ndarray) -> np.ndarray:
-        with capture:
+        with using(), capture:  # one batch at a time: others have their turn in between
             capture.run(lambda: target.forward(target.features(list(waves))))
-        return capture.outputs[layer].numpy()
+            return capture.outputs[layer].numpy()
 
     return activate
 

@@ -47,15 +47,15 @@ class MapReader:
         self.target, self.modules = target, modules
 
     def __call__(self, features: Any) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Logits (B, C) and maps (B, channels, rows, columns) in the order of the modules; gradients as they are on."""
+        """Logits (B, C) and maps (B, channels, rows, columns) in the order of the modules, on the CPU; gradients as they are on."""
         found: dict[str, list[torch.Tensor]] = {}
 
         def hook(name: str) -> Any:
-            return lambda module, args, output: found.setdefault(name, []).append(self.target.to_map(output, name).float())
+            return lambda module, args, output: found.setdefault(name, []).append(self.target.to_map(output, name).float().cpu())
 
         handles = [module.register_forward_hook(hook(name)) for name, module in self.modules.items()]
         try:
-            logits = self.target.forward(features).float()
+            logits = self.target.forward(features).float().cpu()
         finally:
             for handle in handles:
                 handle.remove()

@@ -59,13 +59,16 @@ class Material:
     ----------
     waves : (N, samples) float32
     labels : (N,) int
-        Class of each clip, -1 where it has none.
+        The network's class of each clip, -1 where it has none.
+    kinds : (N,) int, optional
+        The probing dataset's own label of each clip, between which the dictionary is balanced.
     reader : MapReader
         Of the frozen target.
     """
 
-    def __init__(self, waves: np.ndarray, labels: np.ndarray, reader: MapReader, front: Front) -> None:
+    def __init__(self, waves: np.ndarray, labels: np.ndarray, reader: MapReader, front: Front, kinds: np.ndarray | None = None) -> None:
         self.waves, self.labels, self.reader, self.front = waves, labels, reader, front
+        self.kinds = labels if kinds is None else kinds
         self._kept: dict[int, tuple[torch.Tensor, list[torch.Tensor]]] = {}
         self._held = 0
 
@@ -89,8 +92,14 @@ class Material:
         every = [self._kept.get(int(r)) or made[int(r)] for r in rows]
         return torch.stack([e[0] for e in every]), [torch.stack(m).float() for m in zip(*(e[1] for e in every), strict=True)]
 
-    def frames(self, rows: np.ndarray, per_class: int, seed: int) -> np.ndarray:
-        """(F, N) columns of spectrograms to learn a dictionary from: as many of each class, none near silence."""
+    def frames(self, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
+        """(F, N) columns of spectrograms to learn a dictionary from: `most` in all, as many of each label, none near silence.
+
+        Raises
+        ------
+        ValueError
+            All clips are silent.
+        """
         rng = np.random.default_rng(seed)
         by_class: dict[int, list[np.ndarray]] = {}
         for row in rows:
@@ -98,8 +107,10 @@ class Material:
             power = (np.expm1(x) ** 2).sum(0)
             loud = power > power.max() * 10 ** (-QUIET_DB / 10)
             if power.max() > 0:
-                by_class.setdefault(int(self.labels[row]), []).append(x[:, loud])
-        picked = []
+                by_class.setdefault(int(self.kinds[row]), []).append(x[:, loud])
+        if not by_class:
+            raise ValueError("the clips to learn from are all silent")
+        picked, per_class = [], -(-most // len(by_class))
         for label in sorted(by_class):
             mine = np.concatenate(by_class[label], 1)
             picked.append(mine[:, np.sort(rng.permutation(mine.shape[1])[:per_class])])

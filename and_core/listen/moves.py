@@ -116,7 +116,7 @@ class Moved:
     alone : (G, R)
         ``A(x) - A(x without G)``.
     control : (G, R)
-        The same for random cells of the spectrogram that carry as much energy, mean of the draws.
+        The same for random cells of the spectrogram that take as much energy with them, mean of the draws.
     """
 
     whole: np.ndarray
@@ -133,10 +133,13 @@ def moved(parts: Parts, activate: Activate, front: Front, orders: int = ORDERS, 
     def value(kept: np.ndarray) -> np.ndarray:
         return np.concatenate([activate(without(parts, kept[i : i + 32], front)) for i in range(0, len(kept), 32)])
 
-    ends = value(np.stack([np.ones(groups, bool), np.zeros(groups, bool), *(~np.eye(groups, dtype=bool))]))
+    coalitions = np.stack([np.ones(groups, bool), np.zeros(groups, bool), *(~np.eye(groups, dtype=bool))])
+    ends = value(coalitions)
+    total = max(float((parts.wave**2).sum()), 1e-12)
+    gone = [1 - float((without(parts, row[None], front) ** 2).sum()) / total for row in coalitions[2:]]  # as it is rendered, not as masks count it
     spectrum = front.spectrum(torch.from_numpy(parts.wave)[None])
     power = (spectrum[0].abs() ** 2).numpy()
-    cells = np.concatenate([_random_cells(parts, share, draws, seed + i, power) for i, share in enumerate(parts.energy)])
+    cells = np.concatenate([_random_cells(parts, share, draws, seed + i, power) for i, share in enumerate(gone)])
     made = (front.waves(spectrum * torch.from_numpy(cells[i : i + 32]), len(parts.wave)).numpy() for i in range(0, len(cells), 32))
     random = np.concatenate([activate(waves) for waves in made])
     control = ends[0] - random.reshape(groups, draws, -1).mean(1)
@@ -150,5 +153,5 @@ def _random_cells(parts: Parts, share: float, draws: int, seed: int, power: np.n
     for mask in found:
         order = np.argsort(gaussian_filter(rng.standard_normal(power.shape), BLOB).ravel())
         carried = np.cumsum(power.ravel()[order])
-        mask[order[: np.searchsorted(carried, share * carried[-1])]] = 0
+        mask[order[: np.searchsorted(carried, np.clip(share, 0, 1) * carried[-1])]] = 0
     return found.reshape(draws, *power.shape)

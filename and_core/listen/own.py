@@ -23,6 +23,7 @@ from and_core.store.files import safe_name, write_atomic
 LONGEST = 60.0  # seconds
 LARGEST = 100 * 2**20  # bytes of an upload
 KEPT = "own_sounds"  # folder below the cache; only what a user asked to keep
+FORMATS = "mov,mp4,m4a,matroska,webm,asf,aac,mp3,ogg,wav,flac,amr,caf"  # containers alone: no playlist that names other files
 FFMPEG_SECONDS = 30  # that a conversion may take
 
 
@@ -64,12 +65,29 @@ def read_sound(data: bytes, name: str) -> OwnSound:
             if not str(error).startswith("not readable") or shutil.which("ffmpeg") is None:
                 raise
             wave, rate = read_audio(_converted(path, error), LONGEST)
-    return OwnSound(name, wave, rate, hashlib.sha256(wave.tobytes()).hexdigest()[:16])
+    return OwnSound(name, wave, rate, hashlib.sha256(wave.tobytes() + str(rate).encode()).hexdigest()[:16])
 
 
 def _converted(path: Path, error: DataError) -> Path:
     made = path.with_suffix(".wav")
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-protocol_whitelist", "file", "-i", str(path), "-vn", "-ac", "1", "-t", str(LONGEST + 1), str(made)]
+    command = [
+        "ffmpeg",
+        "-nostdin",
+        "-v",
+        "error",
+        "-protocol_whitelist",
+        "file",
+        "-format_whitelist",
+        FORMATS,
+        "-i",
+        str(path),
+        "-vn",
+        "-ac",
+        "1",
+        "-t",
+        str(LONGEST + 1),
+        str(made),
+    ]
     try:
         done = subprocess.run(command, capture_output=True, timeout=FFMPEG_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -117,7 +135,7 @@ def react(d: Dissection, sound: OwnSound) -> Reaction:
         classes = target.classes
         heard = target.hears(len(wave) / target.sample_rate)
     known = classes is not None and logits is not None and logits.shape[-1] == len(classes)
-    return Reaction(softmax(logits[0].float().numpy()) if known else None, list(classes or []), active, heard)
+    return Reaction(softmax(logits[0].float().cpu().numpy()) if known else None, list(classes or []), active, heard)
 
 
 def unusual(d: Dissection, active: np.ndarray, most: int = 12, hidden_only: bool = True) -> list[dict[str, Any]]:
@@ -164,7 +182,7 @@ def without_concept(d: Dissection, sound: OwnSound, concept: str, strategy: str 
         target = shared_target(d)
         features = target.features([resample(sound.wave, sound.rate, target.sample_rate)])
         with Ablation(target.modules(), choice.selection.masks, "weights", None), torch.inference_mode():
-            logits = target.forward(features)[0].float().numpy()
+            logits = target.forward(features)[0].float().cpu().numpy()
     return softmax(logits), choice.count
 
 

@@ -53,7 +53,7 @@ def layer_maps(target: Target, waves: list[np.ndarray], layer: str) -> tuple[np.
             _, (maps,) = MapReader(target, {layer: module})(target.features(waves))
     finally:
         handle.remove()
-    return maps.numpy(), torch.cat(pooled).float().numpy()
+    return maps.numpy(), torch.cat(pooled).float().cpu().numpy()
 
 
 def place(target: Target, values: np.ndarray, seconds: float) -> PatchMap:

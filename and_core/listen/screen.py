@@ -53,8 +53,8 @@ def screen(target: Target, waves: np.ndarray, train: np.ndarray, test: np.ndarra
     for done, (rows, sums) in enumerate(every, 1):
         mine = waves[rows]
         h = _components(mine, w, front)
-        columns, active = _over_time(target, mine)
-        x = _at_columns(h, columns, mine.shape[1] / front.rate, front)
+        columns, active = _over_time(target, mine, h.shape[2])
+        x = _at_columns(h, columns, front)
         sums.add(np.concatenate([x, np.ones((len(x), 1))], 1), active)
         progress(done, len(every))
     ridge = RIDGE * np.trace(fitted.xx[:-1, :-1]) / max(1, w.shape[1])
@@ -74,17 +74,20 @@ def _components(waves: np.ndarray, w: np.ndarray, front: Front) -> np.ndarray:
     return dictionary.activations(flat, w, steps=STEPS).reshape(w.shape[1], len(waves), -1).transpose(1, 0, 2)
 
 
-def _over_time(target: Target, waves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of the columns in seconds, and (B * columns, R) activations of all neurons, mean over frequency; pooled where a layer has no map."""
+def _over_time(target: Target, waves: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of the columns in seconds, and (B * columns, R) activations of all neurons, mean over frequency; pooled where a layer has no map.
+
+    `most` columns at most: finer maps are averaged.
+    """
     maps: dict[str, torch.Tensor] = {}
     pooled: dict[str, torch.Tensor] = {}
 
     def hook(name: str) -> Callable[..., None]:
         def keep(module: torch.nn.Module, args: object, output: torch.Tensor) -> None:
             try:
-                maps[name] = target.to_map(output, name).float().mean(2)
+                maps[name] = target.to_map(output, name).float().cpu().mean(2)
             except TargetError:
-                pooled[name] = (target.pool(output, name) if output.ndim != 2 else output).float()
+                pooled[name] = (target.pool(output, name) if output.ndim != 2 else output).float().cpu()
 
         return keep
 
@@ -96,24 +99,26 @@ def _over_time(target: Target, waves: np.ndarray) -> tuple[np.ndarray, np.ndarra
     finally:
         for handle in handles:
             handle.remove()
-    columns = max((m.shape[2] for m in maps.values()), default=1)
-    times, _ = target.places(1, columns, waves.shape[1] / target.sample_rate)
+    columns = min(max((m.shape[2] for m in maps.values()), default=1), most)
+    seconds = waves.shape[1] / target.sample_rate
+    times, _ = target.places(1, columns, seconds)
+    heard = max(1, int(np.searchsorted(times[:-1], seconds - 1e-6)))  # columns that begin after the clip's end are padding, not sound
     parts = []
     for name in modules:
         if name in maps:
-            m = maps[name] if maps[name].shape[2] == columns else torch.nn.functional.interpolate(maps[name], columns, mode="linear", align_corners=False)
-            parts.append(m.transpose(1, 2))
+            m = maps[name] if maps[name].shape[2] == columns else torch.nn.functional.adaptive_avg_pool1d(maps[name], columns)
+            parts.append(m[:, :, :heard].transpose(1, 2))
         else:
-            parts.append(pooled[name][:, None].expand(-1, columns, -1))
-    return times, torch.cat(parts, 2).reshape(-1, sum(p.shape[2] for p in parts)).double().numpy()
+            parts.append(pooled[name][:, None].expand(-1, heard, -1))
+    return times[: heard + 1], torch.cat(parts, 2).reshape(-1, sum(p.shape[2] for p in parts)).double().numpy()
 
 
-def _at_columns(h: np.ndarray, edges: np.ndarray, seconds: float, front: Front) -> np.ndarray:
-    """(B * columns, K) mean of H over the frames of each column."""
+def _at_columns(h: np.ndarray, edges: np.ndarray, front: Front) -> np.ndarray:
+    """(B * columns, K) mean of H over the frames of each column; between frames where a column holds none."""
     time = np.arange(h.shape[2]) * front.hop / front.rate
-    at = np.clip(np.searchsorted(edges, time, "right") - 1, 0, len(edges) - 2)
-    weight = np.zeros((h.shape[2], len(edges) - 1))
-    inside = time <= min(seconds, edges[-1])
-    weight[np.flatnonzero(inside), at[inside]] = 1
-    weight /= np.maximum(weight.sum(0), 1)
+    weight = ((time[:, None] >= edges[:-1]) & (time[:, None] < edges[1:])).astype(float)
+    centre = (edges[1:] + edges[:-1]) / 2
+    for column in np.flatnonzero(weight.sum(0) == 0):
+        weight[int(np.abs(time - centre[column]).argmin()), column] = 1
+    weight /= weight.sum(0)
     return (h.astype(np.float64) @ weight).transpose(0, 2, 1).reshape(-1, h.shape[1])

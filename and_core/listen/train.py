@@ -29,7 +29,7 @@ EARLY, LATE, SWITCH = 0.5, 1.0, 20  # weight of fidelity before and from this ep
 ENCODER_RATE = 0.1  # of the learning rate, for an encoder that trains along
 LMAC_IN, LMAC_OUT, LMAC_L1 = 4.0, 0.2, 0.4
 DICTIONARY_STEPS = 200
-FRAMES_PER_CLASS = 400
+FRAMES = 16_000  # that the dictionary is learned from
 
 
 @dataclass
@@ -73,8 +73,8 @@ def fit(task: Task, rows: np.ndarray, config: ListeningConfig, work: Path, seed:
             loss.backward()
             optimiser.step()
             total += float(loss.detach()) * len(order[start : start + config.batch])
-        score = task.score()
-        history.append({"loss": round(total / len(rows), 6), "score": round(score, 6)})
+        score = round(task.score(), 6)
+        history.append({"loss": round(total / len(rows), 6), "score": score})
         if score >= max(row["score"] for row in history):  # a tie goes to the later one: it reconstructs better
             best = copy.deepcopy(task.module.state_dict())
         _keep(task, optimiser, history, best, work)
@@ -131,7 +131,7 @@ def learn_dictionary(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """W, and how good it is: reconstruction error on frames it did not learn from are for the caller; coherence here."""
     path = work / "dictionary.npy"
-    x = material.frames(rows, FRAMES_PER_CLASS, seed)
+    x = material.frames(rows, FRAMES, seed)
     try:
         w = np.load(path, allow_pickle=False)
     except (OSError, ValueError):
@@ -155,6 +155,7 @@ def train_post_hoc(
     target: Target, material: Material, split: Split, config: ListeningConfig, work: Path, seed: int, progress: Progress
 ) -> tuple[Listener, dict[str, Any]]:
     """Dictionary, interpreter and, where asked for, mask decoder of a frozen target; the listener and the report of its training."""
+    target.network.requires_grad_(False)  # nothing that is learned here reaches the network
     w, about = learn_dictionary(material, split.train, config, work, seed, progress)
     shapes, classes = shapes_of(material, int(split.train[0]))
     torch.manual_seed(seed)
@@ -259,7 +260,7 @@ def train_decoder(
         spectrum = front.spectrum(x / scale)
         f, maps = material.heard(rows)
         mask = decoder(maps, frames)
-        kept, left = (target.forward(target.input_of(front.waves(spectrum * part, samples) * scale)).float() for part in (mask, 1 - mask))
+        kept, left = (target.forward(target.input_of(front.waves(spectrum * part, samples) * scale)).float().cpu() for part in (mask, 1 - mask))
         return f.argmax(1), mask, kept, left
 
     def loss(rows: np.ndarray, epoch: int) -> torch.Tensor:

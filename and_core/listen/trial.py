@@ -47,24 +47,30 @@ def relevant_masks(listener: Listener, tau: float) -> Masks:
 
 
 def energy_matched(listener: Listener, tau: float, seed: int) -> Masks:
-    """Components drawn at random, among those that sound, until they carry as much energy as L2I's: what any removal of that size does."""
+    """Components drawn at random until as much energy is gone, as it is rendered, as without L2I's: what any removal of that size does."""
 
     def made(waves: np.ndarray, c: np.ndarray) -> torch.Tensor:
         r, h, _ = relevance(listener, waves, c)
         x = torch.from_numpy(waves)
-        power = np.expm1(log_magnitude(listener.front.spectrum(x / peak(x))).numpy()) ** 2
+        logs = log_magnitude(listener.front.spectrum(x / peak(x))).numpy()
         found = []
-        for i, (row, one) in enumerate(zip(r, h, strict=True)):
-            energy = listener.energies(one, power[i])
-            goal, sum_, picked = energy[row > tau].sum(), 0.0, np.zeros(len(energy), bool)
-            for k in np.random.default_rng([seed, i, int(c[i])]).permutation(len(energy)):
-                if sum_ + energy[k] / 2 > goal:  # the next would overshoot by more than it helps
-                    continue
-                picked[k], sum_ = True, sum_ + energy[k]
-            found.append(listener.mask_of(one, picked))
+        for i, (row, one, log) in enumerate(zip(r, h, logs, strict=True)):
+            goal = listener.energy_lost(log, listener.mask_of(one, row > tau))
+            order = np.random.default_rng([seed, i, int(c[i])]).permutation(len(one))
+            found.append(_nearest(lambda count: listener.mask_of(one, np.isin(np.arange(len(one)), order[:count])), listener, log, goal, len(order)))  # noqa: B023
         return torch.from_numpy(np.stack(found))
 
     return made
+
+
+def _nearest(mask_of: Callable[[int], np.ndarray], listener: Listener, log: np.ndarray, goal: float, most: int) -> np.ndarray:
+    """The mask of so many components, in their random order, that its loss is nearest to the goal; the loss grows with their number."""
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if listener.energy_lost(log, mask_of(middle)) < goal else (low, middle)
+    ends = [mask_of(count) for count in (low, high)]
+    return min(ends, key=lambda mask: abs(listener.energy_lost(log, mask) - goal))
 
 
 def wrong_class(listener: Listener, tau: float, classes: int, seed: int) -> Masks:
@@ -82,7 +88,7 @@ def all_ones(listener: Listener) -> Masks:
     return lambda waves, c: torch.ones(len(waves), listener.front.bins, listener.frames)
 
 
-def judge(listener: Listener, waves: np.ndarray, masks: Masks) -> dict[str, float]:
+def judge(listener: Listener, waves: np.ndarray, masks: Masks, linear: bool = False) -> dict[str, float]:
     """The field's metrics of one way to keep parts of clips, through the waveform and the model's own features again."""
     kept_p, left_p, clips_p = [], [], []
     share, spread, relative, energy = [], [], [], []
@@ -90,7 +96,7 @@ def judge(listener: Listener, waves: np.ndarray, masks: Masks) -> dict[str, floa
         mine = waves[rows]
         logits = listener.predict(mine)
         mask = masks(mine, logits.argmax(1))
-        kept, left = listener.render_all(mine, mask)
+        kept, left = listener.render_all(mine, mask, linear)
         clips_p.append(softmax(logits, 1))
         kept_p.append(softmax(listener.predict(kept), 1))
         left_p.append(softmax(listener.predict(left), 1))
@@ -128,7 +134,7 @@ def by_threshold(listener: Listener, waves: np.ndarray, taus: list[float], draws
     """Faithfulness in logits ``f(x)_c - f(x without L)_c`` for several tau: median, mean, components, energy, and energy-matched random components."""
     rows = []
     for tau in sorted(taus):
-        lost, random, counts, energy = [], [], [], []
+        lost, random, counts, energy, other_energy = [], [], [], [], []
         for part in batches(waves):
             mine = waves[part]
             logits = listener.predict(mine)
@@ -138,15 +144,36 @@ def by_threshold(listener: Listener, waves: np.ndarray, taus: list[float], draws
             counts += (r > tau).sum(1).tolist()
             _, left = listener.render_all(mine, relevant_masks(listener, tau)(mine, c))
             lost += (logits[at, c] - listener.predict(left)[at, c]).tolist()
-            energy += (1 - (left**2).sum(1) / np.maximum((mine**2).sum(1), 1e-12)).tolist()
+            energy += _gone(mine, left)
             for seed in range(draws):
                 _, other = listener.render_all(mine, energy_matched(listener, tau, seed)(mine, c))
                 random += (logits[at, c] - listener.predict(other)[at, c]).tolist()
+                other_energy += _gone(mine, other)
         rows.append({
             "tau": tau, "median": float(np.median(lost)), "mean": float(np.mean(lost)), "components": float(np.mean(counts)), "energy": float(np.mean(energy)),
-            "random median": float(np.median(random)), "random mean": float(np.mean(random)),
+            "random median": float(np.median(random)), "random mean": float(np.mean(random)), "random energy": float(np.mean(other_energy)),
         })  # fmt: skip
     return rows
+
+
+def _gone(whole: np.ndarray, left: np.ndarray) -> list[float]:
+    """Share of each clip's energy that is not in what is left."""
+    return list(map(float, 1 - (left**2).sum(1) / np.maximum((whole**2).sum(1), 1e-12)))
+
+
+def falls(listener: Listener, waves: np.ndarray, tau: float, most: int = 40) -> float | None:
+    """Share of relevant components whose activation H_k falls when their own sound is taken out of the clip; None where none is relevant.
+
+    The interpreter sees the whole clip, so that this has to be looked at.
+    """
+    found = []
+    for wave in waves[:most]:
+        told = listener.interpret(wave)
+        for k in told.relevant(tau):
+            chosen = np.arange(len(told.relevance)) == k
+            _, left = listener.render(wave, listener.mask_of(told.h, chosen))
+            found.append(float(listener.hear(left[None])[1][0, k].sum()) < float(told.h[k].sum()))
+    return float(np.mean(found)) if found else None
 
 
 def corruptions(listener: Listener, waves: np.ndarray, labels: np.ndarray, tau: float, seed: int) -> list[dict[str, Any]]:
@@ -158,19 +185,22 @@ def corruptions(listener: Listener, waves: np.ndarray, labels: np.ndarray, tau: 
     for name, added in (("noise at 0 dB", noise), ("another class", waves[other])):
         level = np.linalg.norm(waves, axis=1, keepdims=True) / np.maximum(np.linalg.norm(added, axis=1, keepdims=True), 1e-9)
         mixed = (waves + added * level).astype(np.float32)
-        gain, before, after = [], [], []
+        gain, before, after, nothing = [], [], [], 0
         for part in batches(waves):
             mine = mixed[part]
             c = listener.predict(waves[part]).argmax(1)
             kept, _ = listener.render_all(mine, relevant_masks(listener, tau)(mine, c))
-            gain += [measure.si_sdr(k, w) - measure.si_sdr(m, w) for k, w, m in zip(kept, waves[part], mine, strict=True)]
+            heard = [(k, w, m) for k, w, m in zip(kept, waves[part], mine, strict=True) if np.any(k)]  # nothing kept has no ratio
+            gain += [measure.si_sdr(k, w) - measure.si_sdr(m, w) for k, w, m in heard]
+            nothing += len(kept) - len(heard)
             if name == "another class":
                 second = listener.predict(waves[other[part]]).argmax(1)
                 at = np.arange(len(c))
                 before += softmax(listener.predict(mine), 1)[at, second].tolist()
                 after += softmax(listener.predict(kept), 1)[at, second].tolist()
         rows.append({
-            "corruption": name, "SI-SDR gain": float(np.mean(gain)), "other class, mixture": float(np.mean(before)) if before else None,
+            "corruption": name, "SI-SDR gain": float(np.mean(gain)) if gain else None, "nothing kept": nothing,
+            "other class, mixture": float(np.mean(before)) if before else None,
             "other class, kept": float(np.mean(after)) if after else None,
         })  # fmt: skip
     return rows

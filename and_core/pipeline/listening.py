@@ -79,6 +79,8 @@ def _compute(run: Run, writer: StageWriter) -> None:
     config = run.config.listening
     assert config is not None
     target, d = run.network, run.dissection
+    if target.classes is None:
+        raise TargetError(f"{target.describe()} has no classifier with named classes, so there are no decisions to listen to")
     rows, waves = _clips(run, target, config.seconds)
     labels = _labels(run, target, rows)
     trained = d.notes("activations").get("trained_folds", ())
@@ -90,7 +92,7 @@ def _compute(run: Run, writer: StageWriter) -> None:
     listeners, report = _listeners(
         run, target, Material(waves, labels, MapReader(target, choose_maps(target, config.maps)), Front.for_rate(target.sample_rate)), split, writer
     )
-    tested = split.test[: config.measured]
+    tested = np.sort(np.random.default_rng([run.config.seed, 5]).permutation(split.test)[: config.measured])
     report["measured"] = measured = {}
     for done, (name, listener) in enumerate(listeners.items()):
         run.progress("listening: measuring", done, len(listeners))
@@ -160,17 +162,17 @@ def train_all(
 def _measure(listener: Listener, waves: np.ndarray, labels: np.ndarray, config: ListeningConfig, seed: int) -> dict[str, Any]:
     tau = config.tau[0]
     classes = int(listener.interpreter.theta.shape[0])
-    ways = {
+    ways: dict[str, trial.Masks] = {
         "L2I": trial.relevant_masks(listener, tau), "energy-matched components": trial.energy_matched(listener, tau, seed),
-        "wrong class": trial.wrong_class(listener, tau, classes, seed), "randomised weights": trial.randomised(listener, tau, seed),
-        "all-ones mask": trial.all_ones(listener),
+        **({"wrong class": trial.wrong_class(listener, tau, classes, seed)} if classes > 1 else {}),
+        "randomised weights": trial.randomised(listener, tau, seed), "all-ones mask": trial.all_ones(listener),
     }  # fmt: skip
+    found: dict[str, Any] = {"field": [{"method": name, **trial.judge(listener, waves, masks)} for name, masks in ways.items()]}
     if listener.decoder is not None:
-        ways["mask decoder (L-MAC)"] = lambda mine, c: listener.decoded(mine)
-    found: dict[str, Any] = {
-        "field": [{"method": name, **trial.judge(listener, waves, masks)} for name, masks in ways.items()],
-        "thresholds": trial.by_threshold(listener, waves, config.tau), "fidelity": trial.fidelity_of(listener, waves, config.multi_label),
-    }  # fmt: skip
+        found["field"].append({"method": "mask decoder (L-MAC)", **trial.judge(listener, waves, lambda mine, c: listener.decoded(mine), linear=True)})
+    found |= {"thresholds": trial.by_threshold(listener, waves, config.tau), "falls": trial.falls(listener, waves, tau)}
+    if not listener.by_design:  # a network by design has no other head to agree with
+        found["fidelity"] = trial.fidelity_of(listener, waves, config.multi_label)
     known = labels >= 0
     if known.any():
         said = listener.predict(waves[known])

@@ -24,8 +24,10 @@ def bring(sound: OwnSound | None) -> None:
     """Take a sound into the session, or let go of it."""
     if sound is None:
         st.session_state.pop(KEY, None)
-    elif KEY not in st.session_state or st.session_state[KEY].sound.identity != sound.identity:
-        st.session_state[KEY] = Own(sound, {})
+    else:
+        before = st.session_state.get(KEY)
+        same = before is not None and before.sound.identity == sound.identity
+        st.session_state[KEY] = Own(sound, before.reactions if same else {})
 
 
 def brought() -> Own | None:
