@@ -31,10 +31,10 @@ test: $(TEST_STAMP) ## lint, types, unit, page and browser tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder  # a thread each: two workers that take two each get in each other's way
 
 slow: $(TEST_STAMP) ## the tests that take minutes: kill -9 in the last stages, long runs against servers
-	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist load -m slow
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist load -m slow
 
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [extraction] [similarity] [language] [unlearning] [analysis] [scores] [browser]`: prints the table as Markdown."""
+"""`python -m benchmarks [extraction] [similarity] [language] [unlearning] [analysis] [scores] [listening] [browser]`: prints the table as Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from benchmarks import analysis, browser, extraction, language, scores, similarity, unlearning
+from benchmarks import analysis, browser, extraction, language, listening, scores, similarity, unlearning
 
 PARTS = {
     "extraction": extraction.rows,
@@ -15,6 +15,7 @@ PARTS = {
     "unlearning": unlearning.rows,
     "analysis": analysis.rows,
     "scores": scores.rows,
+    "listening": listening.rows,
     "browser": browser.rows,
 }
 

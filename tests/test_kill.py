@@ -15,7 +15,6 @@ import pytest
 from and_core.pipeline import STAGE_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
-SEEDS = 10
 DRIVER = """
 import json, os, random, shutil, signal, sys, time
 from pathlib import Path
@@ -116,14 +115,19 @@ LATE = (
 )  # what is done with a dissection: fewer kills
 
 
-@pytest.mark.parametrize("late", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["explaining", "unlearning"])
-def test_kill_9_inside_every_stage(tmp_path: Path, late: bool) -> None:
-    stages = [
-        s for s in STAGE_NAMES if (s in LATE) is late and s not in ("icl", "judged", "planted", "listening")
-    ]  # no language model, nothing planted: tests of their own
+@pytest.mark.parametrize(
+    ("late", "seeds"),
+    [
+        pytest.param(False, 4, id="explaining"),
+        pytest.param(False, 10, marks=pytest.mark.slow, id="explaining-often"),
+        pytest.param(True, 3, marks=pytest.mark.slow, id="unlearning"),
+    ],
+)
+def test_kill_9_inside_every_stage(tmp_path: Path, late: bool, seeds: int) -> None:
+    stages = [s for s in STAGE_NAMES if (s in LATE) is late and s not in ("icl", "judged", "planted", "listening")]  # those have tests of their own
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(ROOT), str(tmp_path), str(3 if late else SEEDS), ",".join(stages)],
+        [sys.executable, "-c", DRIVER, str(ROOT), str(tmp_path), str(seeds), ",".join(stages)],
         capture_output=True,
         text=True,
         env=environment,
