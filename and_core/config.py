@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from and_core.errors import ConfigError
+from and_core.errors import ANDError, ConfigError
 
 SimilarityName = Literal["cos", "cos_cubed", "rank_reorder", "wpmi", "soft_wpmi"]
 SIMILARITY_NAMES: tuple[SimilarityName, ...] = get_args(SimilarityName)
@@ -262,16 +262,23 @@ def load_config(path: str | Path) -> RunConfig:
     ConfigError
         The file is missing, no YAML, or a setting is wrong; the message names the setting and what is allowed.
     """
+    return make_config(_absolute(read_mapping(path), Path(path).resolve().parent))
+
+
+def read_mapping(path: str | Path, what: str = "configuration", error: type[ANDError] = ConfigError) -> dict:
+    """A YAML file that holds a mapping of settings."""
     path = Path(path)
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"no configuration at {path}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
+        raise error(f"no {what} at {path}") from None
+    except OSError as fault:
+        raise error(f"{path} can't be read: {fault.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        raise error(f"{path} is not YAML: {fault}") from None
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path} must hold a mapping of settings, not {type(raw).__name__}")
-    return make_config(_absolute(raw, path.resolve().parent))
+        raise error(f"{path} must hold a mapping of settings, not {type(raw).__name__}")
+    return raw
 
 
 def make_config(raw: dict) -> RunConfig:

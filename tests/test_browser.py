@@ -169,7 +169,7 @@ def test_a_deep_link_to_another_page_opens_cold(server: str, page) -> None:
     assert page.faults == []
 
 
-@pytest.mark.parametrize("path", ["/", "/concepts", "/unlearning?strategy=random"])
+@pytest.mark.parametrize("path", ["/", "/concepts", pytest.param("/unlearning?strategy=random", marks=pytest.mark.slow)])
 def test_markup_in_data_makes_no_element(server: str, page, path: str) -> None:
     open_page(page, f"{server}{path}{'&' if '?' in path else '?'}dissection=evil&q=bell", "h1.and")
     page.wait_for_timeout(1200)

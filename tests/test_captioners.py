@@ -183,6 +183,7 @@ def test_a_server_is_sent_the_sound_itself(tmp_path: Path) -> None:
     assert sorted(lengths) == [8_000, 24_000]
 
 
+@pytest.mark.slow
 def test_salmonns_bridge(tmp_path: Path) -> None:
     settings = salmonn_folder(tmp_path)
     replies = hear(CAPTIONERS.create(PluginConfig(kind="salmonn", **settings)), [0.5, 3.0, 1.0, 2.0, 0.5])

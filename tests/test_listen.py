@@ -375,6 +375,7 @@ def test_what_was_not_learned_is_said(dissection) -> None:
         live.listener_of(dissection)
 
 
+@pytest.mark.slow
 def test_networks_without_maps_are_refused_and_convolutions_are_read(tmp_path: Path) -> None:
     from torch import nn
 

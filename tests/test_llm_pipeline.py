@@ -41,6 +41,7 @@ def config(url: str, **changes: object) -> RunConfig:
     return small_config(**{"llm": llm, "summarizer": {"kind": "llm", "samples": 2}, "audio_encoder": None, **layers, **changes})
 
 
+@pytest.mark.slow
 def test_the_whole_way_from_captions_to_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeServer(say)
     with fake.serve() as url:

@@ -338,6 +338,7 @@ def test_names_that_lead_elsewhere_are_refused(cache: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting a small file system needs root on Linux")
+@pytest.mark.slow
 def test_a_disk_that_is_really_full(tmp_path: Path, cache: Path) -> None:
     place = tmp_path / "small-disk"
     place.mkdir()

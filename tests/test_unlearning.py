@@ -227,6 +227,7 @@ def test_what_was_asked_for_by_command_stays(own) -> None:
     assert open_dissection(own.folder).has("unlearning") and dict(pipeline.status(small_config(), root))["unlearning"] == "done"
 
 
+@pytest.mark.slow
 def test_networks_that_can_not_be_unlearned_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="leaves no hidden layer"):
         pipeline.run(small_config(target={"kind": "ast", "layers": ["fc"], "trained_folds": [2, 3, 4, 5]}, unlearning={}), root=tmp_path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from and_core.dissect.concepts import readable
 from and_core.errors import StudyError
 from and_core.records import NeuronId, Skipped
 from and_core.scored import neuron_scores
@@ -236,7 +237,7 @@ def _known(config: StudyConfig, d: Dissection, rng: np.random.Generator, count: 
             s = Subject(d, neuron, None, {})
             high = s.high[: config.clips]
             if len(high) == config.clips and all(d.clips[c].label == names[unit] for c in high):
-                found.append(_anchor(s, high, _sound(names[unit]), "known"))
+                found.append(_anchor(s, high, readable(names[unit]), "known"))
             if len(found) == count:
                 return found
     by_class: dict[str, list[int]] = {}
@@ -244,12 +245,12 @@ def _known(config: StudyConfig, d: Dissection, rng: np.random.Generator, count: 
         if clip.label is not None:
             by_class.setdefault(clip.label, []).append(clip.index)
     used = {item.description for item in found}
-    for label in rng.permutation(sorted(name for name, mine in by_class.items() if len(mine) >= config.clips and _sound(name) not in used)):
+    for label in rng.permutation(sorted(name for name, mine in by_class.items() if len(mine) >= config.clips and readable(name) not in used)):
         if len(found) == count:
             break
         clips = [int(c) for c in rng.permutation(by_class[str(label)])[: config.clips]]
         truth = {"dissection": d.name, "neuron": None, "layer": None, "block": None, "expected": ["4", "5"]}
-        found.append(Item("fit", d.name, clips, _sound(str(label)), control="known", truth=truth))
+        found.append(Item("fit", d.name, clips, readable(str(label)), control="known", truth=truth))
     return found
 
 
@@ -274,7 +275,3 @@ def _mismatched(config: StudyConfig, able: list[Subject], rng: np.random.Generat
 def _anchor(s: Subject, clips: list[int], text: str, control: str) -> Item:
     expected = ["4", "5"] if control == "known" else ["1", "2"]
     return Item("fit", s.d.name, clips, text, control=control, truth=s.truth(clips, expected=expected))
-
-
-def _sound(label: str) -> str:
-    return " ".join(label.replace("_", " ").split())

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from and_core.config import NAME, Section, explain
+from and_core.config import NAME, Section, explain, read_mapping
 from and_core.errors import StudyError
 
 Task = Literal["write", "intruder", "present", "choose", "fit", "captions"]
@@ -218,15 +217,7 @@ def load_plan(path: str | Path) -> StudyConfig:
     StudyError
         No such file, no YAML, or a setting is wrong; the message names the setting and what is allowed.
     """
-    path = Path(path)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StudyError(f"no study at {path}") from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path} can't be read as YAML: {error}") from None
-    if not isinstance(raw, dict):
-        raise StudyError(f"{path} must hold a mapping of settings, not {type(raw).__name__}")
+    raw, path = read_mapping(path, "study", StudyError), Path(path)
     if isinstance(raw.get("texts"), dict):
         raw["texts"] = {name: str(path.resolve().parent / str(file)) for name, file in raw["texts"].items()}
     return make_plan(raw)

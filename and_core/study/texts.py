@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from and_core.dissect.concepts import readable
 from and_core.errors import DataError, StudyError
 from and_core.records import NeuronId
 from and_core.store.dissection import Dissection
@@ -24,20 +25,16 @@ def description(d: Dissection, neuron: NeuronId, method: str) -> str | None:
     """
     if method in CLOSED:
         d.require("closed" if method == "DB" else "tab")
-        return next((_readable(c.name) for c in d.closed_concepts(neuron, method=method)), None)  # type: ignore[arg-type]
+        return next((readable(c.name) for c in d.closed_concepts(neuron, method=method)), None)  # type: ignore[arg-type]
     if method == "ICL":
         answers, _ = d.icl_answers(neuron, "top1")
-        return next((_readable(row["concept"]) for row in answers if row["concept"]), None)
+        return next((readable(row["concept"]) for row in answers if row["concept"]), None)
     if method == "OPEN":
         words = d.open_concepts(neuron)
         return f"{', '.join(words)} sounds" if words else None
     d.require("calibration")
     points = [point.text for point in d.summary(neuron) if point.kept]
     return "; ".join(points) or None
-
-
-def _readable(concept: str) -> str:
-    return " ".join(concept.replace("_", " ").split())
 
 
 def read_texts(path: str | Path, dissections: list[Dissection]) -> Own:
