@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from and_core.errors import ANDError, ConfigError
 
@@ -16,6 +16,15 @@ SimilarityName = Literal["cos", "cos_cubed", "rank_reorder", "wpmi", "soft_wpmi"
 SIMILARITY_NAMES: tuple[SimilarityName, ...] = get_args(SimilarityName)
 MAX_K = 50
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def _plain_name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError("must be 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit")
+    return value
+
+
+FolderName = Annotated[str, AfterValidator(_plain_name)]  # of a dissection or a study inside the cache
 
 
 class Section(BaseModel):
@@ -210,7 +219,7 @@ class RunConfig(Section):
         How the target was trained: all layers with labels; self-supervised, then all layers with labels; self-supervised, then a classifier alone.
     """
 
-    name: str
+    name: FolderName
     seed: int = 0
     training: Literal["supervised", "fine-tuned", "frozen"] | None = None  # the paper's strategies (Table 1), for the page that compares them
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 5
@@ -236,13 +245,6 @@ class RunConfig(Section):
     unlearning: UnlearningConfig | None = None
     listening: ListeningConfig | None = None
     workers: Annotated[int, Field(ge=1, le=64)] = 2
-
-    @field_validator("name")
-    @classmethod
-    def _plain(cls, value: str) -> str:
-        if not NAME.fullmatch(value):
-            raise ValueError("must be 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit")
-        return value
 
 
 def explain(error: ValidationError, where: str = "") -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from and_core.listen.listener import Listener
 
 MAP_BYTES = 256 * 2**20  # of maps that are kept
+EXPLAINED = 0.1  # held-out R² below which a neuron is "not explained here"
 NOWHERE = "it fires nowhere in this clip above what it does at rest"
 _maps: OrderedDict[tuple[str, str, str, int], np.ndarray] = OrderedDict()
 

@@ -11,8 +11,6 @@ from and_core.listen.front import Front
 from and_core.listen.maps import MapReader
 from and_core.targets.base import Target
 
-NOWHERE = "it fires nowhere in this clip above what it does at rest"
-
 
 @dataclass(frozen=True)
 class PatchMap:

@@ -14,7 +14,6 @@ from and_core.targets.base import Target
 
 RIDGE = 1e-2  # of the mean variance of a component
 STEPS = 60
-EXPLAINED = 0.1  # held-out R² below which a neuron is "not explained here"
 Progress = Callable[[int, int], None]
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 from sqlalchemy import insert, select
 
 from and_core.errors import StudyError
-from and_core.study.assign import TRAINING
 from and_core.study.database import ASSIGNMENT, CLAIM, EVENT, IMPORTED, RATER, IntegrityError
 from and_core.study.exclude import rows_of
 from and_core.study.session import ANSWER, NOTHING, UNDO
@@ -261,8 +260,3 @@ def _answers(item: dict[str, Any], row: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
-
-
-def is_training(frame: pd.DataFrame) -> pd.Series:
-    """(rows,) whether an answer was given for practice."""
-    return frame["control"].str.startswith(TRAINING)

@@ -17,7 +17,6 @@ from and_core.study.plan import WRITTEN, StudyConfig, Task
 from and_core.study.texts import Own, description, read_texts
 
 PER_NEURON: tuple[Task, ...] = ("write", "intruder", "choose", "captions")  # one item a neuron; `present` and `fit`: one a description
-RATINGS = ("1", "2", "3", "4", "5")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from and_core.config import NAME, Section, explain, read_mapping
+from and_core.config import FolderName, Section, explain, read_mapping
 from and_core.errors import StudyError
 
 Task = Literal["write", "intruder", "present", "choose", "fit", "captions"]
@@ -158,7 +158,7 @@ class StudyConfig(Section):
         A trial run: answers are marked and never pooled with a study's.
     """
 
-    name: str
+    name: FolderName
     title: str = "Listening study"
     dissections: Annotated[list[str], Field(min_length=1)]
     neurons: NeuronDraw = NeuronDraw()
@@ -180,13 +180,6 @@ class StudyConfig(Section):
     pilot: bool = False
     simulated: Simulated | None = None
     seed: int = 0
-
-    @field_validator("name")
-    @classmethod
-    def _plain(cls, value: str) -> str:
-        if not NAME.fullmatch(value):
-            raise ValueError("must be 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit")
-        return value
 
     @field_validator("dissections", "methods", "tasks")
     @classmethod

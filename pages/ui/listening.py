@@ -7,7 +7,7 @@ import streamlit as st
 from and_core import Dissection, NeuronId
 from and_core.audio.media import flac
 from and_core.errors import ANDError
-from and_core.listen.live import fires, group_sound, moves
+from and_core.listen.live import EXPLAINED, fires, group_sound, moves
 from pages.ui import html
 from pages.ui.media import media_url, part_url
 from pages.ui.setup import explain
@@ -81,7 +81,7 @@ def _explained(value: float) -> str:
     if value != value:
         return "The neuron never changes over time, so there is nothing to explain."
     told = f"A regression on the dictionary's components explains {max(0.0, value):.0%} of its activation over time on clips it was not fitted on"
-    return f"{told}: not explained here, take what follows with care." if value < 0.1 else f"{told}."
+    return f"{told}: not explained here, take what follows with care." if value < EXPLAINED else f"{told}."
 
 
 def _groups(d: Dissection, neuron: NeuronId, rows: list[dict]) -> None:
