@@ -175,7 +175,7 @@ def demo(
 
 @demo_app.command("train")
 def demo_train(folder: Annotated[Path, typer.Option(help="Where the weights go.")] = Path("cache/models")) -> None:
-    """Train the demo's networks again from nothing (under half an hour on 2 cores)."""
+    """Train the demo's networks and listeners again from nothing (three quarters of an hour on 2 cores)."""
     with reported():
         from and_core.demo.train import train
 

@@ -14,12 +14,15 @@ from safetensors.torch import load_file
 
 from and_core.config import PluginConfig
 from and_core.datasets.base import DATASETS
-from and_core.demo import captions, corpus, train_ast, train_beats, train_clap
+from and_core.demo import captions, corpus, train_ast, train_beats, train_clap, train_listening
 from and_core.demo.recipes import CATEGORIES
 from and_core.demo.train_ast import features
 from and_core.demo.training import TEST_FOLD, augment, evaluate, synthesise
 from and_core.encoders.base import ENCODERS, TextAudioEncoder
+from and_core.listen.listener import load_listener
+from and_core.listen.trial import fidelity_of
 from and_core.nets.beats import Beats
+from and_core.pipeline.listening import BY_DESIGN, POST_HOC
 from and_core.targets.base import TARGETS
 from and_core.targets.beats import WEIGHTS
 
@@ -215,3 +218,21 @@ def test_evaluate_counts_hits() -> None:
 def test_weights_hold_no_pickle() -> None:
     files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
     assert len(files) >= 13 and {path.suffix for path in files} == {".json", ".safetensors"}
+
+
+def test_shipped_listeners_are_what_their_recipe_says(held_out: tuple) -> None:
+    waves, labels = held_out
+    report, folder = report_of("listening"), WEIGHTS / "listening"
+    files = {name: folder / name / "listener.safetensors" for name in (POST_HOC, BY_DESIGN)}
+    assert sum(f.stat().st_size for f in files.values()) <= 3_000_000
+    assert {name: hashlib.sha256(f.read_bytes()).hexdigest() for name, f in files.items()} == report["sha256"]
+    target = TARGETS.create(PluginConfig(kind="ast", checkpoint="demo"))
+    target.load("cpu")
+    assert report["network"] == target.fingerprint()[:16] and report["clips"]["test_fold"] == TEST_FOLD
+    assert report["recipe"] == train_listening.CONFIG.model_dump(mode="json", exclude={"weights"}) | {"seed": train_listening.SEED}
+    names = target.classes or []
+    stacked = np.stack(waves)
+    assert abs(fidelity_of(load_listener(files[POST_HOC].parent, target), stacked)["top-1"] - report["test_fidelity"]["top-1"]) <= 0.02
+    predicted = load_listener(files[BY_DESIGN].parent, target).predict(stacked).argmax(1)
+    accuracy = np.mean([names[int(p)] == label for p, label in zip(predicted, labels, strict=True)])
+    assert abs(accuracy - report["test_accuracy"][BY_DESIGN]) <= 0.02

@@ -10,8 +10,9 @@ from and_core.pipeline.stage import Progress
 
 TRAINING = {"demo-ast": "supervised", "demo-beats-finetuned": "fine-tuned", "demo-beats-frozen": "frozen"}
 TRAINED_FOLDS = [2, 3, 4, 5]
-CONCEPTS = 4  # unlearned in the build; `and-dissect prune NAME --all` does the rest
+CONCEPTS = 3  # unlearned in the build; `and-dissect prune NAME --all` does the rest
 SHARES = [0.06, 0.12]
+LISTENING = {"weights": "demo", "measured": 24}  # learned in `and-dissect demo train`
 NETWORKS = {  # the paper's three training strategies
     "demo-ast": {"kind": "ast", "checkpoint": "demo"},
     "demo-beats-finetuned": {"kind": "beats", "checkpoint": "demo-finetuned"},
@@ -33,6 +34,7 @@ def demo_configs() -> list[RunConfig]:
                 "audio_encoder": {"kind": "small_clap"},
                 "closed": {"similarity": "wpmi"},  # by planted neurons, see docs/settings.md
                 "unlearning": {"concepts": CONCEPTS, "fair": 2, "shares": SHARES, "importance": name == "demo-ast"},
+                "listening": LISTENING if name == "demo-ast" else None,
             }
         )
         for name, target in NETWORKS.items()

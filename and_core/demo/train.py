@@ -1,4 +1,4 @@
-"""All of the demo's weights again from nothing: AST, BEATs frozen and fine-tuned, and the text-audio encoder."""
+"""All of the demo's weights again from nothing: AST, BEATs frozen and fine-tuned, the text-audio encoder, and what listens to the AST."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
@@ -12,39 +13,59 @@ import numpy as np
 
 from and_core.config import ListeningConfig, PluginConfig
 from and_core.demo import corpus
-from and_core.demo.training import Progress, Sounds, silent
+from and_core.demo.training import TEST_FOLD, Progress, Sounds, silent
 from and_core.listen.front import Front
+from and_core.listen.listener import load_listener
 from and_core.listen.maps import MapReader, choose_maps
 from and_core.listen.material import Material, split_clips
-from and_core.pipeline.listening import train_all
+from and_core.listen.trial import fidelity_of
+from and_core.pipeline.listening import POST_HOC, RECIPE, train_all
+from and_core.store.files import sha256_file
 from and_core.targets.base import TARGETS
 
 CONFIG = ListeningConfig(by_design=True, decoder=True)
-TRAINED_FOLDS = (2, 3, 4, 5)
+TRAINED_FOLDS = tuple(fold for fold in range(1, 6) if fold != TEST_FOLD)
+SEED = 0
 
 
-def train(folder: Path, network: Path, sounds: Sounds, seed: int = 0, progress: Progress = silent, config: ListeningConfig = CONFIG) -> dict[str, object]:
-    """Train on the probing corpus alone, and write one folder per listener with the report.
+def train(folder: Path, network: Path, sounds: Sounds, progress: Progress = silent, config: ListeningConfig = CONFIG) -> dict[str, object]:
+    """Train on the probing corpus alone, and write one folder per listener, with `recipe.json` beside them.
 
     Parameters
     ----------
     network : Path
         The demo's AST.
+
+    Returns
+    -------
+    dict
+        Contents of `recipe.json`: settings, data fingerprint, what training said, figures on the test fold, hashes of the weights, seconds.
     """
     began = time.time()
-    target = TARGETS.create(PluginConfig(kind="ast", checkpoint=str(network)))  # type: ignore[call-arg]
+    plugin = PluginConfig(kind="ast", checkpoint=str(network))  # type: ignore[call-arg]
+    target = TARGETS.create(plugin)
     target.load("cpu")
     jobs = corpus.corpus_jobs()
-    waves = sounds.waves[: len(jobs)].astype(np.float32) / 32768
+    waves, labels = sounds.waves[: len(jobs)].astype(np.float32) / 32768, sounds.labels[: len(jobs)]
     folds = [index % 5 + 1 for _, index, _ in jobs]
-    split = split_clips(folds, [None] * len(jobs), TRAINED_FOLDS, config.validation_fold, config.test_folds, seed)
-    material = Material(waves, sounds.labels[: len(jobs)], MapReader(target, choose_maps(target, config.maps)), Front.for_rate(target.sample_rate))
-    mark = hashlib.sha256(f"{target.fingerprint()} {seed} {config.model_dump_json()}".encode()).hexdigest()[:12]
+    split = split_clips(folds, [None] * len(jobs), TRAINED_FOLDS, config.validation_fold, config.test_folds, SEED)
+    material = Material(waves, labels, MapReader(target, choose_maps(target, config.maps)), Front.for_rate(target.sample_rate))
+    mark = hashlib.sha256(f"{target.fingerprint()} {SEED} {config.model_dump_json()}".encode()).hexdigest()[:12]
     work = folder / f".work-{mark}"
-    found, report = train_all(target, material, split, config, work, seed, lambda stage, done, total: progress(done, total, stage))
+    found, report = train_all(target, material, split, config, work, SEED, lambda stage, done, total: progress(done, total, stage))
     for name, listener in found.items():
         listener.save(folder / name, {"checkpoint": target.fingerprint()[:16]})
-    told: dict[str, object] = {**report["training"], "seconds": round(time.time() - began), "seed": seed, "config": config.model_dump(mode="json")}
-    (folder / "report.json").write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
+    shipped = {name: load_listener(folder / name, copy.deepcopy(target)) for name in found}  # measure what is shipped: weights rounded to float16
+    told: dict[str, object] = {
+        "recipe": {**config.model_dump(mode="json", exclude={"weights"}), "seed": SEED},
+        "clips": {"fingerprint": corpus.fingerprint(corpus.PER_CATEGORY, 0), "test_fold": TEST_FOLD},
+        "network": target.fingerprint()[:16],
+        **report,
+        "test_accuracy": {name: round(float(np.mean(mine.predict(waves[split.test]).argmax(1) == labels[split.test])), 4) for name, mine in shipped.items()},
+        "test_fidelity": {k: round(v, 4) for k, v in fidelity_of(shipped[POST_HOC], waves[split.test]).items()},
+        "seconds": round(time.time() - began),
+        "sha256": {name: sha256_file(folder / name / "listener.safetensors") for name in found},
+    }
+    (folder / RECIPE).write_text(json.dumps(told, indent=2) + "\n")
     shutil.rmtree(work, ignore_errors=True)
     return told

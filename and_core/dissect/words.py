@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -116,10 +116,14 @@ class AcousticWords:
     margin : float
         A word that is in neither list counts as acoustic when its mean cosine similarity to the three nearest words for sound
         exceeds that to the three nearest other words by this much (chosen on the development half of the labelled words).
+    encoder : str
+        Identity of what embeds; with one, the lexicon is encoded once in a process.
     """
 
-    def __init__(self, embed: Embed, margin: float = 0.05) -> None:
-        self.embed, self.margin = embed, margin
+    _encoded: ClassVar[dict[str, np.ndarray]] = {}
+
+    def __init__(self, embed: Embed, margin: float = 0.05, encoder: str = "") -> None:
+        self.embed, self.margin, self.encoder = embed, margin, encoder
         self.lexicon = _lexicon()
         self._known = {word: Verdict(acoustic, "listed") for word, acoustic in self.lexicon.items()}
         self._vectors: np.ndarray | None = None
@@ -129,7 +133,11 @@ class AcousticWords:
         new = sorted({w for w in words if w not in self._known})
         if new:
             if self._vectors is None:
+                self._vectors = self._encoded.get(self.encoder)
+            if self._vectors is None:
                 self._vectors = self.embed([TEMPLATE.format(w) for w in self.lexicon])
+                if self.encoder:
+                    self._encoded[self.encoder] = self._vectors
             close = self.embed([TEMPLATE.format(w) for w in new]) @ self._vectors.T
             acoustic = np.array(list(self.lexicon.values()))
             score = _nearest(close[:, acoustic]) - _nearest(close[:, ~acoustic])

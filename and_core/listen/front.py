@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-EPSILON = 1e-6
+TINY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -65,4 +65,6 @@ def log_magnitude(spectrum: torch.Tensor) -> torch.Tensor:
 
 def with_magnitude(spectrum: torch.Tensor, log: torch.Tensor) -> torch.Tensor:
     """A spectrogram with the phase of one and the log magnitude of another: ``expm1(X)`` at the input's phase."""
-    return torch.polar(torch.expm1(log.clamp_min(0)), spectrum.angle())
+    magnitude = spectrum.abs()
+    wanted = torch.expm1(log.clamp_min(0))
+    return spectrum * (wanted / magnitude.clamp_min(TINY)) + torch.where(magnitude > 0, 0.0, wanted)  # silence has no phase: 0

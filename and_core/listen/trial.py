@@ -51,16 +51,23 @@ def energy_matched(listener: Listener, tau: float, seed: int) -> Masks:
 
     def made(waves: np.ndarray, c: np.ndarray) -> torch.Tensor:
         r, h, _ = relevance(listener, waves, c)
-        x = torch.from_numpy(waves)
-        logs = log_magnitude(listener.front.spectrum(x / peak(x))).numpy()
-        found = []
-        for i, (row, one, log) in enumerate(zip(r, h, logs, strict=True)):
-            goal = listener.energy_lost(log, listener.mask_of(one, row > tau))
-            order = np.random.default_rng([seed, i, int(c[i])]).permutation(len(one))
-            found.append(_nearest(lambda count: listener.mask_of(one, np.isin(np.arange(len(one)), order[:count])), listener, log, goal, len(order)))  # noqa: B023
-        return torch.from_numpy(np.stack(found))
+        return _matched(listener, r, h, _logs(listener, waves), c, tau, seed)
 
     return made
+
+
+def _logs(listener: Listener, waves: np.ndarray) -> np.ndarray:
+    x = torch.from_numpy(waves)
+    return log_magnitude(listener.front.spectrum(x / peak(x))).numpy()
+
+
+def _matched(listener: Listener, r: np.ndarray, h: np.ndarray, logs: np.ndarray, c: np.ndarray, tau: float, seed: int) -> torch.Tensor:
+    found = []
+    for i, (row, one, log) in enumerate(zip(r, h, logs, strict=True)):
+        goal = listener.energy_lost(log, listener.mask_of(one, row > tau))
+        order = np.random.default_rng([seed, i, int(c[i])]).permutation(len(one))
+        found.append(_nearest(lambda count: listener.mask_of(one, np.isin(np.arange(len(one)), order[:count])), listener, log, goal, len(order)))  # noqa: B023
+    return torch.from_numpy(np.stack(found))
 
 
 def _nearest(mask_of: Callable[[int], np.ndarray], listener: Listener, log: np.ndarray, goal: float, most: int) -> np.ndarray:
@@ -132,28 +139,30 @@ def fidelity_of(listener: Listener, waves: np.ndarray, multi_label: bool = False
 
 def by_threshold(listener: Listener, waves: np.ndarray, taus: list[float], draws: int = 3) -> list[dict[str, Any]]:
     """Faithfulness in logits ``f(x)_c - f(x without L)_c`` for several tau: median, mean, components, energy, and energy-matched random components."""
-    rows = []
-    for tau in sorted(taus):
-        lost, random, counts, energy, other_energy = [], [], [], [], []
-        for part in batches(waves):
-            mine = waves[part]
-            logits = listener.predict(mine)
-            c = logits.argmax(1)
-            at = np.arange(len(c))
-            r, _, _ = relevance(listener, mine, c)
-            counts += (r > tau).sum(1).tolist()
-            _, left = listener.render_all(mine, relevant_masks(listener, tau)(mine, c))
-            lost += (logits[at, c] - listener.predict(left)[at, c]).tolist()
-            energy += _gone(mine, left)
-            for seed in range(draws):
-                _, other = listener.render_all(mine, energy_matched(listener, tau, seed)(mine, c))
-                random += (logits[at, c] - listener.predict(other)[at, c]).tolist()
-                other_energy += _gone(mine, other)
-        rows.append({
-            "tau": tau, "median": float(np.median(lost)), "mean": float(np.mean(lost)), "components": float(np.mean(counts)), "energy": float(np.mean(energy)),
-            "random median": float(np.median(random)), "random mean": float(np.mean(random)), "random energy": float(np.mean(other_energy)),
-        })  # fmt: skip
-    return rows
+    found: dict[float, dict[str, list[float]]] = {tau: {key: [] for key in ("lost", "counts", "energy", "random", "random energy")} for tau in sorted(taus)}
+    for part in batches(waves):
+        mine = waves[part]
+        logits = listener.predict(mine)
+        c = logits.argmax(1)
+        said = logits[np.arange(len(c)), c]
+        r, h, _ = relevance(listener, mine, c)
+        logs = _logs(listener, mine)
+        for tau, row in found.items():
+            chosen = torch.from_numpy(np.stack([listener.mask_of(one, of > tau) for of, one in zip(r, h, strict=True)]))
+            random = [_matched(listener, r, h, logs, c, tau, seed) for seed in range(draws)]
+            row["counts"] += (r > tau).sum(1).tolist()
+            for masks, lost, gone in ((chosen, "lost", "energy"), *((other, "random", "random energy") for other in random)):
+                _, left = listener.render_all(mine, masks)
+                row[lost] += (said - listener.predict(left)[np.arange(len(c)), c]).tolist()
+                row[gone] += _gone(mine, left)
+    return [
+        {
+            "tau": tau, "median": float(np.median(row["lost"])), "mean": float(np.mean(row["lost"])), "components": float(np.mean(row["counts"])),
+            "energy": float(np.mean(row["energy"])), "random median": float(np.median(row["random"])), "random mean": float(np.mean(row["random"])),
+            "random energy": float(np.mean(row["random energy"])),
+        }
+        for tau, row in found.items()
+    ]  # fmt: skip
 
 
 def _gone(whole: np.ndarray, left: np.ndarray) -> list[float]:
@@ -169,10 +178,12 @@ def falls(listener: Listener, waves: np.ndarray, tau: float, most: int = 40) -> 
     found = []
     for wave in waves[:most]:
         told = listener.interpret(wave)
-        for k in told.relevant(tau):
-            chosen = np.arange(len(told.relevance)) == k
-            _, left = listener.render(wave, listener.mask_of(told.h, chosen))
-            found.append(float(listener.hear(left[None])[1][0, k].sum()) < float(told.h[k].sum()))
+        chosen = told.relevant(tau)
+        if chosen:
+            masks = np.stack([listener.mask_of(told.h, np.arange(len(told.relevance)) == k) for k in chosen])
+            _, left = listener.render_all(np.repeat(wave[None], len(chosen), 0), torch.from_numpy(masks))
+            after = listener.hear(left)[1].sum(2).numpy()
+            found += [bool(after[i, k] < told.h[k].sum()) for i, k in enumerate(chosen)]
     return float(np.mean(found)) if found else None
 
 

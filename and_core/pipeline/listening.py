@@ -27,6 +27,7 @@ from and_core.targets.base import Target
 
 SHIPPED = Path(__file__).resolve().parents[1] / "demo" / "weights" / "listening"
 POST_HOC, BY_DESIGN = "post-hoc", "by-design"
+RECIPE = "recipe.json"  # beside trained listeners: how they were trained
 MOST_BYTES = 1 << 30  # of waveforms in memory; beyond, clips are drawn
 SCREENED = 400  # clips that the regression over neurons is fitted on
 
@@ -136,8 +137,8 @@ def _listeners(run: Run, target: Target, material: Material, split: Split, write
         if any(listener.samples != material.waves.shape[1] for listener in found.values()):
             raise ArtifactError(f"listening.weights: they listen to {found[POST_HOC].samples} samples, the clips here have {material.waves.shape[1]}")
         try:
-            return found, {"training": json.loads((folder / "report.json").read_text(encoding="utf-8"))}
-        except (OSError, ValueError):
+            return found, {"training": json.loads((folder / RECIPE).read_text(encoding="utf-8"))["training"]}
+        except (OSError, ValueError, KeyError):  # a folder of listeners alone will do
             return found, {"training": {}}
     return train_all(target, material, split, config, writer.partial / "work", seed, run.progress)
 

@@ -62,7 +62,7 @@ def open_concepts(run: Run, writer: StageWriter) -> None:
     by = judge_of(run)
     qualities = {head(text) for text, attribute in zip(kept["text"].to_pylist(), kept["attribute"].to_pylist(), strict=True) if attribute}
     adjectives = sorted({w.word for words in tagged.values() for w in words if w.pos == "adjective"} - qualities)
-    verdicts = _asked(run, adjectives) if by == "llm" else AcousticWords(run.encoder.encode, config.margin).judge(adjectives)
+    verdicts = _asked(run, adjectives) if by == "llm" else AcousticWords(run.encoder.encode, config.margin, run.encoder.fingerprint()).judge(adjectives)
     verdicts |= {word: Verdict(True, QUALITY) for word in qualities}
     adjectives = sorted(verdicts)
     acoustic = {word: verdict.acoustic is True for word, verdict in verdicts.items()}
