@@ -79,8 +79,9 @@ def _neuron(d, neuron: str, clips: int, folder: Path) -> None:  # type: ignore[n
         return
     with bars() as progress:
         rows = moves(d, name, clips, progress=lambda done, total: progress("Taking clips apart", done, total))
-    grid = Table("group", "high clips", "random clips", "taken out", "control", "own", "others")
+    grid = Table("group", "high clips", "random clips", "taken out", "control", "own", "others", "holds")
     for row in rows[:10]:
         values = (row[key] for key in ("high", "random", "alone", "control", "own", "others"))
-        grid.add_row(", ".join(map(str, row["group"][:6])), *("-" if v is None else f"{v:+.2f}" for v in values))
+        figures = ("-" if v is None else f"{v:+.2f}" for v in values)
+        grid.add_row(", ".join(map(str, row["group"][:6])) or "all that is quiet", *figures, "yes" if row["holds"] else "no")
     out.print(grid)

@@ -6,25 +6,27 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from and_core import Dissection
-from and_core.audio.media import flac, read_flac
+from and_core.audio.decode import resample
+from and_core.audio.measures import ANALYSIS_RATE
+from and_core.audio.media import flac, read_flac, spectrogram_jpeg
 from and_core.errors import ANDError
 from and_core.figures.catalogue import TABLES
 from and_core.listen.live import component_sound, decide, listener_of, only, probabilities
 from pages.ui import html
-from pages.ui.own import brought
+from pages.ui.own import bring_in, brought
 from pages.ui.setup import BOUND, explain, provenance, setup
 
 OWN = "Your sound"
-ABOUT = "A decision is taken apart into sounds of a dictionary, by what each says for the class. A sound of your own comes in on the page Your sound."
+ABOUT = "A decision is taken apart into sounds of a dictionary, by what each says for the class."
 MOST = 8  # components that are shown
 WAYS = {"post-hoc": "the dissected network, read by an interpreter", "by-design": "a network whose prediction is the interpretation"}
 
 
-def _choose(d: Dissection) -> tuple[np.ndarray, int, str] | None:
+def _choose(d: Dissection, left: DeltaGenerator, right: DeltaGenerator) -> tuple[np.ndarray, int, str] | None:
     """Waveform, rate and name of the sound that is listened to."""
-    left, right = st.columns([1, 2])
     own = brought()
     kinds = [*d.classes, *(["all"] if any(c.label is None for c in d.clips) else []), *([OWN] if own else [])]
     kind = left.selectbox("Class", kinds, key="listen_class", format_func=lambda s: s.replace("_", " "), **BOUND)
@@ -62,13 +64,18 @@ def _apart(d: Dissection) -> None:
         help="; ".join(f"{k}: {v}" for k, v in WAYS.items()),
         **BOUND,
     )
-    chosen, own = _choose(d), brought()
+    with st.expander("Bring a sound of your own"):
+        if bring_in():
+            st.session_state["listen_class"] = OWN
+        st.html(html.empty("It stays in this session: nothing is stored. The page Your sound tells which neurons it moves."))
+    left, middle, right = st.columns([1, 2, 1])
+    chosen, own = _choose(d, left, middle), brought()
     if chosen is None:
         return
     wave, rate, name = chosen
     listener = listener_of(d, way or "post-hoc")
     classes = listener.target.classes or [f"class {i}" for i in range(int(listener.interpreter.theta.shape[0]))]
-    shown = st.selectbox(
+    shown = right.selectbox(
         "Explain", [None, *range(len(classes))], format_func=lambda i: "the predicted class" if i is None else classes[i].replace("_", " "), key="shown_class"
     )
     if own is not None and wave is own.sound.wave:
@@ -107,7 +114,7 @@ def _components(d: Dissection, found: Any, classes: list[str], tau: float, way: 
         st.html(html.heading("What you hear", f"{len(kept)} of {len(found.relevance)} components kept"))
         heard = [("The clip", found.wave, probabilities(found.logits)), ("What is kept: the interpretation", result.kept, result.on_kept)]
         for label, sound, said in (*heard, ("What is left", result.left, result.on_left)):
-            st.html(html.empty(f"{label}: {_top(said, classes)}"))
+            st.html(html.empty(f"{label}: {_top(said, classes)}") + html.picture(spectrogram_jpeg(resample(sound, rate, ANALYSIS_RATE)), label))
             st.audio(flac(sound, rate), format="audio/flac")
         c = found.shown
         p = probabilities(found.logits)[c]

@@ -8,35 +8,13 @@ import streamlit as st
 from and_core import Dissection
 from and_core.audio.media import flac
 from and_core.errors import ANDError
-from and_core.listen.own import KEPT, LONGEST, Reaction, forget, keep, kept_sounds, read_sound, unusual, without_concept
-from and_core.store.files import cache_root, safe_name
+from and_core.listen.own import Reaction, forget, keep, unusual, without_concept
+from and_core.store.files import cache_root
 from pages.ui import html, scores
-from pages.ui.own import Own, bring, brought, reaction
+from pages.ui.own import SOURCES, Own, bring, bring_in, brought, reaction
 from pages.ui.setup import explain, provenance, setup
 
-TYPES = ["wav", "flac", "ogg", "opus", "mp3", "aif", "aiff", "au", "m4a", "webm", "mp4", "wma"]
 ABOUT = "Unusual: furthest above its mean over the probing clips, in standard deviations. Each links to its page, where this sound stands in the histogram."
-
-
-def _bring() -> None:
-    left, middle, right = st.columns(3, gap="medium")
-    recorded = left.audio_input("Record", sample_rate=16_000)
-    uploaded = middle.file_uploader(f"Or upload (at most {LONGEST:.0f} s)", type=TYPES)
-    names = kept_sounds(cache_root())
-    chosen = right.selectbox("Or one you kept", names, index=None, placeholder="none" if not names else "choose") if names else None
-    given = {"recorded": getattr(recorded, "file_id", None), "uploaded": getattr(uploaded, "file_id", None), "kept": chosen}
-    before = st.session_state.get("own_sources", {})
-    changed = [name for name, mark in given.items() if mark is not None and mark != before.get(name)]
-    st.session_state["own_sources"] = given
-    try:
-        if "kept" in changed and chosen:  # what came last counts
-            bring(read_sound((cache_root() / KEPT / f"{safe_name(chosen)}.flac").read_bytes(), chosen))
-        elif changed:
-            source = uploaded if "uploaded" in changed else recorded
-            bring(read_sound(source.getvalue(), source.name))
-    except (ANDError, OSError) as error:
-        bring(None)
-        st.html(html.box(html.empty(f"This sound can't be used: {error}")))
 
 
 def _keep(own: Own) -> None:
@@ -52,7 +30,7 @@ def _keep(own: Own) -> None:
                 st.success(f"Kept as {name}.")
             except ANDError as error:
                 explain(error)
-        if own.sound.name == st.session_state.get("own_sources", {}).get("kept") and second.button(f"Delete {own.sound.name}"):
+        if own.sound.name == st.session_state.get(SOURCES, {}).get("kept") and second.button(f"Delete {own.sound.name}"):
             forget(cache_root(), own.sound.name)
             bring(None)
             st.rerun()
@@ -70,13 +48,16 @@ def _prediction(found: Reaction) -> None:
 def _neurons(d: Dissection, found: Reaction) -> None:
     st.html(html.heading("Neurons that fire unusually", "hidden layers"))
     rows = unusual(d, found.activations)
-    for row in rows:
+    for i, row in enumerate(rows):
         neuron = row["neuron"]
         said = scores.sentence(d, neuron) if d.has("scores") else None
         e = d.explanation(neuron) if d.has("explanations") else {}
         told = said[0] if said else html.text(e.get("adjectives") or e.get("concept") or "no explanation")
-        link = f'<a href="{html.neuron_link(d.name, neuron)}" target="_self">{html.text(neuron)}</a>'
-        st.html(html.box(f"<b>{link}</b> {row['activation']:+.2f}, {row['deviations']:+.1f} SD, above {row['below']:.0%} of the probing clips<br>{told}"))
+        with st.container(border=True, gap=None, key=f"unusual_{i}"):
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.page_link("app.py", label=f"**{neuron}**", query_params=html.neuron_query(d.name, neuron))  # within the session: the sound comes along
+                st.html(html.empty(f"{row['activation']:+.2f}, {row['deviations']:+.1f} SD, above {row['below']:.0%} of the probing clips"), width="content")
+            st.html(f'<div class="and-told">{told}</div>')
     frame = pd.DataFrame([{**row, "neuron": str(row["neuron"])} for row in rows])
     st.download_button("Unusual neurons (CSV)", frame.to_csv(index=False).encode(), "unusual.csv", "text/csv", on_click="ignore")
 
@@ -116,7 +97,7 @@ def page() -> None:
     d = setup("Your sound")
     st.html('<h1 class="and">Your sound</h1>')
     provenance(d)
-    _bring()
+    bring_in()
     own = brought()
     if own is None:
         st.html(html.empty("Record or upload a sound, and see what the network makes of it. It stays in this session: nothing is stored."))

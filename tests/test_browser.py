@@ -45,7 +45,7 @@ EVIL = "<img src=x onerror=window.hacked=1>"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server on two dissections: a plain one, and one whose labels, file names and captions are markup."""
     root = tmp_path_factory.mktemp("browser")
-    pipeline.run(small_config(), root=root)
+    pipeline.run(small_config(listening={"weights": "demo", "measured": 4}), root=root)
     captions = {}
     for i in range(10):
         folder, name = root / "sounds" / (EVIL if i % 2 else "dog"), f"{EVIL}{i}.wav"
@@ -93,7 +93,7 @@ def context(tmp_path_factory: pytest.TempPathFactory):
 def page(context):
     page = context.new_page()
     page.faults = []
-    page.on("pageerror", lambda e: page.faults.append(str(e)))
+    page.on("pageerror", lambda e: page.faults.append(f"{e} {(e.stack or str())[-300:]}"))
     page.on("request", lambda r: page.faults.append(f"outside: {r.url}") if not r.url.startswith(("http://127.0.0.1", "data:", "blob:")) else None)
     yield page
     page.close()
@@ -291,4 +291,23 @@ def test_unlearning_from_choice_to_checkpoint(server: str, page, tmp_path: Path)
     open_page(other, link, ".and-figures")
     assert other.get_by_role("button", name="Run", exact=True).count() == 0, "the link opens the kept result"
     other.close()
+    assert page.faults == []
+
+
+def test_a_sound_of_ones_own_from_upload_to_a_neuron_and_a_decision(server: str, page, tmp_path: Path) -> None:
+    sf.write(tmp_path / "mine.wav", tone(1.0, hz=700), 16_000)
+    open_page(page, f"{server}/sound?dissection=small")
+    page.set_input_files('input[type="file"]', tmp_path / "mine.wav")
+    page.locator(".st-key-unusual_0 a").click()
+    page.wait_for_selector(".and-card")
+    page.wait_for_function("document.querySelector('.js-plotly-plot')?.textContent.includes('your sound')")  # it came along
+    page.get_by_text("Where in its clips it fires").click()
+    with page.expect_response(lambda r: "kept.flac" in r.url) as heard:
+        page.get_by_role("button", name="kept").first.click()
+    assert heard.value.ok and heard.value.headers["content-type"] == "audio/flac"
+    page.get_by_role("link", name="Listen").click()
+    page.get_by_text("What you hear").wait_for()
+    page.get_by_text("Bring a sound of your own").click()
+    page.set_input_files('input[type="file"]', tmp_path / "mine.wav")
+    page.wait_for_function("document.body.innerText.toLowerCase().includes('mine.wav')")
     assert page.faults == []

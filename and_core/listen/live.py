@@ -24,6 +24,7 @@ from and_core.store.dissection import Dissection
 if TYPE_CHECKING:
     from and_core.listen.listener import Listener
 
+MEANS = ("high", "random", "alone", "control", "own", "others")  # of what moves a neuron, over clips
 MAP_BYTES = 256 * 2**20  # of maps that are kept
 EXPLAINED = 0.1  # held-out R² below which a neuron is "not explained here"
 NOWHERE = "it fires nowhere in this clip above what it does at rest"
@@ -238,9 +239,10 @@ def moves(
     Returns
     -------
     list of dict
-        ``group`` (components), ``value`` (mean Shapley value over the clips where it sounds, in the network's own unit) on ``high`` and on
-        ``random`` clips, ``alone`` (drop when it is taken out), ``control`` (drop when as much energy is taken at random),
-        ``others`` (the same drop of the layer's other neurons, in their standard deviations) beside ``own`` (this one's), ``clips``.
+        ``group`` (components; none: what is too quiet to be heard alone), mean Shapley value over the clips where it sounds, in the network's own
+        unit, on ``high`` and on ``random`` clips, ``alone`` (drop when it is taken out), ``control`` (drop when as much energy is taken at random),
+        ``others`` (the same drop of the layer's other neurons, in their standard deviations) beside ``own`` (this one's), ``clips``, and ``holds``:
+        its drop is above the control, and above that of the others.
     """
     from and_core.listen import dictionary
     from and_core.listen.moves import moved, parts_of
@@ -263,9 +265,8 @@ def moves(
         parts = parts_of(wave, listener.w, joined, listener.front)
         result = moved(parts, activate, listener.front, orders, seed=seed)
         for g, members in enumerate(parts.members):
-            row = found.setdefault(
-                tuple(members), {"group": members, "high": [], "random": [], "alone": [], "control": [], "own": [], "others": [], "clips": []}
-            )
+            group = [] if parts.quiet and g == len(parts.members) - 1 else members
+            row = found.setdefault(tuple(group), {"group": group, "clips": [], **{key: [] for key in MEANS}})
             row["high" if clip in high else "random"].append(float(result.values[g, name.unit]))
             row["alone"].append(float(result.alone[g, name.unit]))
             row["control"].append(float(result.control[g, name.unit]))
@@ -276,8 +277,9 @@ def moves(
         progress(done, 2 * clips)
     rows = []
     for row in found.values():
-        means = {key: (float(np.mean(row[key])) if row[key] else None) for key in ("high", "random", "alone", "control", "own", "others")}
-        rows.append({"group": row["group"], **means, "clips": row["clips"]})
+        means = {key: (float(np.mean(row[key])) if row[key] else None) for key in MEANS}
+        holds = bool(np.mean(row["alone"]) > max(0.0, np.mean(row["control"])) and np.mean(row["own"]) > np.mean(row["others"]))
+        rows.append({"group": row["group"], **means, "holds": holds, "clips": row["clips"]})
     return sorted(rows, key=lambda r: -(r["high"] if r["high"] is not None else -np.inf))
 
 
@@ -295,7 +297,7 @@ def _activations_of(target: Any, layer: str) -> Callable[[np.ndarray], np.ndarra
 
 
 def group_sound(d: Dissection, clip: int, components: Sequence[int]) -> tuple[np.ndarray, np.ndarray, int]:
-    """What a group of components sounds like in a clip, the rest, and the rate."""
+    """What a group of components (none: all that is quiet) sounds like in a clip, the rest, and the rate."""
     from and_core.listen import dictionary
     from and_core.listen.moves import parts_of, without
 
@@ -303,5 +305,7 @@ def group_sound(d: Dissection, clip: int, components: Sequence[int]) -> tuple[np
     rate = listener.target.sample_rate
     parts = parts_of(listener.fit_length(clip_wave(d, clip, rate)), listener.w, dictionary.groups(listener.w), listener.front)
     chosen = np.array([set(m) <= set(components) for m in parts.members])
+    if parts.quiet:
+        chosen[-1] = not components
     kept, rest = without(parts, np.stack([chosen, ~chosen]), listener.front)
     return kept, rest, rate

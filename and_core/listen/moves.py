@@ -26,7 +26,9 @@ class Parts:
     Attributes
     ----------
     members : list of list of int
-        Components of each group; the last takes all that is too small to be heard alone.
+        Components of each group.
+    quiet : bool
+        Whether the last group is all that is too quiet to be heard alone.
     masks : (G, F, T)
         Shares of the spectrogram; they sum to 1.
     energy : (G,)
@@ -35,6 +37,7 @@ class Parts:
     """
 
     members: list[list[int]]
+    quiet: bool
     masks: np.ndarray
     energy: np.ndarray
     wave: np.ndarray
@@ -54,7 +57,7 @@ def parts_of(wave: np.ndarray, w: np.ndarray, joined: list[list[int]], front: Fr
     members = [joined[i] for i in large] + ([[k for i in small for k in joined[i]]] if len(small) else [])
     every = [masks[large], masks[small].sum(0, keepdims=True)] if len(small) else [masks[large]]
     shares = [energy[large], energy[small].sum(keepdims=True)] if len(small) else [energy[large]]
-    return Parts(members, np.concatenate(every), np.concatenate(shares), np.asarray(wave, np.float32))
+    return Parts(members, bool(len(small)), np.concatenate(every), np.concatenate(shares), np.asarray(wave, np.float32))
 
 
 def without(parts: Parts, kept: np.ndarray, front: Front) -> np.ndarray:

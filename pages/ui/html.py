@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Sequence
 from urllib.parse import quote
@@ -87,7 +88,8 @@ def part_card(top: TopClip, parts: Sequence[tuple[str, str]], picture: str) -> s
     )
     return (
         f'<div class="and-card"><div class="and-pic"><img src="{text(picture)}" alt="where the neuron fires in {text(top.clip.name)}" loading="lazy">'
-        f'<span class="rank">{top.rank}</span></div><div class="and-body"><div class="and-row"><b title="{text(top.clip.name)}">{text(name)}</b></div>'
+        f'<span class="rank">{top.rank}</span><span class="head"></span></div>'
+        f'<div class="and-body"><div class="and-row"><b title="{text(top.clip.name)}">{text(name)}</b></div>'
         f'<div class="and-parts">{players}</div></div></div>'
     )
 
@@ -144,6 +146,16 @@ def plain_table(rows: Sequence[dict[str, str]]) -> str:
 def neuron_link(dissection: str, neuron: NeuronId) -> str:
     """Address of a neuron's page."""
     return f"/?dissection={quote(dissection)}&layer={quote(neuron.layer)}&unit={neuron.unit}"
+
+
+def picture(jpeg: bytes, what: str) -> str:
+    """A spectrogram of a sound that has no address of its own."""
+    return f'<img class="and-wide" alt="spectrogram: {text(what)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
+
+
+def neuron_query(dissection: str, neuron: NeuronId) -> dict[str, str]:
+    """The same for a link within the session, which keeps what the session holds."""
+    return {"dissection": dissection, "layer": neuron.layer, "unit": str(neuron.unit)}
 
 
 def chips(words: Sequence[str], dissection: str) -> str:

@@ -21,7 +21,7 @@ ABOUT_MOVES = (
     "Groups of the dictionary's components are taken out of the neuron's highest clips and of random ones, in random orders; a group's value is its "
     "share of what the clip does to the neuron (Shapley; the values of all groups add up to the clip's activation less that on silence). Control: the "
     "drop when as much energy is taken out at random. Own and others: the drop of this neuron and of the rest of its layer, in standard deviations. A "
-    "group means something where its drop is above the control, and above the others'."
+    "group holds where its drop is above the control, and above the others'. Quiet: groups with less than 2 % of a clip's energy, together."
 )
 
 
@@ -64,8 +64,10 @@ def what_moves_it(d: Dissection, neuron: NeuronId) -> None:
         key = ("moves", d.name, str(neuron), d.manifest.stages["listening"].key)
         kept = st.session_state.get("moves", (None, []))
         if kept[0] != key:
-            if not st.button("Take its clips apart", key="take_apart"):
+            holder = st.empty()
+            if not holder.button("Take its clips apart", key="take_apart"):
                 return
+            holder.empty()
             bar = st.progress(0.0, "Taking clips apart")
             try:
                 rows = moves(d, neuron, progress=lambda done, total: bar.progress(done / total, f"Taking clips apart: {done} of {total}"))
@@ -87,10 +89,13 @@ def _explained(value: float) -> str:
 def _groups(d: Dissection, neuron: NeuronId, rows: list[dict]) -> None:
     cells = [
         {"group": _name(r["group"]), "high clips": _number(r["high"]), "random clips": _number(r["random"]), "taken out": _number(r["alone"]),
-         "control": _number(r["control"]), "own": _number(r["own"]), "others": _number(r["others"]), "clips": str(len(r["clips"]))} for r in rows[:8]
+         "control": _number(r["control"]), "own": _number(r["own"]), "others": _number(r["others"]), "clips": str(len(r["clips"])),
+         "holds": "yes" if r["holds"] else "no"} for r in rows[:8]
     ]  # fmt: skip
-    st.html(html.about(neuron, html.box(html.plain_table(cells)) + html.empty(ABOUT_MOVES)))
-    for row in [r for r in rows if r["high"] is not None][:3]:
+    holding = [r for r in rows if r["holds"] and r["high"] is not None]
+    nothing = "" if holding else " No group here lowers this neuron more than as much energy taken out at random does: it follows no single group of sounds."
+    st.html(html.about(neuron, html.box(html.plain_table(cells)) + html.empty(ABOUT_MOVES + nothing)))
+    for row in (holding or [r for r in rows if r["high"] is not None])[:3]:
         clip = row["clips"][0]
         kept, rest, rate = group_sound(d, clip, row["group"])
         columns = st.columns([1.4, 2, 2], vertical_alignment="center")
@@ -100,7 +105,9 @@ def _groups(d: Dissection, neuron: NeuronId, rows: list[dict]) -> None:
 
 
 def _name(group: list[int]) -> str:
-    return f"component {group[0]}" if len(group) == 1 else f"{len(group)} components ({', '.join(map(str, group[:3]))}{', ...' if len(group) > 3 else ''})"
+    if not group:
+        return "all that is quiet"
+    return f"component {group[0]}" if len(group) == 1 else f"components {', '.join(map(str, group[:4]))}{', ...' if len(group) > 4 else ''}"
 
 
 def _number(value: float | None) -> str:

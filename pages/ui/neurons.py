@@ -18,7 +18,7 @@ from and_core.figures.theme import EXPORT
 from and_core.records import Side, TopClip
 from and_core.store.dissection import ScoredMethod
 from pages.ui import html, listening, scores
-from pages.ui.explorer import choose, header, results
+from pages.ui.explorer import choose, go, header, results
 from pages.ui.media import media_url
 from pages.ui.own import own_value
 from pages.ui.setup import explain, provenance, setup
@@ -243,15 +243,14 @@ def _cluster(d: Dissection, neuron: NeuronId) -> None:
 def _alike(d: Dissection, neuron: NeuronId) -> None:
     if not d.has("similar"):
         return
-    rows = []
-    for other, correlation in d.similar(neuron):
-        said = d.explanation(other) if d.has("explanations") else {}
-        about = said.get("thing") or said.get("adjectives") or "unclear"
-        link, title = html.text(html.neuron_link(d.name, other)), f"{d.layer(other.layer).title} / {other.unit}"
-        cells = f'<td><a href="{link}" target="_self">{html.text(title)}</a></td><td>{html.text(about)}</td><td class="n">{correlation:.2f}</td>'
-        rows.append(f"<tr>{cells}</tr>")
-    body = f"<table>{''.join(rows)}</table>" if rows else html.empty("None.")
-    st.html(html.about(neuron, html.heading("Neurons like it", "correlation over all clips") + html.box(body)))
+    st.html(html.about(neuron, html.heading("Neurons like it", "correlation over all clips")))
+    with st.container(border=True, gap=None, key="alike"):
+        for i, (other, correlation) in enumerate(d.similar(neuron)):
+            said = d.explanation(other) if d.has("explanations") else {}
+            about = said.get("thing") or said.get("adjectives") or "unclear"
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.button(f"{d.layer(other.layer).title} / {other.unit}", on_click=go, args=(other,), type="tertiary", key=f"alike_{i}")
+                st.html(html.about(neuron, f'<div class="and-alike"><span>{html.text(about)}</span><b>{correlation:.2f}</b></div>'), width="stretch")
 
 
 def _download(d: Dissection, neuron: NeuronId) -> None:

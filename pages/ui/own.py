@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import streamlit as st
 
 from and_core import Dissection, NeuronId
-from and_core.listen.own import OwnSound, Reaction, react, value_of
+from and_core.errors import ANDError
+from and_core.listen.own import KEPT, LONGEST, OwnSound, Reaction, kept_sounds, react, read_sound, value_of
+from and_core.store.files import cache_root, safe_name
+from pages.ui import html
 
-KEY = "own_sound"
+KEY, SOURCES = "own_sound", "own_sources"
+TYPES = ["wav", "flac", "ogg", "opus", "mp3", "aif", "aiff", "au", "m4a", "webm", "mp4", "wma"]
 
 
 @dataclass
@@ -28,6 +32,30 @@ def bring(sound: OwnSound | None) -> None:
         before = st.session_state.get(KEY)
         same = before is not None and before.sound.identity == sound.identity
         st.session_state[KEY] = Own(sound, before.reactions if same else {})
+
+
+def bring_in() -> bool:
+    """Draw what a sound comes in by: record, upload, or one that was kept; whether one came just now."""
+    left, middle, right = st.columns(3, gap="medium")
+    recorded = left.audio_input("Record", sample_rate=16_000)
+    uploaded = middle.file_uploader(f"Or upload (at most {LONGEST:.0f} s)", type=TYPES)
+    names = kept_sounds(cache_root())
+    chosen = right.selectbox("Or one you kept", names, index=None, placeholder="choose") if names else None
+    given = {"recorded": getattr(recorded, "file_id", None), "uploaded": getattr(uploaded, "file_id", None), "kept": chosen}
+    before = st.session_state.get(SOURCES, {})
+    changed = [name for name, mark in given.items() if mark is not None and mark != before.get(name)]
+    st.session_state[SOURCES] = given
+    try:
+        if "kept" in changed and chosen:  # what came last counts
+            bring(read_sound((cache_root() / KEPT / f"{safe_name(chosen)}.flac").read_bytes(), chosen))
+        elif changed:
+            source = uploaded if "uploaded" in changed else recorded
+            bring(read_sound(source.getvalue(), source.name))
+    except (ANDError, OSError) as error:
+        bring(None)
+        st.html(html.box(html.empty(f"This sound can't be used: {error}")))
+        return False
+    return bool(changed)
 
 
 def brought() -> Own | None:
