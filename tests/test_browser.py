@@ -93,7 +93,7 @@ def context(tmp_path_factory: pytest.TempPathFactory):
 def page(context):
     page = context.new_page()
     page.faults = []
-    page.on("pageerror", lambda e: page.faults.append(f"{e} {(e.stack or str())[-300:]}"))
+    page.on("pageerror", lambda e: page.faults.append(f"{e} {(e.stack or '')[-300:]}"))
     page.on("request", lambda r: page.faults.append(f"outside: {r.url}") if not r.url.startswith(("http://127.0.0.1", "data:", "blob:")) else None)
     yield page
     page.close()

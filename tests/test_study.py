@@ -17,7 +17,7 @@ from and_core.study.database import META, Database, IntegrityError
 from and_core.study.session import Session
 from and_core.study.simulate import simulate
 from and_core.study.sounds import beeps, loudness, normalise, read_sound
-from and_core.study.study import open_study
+from and_core.study.study import Place, Study, open_study
 from tests.conftest import command, tone
 from tests.studies import answer, begin, new_database, small_plan, small_study
 
@@ -113,13 +113,19 @@ def test_a_session_from_consent_to_the_last_answer(study) -> None:
     assert set(rows["rater"]) == {"blue finch"}
 
 
+def at_first_text(study: Study, place: Place) -> Session:
+    """A session that has come to its first text to write."""
+    session = Session(study, place)
+    while session.state()["item"]["task"] != "write":
+        session.record(answer(study, session.state()))
+        session = Session(study, place)
+    return session
+
+
 def test_answers_that_are_none_are_refused(study) -> None:
     s = study.study
     _, place = begin(s, "a")
-    session = Session(s, place)
-    while session.state()["item"]["task"] != "write":
-        session.record(answer(s, session.state()))
-        session = Session(s, place)
+    session = at_first_text(s, place)
     good = answer(s, session.state())
     first = next(iter(good["plays"]))
     bad = [
@@ -186,10 +192,7 @@ def test_rows_are_only_ever_added_and_keys_hold(study) -> None:
 def test_half_characters_and_broken_sounds_do_not_stop_a_study(study) -> None:
     s = study.study
     _, place = begin(s, "a")
-    session = Session(s, place)
-    while session.state()["item"]["task"] != "write":
-        session.record(answer(s, session.state()))
-        session = Session(s, place)
+    session = at_first_text(s, place)
     sent = answer(s, session.state())
     session.record({**sent, "response": "boom \ud83d here\x00 \x1b[0m"})
     assert json.loads(all_answers(s)["response"].iloc[-1]) == "boom here [0m"

@@ -1,4 +1,4 @@
-"""Report on a dissection of ESC-10: accuracy, last layer, and ten hidden neurons with what their clips really measure.
+"""Report on a dissection of ESC-10: accuracy, last layer, listening, and ten hidden neurons with what their clips really measure.
 
     python examples/esc10/report.py [esc10-ast] [--checkpoint cache/models/esc10-ast]
 
@@ -52,6 +52,25 @@ def describe(d: Dissection, index: int, rates: dict[str, float]) -> tuple[list[s
     return lines, sum(verdicts), len(verdicts) - sum(verdicts)
 
 
+def listening(d: Dissection) -> list[str]:
+    """Lines on how faithful listening is, where it was learned."""
+    if not d.has("listening"):
+        return []
+    report = d.document("listening/report")
+    one = report["measured"]["post-hoc"]
+    fidelity = " / ".join(f"{value:.1f}" for value in one["fidelity"].values())
+    lines = [f"Fidelity, top 1 / 3 / 5: {fidelity} %, on {report['clips']['measured']} clips of fold 5 (learned from {report['clips']['learned']})."]
+    if (two := report["measured"].get("by-design")) is not None:
+        lines.append(f"Accuracy by design {100 * two['accuracy']:.1f} %, with the usual head {100 * one['accuracy']:.1f} %.")
+    explained = np.nan_to_num(np.asarray(d.array("listening/explained")))
+    lines += [f"The dictionary explains {np.mean(explained >= 0.1):.0%} of the neurons (held-out R² of .1 or more), median {np.median(explained):.2f}.", ""]
+    columns = ("AI", "AD", "AG", "FF", "Fid-In", "SPS", "COMP")
+    lines += [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for way, measured in report["measured"].items():
+        lines += [f"| {row['method']}, {way} | {' | '.join(f'{row[c]:.2f}' for c in columns)} |" for row in measured["field"]]
+    return [*lines, ""]
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -68,6 +87,7 @@ def main() -> None:
     summaries, calibration = d.notes("summaries"), d.notes("calibration")
     print(f"\nCalibration takes a point from {100 * calibration['share_with_dropped_point']:.0f} % of the summarised neurons. ", end="")
     print(f"A summary has {summaries['points_mean']:.1f} points on average; random sets of clips share {summaries['random_points_mean']:.1f}.\n")
+    print("\n".join(listening(d)))
     hidden = sum(layer.size for layer in d.layers if layer.kind != "fc")
     rates, hits, misses = base_rates(d), 0, 0
     for index in np.sort(np.random.default_rng(SEED).choice(hidden, DRAWN, replace=False)):
