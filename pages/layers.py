@@ -17,7 +17,7 @@ from and_core.figures.theme import EXPORT
 from and_core.search import Query
 from pages.ui import html
 from pages.ui.data import found_neurons
-from pages.ui.explorer import result_frame
+from pages.ui.explorer import open_neuron, result_frame
 from pages.ui.map import map_figure
 from pages.ui.setup import BOUND, explain, provenance, setup
 
@@ -140,8 +140,7 @@ def _map(d: Dissection) -> None:
     chosen = [p["customdata"] for p in (event.selection.points if event else [])]
     chosen = list(dict.fromkeys(int(c[0] if isinstance(c, list | tuple) else c) for c in chosen if c is not None))  # a lit neuron is drawn twice
     if len(chosen) == 1 and not (event.selection.lasso or event.selection.box):
-        neuron = d.neuron_id(chosen[0])
-        st.switch_page("app.py", query_params={"layer": neuron.layer, "unit": str(neuron.unit)})
+        open_neuron(d.neuron_id(chosen[0]))
     if chosen or found is not None:
         picked = np.array(chosen, int) if chosen else np.asarray(found)
         st.html(

@@ -16,7 +16,7 @@ from and_core.errors import ANDError
 from and_core.figures.catalogue import TABLES
 from and_core.listen.live import component_sound, decide, listener_of, only, probabilities
 from pages.ui import html
-from pages.ui.own import bring_in, brought
+from pages.ui.own import bring_in, brought, reaction
 from pages.ui.setup import BOUND, explain, provenance, setup
 
 OWN = "Your sound"
@@ -65,8 +65,9 @@ def _apart(d: Dissection) -> None:
         **BOUND,
     )
     with st.expander("Bring a sound of your own"):
-        if bring_in():
+        if bring_in() and (own := brought()) is not None:
             st.session_state["listen_class"] = OWN
+            reaction(d, own)  # its line in the neurons' histograms
         st.html(html.empty("It stays in this session: nothing is stored. The page Your sound tells which neurons it moves."))
     left, middle, right = st.columns([1, 2, 1])
     chosen, own = _choose(d, left, middle), brought()

@@ -11,6 +11,7 @@ from and_core.errors import ANDError
 from and_core.listen.own import Reaction, forget, keep, unusual, without_concept
 from and_core.store.files import cache_root
 from pages.ui import html, scores
+from pages.ui.explorer import neuron_button
 from pages.ui.own import SOURCES, Own, bring, bring_in, brought, reaction
 from pages.ui.setup import explain, provenance, setup
 
@@ -55,7 +56,7 @@ def _neurons(d: Dissection, found: Reaction) -> None:
         told = said[0] if said else html.text(e.get("adjectives") or e.get("concept") or "no explanation")
         with st.container(border=True, gap=None, key=f"unusual_{i}"):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.page_link("app.py", label=f"**{neuron}**", query_params=html.neuron_query(d.name, neuron))  # within the session: the sound comes along
+                neuron_button(str(neuron), d.name, neuron, f"open_{i}")  # within the session: the sound comes along
                 st.html(html.empty(f"{row['activation']:+.2f}, {row['deviations']:+.1f} SD, above {row['below']:.0%} of the probing clips"), width="content")
             st.html(f'<div class="and-told">{told}</div>')
     frame = pd.DataFrame([{**row, "neuron": str(row["neuron"])} for row in rows])

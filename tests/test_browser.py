@@ -176,9 +176,10 @@ def test_search_and_open_a_neuron(server: str, page) -> None:
 def test_a_deep_link_to_another_page_opens_cold(server: str, page) -> None:
     open_page(page, f"{server}/concepts?dissection=small", ".and-headline")
     assert page.inner_text("h1.and") == "Concepts" and "is the closed concept" in page.inner_text(".and-headline")
+    about = page.inner_text(".and-prov")
     page.get_by_role("link", name="Neurons").click()
     page.wait_for_selector(".and-card")
-    assert page.faults == []
+    assert page.inner_text(".and-prov") == about and page.faults == [], "the dissection stays"
 
 
 @pytest.mark.parametrize("path", ["/", "/concepts", pytest.param("/unlearning?strategy=random", marks=pytest.mark.slow)])
@@ -296,10 +297,15 @@ def test_unlearning_from_choice_to_checkpoint(server: str, page, tmp_path: Path)
 
 def test_a_sound_of_ones_own_from_upload_to_a_neuron_and_a_decision(server: str, page, tmp_path: Path) -> None:
     sf.write(tmp_path / "mine.wav", tone(1.0, hz=700), 16_000)
-    open_page(page, f"{server}/sound?dissection=small")
+    open_page(page, f"{server}/?dissection=small&layer=layer2_intermediate&unit=500", ".and-card")  # what was looked at before has no say
+    page.get_by_role("link", name="Your sound").click()
+    page.locator('input[type="file"]').wait_for(state="attached")
     page.set_input_files('input[type="file"]', tmp_path / "mine.wav")
-    page.locator(".st-key-unusual_0 a").click()
+    link = page.locator(".st-key-unusual_1 button")
+    layer, unit = link.inner_text().split("/")
+    link.click()
     page.wait_for_selector(".and-card")
+    assert title(page) == f"{open_dissection('small', root=Path(os.environ['AND_BROWSER_CACHE'])).layer(layer).title} / {unit}"
     page.wait_for_function("document.querySelector('.js-plotly-plot')?.textContent.includes('your sound')")  # it came along
     page.get_by_text("Where in its clips it fires").click()
     with page.expect_response(lambda r: "kept.flac" in r.url) as heard:
@@ -309,5 +315,5 @@ def test_a_sound_of_ones_own_from_upload_to_a_neuron_and_a_decision(server: str,
     page.get_by_text("What you hear").wait_for()
     page.get_by_text("Bring a sound of your own").click()
     page.set_input_files('input[type="file"]', tmp_path / "mine.wav")
-    page.wait_for_function("document.body.innerText.toLowerCase().includes('mine.wav')")
+    page.wait_for_function("[...document.querySelectorAll('.and-h')].some(h => h.innerText.toLowerCase().includes('mine.wav'))")
     assert page.faults == []

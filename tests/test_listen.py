@@ -366,8 +366,14 @@ def test_groups_move_a_neuron_with_controls(listened) -> None:
     assert whole == pytest.approx(parts.wave, abs=1e-3)
     result = moved(parts, live._activations_of(live.shared_target(listened), neuron.layer), listener.front, orders=4)
     assert result.values.sum(0) == pytest.approx(result.whole - result.nothing, abs=1e-3)
-    kept, rest, _ = live.group_sound(listened, high, rows[0]["group"])
-    assert len(kept) == len(rest)
+    for row in rows:
+        assert row["holds"] == (row["alone"] > max(0.0, row["control"]) and row["own"] > row["others"])
+    sounding = parts.members[:-1] if parts.quiet else parts.members
+    for group, at in [(sounding[0], 0), *([([], len(parts.members) - 1)] if parts.quiet else [])]:
+        chosen = np.arange(len(parts.members)) == at
+        kept, rest, _ = live.group_sound(listened, high, group)
+        assert kept == pytest.approx(without(parts, chosen[None], listener.front)[0], abs=1e-5)
+        assert rest == pytest.approx(without(parts, ~chosen[None], listener.front)[0], abs=1e-5)
 
 
 def test_what_was_not_learned_is_said(dissection) -> None:

@@ -186,3 +186,25 @@ def test_the_neurons_page_shows_where_it_fires_and_what_moves_it(d) -> None:
     text = said(test)
     if "kept.flac" in text:  # the test runner opens expanders by their state where it can
         assert "map.jpg" in text and "soft mask" in text
+
+
+def test_an_unusual_neuron_opens_whatever_was_looked_at_before(d) -> None:
+    from pages.ui.own import KEY, Own, reaction
+
+    mine = Own(own.read_sound(d.audio(3), "mine.wav"), {})
+    reaction(d, mine)
+    wanted = ["layer0_output/7", "layer1_output/0", "layer0_output/0", "layer3_intermediate/511", "layer2_intermediate/0"]
+    (found,) = mine.reactions.values()
+    for deviations, neuron in enumerate(reversed(wanted), 50):
+        found.activations[d.index(neuron)] = deviations * 100.0
+    for i, neuron in enumerate(wanted):
+        test = page("app.py", layer="layer2_intermediate", unit="412")
+        assert "412" in said(test)
+        test.session_state[KEY] = mine
+        test.switch_page("pages/sound.py").run()
+        at = next(j for j in range(12) if test.button(key=f"open_{j}").label.replace("\\", "") == neuron)
+        test.button(key=f"open_{at}").click().run()
+        assert not test.exception, test.exception
+        layer, unit = neuron.split("/")
+        assert (test.session_state["layer"], test.session_state["unit"]) == (layer, int(unit)), (i, neuron)
+        assert f"{d.layer(layer).title.split(' / ')[-1]} <span>/</span> {unit}</h1>" in said(test)

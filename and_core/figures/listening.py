@@ -10,6 +10,8 @@ from and_core.errors import DataError
 from and_core.figures.part import Found, Part
 from and_core.store.dissection import Dissection
 
+EXPLAINED = 0.1  # held-out R² below which the dictionary does not explain a neuron
+FEW = 50
 FIELD = ("AI", "AD", "AG", "FF", "Fid-In", "SPS", "COMP", "COMP share", "energy")
 ABOUT_FIELD = (
     "AI, AD, AG in percent, one softmax: p on the clip, o on what is kept, q on what is left. Better: AI higher, AD lower, AG, FF = mean(p - q) and Fid-In "
@@ -47,16 +49,17 @@ def listening_table(d: Dissection) -> Found:
     note = f"Learned from {learned['learned']} clips, epoch chosen on {learned['chosen']}, measured on {learned['measured']} others. "
     note += "Fidelity: the network's class is among the interpreter's first k."
     parts.append(Part("Fidelity", head, note))
+    count = f", {learned['measured']} clips" + (" (few: differences may be chance)" if learned["measured"] < FEW else "")
     for way, found in measured.items():
         field = [*found["field"], *(report["published"] if way == "post-hoc" else [])]
-        parts.append(Part(f"The field's metrics, {way}", [{"method": r["method"], **{k: _cell(r.get(k)) for k in FIELD}} for r in field], ABOUT_FIELD))
+        parts.append(Part(f"The field's metrics, {way}{count}", [{"method": r["method"], **{k: _cell(r.get(k)) for k in FIELD}} for r in field], ABOUT_FIELD))
         rows += [{"way": way, "table": "field", **r} for r in field]
-        parts.append(Part(f"Faithfulness by threshold, {way}", [{k: _cell(v) for k, v in r.items()} for r in found["thresholds"]], ABOUT_TAU))
+        parts.append(Part(f"Faithfulness by threshold, {way}{count}", [{k: _cell(v) for k, v in r.items()} for r in found["thresholds"]], ABOUT_TAU))
         rows += [{"way": way, "table": "thresholds", **r} for r in found["thresholds"]]
         if "corruptions" in found:
             parts.append(
                 Part(
-                    f"Corrupted clips, {way}",
+                    f"Corrupted clips, {way}{count}",
                     [{k: _cell(v) for k, v in r.items()} for r in found["corruptions"]],
                     "Gain in dB of what is kept over the corrupted clip; negative: it holds less of the clean sound.",
                 )
@@ -85,7 +88,7 @@ def listening_table(d: Dissection) -> Found:
         [
             {
                 "neurons": str(len(screened)),
-                "explained (held-out R\u00b2 of .1 and more)": f"{100 * np.mean(known >= 0.1):.0f} %",
+                "explained (held-out R\u00b2 of .1 and more)": f"{100 * np.mean(known >= EXPLAINED):.0f} %",
                 "median R\u00b2": f"{np.median(known):.2f}",
             }
         ]

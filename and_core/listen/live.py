@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 MEANS = ("high", "random", "alone", "control", "own", "others")  # of what moves a neuron, over clips
 MAP_BYTES = 256 * 2**20  # of maps that are kept
-EXPLAINED = 0.1  # held-out R² below which a neuron is "not explained here"
 NOWHERE = "it fires nowhere in this clip above what it does at rest"
 _maps: OrderedDict[tuple[str, str, str, int], np.ndarray] = OrderedDict()
 
@@ -242,7 +241,7 @@ def moves(
         ``group`` (components; none: what is too quiet to be heard alone), mean Shapley value over the clips where it sounds, in the network's own
         unit, on ``high`` and on ``random`` clips, ``alone`` (drop when it is taken out), ``control`` (drop when as much energy is taken at random),
         ``others`` (the same drop of the layer's other neurons, in their standard deviations) beside ``own`` (this one's), ``clips``, and ``holds``:
-        its drop is above the control, and above that of the others.
+        its drop is above zero, above the control, and above that of the others.
     """
     from and_core.listen import dictionary
     from and_core.listen.moves import moved, parts_of

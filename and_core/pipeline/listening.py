@@ -138,7 +138,7 @@ def _listeners(run: Run, target: Target, material: Material, split: Split, write
             raise ArtifactError(f"listening.weights: they listen to {found[POST_HOC].samples} samples, the clips here have {material.waves.shape[1]}")
         try:
             return found, {"training": json.loads((folder / RECIPE).read_text(encoding="utf-8"))["training"]}
-        except (OSError, ValueError, KeyError):  # a folder of listeners alone will do
+        except (OSError, ValueError, KeyError, TypeError):  # a folder of listeners alone will do
             return found, {"training": {}}
     return train_all(target, material, split, config, writer.partial / "work", seed, run.progress)
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from and_core import Dissection, open_dissection
 from and_core.captioners.acoustic import RULES
+from and_core.figures.listening import EXPLAINED
 
 SEED = 10
 DRAWN = 10
@@ -62,8 +63,12 @@ def listening(d: Dissection) -> list[str]:
     lines = [f"Fidelity, top 1 / 3 / 5: {fidelity} %, on {report['clips']['measured']} clips of fold 5 (learned from {report['clips']['learned']})."]
     if (two := report["measured"].get("by-design")) is not None:
         lines.append(f"Accuracy by design {100 * two['accuracy']:.1f} %, with the usual head {100 * one['accuracy']:.1f} %.")
-    explained = np.nan_to_num(np.asarray(d.array("listening/explained")))
-    lines += [f"The dictionary explains {np.mean(explained >= 0.1):.0%} of the neurons (held-out R² of .1 or more), median {np.median(explained):.2f}.", ""]
+    explained = np.asarray(d.array("listening/explained"))
+    explained = explained[np.isfinite(explained)]
+    lines += [
+        f"The dictionary explains {np.mean(explained >= EXPLAINED):.0%} of the neurons (held-out R² of .1 or more), median {np.median(explained):.2f}.",
+        "",
+    ]
     columns = ("AI", "AD", "AG", "FF", "Fid-In", "SPS", "COMP")
     lines += [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for way, measured in report["measured"].items():

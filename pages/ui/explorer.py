@@ -13,6 +13,7 @@ from and_core.errors import ANDError
 from and_core.search import Query
 from pages.ui import html
 from pages.ui.data import found_neurons
+from pages.ui.html import markdown
 
 MODES = ("words", "meaning")
 SHOWN = 200
@@ -35,6 +36,22 @@ def choose(d: Dissection) -> NeuronId:
 def go(neuron: NeuronId) -> None:
     """Callback: show a neuron."""
     st.session_state["layer"], st.session_state["unit"] = neuron.layer, neuron.unit
+
+
+def open_neuron(neuron: NeuronId) -> None:
+    """Leave another page for a neuron's, within the session; by its state too, since an address alone drops what is a default."""
+    go(neuron)
+    st.switch_page("app.py", query_params={"layer": neuron.layer, "unit": str(neuron.unit)})
+
+
+def neuron_button(label: str, dissection: str, neuron: NeuronId, key: str) -> None:
+    """What looks like a link to a neuron, and keeps what the session holds."""
+
+    def chosen() -> None:  # before the page draws its own choice of a dissection
+        st.session_state["dissection"] = dissection
+
+    if st.button(markdown(label), type="tertiary", key=key, on_click=chosen):
+        open_neuron(neuron)
 
 
 def _go_random(d: Dissection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -143,6 +144,11 @@ def plain_table(rows: Sequence[dict[str, str]]) -> str:
     return f'<div class="and-scroll"><table><tr>{head}</tr>{body}</table></div>'
 
 
+def markdown(value: object) -> str:
+    """For labels of widgets, which read Markdown: nothing of the text is taken for markup."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|~$:<>-])", r"\\\1", str(value))
+
+
 def neuron_link(dissection: str, neuron: NeuronId) -> str:
     """Address of a neuron's page."""
     return f"/?dissection={quote(dissection)}&layer={quote(neuron.layer)}&unit={neuron.unit}"
@@ -151,11 +157,6 @@ def neuron_link(dissection: str, neuron: NeuronId) -> str:
 def picture(jpeg: bytes, what: str) -> str:
     """A spectrogram of a sound that has no address of its own."""
     return f'<img class="and-wide" alt="spectrogram: {text(what)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
-
-
-def neuron_query(dissection: str, neuron: NeuronId) -> dict[str, str]:
-    """The same for a link within the session, which keeps what the session holds."""
-    return {"dissection": dissection, "layer": neuron.layer, "unit": str(neuron.unit)}
 
 
 def chips(words: Sequence[str], dissection: str) -> str:

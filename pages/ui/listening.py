@@ -7,7 +7,8 @@ import streamlit as st
 from and_core import Dissection, NeuronId
 from and_core.audio.media import flac
 from and_core.errors import ANDError
-from and_core.listen.live import EXPLAINED, fires, group_sound, moves
+from and_core.figures.listening import EXPLAINED
+from and_core.listen.live import fires, group_sound, moves
 from pages.ui import html
 from pages.ui.media import media_url, part_url
 from pages.ui.setup import explain
@@ -21,7 +22,7 @@ ABOUT_MOVES = (
     "Groups of the dictionary's components are taken out of the neuron's highest clips and of random ones, in random orders; a group's value is its "
     "share of what the clip does to the neuron (Shapley; the values of all groups add up to the clip's activation less that on silence). Control: the "
     "drop when as much energy is taken out at random. Own and others: the drop of this neuron and of the rest of its layer, in standard deviations. A "
-    "group holds where its drop is above the control, and above the others'. Quiet: groups with less than 2 % of a clip's energy, together."
+    "group holds where its drop is above zero, above the control, and above the others'. Quiet: groups with less than 2 % of a clip's energy, together."
 )
 
 
@@ -87,15 +88,16 @@ def _explained(value: float) -> str:
 
 
 def _groups(d: Dissection, neuron: NeuronId, rows: list[dict]) -> None:
+    shown = rows[:8]
     cells = [
         {"group": _name(r["group"]), "high clips": _number(r["high"]), "random clips": _number(r["random"]), "taken out": _number(r["alone"]),
          "control": _number(r["control"]), "own": _number(r["own"]), "others": _number(r["others"]), "clips": str(len(r["clips"])),
-         "holds": "yes" if r["holds"] else "no"} for r in rows[:8]
+         "holds": "yes" if r["holds"] else "no"} for r in shown
     ]  # fmt: skip
-    holding = [r for r in rows if r["holds"] and r["high"] is not None]
-    nothing = "" if holding else " No group here lowers this neuron more than as much energy taken out at random does: it follows no single group of sounds."
+    holding = [r for r in shown if r["holds"]]
+    nothing = "" if holding else " No group here holds: the neuron follows no single group of sounds."
     st.html(html.about(neuron, html.box(html.plain_table(cells)) + html.empty(ABOUT_MOVES + nothing)))
-    for row in (holding or [r for r in rows if r["high"] is not None])[:3]:
+    for row in (holding or shown)[:3]:
         clip = row["clips"][0]
         kept, rest, rate = group_sound(d, clip, row["group"])
         columns = st.columns([1.4, 2, 2], vertical_alignment="center")

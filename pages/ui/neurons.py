@@ -245,11 +245,14 @@ def _alike(d: Dissection, neuron: NeuronId) -> None:
         return
     st.html(html.about(neuron, html.heading("Neurons like it", "correlation over all clips")))
     with st.container(border=True, gap=None, key="alike"):
-        for i, (other, correlation) in enumerate(d.similar(neuron)):
+        alike = list(d.similar(neuron))
+        if not alike:
+            st.html(html.empty("None."))
+        for i, (other, correlation) in enumerate(alike):
             said = d.explanation(other) if d.has("explanations") else {}
             about = said.get("thing") or said.get("adjectives") or "unclear"
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.button(f"{d.layer(other.layer).title} / {other.unit}", on_click=go, args=(other,), type="tertiary", key=f"alike_{i}")
+                st.button(html.markdown(f"{d.layer(other.layer).title} / {other.unit}"), on_click=go, args=(other,), type="tertiary", key=f"alike_{i}")
                 st.html(html.about(neuron, f'<div class="and-alike"><span>{html.text(about)}</span><b>{correlation:.2f}</b></div>'), width="stretch")
 
 

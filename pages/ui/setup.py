@@ -36,6 +36,8 @@ def setup(title: str) -> Dissection:
             st.page_link(path, label=label)
         st.divider()
         if names:
+            if "dissection" not in st.query_params and st.session_state.get("dissection") in names:
+                st.session_state["dissection"] = st.session_state["dissection"]  # one that came by address is lost on the first change of pages unless set
             chosen = st.selectbox("Dissection", names, key="dissection", bind="query-params", persist_state="session")
     if not names:
         st.html('<h1 class="and">Nothing dissected yet</h1>' + html.empty("There is no dissection in the cache. Build the embedded default with", "make demo"))

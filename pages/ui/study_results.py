@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from and_core import NeuronId
 from and_core.errors import ANDError
 from and_core.figures.study import block_figure, fault_part, rating_figure, result_parts, score_figure
 from and_core.figures.theme import EXPORT
@@ -21,6 +22,7 @@ from and_core.study.results import item_ratings
 from and_core.study.sounds import read_sound
 from and_core.study.study import Study
 from pages.ui import html
+from pages.ui.explorer import neuron_button
 from pages.ui.setup import BOUND, explain
 
 
@@ -164,11 +166,7 @@ def items(study: Study) -> None:
     st.html(html.heading("Answers", "clips in the order above; an intruder is number 0" if item["task"] == "intruder" else ""))
     st.html(html.box(html.plain_table([{k: str(v) for k, v in row.items()} for row in answers]) if answers else html.empty("Nobody has answered it yet.")))
     if truth["neuron"]:
-        st.page_link(
-            "app.py",
-            label="Open this neuron",
-            query_params={"dissection": truth["dissection"], "layer": truth["layer"], "unit": truth["neuron"].rpartition("/")[2]},
-        )
+        neuron_button("Open this neuron", truth["dissection"], NeuronId(truth["layer"], int(truth["neuron"].rpartition("/")[2])), "open_neuron")
 
 
 def export(study: Study) -> None:
