@@ -66,7 +66,7 @@ def _share(value: float) -> str:
 
 
 def _neuron(d, neuron: str, clips: int, folder: Path) -> None:  # type: ignore[no-untyped-def]
-    from and_core.listen.live import fires_picture, fires_sound, moves
+    from and_core.listen.live import MEANS, fires_picture, fires_sound, moves
 
     name = d.neuron_id(d.index(neuron))
     for top in d.extreme_clips(name, "high"):
@@ -81,7 +81,7 @@ def _neuron(d, neuron: str, clips: int, folder: Path) -> None:  # type: ignore[n
         rows = moves(d, name, clips, progress=lambda done, total: progress("Taking clips apart", done, total))
     grid = Table("group", "high clips", "random clips", "taken out", "control", "own", "others", "holds")
     for row in rows[:10]:
-        values = (row[key] for key in ("high", "random", "alone", "control", "own", "others"))
+        values = (row[key] for key in MEANS)
         figures = ("-" if v is None else f"{v:+.2f}" for v in values)
         grid.add_row(", ".join(map(str, row["group"][:6])) or "all that is quiet", *figures, "yes" if row["holds"] else "no")
     out.print(grid)

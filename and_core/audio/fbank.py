@@ -60,11 +60,10 @@ def kaldi_fbank(
 
 @lru_cache(maxsize=8)
 def _window(name: str, length: int) -> torch.Tensor:
-    with torch.inference_mode(False):  # kept for later: it must serve training too
-        hann = torch.hann_window(length, periodic=False, dtype=torch.float64)
     if name not in ("hanning", "povey"):
         raise ValueError(f"window={name!r}; allowed: hanning, povey")
-    with torch.inference_mode(False):
+    with torch.inference_mode(False):  # kept for later: it must serve training too
+        hann = torch.hann_window(length, periodic=False, dtype=torch.float64)
         return (hann if name == "hanning" else hann**0.85).float()
 
 

@@ -41,9 +41,13 @@ def relevant_masks(listener: Listener, tau: float) -> Masks:
 
     def made(waves: np.ndarray, c: np.ndarray) -> torch.Tensor:
         r, h, _ = relevance(listener, waves, c)
-        return torch.from_numpy(np.stack([listener.mask_of(one, row > tau) for row, one in zip(r, h, strict=True)]))
+        return _above(listener, r, h, tau)
 
     return made
+
+
+def _above(listener: Listener, r: np.ndarray, h: np.ndarray, tau: float) -> torch.Tensor:
+    return torch.from_numpy(np.stack([listener.mask_of(one, row > tau) for row, one in zip(r, h, strict=True)]))
 
 
 def energy_matched(listener: Listener, tau: float, seed: int) -> Masks:
@@ -148,7 +152,7 @@ def by_threshold(listener: Listener, waves: np.ndarray, taus: list[float], draws
         r, h, _ = relevance(listener, mine, c)
         logs = _logs(listener, mine)
         for tau, row in found.items():
-            chosen = torch.from_numpy(np.stack([listener.mask_of(one, of > tau) for of, one in zip(r, h, strict=True)]))
+            chosen = _above(listener, r, h, tau)
             random = [_matched(listener, r, h, logs, c, tau, seed) for seed in range(draws)]
             row["counts"] += (r > tau).sum(1).tolist()
             for masks, lost, gone in ((chosen, "lost", "energy"), *((other, "random", "random energy") for other in random)):
