@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -134,6 +135,9 @@ def data_check(config: Annotated[Path, typer.Argument(help="YAML file whose `dat
         dataset = DATASETS.create(load_config(config).dataset)
         counts, missing = dataset.check()
         out.print(f"{dataset.describe()}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
+        passed = dataset.passed_over()
+        if passed:
+            out.print("passed over: " + ", ".join(f"{n} {what}" for what, n in passed.items()), markup=False, soft_wrap=True)
         for name in missing:
             out.print(f"missing: {name}", markup=False, soft_wrap=True)
         if missing:
@@ -146,10 +150,11 @@ def app_command(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = HOST,
     port: Annotated[int, typer.Option(help="Port.")] = PORT,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+    allow: Annotated[list[str] | None, typer.Option(help="A host name by which the dashboard may be reached besides this machine's (may be repeated).")] = None,
 ) -> None:
     """Open the dashboard."""
     with reported():
-        raise typer.Exit(serve(host, port, browser))
+        raise typer.Exit(serve(host, port, browser, allow or ()))
 
 
 @demo_app.callback()
@@ -185,8 +190,8 @@ def demo_train(folder: Annotated[Path, typer.Option(help="Where the weights go."
             out.print(name, report)
 
 
-def serve(host: str, port: int, browser: bool) -> int:
-    """Run Streamlit on `app.py`; the exit status of the server."""
+def serve(host: str, port: int, browser: bool, names: Sequence[str] = ()) -> int:
+    """Run Streamlit on `app.py`, for this machine's own hosts and `names`; the exit status of the server."""
     script = Path(__file__).resolve().parents[1] / "app.py"
     if not script.exists():
         raise ANDError(f"the dashboard's app.py is not at {script}; run from a checkout")
@@ -195,7 +200,8 @@ def serve(host: str, port: int, browser: bool) -> int:
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.address", host, "--server.port", str(port)]
     command += ["--server.headless", "false" if browser and os.environ.get("DISPLAY", sys.platform != "linux") else "true"]
     try:
-        return subprocess.call(command, cwd=script.parent)
+        told = ",".join(name for name in (*names, os.environ.get("AND_HOSTS", "")) if name)
+        return subprocess.call(command, cwd=script.parent, env={**os.environ, "AND_HOSTS": told})
     except KeyboardInterrupt:
         return 0
 
@@ -218,10 +224,12 @@ def _print_left_out(folder: Path) -> None:
 
 
 def _print_neuron(d: Any, neuron: str) -> None:
-    explanation = d.explanation(neuron) if d.has("explanations") else {}
     out.print(neuron, style="bold", markup=False)
-    for key in ("adjectives", "thing", "concept", "leading_class", "class_share"):
-        out.print(f"  {key:14} {explanation.get(key)}", markup=False)
+    if d.has("explanations"):
+        said, e = d.headline(neuron), d.explanation(neuron)
+        out.print(f"  {said.text} ({said.sureness})", markup=False, soft_wrap=True)
+        if e["leading_class"]:
+            out.print(f"  {e['class_count']} of {e['of']} highest clips: {e['leading_class']}", markup=False, soft_wrap=True)
     for point in d.summary(neuron):
         mark = "kept   " if point.kept else "dropped"
         why = f" (also low: {point.removed_by!r}, {point.similarity:.2f})" if not point.kept else ""

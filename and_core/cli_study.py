@@ -90,6 +90,7 @@ def serve_command(
     name: Name,
     host: Annotated[str, typer.Option(help="Address to listen on; anything but this machine belongs behind a proxy with TLS (docs/studies.md).")] = HOST,
     port: Annotated[int, typer.Option(help="Port.")] = PORT,
+    allow: Annotated[list[str] | None, typer.Option(help="A host name by which raters reach the server, such as the proxy's (may be repeated).")] = None,
     database: Where = None,
 ) -> None:
     """Serve the rating page, and nothing else."""
@@ -97,7 +98,7 @@ def serve_command(
         from and_core.study.serve import serve
         from and_core.study.study import open_study
 
-        serve(open_study(name, database=database), host, port, _lines)
+        serve(open_study(name, database=database), host, port, _lines, allow or ())
 
 
 @study_app.command()

@@ -73,7 +73,8 @@ class CalibrationConfig(Section):
 class ClosedConfig(Section):
     """Module A: the concept set, and scoring by description (DB)."""
 
-    concepts: str = "classes"  # or esc50, urbansound8k, gtzan, sound-phrases, or the path of a text file, one concept a line
+    # The classes, sound-phrases where clips have no labels; or: classes, esc50, urbansound8k, gtzan, sound-phrases, or a text file, one concept a line.
+    concepts: str = "auto"
     similarities: tuple[SimilarityName, ...] = SIMILARITY_NAMES
     similarity: SimilarityName = "cos_cubed"  # the one shown first
     encoder: PluginConfig | None = None  # of captions and concepts for DB (paper: clip); without it, the run's own encoder

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.text import Text
 
+from and_core import progress
 from and_core.errors import ANDError
+from and_core.progress import Progress
 
 out = Console()
 err = Console(stderr=True)
@@ -30,27 +29,10 @@ def reported() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-class _Rate(ProgressColumn):
-    """Units a second."""
-
-    def render(self, task: Task) -> Text:
-        """Blank until there is a rate."""
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
-
-
 @contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """One progress bar per stage: name, bar, units done, time taken and left."""
-    from and_core.pipeline import STAGES
+def bars() -> Iterator[Progress]:
+    """One progress bar per stage, on standard error."""
+    from and_core.pipeline import TITLES
 
-    titles = {stage.name: stage.title for stage in STAGES} | {f"{stage.name} answers": "Asking the language model" for stage in STAGES}
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, console=err) as shown:
-        tasks: dict[str, Any] = {}
-
-        def update(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = shown.add_task(titles.get(stage, stage), total=total)
-            shown.update(tasks[stage], completed=done, total=total)
-
+    with progress.bars(TITLES, err, always=True) as update:
         yield update

@@ -58,3 +58,8 @@ def one_of(name: str, value: object, allowed: object, error: type[ANDError] = Co
     """Error for a value outside a list of allowed ones."""
     names = ", ".join(str(item) for item in allowed)  # type: ignore[attr-defined]
     return error(f"{name}={value!r} is not known; allowed: {names}")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, its kind where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from ipaddress import ip_address
 from threading import Lock
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from and_core import registry
 from and_core.errors import ConfigError
+from and_core.reply import Reply, content_of, printable
 
 GIVE_UP = 3  # requests in a row that can't reach the server, after which the rest is not tried
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What came of one request: a text, or the reason why there is none. `cut`: the answer ran into `max_tokens`."""
-
-    text: str | None
-    error: str | None = None
-    cut: bool = False
 
 
 class ServerSettings(registry.Settings):
@@ -59,12 +51,13 @@ class ChatServer:
     """Requests to one server, at most `in_flight` at a time; the client's own retries wait longer each time."""
 
     def __init__(self, settings: ServerSettings) -> None:
-        from openai import OpenAI
+        from openai import DefaultHttpxClient, OpenAI
 
         self.settings = settings
         key = api_key(settings)
         self._secret = key if settings.api_key_env else None
-        self._client = OpenAI(base_url=settings.base_url, api_key=key, timeout=settings.timeout, max_retries=settings.retries)
+        direct = DefaultHttpxClient(trust_env=False) if is_loopback(settings.base_url) else None  # a proxy for the internet can't reach this machine
+        self._client = OpenAI(base_url=settings.base_url, api_key=key, timeout=settings.timeout, max_retries=settings.retries, http_client=direct)
         self._lost = 0
         self._lock = Lock()
 
@@ -116,24 +109,46 @@ class ChatServer:
             self._lost = 0
         choices = getattr(reply, "choices", None)
         first = choices[0] if isinstance(choices, list) and choices else None
-        text = getattr(getattr(first, "message", None), "content", None)
-        if not isinstance(text, str):
-            return Reply(None, f"the server at {s.base_url} answered nonsense: no choices[0].message.content")
-        return said(text, getattr(first, "finish_reason", None) == "length")
+        message = getattr(first, "message", None)
+        if message is None:
+            return Reply(None, f"the server at {s.base_url} answered {self._clean(_told(reply))}")
+        return content_of(message, getattr(first, "finish_reason", None) == "length")
 
     def _line(self, error: BaseException) -> str:
-        text = first_line(error)
-        return text if self._secret is None else text.replace(self._secret, "[key]")
+        """The server's own words on an error where it has some, else the client's; the key is taken out first."""
+        body = getattr(error, "body", None)
+        told = _message(body)
+        return self._clean(f"{told} (status {getattr(error, 'status_code', '?')})" if told else str(error).strip() or type(error).__name__)
+
+    def _clean(self, text: str) -> str:
+        hidden = text if self._secret is None else text.replace(self._secret, "[key]")
+        return (printable(hidden).strip() or "nothing").splitlines()[0][:200]
 
 
-def said(text: str, cut: bool = False) -> Reply:
-    """A model's words as a reply: its thinking aloud left out, nothing at all an error."""
-    text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
-    if "<think>" in text:
-        return Reply(None, "the answer ends while the model is still thinking; give it more max_tokens")
-    return Reply(text.strip(), cut=cut) if text.strip() else Reply(None, "the answer is empty")
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine's own."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return ip_address(host).is_loopback or ip_address(host).is_unspecified
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
-def first_line(error: BaseException) -> str:
-    """First line of an error's text, its kind where it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+def _message(body: Any) -> str | None:
+    """A server's own message in the body of an answer that is none."""
+    for _ in range(3):
+        if isinstance(body, list | tuple) and body:
+            body = body[0]
+        if isinstance(body, Mapping):
+            body = next((body[name] for name in ("error", "message", "msg", "detail") if body.get(name)), None)
+    return body if isinstance(body, str) and body.strip() else None
+
+
+def _told(reply: Any) -> str:
+    """What a server said in place of an answer."""
+    if isinstance(reply, str):
+        kind = "a web page" if reply.lstrip()[:1] == "<" else "a text"
+        return f"{kind}, no completion; does base_url end in /v1? It begins: {reply.strip()[:80]!r}"
+    own = reply.model_dump() if hasattr(reply, "model_dump") else reply
+    message = _message({name: own[name] for name in ("error", "message", "msg", "detail") if isinstance(own, Mapping) and own.get(name)})
+    return f"with an error: {message}" if message else "nonsense: no choices[0].message"

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+NAME_LENGTH = 200  # of a layer
 Side = Literal["high", "low"]
 LayerKind = Literal["attention_output", "intermediate", "output", "fc1", "fc2", "fc", "other"]
 Provenance = Literal["computed", "imported", "synthetic"]
@@ -33,6 +34,11 @@ class Layer(Record):
         return f"layer {self.block} / {self.kind.replace('_', ' ')}" if self.block is not None and self.kind != "other" else self.name
 
 
+def is_layer_name(name: str) -> bool:
+    """Whether a layer can go by a name: PyTorch allows every character but a dot within a part, a dissection those that can be printed."""
+    return 1 <= len(name) <= NAME_LENGTH and name.isprintable() and name == name.strip()
+
+
 class NeuronId(NamedTuple):
     """One output unit of a linear layer."""
 
@@ -51,10 +57,10 @@ class NeuronId(NamedTuple):
         ValueError
             `text` isn't of that form.
         """
-        match = re.fullmatch(r"([A-Za-z0-9_.]{1,120})/(\d{1,7})", text)
-        if not match:
-            raise ValueError(f"neuron={text!r} is not of the form layer/unit, e.g. layer2_intermediate/412")
-        return cls(match[1], int(match[2]))
+        layer, _, unit = text.rpartition("/")
+        if not is_layer_name(layer) or not re.fullmatch(r"[0-9]{1,7}", unit):
+            raise ValueError(f"neuron={text[:300]!r} is not of the form layer/unit, e.g. layer2_intermediate/412")
+        return cls(layer, int(unit))
 
 
 class Clip(Record):

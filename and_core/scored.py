@@ -1,4 +1,4 @@
-"""Reading how good explanations are: the scores of one neuron, a score of all, and what can be said with confidence."""
+"""Reading how good explanations are: the scores of one neuron, and a score of all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from and_core.errors import DataError, one_of
-from and_core.evaluate.confidence import SURE
 from and_core.evaluate.metrics import HEADLINE, METRICS
 from and_core.evaluate.score import BASELINES
 from and_core.evaluate.told import PREDICTORS
@@ -81,38 +80,9 @@ def wrong_clips(d: Dissection, neuron: NeuronId | str, method: str) -> dict[str,
 def confident_words(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]:
     """Each acoustic adjective of a neuron: word, how many halves say it too, held-out correlation, probability that it holds (None: can't be told)."""
     d.require("scores")
-    return d._rows("scores/words", d.index(neuron)).to_pylist() if d.document("scores/methods") else []
+    return d.rows("scores/words", d.index(neuron)).to_pylist() if d.document("scores/methods") else []
 
 
 def judged_scores(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]:
     """What a language model as judge makes of a neuron's explanations: method, Pearson correlation, clips answered, answers that failed."""
-    return d._rows("judged/scores", d.index(neuron)).to_pylist() if d.has("judged") else []
-
-
-def verdict(d: Dissection, neuron: NeuronId | str) -> dict[str, Any] | None:
-    """What can be said of a neuron with confidence; None where nothing was scored.
-
-    Returns
-    -------
-    dict
-        ``adjectives`` that hold, each with its probability; ``concept``, ``by`` (the method that is surest of its explanation) and
-        ``probability``; ``guess``: what would be said if it were sure enough. None or empty where there is nothing.
-    """
-    scored = neuron_scores(d, neuron)
-    if not scored:
-        return None
-    e = d.explanation(neuron)
-    words = {row["word"]: row["confidence"] for row in confident_words(d, neuron) if row["confidence"] is not None and row["confidence"] >= SURE}
-    said: dict[str, str | None] = {"SUM": e["thing"], "DB": e["concept"]}
-    if d.has("tab"):
-        said["TAB"] = next((c.name for c in d.closed_concepts(neuron, method="TAB")), None)
-    sure = {row["method"]: row["confidence"] for row in scored}
-    known = [(probability, method) for method in said if said[method] and (probability := sure.get(method)) is not None]
-    if not known:
-        return {"adjectives": words, "concept": None, "by": None, "guess": said["DB"] or said["SUM"], "probability": None}
-    probability, method = max(known)
-    holds = probability >= SURE
-    return {
-        "adjectives": words, "concept": said[method] if holds else None, "by": method if holds else None, "guess": None if holds else said[method],
-        "probability": probability,
-    }  # fmt: skip
+    return d.rows("judged/scores", d.index(neuron)).to_pylist() if d.has("judged") else []

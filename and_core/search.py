@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from and_core.config import PluginConfig
 from and_core.errors import DataError
-from and_core.evaluate.confidence import SURE
 from and_core.scored import confidence_of_all, score_of_all
 from and_core.store.dissection import Dissection
+from and_core.store.headline import SURE
 
 _LOCK = Lock()
 
@@ -60,7 +60,7 @@ def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | 
     if query.layers:
         fits &= pc.is_in(table["layer"].cast(pa.string()), pa.array(query.layers)).to_numpy()
     if query.concept is not None:
-        fits &= pc.fill_null(pc.equal(table["concept"], query.concept), False).to_numpy()
+        fits &= d.headlines.concept == query.concept
     if query.adjective is not None:
         fits &= np.array([query.adjective in row.split(", ") for row in table["adjectives"].to_pylist()])
     if query.min_share > 0:
@@ -76,8 +76,8 @@ def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | 
     if query.by == "words":
         for word in query.text.replace("_", " ").split():
             hit = np.zeros(len(fits), bool)
-            for column in ("summary", "adjectives", "concept"):
-                hit |= pc.fill_null(pc.match_substring(pc.replace_substring(table[column], "_", " "), word, ignore_case=True), False).to_numpy()
+            for column in (table["summary"], table["adjectives"], pa.array(d.headlines.concept, pa.string())):
+                hit |= pc.fill_null(pc.match_substring(pc.replace_substring(column, "_", " "), word, ignore_case=True), False).to_numpy(zero_copy_only=False)
             fits &= hit
         return np.flatnonzero(fits), None
     vectors = np.asarray(d.array("explanations/vectors"), np.float32)

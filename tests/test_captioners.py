@@ -17,7 +17,7 @@ from and_core import open_dissection, pipeline
 from and_core.captioners.base import CAPTIONERS, ListeningCaptioner, clean_caption
 from and_core.config import PluginConfig
 from and_core.errors import ConfigError, DataError
-from and_core.openai_api import Reply
+from and_core.reply import Reply
 from tests.conftest import small_config, tone
 from tests.fake_server import FakeServer
 from tests.tiny import tiny_audio_llm

@@ -17,7 +17,7 @@ from and_core.dissect.points import clean_points
 from and_core.dissect.prompts import BUNDLED, FIELDS, fill, load_prompts
 from and_core.dissect.words import read_verdict
 from and_core.errors import ConfigError
-from and_core.openai_api import said as reply_of
+from and_core.reply import said as reply_of
 from and_core.store.answers import AnswerBook
 from tests.conftest import ROOT, small_config
 from tests.fake_server import FakeServer

@@ -20,8 +20,9 @@ from and_core.evaluate import confidence, metrics, sanity
 from and_core.evaluate.score import Said, held_out, score_block
 from and_core.evaluate.told import METHODS, PREDICTORS, said_values, told_by
 from and_core.records import Clip
-from and_core.scored import confidence_of_all, confident_words, neuron_scores, score_of_all, verdict, wrong_clips
+from and_core.scored import confidence_of_all, confident_words, neuron_scores, score_of_all, wrong_clips
 from and_core.search import Query, find_neurons
+from and_core.store.headline import SURE
 from tests.conftest import small_config, tone
 from tests.test_pages import app, said
 
@@ -163,8 +164,12 @@ def test_the_stage_and_its_readers(dissection) -> None:
     assert mine["low"] <= mine["score"] <= mine["high"]
     words = d.table("scores/words").to_pandas()
     assert set(words["halves"]) <= {0, 1, 2} and (words["halves"] > 0).any() and words[words["halves"] == 0]["pearson"].fillna(0).eq(0).all()
-    found = verdict(d, "layer3_output/5")
-    assert found is not None and set(found) == {"adjectives", "concept", "by", "guess", "probability"} and (found["concept"] is None) == (found["by"] is None)
+    every = d.headlines
+    for index in range(0, d.neuron_count, 7):
+        said = d.headline(str(d.neuron_id(index)))
+        assert (said.concept, said.by) == (every.concept[index], every.by[index]) and said.scored and said.holds == bool(every.holds[index])
+        assert d.explanation(str(d.neuron_id(index)))["concept"] == said.concept and all(p >= SURE for p in said.adjectives.values())
+        assert said.holds == ("Unclear" not in said.text or bool(said.adjectives)) or not said.holds
     halves = np.asarray(d.array("scores/halves"))[0]
     assert np.isnan(confidence_of_all(d, "DB")[halves == 0]).all() and (halves == 2).any(), "no probability for what neither half says"
     silent = np.asarray(d.array("closed/cos_cubed_concepts"))[:, 0] < 0
@@ -173,7 +178,7 @@ def test_the_stage_and_its_readers(dissection) -> None:
     few, _ = find_neurons(d, Query(min_score=0.3, scored="DB"))
     assert np.array_equal(few, np.flatnonzero(np.nan_to_num(score_of_all(d, "DB"), nan=-2) >= 0.3)) and 0 < len(few) < d.neuron_count
     sure, _ = find_neurons(d, Query(sure=True, scored="DB"))
-    assert np.array_equal(sure, np.flatnonzero(np.nan_to_num(confidence_of_all(d, "DB")) >= confidence.SURE))
+    assert np.array_equal(sure, np.flatnonzero(np.nan_to_num(confidence_of_all(d, "DB")) >= SURE))
     with pytest.raises(DataError, match="method='XX' is not known; allowed: DB"):
         score_of_all(d, "XX")
 
@@ -200,7 +205,7 @@ def test_too_few_captions_are_no_score(tmp_path: Path, monkeypatch: pytest.Monke
     config = small_config(captions={"kind": "file", "path": str(tmp_path / "captions.json")}, unlearning=None, audio_encoder=None)
     pipeline.run(config, root=tmp_path)
     d = open_dissection("small", root=tmp_path)
-    assert d.document("scores/methods") == [] and "too few" in d.notes("scores")["reason"] and neuron_scores(d, "fc/0") == [] and verdict(d, "fc/0") is None
+    assert d.document("scores/methods") == [] and "too few" in d.notes("scores")["reason"] and neuron_scores(d, "fc/0") == []
     monkeypatch.setenv("AND_CACHE", str(tmp_path))
     for path in ("app.py", "pages/layers.py"):
         test = app(dissection="small").run()

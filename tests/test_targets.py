@@ -219,7 +219,7 @@ def test_a_network_of_ones_own_goes_through_the_whole_pipeline(tmp_path: Path) -
     assert bound[0] == bound[1] != bound[2], "the order of the classes decides results as well"
     loud = TARGETS.create(config.target).bind(Recurrent(), lambda x: torch.from_numpy(2 * x))  # type: ignore[attr-defined]
     assert loud.fingerprint() != TARGETS.create(config.target).bind(Recurrent(), torch.from_numpy).fingerprint()  # type: ignore[attr-defined]
-    with pytest.raises(TargetError, match="has None units"):
+    with pytest.raises(TargetError, match="no linear layer of the network; there are: unused \\(3 units\\), head"):
         TARGETS.create(PluginConfig(kind="module", title="x", classifier="nowhere")).bind(Recurrent(), torch.from_numpy)  # type: ignore[attr-defined]
     with pytest.raises(TargetError, match="needs target.special_tokens"):
         own_network(pooling="cls")

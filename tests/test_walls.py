@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FIRST_ROW = {"errors", "records", "config", "registry"}
+FIRST_ROW = {"errors", "records", "config", "registry", "reply", "progress"}
 PLUGINS = ("datasets", "targets", "captioners", "encoders", "llms")
-SHARED = ("base", "capture", "prepare", "named", "listening")  # what the entries of a room share
+SHARED = ("base", "files", "capture", "checkpoint", "company", "prepare", "named", "listening")  # what the entries of a room share
 ABOVE = {"unlearn", "analyze", "listen", "study", "pipeline", "demo", "cli"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import string
 from pathlib import Path
 from typing import Any
 
@@ -148,12 +149,12 @@ def tiny_small_clap(folder: Path) -> str:
 
 
 def tiny_audio_llm(folder: Path) -> str:
-    """A random Qwen2-Audio with a tokenizer of single bytes and its published processor."""
+    """A random Qwen2-Audio with a tokenizer of single letters (so that what it says is a text) and its published processor."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2AudioConfig, Qwen2AudioForConditionalGeneration, Qwen2AudioProcessor, WhisperFeatureExtractor
 
     special = ["<pad>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"]
-    vocab = {t: i for i, t in enumerate([*special, *sorted(pre_tokenizers.ByteLevel.alphabet())])}
+    vocab = {t: i for i, t in enumerate([*special, *string.ascii_letters, ".", "Ġ", "Ċ"])}
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

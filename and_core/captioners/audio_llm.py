@@ -14,8 +14,8 @@ from pydantic import Field
 
 from and_core import registry
 from and_core.captioners.base import CAPTIONERS, PROMPT, ListeningCaptioner
-from and_core.errors import ConfigError
-from and_core.openai_api import Reply, first_line, said
+from and_core.errors import ConfigError, first_line
+from and_core.reply import Reply, said
 from and_core.store.files import sha256_file
 
 CLASSES = {  # model type -> the class that only listens and writes; every other type goes through the general one
@@ -33,7 +33,10 @@ class AudioLanguageModel(ListeningCaptioner):
     kind = "audio_llm"
 
     class Settings(registry.Settings):
-        """`model`: hub id or folder; `revision` on the hub; `device` and `dtype` as transformers names them; `prompt`; `batch` clips at a time."""
+        """`model`: hub id or folder; `revision` on the hub; `device` and `dtype` as transformers names them; `batch` clips at a time.
+
+        `prompt`: what is asked of each clip; empty for a captioner that takes sound alone.
+        """
 
         model: str = "Qwen/Qwen2-Audio-7B-Instruct"
         revision: str | None = None
@@ -104,10 +107,8 @@ class AudioLanguageModel(ListeningCaptioner):
         s: Any = self.settings
         processor, model = self._loaded
         rate = self.sample_rate
-        turns = [
-            [{"role": "user", "content": [{"type": "audio", "audio": wave[: SECONDS * rate].astype(np.float32)}, {"type": "text", "text": s.prompt}]}]
-            for wave in waves
-        ]
+        words = [{"type": "text", "text": s.prompt}] if s.prompt.strip() else []  # some captioners take sound alone
+        turns = [[{"role": "user", "content": [{"type": "audio", "audio": wave[: SECONDS * rate].astype(np.float32)}, *words]}] for wave in waves]
         batch = processor.apply_chat_template(
             turns, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt", processor_kwargs={"padding": True}
         ).to(model.device, model.dtype)

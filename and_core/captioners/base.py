@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from and_core import registry
-from and_core.openai_api import Reply
 from and_core.records import Provenance
+from and_core.reply import Reply
 
 Listen = Callable[["ListeningCaptioner"], list[Reply]]
 REPEATED_RUN = 8
@@ -37,6 +38,10 @@ class Captioner(registry.Plugin):
             Gives the replies of a captioner that listens, one per row.
         """
         raise NotImplementedError
+
+    def every(self, rows: list[dict[str, Any]], listen: Listen) -> list[list[str]]:
+        """Return all captions of each clip, where it has several; their mean stands for the clip where captions are compared with concepts."""
+        return [[text] if text else [] for text in self.captions(rows, listen)]
 
     def notes(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Remarks on the whole dataset for provenance, such as captions for files that are not in it."""
@@ -72,10 +77,18 @@ class ListeningCaptioner(Captioner):
 CAPTIONERS: registry.Registry[Captioner] = registry.Registry("captions", "and_core.captioners")
 
 
+def sentence(text: str) -> str:
+    """Return a text that ends like a sentence, so that another can follow it."""
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
 def clean_caption(text: str | None) -> str | None:
-    """White space folded; a caption that repeats any run of eight tokens is cut at its first line or sentence (AND's reference)."""
-    if text is None:
+    """Return a caption with white space folded, None where it has no letters; one that repeats any run of eight tokens is cut at its first line or
+    sentence (AND's reference)."""
+    if text is None or not any(character.isalpha() for character in text):
         return None
+    text = "".join(c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs"))
     tokens = text.split()
     runs = [tuple(tokens[i : i + REPEATED_RUN]) for i in range(len(tokens) - REPEATED_RUN + 1)]
     if len(runs) != len(set(runs)):

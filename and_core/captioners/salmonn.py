@@ -20,7 +20,7 @@ from pydantic import Field
 from and_core import registry
 from and_core.captioners.base import CAPTIONERS, PROMPT, ListeningCaptioner
 from and_core.errors import ConfigError
-from and_core.openai_api import Reply, said
+from and_core.reply import Reply, said
 from and_core.store.files import sha256_file
 
 GIVE_UP = 3  # times in a row that the process ends, after which it is not started again

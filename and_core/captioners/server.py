@@ -13,7 +13,8 @@ import soundfile as sf
 from pydantic import Field
 
 from and_core.captioners.base import CAPTIONERS, PROMPT, ListeningCaptioner
-from and_core.openai_api import ChatServer, Reply, ServerSettings, api_key
+from and_core.openai_api import ChatServer, ServerSettings, api_key
+from and_core.reply import Reply
 
 SECONDS = 30
 
@@ -25,7 +26,7 @@ class Server(ListeningCaptioner):
     kind = "server"
 
     class Settings(ServerSettings):
-        """Where the server is, see :class:`and_core.openai_api.ServerSettings`; `prompt`; `max_tokens` of a caption."""
+        """Where the server is, see :class:`and_core.openai_api.ServerSettings`; `prompt` (empty: the sound alone); `max_tokens` of a caption."""
 
         prompt: str = PROMPT
         max_tokens: Annotated[int, Field(ge=8, le=4096)] = 200
@@ -57,4 +58,5 @@ def _content(wave: np.ndarray, prompt: str, rate: int) -> list[dict[str, Any]]:
     file = io.BytesIO()
     sf.write(file, wave[: SECONDS * rate], rate, format="WAV", subtype="PCM_16")
     data = base64.b64encode(file.getvalue()).decode()
-    return [{"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}, {"type": "text", "text": prompt}]
+    heard: dict[str, Any] = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+    return [heard, {"type": "text", "text": prompt}] if prompt.strip() else [heard]  # some captioners take sound alone

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from and_core import registry
-from and_core.captioners.base import CAPTIONERS, Captioner, Listen
+from and_core.captioners.base import CAPTIONERS, Captioner, Listen, sentence
 from and_core.config import PluginConfig
 from and_core.records import Provenance
 
@@ -33,7 +33,7 @@ class Several(Captioner):
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
         """Each part's text as sentences of their own."""
         columns = [part.captions(rows, listen) for part in self.parts]
-        return [" ".join(_sentence(text) for text in texts if text) or None for texts in zip(*columns, strict=True)]
+        return [" ".join(sentence(text) for text in texts if text) or None for texts in zip(*columns, strict=True)]
 
     def notes(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Remarks of the parts."""
@@ -42,8 +42,3 @@ class Several(Captioner):
     def describe(self) -> str:
         """One line for provenance."""
         return " + ".join(part.describe() for part in self.parts)
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return text if text.endswith((".", "!", "?")) else text + "."

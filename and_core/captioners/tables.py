@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -12,7 +13,7 @@ from typing import Any
 
 from and_core import registry
 from and_core.audio.decode import SUFFIXES
-from and_core.captioners.base import CAPTIONERS, Captioner, Listen
+from and_core.captioners.base import CAPTIONERS, Captioner, Listen, clean_caption, sentence
 from and_core.errors import DataError
 from and_core.records import Provenance
 
@@ -67,7 +68,10 @@ def _by(part: Callable[[str], str], names: Iterable[str]) -> dict[str, list[str]
 
 @CAPTIONERS.register
 class File(Captioner):
-    """A CSV with a column of file names and one of captions, or a JSON object of file name to text (the reference's format)."""
+    """A CSV with a column of file names and one or several of captions, or a JSON object of file name to text or texts (the reference's format).
+
+    A clip may have several captions, in rows or in columns ``caption_1``, ``caption_2``, ... of its own: all are used.
+    """
 
     kind = "file"
     provenance: Provenance = "imported"
@@ -86,9 +90,13 @@ class File(Captioner):
             raise DataError(f"captions.path={str(self.settings.path)!r} can't be read") from None  # type: ignore[attr-defined]
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
-        """Captions by file name, with or without its folders and ending."""
+        """Return each clip's captions by file name, with or without its folders and ending; several as sentences of one text."""
+        return [" ".join(map(sentence, texts)) if len(texts) > 1 else texts[0] if texts else None for texts in self.every(rows, listen)]
+
+    def every(self, rows: list[dict[str, Any]], listen: Listen) -> list[list[str]]:
+        """Return each clip's captions one by one."""
         table = self._load()
-        found = [table.get(key) if key is not None else None for key in self._keys(table, rows)]
+        found = [table.get(key, []) if key is not None else [] for key in self._keys(table, rows)]
         if rows and not any(found):
             raise DataError(f"{self.settings.path}: none of its {len(table)} names is a clip of the dataset")  # type: ignore[attr-defined]
         return found
@@ -97,9 +105,10 @@ class File(Captioner):
         """Names in the file that are no clip."""
         table = self._load()
         unknown = sorted(set(table) - set(self._keys(table, rows)))
-        return {"unknown": unknown[:100], "unknown_count": len(unknown)}
+        several = sum(len(texts) > 1 for texts in table.values())
+        return {"unknown": unknown[:100], "unknown_count": len(unknown), **({"with_several": several} if several else {})}
 
-    def _keys(self, table: dict[str, str], rows: list[dict[str, Any]]) -> list[str | None]:
+    def _keys(self, table: dict[str, list[str]], rows: list[dict[str, Any]]) -> list[str | None]:
         """Name in the file of each clip: its own, else one with the same file name or stem, where only one name and one clip have it."""
         keys: list[str | None] = [str(row["name"]) if str(row["name"]) in table else None for row in rows]
         for part in (lambda name: Path(name).name, lambda name: Path(name).stem):
@@ -116,23 +125,40 @@ class File(Captioner):
         """One line for provenance."""
         return f"file {Path(self.settings.path).name}"  # type: ignore[attr-defined]
 
-    def _load(self) -> dict[str, str]:
+    def _load(self) -> dict[str, list[str]]:
         path = Path(self.settings.path)  # type: ignore[attr-defined]
         try:
             text = path.read_text(encoding="utf-8-sig")
             if path.suffix.lower() == ".json":
                 raw = json.loads(text)
-                if not isinstance(raw, dict) or not all(isinstance(v, str) for v in raw.values()):
-                    raise DataError(f"{path}: a JSON object of file name to text is needed")
-                return {str(k): v for k, v in raw.items()}
-            rows = list(csv.DictReader(text.splitlines()))
+                listed: dict[str, Any] = {k: [v] if isinstance(v, str) else v for k, v in raw.items()} if isinstance(raw, dict) else {"": None}
+                if not all(isinstance(v, list) and all(isinstance(text, str) for text in v) for v in listed.values()):
+                    raise DataError(f"{path}: a JSON object of file name to text, or to a list of texts, is needed")
+                return {str(k): _distinct(v) for k, v in listed.items()}
+            rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
             raise DataError(f"captions.path={str(path)!r} can't be read: {error}") from None
         columns = list(rows[0]) if rows else []
         name = next((c for c in NAME_COLUMNS if c in columns), None)
         wanted = self.settings.column  # type: ignore[attr-defined]
-        column = wanted if wanted in columns else None if wanted else next((c for c in TEXT_COLUMNS if c in columns), None)
-        if name is None or column is None:
+        chosen = (
+            [wanted]
+            if wanted in columns
+            else []
+            if wanted
+            else [c for c in TEXT_COLUMNS if c in columns][:1]
+            or [c for c in columns if c is not None and re.fullmatch(rf"(?:{'|'.join(TEXT_COLUMNS)})_?\d+", c)]
+        )
+        if name is None or not chosen:
             needed = f"a column of names ({', '.join(NAME_COLUMNS)}) and one of texts ({wanted or ', '.join(TEXT_COLUMNS)})"
-            raise DataError(f"{path}: {needed} are needed; it has: {', '.join(columns) or 'no rows'}")
-        return {row[name]: row[column] for row in rows if row[name] and row[column]}
+            raise DataError(f"{path}: {needed} are needed; it has: {', '.join(map(str, columns)) or 'no rows'}")
+        found: dict[str, list[str]] = {}
+        for row in rows:
+            if row[name]:
+                found.setdefault(row[name], []).extend(row[column] for column in chosen if row[column])
+        return {key: _distinct(texts) for key, texts in found.items()}
+
+
+def _distinct(texts: list[str]) -> list[str]:
+    """Texts in order, white space folded, repetitions and what is no text left out."""
+    return list(dict.fromkeys(text for t in texts if (text := clean_caption(t))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import Field
 
 from and_core import registry
 from and_core.audio.decode import read_audio
+from and_core.datasets.files import sound_files
 from and_core.errors import DataError
 from and_core.records import Provenance
 
@@ -40,7 +42,7 @@ def read_rows(table: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dic
     """
     try:
         with open(table, newline="", encoding="utf-8-sig") as handle:
-            rows = list(csv.DictReader(handle))
+            rows = list(csv.DictReader(handle, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{table} can't be read: {error}") from None
     missing = [name for name in required if not rows or name not in rows[0]]
@@ -51,6 +53,14 @@ def read_rows(table: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dic
         if empty:
             raise DataError(f"{table} line {number}: {', '.join(empty)} is empty")
         yield number, row
+
+
+def unlisted(folder: Path, refs: list[ClipRef]) -> dict[str, int]:
+    """Count the sound files below a folder that no clip is, and what is no sound."""
+    listed = {os.path.realpath(ref.path) for ref in refs if ref.path is not None}
+    found = sound_files(folder)
+    without = sum(os.path.realpath(path) not in listed for _, path in found.files)
+    return {**({"sound without a row": without} if without else {}), **dict(sorted(found.passed_over.items()))}
 
 
 class Dataset(registry.Plugin):
@@ -80,6 +90,10 @@ class Dataset(registry.Plugin):
         for what in ("label", "fold", "source"):
             counts[{"label": "classes", "fold": "folds", "source": "sources"}[what]] = len({getattr(r, what) for r in refs} - {None})
         return counts, [r.name for r in refs if r.path is not None and not Path(r.path).is_file()]
+
+    def passed_over(self) -> dict[str, int]:
+        """Count what lies in the data set's folder and is no clip: kind -> how many."""
+        return {}
 
     def columns(self, ref: ClipRef) -> Mapping[str, object]:
         """Further columns of a clip's row in the clips table."""

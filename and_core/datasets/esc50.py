@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from and_core.datasets.base import DATASETS, ClipRef, Dataset, read_rows
+from and_core.datasets.base import DATASETS, ClipRef, Dataset, read_rows, unlisted
 from and_core.errors import DataError
 
 REQUIRED = ("filename", "fold", "category")
@@ -33,3 +33,7 @@ class Esc50(Dataset):
             extra = {k: v for k, v in row.items() if k not in (*REQUIRED, "src_file", "target", "esc10", "take") and k is not None}
             refs.append(ClipRef(file, row["category"], int(row["fold"]), row.get("src_file") or file, str(path), extra))
         return refs
+
+    def passed_over(self) -> dict[str, int]:
+        """Count sound files that no row of the table names, and what is no sound."""
+        return unlisted(Path(self.settings.path) / "audio", self.references())  # type: ignore[attr-defined]

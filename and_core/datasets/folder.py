@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from and_core.audio.decode import SUFFIXES
 from and_core.datasets.base import DATASETS, ClipRef, Dataset
+from and_core.datasets.files import SoundFiles, sound_files
 from and_core.errors import DataError
 
 
 @DATASETS.register
 class Folder(Dataset):
-    """Files are taken in order of name, hidden ones left out; every file of an unknown type is tried, and named if it is no audio."""
+    """Every file with a suffix of sound, in order of name; each is read, or listed with the reason. Links are followed, hidden files left out."""
 
     kind = "folder"
 
@@ -20,17 +23,28 @@ class Folder(Dataset):
 
         all_files: bool = False
 
-    def references(self) -> list[ClipRef]:
-        """Clips below the folder; the first folder on the way down is the label."""
+    @cached_property
+    def _walked(self) -> SoundFiles:
         root = Path(self.settings.path)  # type: ignore[attr-defined]
         if not root.is_dir():
             raise DataError(f"dataset.path={str(root)!r} is no folder")
-        every = self.settings.all_files  # type: ignore[attr-defined]
-        refs = []
-        for path in sorted(root.rglob("*")):
-            parts = path.relative_to(root).parts
-            if path.is_file() and not any(p.startswith(".") for p in parts) and (every or path.suffix.lower() in SUFFIXES):
-                refs.append(ClipRef("/".join(parts), parts[0] if len(parts) > 1 else None, None, None, str(path)))
+        return sound_files(root, self.settings.all_files)  # type: ignore[attr-defined]
+
+    def references(self) -> list[ClipRef]:
+        """Return the clips below the folder; the first folder on the way down is the label."""
+        refs = [ClipRef("/".join(parts), parts[0] if len(parts) > 1 else None, None, None, str(path)) for parts, path in self._walked.files]
         if not refs:
-            raise DataError(f"dataset.path={str(root)!r} holds no audio ({', '.join(SUFFIXES)})")
+            others = ", ".join(f"{count} {what}" for what, count in self.passed_over().items())
+            raise DataError(
+                f"dataset.path={str(self.settings.path)!r} holds no sound: no file that ends in {', '.join(SUFFIXES)}"  # type: ignore[attr-defined]
+                + (f"; there are: {others}" if others else "")
+            )
         return refs
+
+    def passed_over(self) -> dict[str, int]:
+        """Count files of other types, hidden ones, and what is no regular file."""
+        return dict(sorted(self._walked.passed_over.items()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For worker processes, which get their own clips' references and need no other."""
+        return {k: v for k, v in self.__dict__.items() if k != "_walked"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from and_core.datasets.base import DATASETS, ClipRef, Dataset
+from and_core.datasets.files import readable, sound_files
 from and_core.errors import DataError
 
 
@@ -15,9 +16,15 @@ class Gtzan(Dataset):
     kind = "gtzan"
 
     def references(self) -> list[ClipRef]:
-        """Clips by genre and name."""
+        """Return the clips by genre and name."""
         root = Path(self.settings.path) / "genres_original"  # type: ignore[attr-defined]
-        paths = sorted(root.glob("*/*.wav"))
+        paths = [path for parts, path in sound_files(root).files if len(parts) == 2 and path.suffix.lower() == ".wav"]
         if not paths:
             raise DataError(f"dataset.path={str(root.parent)!r} holds no genres_original/<genre>/*.wav")
-        return [ClipRef(path.name, path.parent.name, None, path.stem, str(path)) for path in paths]
+        return [ClipRef(readable(path.name), readable(path.parent.name), None, readable(path.stem), str(path)) for path in paths]
+
+    def passed_over(self) -> dict[str, int]:
+        """Count what lies beside the excerpts."""
+        found = sound_files(Path(self.settings.path) / "genres_original")  # type: ignore[attr-defined]
+        others = sum(len(parts) != 2 or path.suffix.lower() != ".wav" for parts, path in found.files)
+        return {**({"other sound": others} if others else {}), **dict(sorted(found.passed_over.items()))}

@@ -14,7 +14,7 @@ from pydantic import Field
 from and_core import registry
 from and_core.audio.decode import read_audio
 from and_core.datasets.base import DATASETS, ClipRef, Dataset
-from and_core.errors import DataError, MissingExtra
+from and_core.errors import DataError, MissingExtra, first_line
 
 
 @DATASETS.register
@@ -46,13 +46,20 @@ class Hub(Dataset):
         try:
             table = datasets.load_dataset(s.id, s.config, split=s.split, revision=s.revision)
         except Exception as error:  # noqa: BLE001 - the hub, the network and every file format have errors of their own
-            raise DataError(f"dataset.id={s.id!r} can't be loaded: {str(error).splitlines()[0]}") from None
+            raise DataError(f"dataset.id={s.id!r} can't be loaded: {_cause(error)}") from None
         if not isinstance(table.features.get(s.audio), datasets.Audio):
             hearing = [name for name, feature in table.features.items() if isinstance(feature, datasets.Audio)]
             raise DataError(f"dataset.audio={s.audio!r} is no audio column of {s.id}; there are: {', '.join(hearing) or 'none'}")
-        for what in ("fold", "source"):
-            if getattr(s, what) is not None and getattr(s, what) not in table.features:
-                raise DataError(f"dataset.{what}={getattr(s, what)!r} is no column of {s.id}; there are: {', '.join(table.features)}")
+        for what in ("label", "fold", "source"):
+            column = getattr(s, what)
+            if column is not None and column not in table.features and (what != "label" or "label" in s.model_fields_set):
+                raise DataError(f"dataset.{what}={column!r} is no column of {s.id}; there are: {', '.join(table.features)}")
+            feature = table.features.get(column)
+            if feature is not None and not isinstance(feature, datasets.ClassLabel | datasets.Value):
+                raise DataError(
+                    f"dataset.{what}={column!r} of {s.id} holds {type(feature).__name__.lower()}s, not one value a clip; "
+                    + ("clips of several labels can't be taken: choose a column with one, or label: null" if what == "label" else "choose another column")
+                )
         return table.cast_column(s.audio, datasets.Audio(decode=False))
 
     @cached_property
@@ -120,6 +127,17 @@ class Hub(Dataset):
         """One line for provenance."""
         s: Any = self.settings
         return f"hub: {Path(s.id).name if Path(s.id).is_dir() else s.id}, {s.split}"
+
+
+def _cause(error: BaseException) -> str:
+    """What an error says, and what lies at its root."""
+    root: BaseException = error
+    seen = {id(error)}
+    while (deeper := root.__cause__ or root.__context__) is not None and id(deeper) not in seen:
+        seen.add(id(deeper))
+        root = deeper
+    said, cause = first_line(error), first_line(root)
+    return said if cause in said else f"{said.rstrip('.')}: {cause}"
 
 
 def _whole(value: Any, column: str) -> int:

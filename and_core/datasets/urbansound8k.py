@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from and_core.datasets.base import DATASETS, ClipRef, Dataset, read_rows
+from and_core.datasets.base import DATASETS, ClipRef, Dataset, read_rows, unlisted
 from and_core.errors import DataError
 
 REQUIRED = ("slice_file_name", "fold", "class")
@@ -29,3 +29,7 @@ class UrbanSound8K(Dataset):
                 raise DataError(f"{table} line {number}: slice_file_name={row['slice_file_name']!r} leads outside audio/")
             refs.append(ClipRef(row["slice_file_name"], row["class"], int(row["fold"]), row.get("fsID") or row["slice_file_name"], str(path)))
         return refs
+
+    def passed_over(self) -> dict[str, int]:
+        """Count sound files that no row of the table names, and what is no sound."""
+        return unlisted(Path(self.settings.path) / "audio", self.references())  # type: ignore[attr-defined]

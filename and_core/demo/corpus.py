@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -106,6 +105,8 @@ def make_many(jobs: list[tuple[str, int, int]], processes: int = 2) -> Iterator[
     if processes <= 1 or len(jobs) < 16:
         yield from (make_clip(*job) for job in jobs)
         return
+    from loky import ProcessPoolExecutor  # its workers do not run the caller's script again
+
     with ProcessPoolExecutor(processes) as pool:
         yield from pool.map(_star, jobs, chunksize=16)
 

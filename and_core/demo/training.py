@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +66,8 @@ def synthesise(progress: Progress = silent, extra: int = EXTRA_PER_CATEGORY, see
     labels = np.empty(len(jobs), np.int64)
     test = np.zeros(len(jobs), bool)
     captions = []
+    from loky import ProcessPoolExecutor  # its workers do not run the caller's script again
+
     with ProcessPoolExecutor(2) as pool:
         for i, (wave, truth, caption) in enumerate(pool.map(_described, jobs, chunksize=16)):
             waves[i] = wave

@@ -7,23 +7,34 @@ from pathlib import Path
 
 from and_core.errors import ConfigError
 
+UNLABELLED = "sound-phrases"  # the set that comes with the package
 CONCEPT_SETS = Path(__file__).resolve().parents[1] / "data" / "concepts"
 
 
 def concept_set(source: str, classes: list[str]) -> list[str]:
-    """Concepts as a run names them: ``classes`` of the probing dataset, ``esc50``, ``urbansound8k``, ``gtzan``, ``sound-phrases``, or a text file, one a line.
+    """Return the concepts that a run names.
+
+    Parameters
+    ----------
+    source : str
+        ``auto`` (the classes of the probing dataset, :data:`UNLABELLED` where its clips have no labels), ``classes``, ``esc50``,
+        ``urbansound8k``, ``gtzan``, ``sound-phrases``, or a text file, one concept a line.
+    classes : list of str
+        Labels of the probing dataset.
 
     Raises
     ------
     ConfigError
         The file is missing, empty, no text, or names a concept twice; or there are no classes.
     """
+    if source == "auto":
+        source = "classes" if classes else UNLABELLED
     named = CONCEPT_SETS / f"{source}.txt"
     if source.replace("-", "").isalnum() and source != "classes" and named.is_file():
         source = str(named)
     if source == "classes":
         if not classes:
-            raise ConfigError("closed.concepts='classes', but the clips have no labels; give a text file with one concept a line")
+            raise ConfigError("closed.concepts='classes', but the clips have no labels; take sound-phrases, or give a text file with one concept a line")
         return classes
     try:
         lines = Path(source).read_text(encoding="utf-8-sig").splitlines()

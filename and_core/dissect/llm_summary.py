@@ -13,8 +13,8 @@ from and_core.dissect.points import clean_points
 from and_core.dissect.prompts import fill
 from and_core.dissect.summarize import SUMMARIZERS, CaptionTexts, Summarizer, Summary
 from and_core.llms.base import Ask, Request
-from and_core.openai_api import Reply
 from and_core.records import Point
+from and_core.reply import Reply
 
 NO_CAPTION = "none of the clips has a caption"
 

@@ -13,7 +13,6 @@ import numpy as np
 from and_core.errors import ConfigError
 
 BUNDLED = Path(__file__).resolve().parents[1] / "data" / "confidence.json"
-SURE = 0.6  # below it the dashboard says "unclear"
 FEATURES: dict[str, tuple[str, ...]] = {  # kind of explanation -> what its probability is made from, all of it from held-out clips
     "closed": ("presence_pearson",), "SUM": ("text_pearson", "text_auprc"), "word": ("pearson",),
 }  # fmt: skip

@@ -14,6 +14,7 @@ from and_core.evaluate.metrics import METRICS
 from and_core.evaluate.plant import KINDS, Unit, auroc, meant, measured_words, true_words
 from and_core.evaluate.told import CLOSED, PREDICTORS
 from and_core.store.dissection import SCORED, Dissection
+from and_core.store.headline import SURE
 
 HEARD = 0.9  # AUROC on the probing set from which a unit counts as planted: it fires on what it should
 BORNE_OUT = 0.75  # AUROC from which measures bear an adjective out
@@ -163,13 +164,13 @@ def sure_rows(found: pd.DataFrame, adjectives: pd.DataFrame) -> list[dict[str, A
     rows = []
     if "SUM confidence" in found:
         sure, other = (np.nan_to_num(part["SUM confidence"].to_numpy(float), nan=-1) for part in (planted, random))
-        rows.append(_confident("summary", confidence.SURE, sure, planted["SUM/thing"].to_numpy(bool), other))
+        rows.append(_confident("summary", SURE, sure, planted["SUM/thing"].to_numpy(bool), other))
     best = adjectives.groupby("neuron")["confidence"].max()
     said = {(n, w): c for n, w, c in zip(adjectives["neuron"], adjectives["word"], adjectives["confidence"], strict=True)}
     own = found[found["kind"] == "property"]
     sure = np.array([said.get((n, w), -1.0) for n, w in zip(own["neuron"], own["word"], strict=True)])
     other = np.array([best.get(n, -1.0) for n in random["neuron"]])
-    rows.append(_confident("adjectives", confidence.SURE, sure, np.ones(len(sure), bool), other))
+    rows.append(_confident("adjectives", SURE, sure, np.ones(len(sure), bool), other))
     return rows
 
 

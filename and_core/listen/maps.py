@@ -9,6 +9,7 @@ import torch
 
 from and_core.errors import TargetError
 from and_core.targets.base import Target
+from and_core.targets.capture import owned
 
 LAST = 3  # maps that are read unless others are named
 
@@ -51,7 +52,7 @@ class MapReader:
         found: dict[str, list[torch.Tensor]] = {}
 
         def hook(name: str) -> Any:
-            return lambda module, args, output: found.setdefault(name, []).append(self.target.to_map(output, name).float().cpu())
+            return lambda module, args, output: found.setdefault(name, []).append(owned(self.target.to_map(output, name)))
 
         handles = [module.register_forward_hook(hook(name)) for name, module in self.modules.items()]
         try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from and_core.audio.decode import read_audio
+from and_core.audio.decode import full_scale, read_audio
 from and_core.audio.media import flac
 from and_core.dissected import shared_target, using
 from and_core.errors import DataError
@@ -23,8 +21,6 @@ from and_core.store.files import safe_name, write_atomic
 LONGEST = 60.0  # seconds
 LARGEST = 100 * 2**20  # bytes of an upload
 KEPT = "own_sounds"  # folder below the cache; only what a user asked to keep
-FORMATS = "mov,mp4,m4a,matroska,webm,asf,aac,mp3,ogg,wav,flac,amr,caf"  # containers alone: no playlist that names other files
-FFMPEG_SECONDS = 30  # that a conversion may take
 
 
 @dataclass(frozen=True)
@@ -59,42 +55,9 @@ def read_sound(data: bytes, name: str) -> OwnSound:
     with tempfile.TemporaryDirectory(prefix="and-own-") as folder:
         path = Path(folder) / "sound"
         path.write_bytes(data)
-        try:
-            wave, rate = read_audio(path, LONGEST)
-        except DataError as error:
-            if not str(error).startswith("not readable") or shutil.which("ffmpeg") is None:
-                raise
-            wave, rate = read_audio(_converted(path, error), LONGEST)
+        wave, rate = read_audio(path, LONGEST)
+    wave, _ = full_scale(wave)
     return OwnSound(name, wave, rate, hashlib.sha256(wave.tobytes() + str(rate).encode()).hexdigest()[:16])
-
-
-def _converted(path: Path, error: DataError) -> Path:
-    made = path.with_suffix(".wav")
-    command = [
-        "ffmpeg",
-        "-nostdin",
-        "-v",
-        "error",
-        "-protocol_whitelist",
-        "file",
-        "-format_whitelist",
-        FORMATS,
-        "-i",
-        str(path),
-        "-vn",
-        "-ac",
-        "1",
-        "-t",
-        str(LONGEST + 1),
-        str(made),
-    ]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=FFMPEG_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        raise error from None
-    if done.returncode or not made.exists():
-        raise error
-    return made
 
 
 @dataclass(frozen=True)

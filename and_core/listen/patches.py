@@ -10,6 +10,7 @@ import torch
 from and_core.listen.front import Front
 from and_core.listen.maps import MapReader
 from and_core.targets.base import Target
+from and_core.targets.capture import owned
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,13 @@ def layer_maps(target: Target, waves: list[np.ndarray], layer: str) -> tuple[np.
     """
     module = target.modules()[layer]
     pooled: list[torch.Tensor] = []
-    handle = module.register_forward_hook(lambda m, a, out: pooled.append(target.pool(out, layer) if out.ndim != 2 else out))
+    handle = module.register_forward_hook(lambda m, a, out: pooled.append(owned(target.pool(out, layer))))
     try:
         with torch.inference_mode():
             _, (maps,) = MapReader(target, {layer: module})(target.features(waves))
     finally:
         handle.remove()
-    return maps.numpy(), torch.cat(pooled).float().cpu().numpy()
+    return maps.numpy(), torch.cat(pooled).numpy()
 
 
 def place(target: Target, values: np.ndarray, seconds: float) -> PatchMap:

@@ -11,6 +11,7 @@ from and_core.errors import TargetError
 from and_core.listen import dictionary
 from and_core.listen.front import Front, log_magnitude, peak
 from and_core.targets.base import Target
+from and_core.targets.capture import owned
 
 RIDGE = 1e-2  # of the mean variance of a component
 STEPS = 60
@@ -84,9 +85,9 @@ def _over_time(target: Target, waves: np.ndarray, most: int) -> tuple[np.ndarray
     def hook(name: str) -> Callable[..., None]:
         def keep(module: torch.nn.Module, args: object, output: torch.Tensor) -> None:
             try:
-                maps[name] = target.to_map(output, name).float().cpu().mean(2)
+                maps[name] = owned(target.to_map(output, name).float().mean(2))
             except TargetError:
-                pooled[name] = (target.pool(output, name) if output.ndim != 2 else output).float().cpu()
+                pooled[name] = owned(target.pool(output, name))
 
         return keep
 

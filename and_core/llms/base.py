@@ -13,7 +13,7 @@ from pydantic import Field
 
 from and_core import registry
 from and_core.errors import ConfigError
-from and_core.openai_api import Reply
+from and_core.reply import Reply
 from and_core.store.files import sha256_files
 
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from and_core.errors import ConfigError
+from and_core.errors import ConfigError, first_line
 from and_core.llms.base import LLMS, LanguageModel, Request, folder_hash
-from and_core.openai_api import Reply, first_line, said
+from and_core.reply import Reply, said
 
 AHEAD = 16  # batches whose prompts are sorted by length together
 

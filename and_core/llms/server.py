@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from and_core.llms.base import LLMS, LanguageModel, Request
-from and_core.openai_api import ChatServer, Reply, ServerSettings, api_key
+from and_core.openai_api import ChatServer, ServerSettings, api_key
+from and_core.reply import Reply
 
 
 @LLMS.register

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from and_core.errors import MissingExtra
+from and_core.errors import MissingExtra, first_line
 from and_core.llms.base import LLMS, LanguageModel, Request, folder_hash
-from and_core.openai_api import Reply, first_line, said
+from and_core.reply import Reply, said
 
 
 @LLMS.register

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from and_core import __version__
 from and_core.config import RunConfig
-from and_core.dissect.concepts import concept_set
+from and_core.dissect.concepts import UNLABELLED, concept_set
 from and_core.dissect.words import load_tagger
 from and_core.errors import ANDError, ConfigError, one_of
 from and_core.pipeline import (
@@ -30,7 +32,8 @@ from and_core.pipeline import (
     unlearning,
 )
 from and_core.pipeline.runner import Outcome, run_stage, up_to_date
-from and_core.pipeline.stage import Progress, Run, Stage, stage_key
+from and_core.pipeline.stage import Run, Stage, stage_key
+from and_core.progress import Progress, bars, noted
 from and_core.store.dissection import list_dissections
 from and_core.store.files import cache_root
 from and_core.store.manifest import FILE, Manifest
@@ -44,6 +47,7 @@ STAGES: tuple[Stage, ...] = (
     unlearning.SPLIT, unlearning.UNLEARNING, unlearning.IMPORTANCE, listening.STAGE,
 )  # fmt: skip
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
+TITLES = {stage.name: stage.title for stage in STAGES} | {f"{stage.name} answers": "Asking the language model" for stage in STAGES}
 
 
 def run(
@@ -53,7 +57,8 @@ def run(
     only: Sequence[str] = (),
     start: str | None = None,
     force: bool = False,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
     target: Target | None = None,
 ) -> Outcome:
     """Dissect a network: run every stage whose parameters or inputs have changed.
@@ -71,7 +76,9 @@ def run(
     force : bool
         Recompute the chosen stages even if nothing has changed.
     progress : callable
-        Called with (stage, units done, units in all).
+        Called with (stage, units done, units in all). Default: a bar per stage, on a terminal or in a notebook.
+    say : callable
+        Takes remarks, a line each, before anything is computed. Default: to standard error.
     target : Target, optional
         The target network itself, for one that no configuration can name (kind ``module``).
 
@@ -88,10 +95,11 @@ def run(
     folder = root / config.name
     outcome = Outcome(folder, [], [], [])
     neighbours = [root / name for name in list_dissections(root) if name != config.name]
+    shown: AbstractContextManager[Progress] = bars(TITLES) if progress is None else nullcontext(progress)
     try:
-        with writing(folder):
+        with writing(folder), shown as told, noted(folder, told) as progress:
             manifest = Manifest.load(folder) if (folder / FILE).exists() else Manifest(name=config.name)
-            context = Run(config, folder, progress)
+            context = Run(config, folder, progress, say)
             if target is not None:
                 context.target = target
             _preflight(context)
@@ -118,8 +126,10 @@ def _preflight(context: Run) -> None:
         getattr(context, name)
     open_concepts.judge_of(context)
     context.captioner.fingerprint()
-    if context.config.closed.concepts != "classes":
-        concept_set(context.config.closed.concepts, [])
+    labelled = sorted({ref.label for ref in context.dataset.references() if ref.label is not None})
+    concept_set(context.config.closed.concepts, labelled)
+    if context.config.closed.concepts == "auto" and not labelled:
+        context.say(f"{context.dataset.describe()}: the clips have no labels, so concepts are named from {UNLABELLED!r} (closed.concepts chooses others)")
     if context.config.open.tagger != "bundled":
         load_tagger(context.config.open.tagger)
 

@@ -15,11 +15,13 @@ from and_core.audio.decode import resample
 from and_core.audio.media import read_flac
 from and_core.errors import TargetError
 from and_core.pipeline.stage import Run, Stage
-from and_core.records import Layer
+from and_core.records import NAME_LENGTH, Layer, is_layer_name
+from and_core.store.artifacts import layer_artifact
 from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 from and_core.targets.base import Target, pick_device
 from and_core.targets.capture import Capture
+from and_core.targets.company import check_company
 from and_core.targets.precision import autocast, choose_precision
 
 UNIT_CHUNK = 64  # neurons an inner chunk: one neuron of one chunk of rows is then a read of 64 KiB
@@ -40,7 +42,9 @@ def compute(run: Run, writer: StageWriter) -> None:
     config, target, dissection = run.config.activations, run.network, run.dissection
     device = pick_device(config.device)
     layers, total = target.layers(), len(dissection.clips)
-    arrays = {layer.name: _array(writer.out, layer, total, config.rows) for layer in layers}
+    check_names(layers)
+    check_company(target, dissection.clips[0].seconds)
+    arrays = {layer.name: _array(writer.out / f"layer{number:04d}", layer, total, config.rows) for number, layer in enumerate(layers)}
     first = target.features(_waves(dissection, range(min(config.batch, total)), target.sample_rate))
     precision = choose_precision(target, first, config.precision, device)
     starts = range(0, total, config.rows)
@@ -60,17 +64,33 @@ def compute(run: Run, writer: StageWriter) -> None:
         run.progress("activations", stop, total)
     writer.json("layers", [layer.model_dump() for layer in layers])
     writer.json("classes", target.classes)
-    for layer in layers:
-        root = writer.out / layer.name
+    for number, layer in enumerate(layers):
+        root = writer.out / f"layer{number:04d}"  # a name of PyTorch's may hold what no file's name can
         for orphan in root.rglob("*.partial"):  # of a write that was killed; the chunk was written again
             orphan.unlink()
         paths = sorted(p for p in root.rglob("*") if p.is_file())
-        writer.files(layer.name, "zarr", paths, [total, layer.size], "float32", ["clip", "neuron"], "the target's own")
+        writer.files(layer_artifact(layer.name), "zarr", paths, [total, layer.size], "float32", ["clip", "neuron"], "the target's own")
     settings: Any = target.settings
     writer.notes = {
         "target": target.describe(), "checkpoint": target.fingerprint()[:16], "pooling": settings.pooling, "precision": precision,
         "device": device.split(":")[0], "trained_folds": list(settings.trained_folds), "neurons": sum(x.size for x in layers),
     }  # fmt: skip
+
+
+def check_names(layers: list[Layer]) -> None:
+    """Raise before the pass where a layer's name can't be stored or told from another's.
+
+    Raises
+    ------
+    TargetError
+        A name is too long, can't be printed, or occurs twice.
+    """
+    names = [layer.name for layer in layers]
+    for name in names:
+        if not is_layer_name(name):
+            raise TargetError(f"layer {name[:200]!r} can't be stored: names of 1 to {NAME_LENGTH} printable characters can; leave it out with target.layers")
+        if names.count(name) > 1:
+            raise TargetError(f"two layers are called {name!r}; leave them out with target.layers")
 
 
 def extract(
@@ -111,7 +131,7 @@ def _check_outputs(outputs: dict[str, Any], modules: dict[str, Any], clips: int)
         raise TargetError(f"these layers never run: {', '.join(silent[:8])}; leave them out with target.layers")
     for name, values in outputs.items():
         if len(values) != clips:
-            raise TargetError(f"layer {name} gives {len(values)} rows for {clips} clips; it runs more than once in a pass, leave it out with target.layers")
+            raise TargetError(f"layer {name} gives {len(values)} rows for {clips} clips; leave it out with target.layers")
 
 
 def _waves(dissection: Dissection, clips: range, rate: int) -> list[np.ndarray]:
@@ -122,9 +142,8 @@ def _waves(dissection: Dissection, clips: range, rate: int) -> list[np.ndarray]:
     return found
 
 
-def _array(out: Path, layer: Layer, clips: int, rows: int) -> Any:
+def _array(path: Path, layer: Layer, clips: int, rows: int) -> Any:
     """Zarr array of one layer: a file per chunk of rows, inside it small chunks of neurons; no compression (floats barely shrink)."""
-    path = out / layer.name
     try:
         return zarr.open_array(str(path), mode="r+")
     except (FileNotFoundError, ValueError):  # not begun, or killed while its description was being written

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from and_core.llms.base import LanguageModel, Request
-from and_core.openai_api import Reply
+from and_core.reply import Reply
 from and_core.store.answers import AnswerBook
 
 NOT_ASKED = Reply(None, "not asked")

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -19,12 +15,14 @@ from and_core.pipeline.stage import Run, Stage
 from and_core.store.writer import StageWriter
 
 PER_CHUNK = 32
+BITS = 24  # of the sound that is kept, which the network hears
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")  # for each worker
 PARALLEL_FROM = 96  # clips; below that, starting worker processes costs more than it brings
 
 
 def parameters(run: Run) -> dict[str, Any]:
     """The data and how they are read."""
-    return {"dataset": run.settings(run.config.dataset, run.dataset), "fingerprint": run.dataset_fingerprint, "chunk": PER_CHUNK}
+    return {"dataset": run.settings(run.config.dataset, run.dataset), "fingerprint": run.dataset_fingerprint, "chunk": PER_CHUNK, "bits": BITS}
 
 
 def compute(run: Run, writer: StageWriter) -> None:
@@ -36,8 +34,9 @@ def compute(run: Run, writer: StageWriter) -> None:
     run.progress("clips", min(finished * PER_CHUNK, len(refs)), len(refs))
     jobs = [(dataset, i, chunks[i], str(writer.out), str(writer.chunks)) for i in todo]
     if len(todo) * PER_CHUNK >= PARALLEL_FROM and run.config.workers > 1:
-        context = multiprocessing.get_context("spawn")
-        with _one_thread_each(), ProcessPoolExecutor(run.config.workers, mp_context=context, initializer=leave_with_parent, initargs=(os.getpid(),)) as pool:
+        from loky import ProcessPoolExecutor
+
+        with ProcessPoolExecutor(run.config.workers, initializer=leave_with_parent, initargs=(os.getpid(),), env=ONE_THREAD) as pool:
             for _ in pool.map(prepare_chunk, jobs):
                 finished += 1
                 run.progress("clips", min(finished * PER_CHUNK, len(refs)), len(refs))
@@ -47,22 +46,6 @@ def compute(run: Run, writer: StageWriter) -> None:
             finished += 1
             run.progress("clips", min(finished * PER_CHUNK, len(refs)), len(refs))
     _join(run, writer, len(chunks))
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes started inside keep their numerical libraries to one thread each."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _join(run: Run, writer: StageWriter, count: int) -> None:
@@ -82,15 +65,17 @@ def _join(run: Run, writer: StageWriter, count: int) -> None:
         for key in MEASURES:
             row[key] = None if row[key] != row[key] else row[key]  # NaN: the measure has no meaning here
     writer.provenance = run.dataset.provenance
-    writer.table("clips", pa.Table.from_pylist(rows), {**UNITS, "seconds": "s", "rate": "Hz"})
+    writer.table("clips", pa.Table.from_pylist(rows), {**UNITS, "seconds": "s", "rate": "Hz", "peak": "full scale"})
     schema = pa.schema([("name", pa.string()), ("reason", pa.string())])
     writer.table("skipped", pa.Table.from_pylist(skipped, schema=schema))
     for what, dtype in (("audio", "flac"), ("spectrogram", "jpeg")):
         paths = [writer.out / f"{what}-{number:05d}.pack" for number in range(count)]
         writer.files(what, "pack", paths, [len(rows)], dtype, ["clip"])
+    beyond = [row["name"] for row in rows if row["peak"] > 1]
     writer.notes = {
         "dataset": run.dataset.describe(), "clips": len(rows), "skipped": len(skipped),
         "without_label": sum(r["label"] is None for r in rows),
+        **({"scaled": len(beyond), "scaled_names": beyond[:20]} if beyond else {}),
     }  # fmt: skip
 
 

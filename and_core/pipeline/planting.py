@@ -74,7 +74,7 @@ def plant(d: Dissection, progress: Progress = lambda stage, done, total: None) -
     base = config.target.model_dump()
     trained = {"trained_folds": list(base.get("trained_folds", ())), **({"pooling": base["pooling"]} if "pooling" in base else {})}
     planted = config.model_copy(update={
-        "name": f"{d.name}-planted", "unlearning": None, "training": None, "probe": probe, "scores": config.scores or ScoresConfig(),
+        "name": f"{d.name}-planted", "unlearning": None, "listening": None, "training": None, "probe": probe, "scores": config.scores or ScoresConfig(),
         "icl": config.icl.model_copy(update={"layers": ("*",)}),
         "target": config.target.model_validate({"kind": "planted", "base": base, "path": str(folder / "units.safetensors"), **trained}),
     })  # fmt: skip

@@ -23,14 +23,13 @@ from and_core.encoders.base import ENCODERS, TextAudioEncoder, TextEncoder
 from and_core.errors import ConfigError, one_of
 from and_core.llms.base import LLMS
 from and_core.pipeline.asking import Asker
+from and_core.progress import Progress, silent
 from and_core.store.dissection import Dissection
 from and_core.store.versions import STAGE_VERSIONS
 from and_core.store.writer import StageWriter
 from and_core.targets.base import TARGETS, Target, pick_device
 
 PLUGINS = ("dataset", "dataset_fingerprint", "target", "captioner", "encoder", "closed_encoder", "summarizer", "audio_encoder", "asker", "prompts")
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, units done, units in all)."""
 
 
 @dataclass
@@ -39,7 +38,8 @@ class Run:
 
     config: RunConfig
     folder: Path
-    progress: Progress = lambda stage, done, total: None
+    progress: Progress = silent
+    say: Callable[[str], None] = lambda text: None
     root: Path | None = None
     _memo: dict[str, Any] = field(default_factory=dict)
 
@@ -50,7 +50,7 @@ class Run:
 
     def part(self, config: RunConfig, folder: Path, progress: Progress) -> Run:
         """A run of the same plug-ins into a folder of its own inside this one."""
-        made = Run(config, folder, progress, self.cache)
+        made = Run(config, folder, progress, self.say, self.cache)
         for name in PLUGINS:
             made.__dict__[name] = getattr(self, name)
         return made

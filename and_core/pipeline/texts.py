@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from and_core.audio.decode import resample
 from and_core.audio.media import read_flac
-from and_core.captioners.base import ListeningCaptioner, clean_caption
+from and_core.captioners.base import ListeningCaptioner, clean_caption, sentence
 from and_core.dissect.attributes import LEXICON, VERSION, parse, value_text
 from and_core.dissect.concepts import concept_set, readable
 from and_core.errors import DataError
-from and_core.openai_api import Reply
 from and_core.pipeline.asking import unanswered
 from and_core.pipeline.stage import Run, Stage
+from and_core.reply import Reply
 from and_core.store.answers import AnswerBook
 from and_core.store.writer import StageWriter
 
@@ -30,7 +30,7 @@ def caption_parameters(run: Run) -> dict[str, Any]:
 
 
 def caption(run: Run, writer: StageWriter) -> None:
-    """One caption per clip; clips without one are listed, and those that a captioner failed on, with the reason."""
+    """Write one text per clip, several captions of it joined; clips without one are listed, and those that a captioner failed on, with the reason."""
     d = run.dissection
     rows = d.table("clips/clips").to_pylist()
     for row in rows:
@@ -43,7 +43,8 @@ def caption(run: Run, writer: StageWriter) -> None:
         failed.update({i: reply.error or "no answer" for i, reply in enumerate(replies) if reply.text is None})
         return replies
 
-    texts = [clean_caption(text) or "" for text in run.captioner.captions(rows, listen)]
+    each = [[text for one in captions if (text := clean_caption(one))] for captions in run.captioner.every(rows, listen)]
+    texts = [" ".join(map(sentence, captions)) if len(captions) > 1 else "".join(captions) for captions in each]
     run.progress("captions", len(rows), len(rows))
     found = [(i, text) for i, text in enumerate(texts) if text]
     if not found:
@@ -52,6 +53,9 @@ def caption(run: Run, writer: StageWriter) -> None:
     missing = [str(rows[i]["name"]) for i, text in enumerate(texts) if not text]
     writer.provenance = run.captioner.provenance
     writer.table("captions", pa.table({"clip": pa.array([i for i, _ in found], pa.int32()), "text": [t for _, t in found]}))
+    if any(len(captions) > 1 for captions in each):
+        pairs = [(i, text) for i, captions in enumerate(each) for text in captions]
+        writer.table("each", pa.table({"clip": pa.array([i for i, _ in pairs], pa.int32()), "text": [text for _, text in pairs]}))
     reasons = [failed.get(i, "none given") for i, text in enumerate(texts) if not text]
     writer.table("missing", pa.table({"name": pa.array(missing, pa.string()), "reason": pa.array(reasons, pa.string())}))
     writer.notes = {
@@ -84,7 +88,7 @@ def heard(run: Run, captioner: ListeningCaptioner) -> list[Reply]:
 def text_parameters(run: Run) -> dict[str, Any]:
     """Encoder, concept set and lexicon."""
     c = run.config.closed
-    words = concept_set(c.concepts, run.dissection.classes if c.concepts == "classes" else [])
+    words = concept_set(c.concepts, run.dissection.classes)
     found = {
         "encoder": run.settings(run.config.encoder, run.encoder), "fingerprint": run.encoder.fingerprint(),
         "concepts": words, "template": c.template, "lexicon": VERSION + repr(LEXICON),
@@ -99,13 +103,15 @@ def encode(run: Run, writer: StageWriter) -> None:
     d, template = run.dissection, run.config.closed.template
     concepts = concept_set(run.config.closed.concepts, d.classes)
     captions = [d.caption(i) for i in range(len(d.clips))]
+    each = [d.captions(i) for i in range(len(d.clips))]
+    singles = {text for texts in each for text in texts}
     parsed = [parse(text) if text else None for text in captions]
     clauses = sorted({c for p in parsed if p for c in p.clauses})
     values = sorted({v for p in parsed if p for v in p.attributes})
     spoken = [template.replace("{}", readable(c)) for c in concepts]
     attribute_texts = [value_text(value) for _, value in values]
-    every = sorted({t for t in captions if t} | set(clauses) | set(spoken) | set(attribute_texts))
-    own = sorted({t for t in captions if t} | set(spoken)) if run.closed_encoder is not None else []
+    every = sorted(singles | set(clauses) | set(spoken) | set(attribute_texts))
+    own = sorted(singles | set(spoken)) if run.closed_encoder is not None else []
     starts = [(run.encoder, every, i) for i in range(0, len(every), ENCODE_CHUNK)]
     if run.closed_encoder is not None:
         starts += [(run.closed_encoder, own, i) for i in range(0, len(own), ENCODE_CHUNK)]
@@ -125,10 +131,10 @@ def encode(run: Run, writer: StageWriter) -> None:
     writer.json("values", values)
     captioned = np.array([t is not None for t in captions])
     for name, encoded in (("caption_embeddings", rows), *([("closed_caption_embeddings", scored)] if own else [])):
-        said = encoded([t for t in captions if t])
-        embedded = np.zeros((len(captions), said.shape[1]), np.float32)
-        embedded[captioned] = said
-        writer.array(name, embedded, ["clip", "dimension"], "unit vector, 0 without caption")
+        embedded = np.zeros((len(captions), encoded(each[int(np.argmax(captioned))][:1]).shape[1]), np.float32)
+        for i in np.flatnonzero(captioned).tolist():
+            embedded[i] = _mean(encoded(each[i]))
+        writer.array(name, embedded, ["clip", "dimension"], "unit vector (the mean of several captions), 0 without caption")
     if own:
         writer.array("closed_concept_embeddings", scored(spoken), ["concept", "dimension"], "unit vector")
     writer.array("clause_embeddings", rows(clauses), ["clause", "dimension"], "unit vector")
@@ -148,8 +154,16 @@ def encode(run: Run, writer: StageWriter) -> None:
     reader = run.closed_encoder or run.encoder
     writer.notes = {
         "encoder": run.encoder.describe(), "closed_encoder": reader.describe(), "texts": len(every), "clauses": len(clauses), "concepts": len(concepts),
-        "captions_cut": reader.count_cut([t for t in captions if t]),
+        "captions_cut": reader.count_cut([text for texts in each for text in texts]),
     }  # fmt: skip
+
+
+def _mean(vectors: np.ndarray) -> np.ndarray:
+    """Mean of unit vectors (n, D), of unit norm again; one stays as it is."""
+    if len(vectors) == 1:
+        return vectors[0]
+    mean = vectors.mean(0, dtype=np.float64)
+    return (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
 
 
 def _rows(texts: list[str], vectors: np.ndarray) -> Callable[[list[str]], np.ndarray]:

@@ -2,38 +2,73 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from and_core.errors import ANDError
+from and_core.errors import ANDError, BusyError
+from and_core.reply import printable, said
 
 FILE = "answers.sqlite"
 MIGRATIONS = (  # append only; the number of those applied stands in the file
     "CREATE TABLE answers (key TEXT PRIMARY KEY, model TEXT NOT NULL, prompt TEXT NOT NULL, sample INTEGER NOT NULL, text TEXT, error TEXT, "
     "cut INTEGER NOT NULL, tries INTEGER NOT NULL) WITHOUT ROWID",
+    # Answers kept before all ways of thinking aloud were known: what was thought goes, and what is no answer is asked again.
+    "UPDATE answers SET error = fault_of(text), text = words_of(text) WHERE text IS NOT NULL",
 )
+PATIENCE = 60.0  # seconds to wait for another process
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
+HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
 class AnswerBook:
     """Answers by key. One that failed is on record with its reason and counts as not given.
 
+    Parameters
+    ----------
+    root : Path
+        Cache folder.
+    patience : float
+        Seconds to wait for another process that holds the file.
+
     Raises
     ------
     ANDError
-        The file is damaged or of a later version.
+        The file is held by another process, can't be written, is damaged, or of a later version. So does every method.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, patience: float = PATIENCE) -> None:
         self.path = root / FILE
         root.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+        with self._told():
+            self._db = sqlite3.connect(self.path, timeout=patience, isolation_level=None)
+            self._db.create_function("words_of", 1, lambda text: said(text).text, deterministic=True)
+            self._db.create_function("fault_of", 1, lambda text: said(text).error, deterministic=True)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._migrate()
-        except sqlite3.DatabaseError as error:
-            raise ANDError(f"the book of answers {self.path} can't be read: {error}; move it away to begin a new one") from None
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Errors of SQLite by what they mean. What is locked, full or read-only is not damaged: every answer in it is still there."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in HELD:
+                who = holders(self.path)
+                by = f"by {who}" if who else "by another process (or its file system can't lock files)"
+                raise BusyError(f"the book of answers {self.path} is in use {by}; nothing is lost: try again when that has ended") from None
+            if code == sqlite3.SQLITE_FULL:
+                raise ANDError(f"the disk with the book of answers {self.path} is full; what was answered stays: free some space and run again") from None
+            if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
+                raise ANDError(f"the book of answers {self.path} can't be opened for writing: {error}; what was answered stays") from None
+            if code in DAMAGED:
+                hint = "move it away to begin a new one, and keep it: `sqlite3 FILE .recover` may save its answers"
+                raise ANDError(f"the book of answers {self.path} is damaged and can't be read: {error}; {hint}") from None
+            raise ANDError(f"the book of answers {self.path}: {error}") from None
 
     def _migrate(self) -> None:
         self._db.execute("BEGIN IMMEDIATE")
@@ -49,10 +84,11 @@ class AnswerBook:
     def get(self, keys: Iterable[str]) -> dict[str, tuple[str | None, str | None, bool]]:
         """Key -> (text, error, cut) of those that have been asked."""
         found: dict[str, tuple[str | None, str | None, bool]] = {}
-        for key in keys:
-            row = self._db.execute("SELECT text, error, cut FROM answers WHERE key = ?", (key,)).fetchone()
-            if row is not None:
-                found[key] = (row[0], row[1], bool(row[2]))
+        with self._told():
+            for key in keys:
+                row = self._db.execute("SELECT text, error, cut FROM answers WHERE key = ?", (key,)).fetchone()
+                if row is not None:
+                    found[key] = (row[0], row[1], bool(row[2]))
         return found
 
     def given(self, key: str) -> bool:
@@ -61,17 +97,36 @@ class AnswerBook:
 
     def put(self, key: str, model: str, prompt: str, sample: int, text: str | None, error: str | None, cut: bool) -> None:
         """Keep an answer, or the reason why there is none. A given answer is never replaced."""
-        self._db.execute(
-            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT(key) DO UPDATE SET "
-            "text = excluded.text, error = excluded.error, cut = excluded.cut, tries = tries + 1 WHERE answers.text IS NULL",
-            (key, model, prompt, sample, text, error, int(cut)),
-        )
+        words = [value if value is None else value.encode("utf-8", "replace").decode() for value in (model, prompt, text, error)]  # no half characters
+        with self._told():
+            self._db.execute(
+                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT(key) DO UPDATE SET "
+                "text = excluded.text, error = excluded.error, cut = excluded.cut, tries = tries + 1 WHERE answers.text IS NULL",
+                (key, *words[:2], sample, *words[2:], int(cut)),
+            )
 
     def counts(self) -> tuple[int, int]:
         """Answers given, and failed."""
-        given, failed = self._db.execute("SELECT COUNT(text), COUNT(*) - COUNT(text) FROM answers").fetchone()
+        with self._told():
+            given, failed = self._db.execute("SELECT COUNT(text), COUNT(*) - COUNT(text) FROM answers").fetchone()
         return int(given), int(failed)
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def holders(path: Path) -> str:
+    """Return the other processes that have a file open, as far as the system tells (Linux): ``process 4711 (and-dissect run mine.yaml)``."""
+    names = {os.path.realpath(f"{path}{end}") for end in ("", "-wal", "-shm")}
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        if int(folder.name) == os.getpid():
+            continue
+        try:
+            if any(os.readlink(link) in names for link in (folder / "fd").iterdir()):
+                words = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                found.append(f"process {folder.name} ({printable(' '.join(words)).strip()[:80]})")
+        except OSError:  # gone meanwhile, or another user's
+            continue
+    return ", ".join(found)

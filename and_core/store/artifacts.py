@@ -20,6 +20,11 @@ from and_core.store.versions import STAGE_VERSIONS
 VIEWS = "views"  # folder of dissections that explain the same neurons from some of the clips
 
 
+def layer_artifact(layer: str) -> str:
+    """Return the name of a layer's activations among the artifacts of its stage: no document can be called so, whatever the layer is called."""
+    return f"layer:{layer}"
+
+
 class Artifacts:
     """Tables, arrays and documents by name, as the manifest lists them."""
 

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 
 from and_core.errors import ArtifactError, DataError, NotComputed, one_of
 from and_core.records import Clip, Concept, Layer, NeuronId, Point, Side, Skipped, TopClip
-from and_core.store.artifacts import VIEWS, Artifacts, reading
+from and_core.store.artifacts import VIEWS, Artifacts, layer_artifact, reading
 from and_core.store.files import cache_root, safe_name
+from and_core.store.headline import Headline, Headlines, headline, headlines
 from and_core.store.manifest import FILE
 
 ScoredMethod = Literal["DB", "TAB"]
@@ -116,6 +117,21 @@ class Dissection(Artifacts):
         """Caption of a clip, None where it has none."""
         return self._captions.get(index)
 
+    def captions(self, index: int) -> list[str]:
+        """Return all captions of a clip one by one; :meth:`caption` joins them."""
+        several = self._several_captions.get(index)
+        return several or [text for text in (self.caption(index),) if text]
+
+    @cached_property
+    def _several_captions(self) -> dict[int, list[str]]:
+        if not self.has("captions") or "captions/each" not in self.manifest.artifacts:
+            return {}
+        found: dict[int, list[str]] = {}
+        table = self.table("captions/each")
+        for clip, text in zip(table["clip"].to_pylist(), table["text"].to_pylist(), strict=True):
+            found.setdefault(clip, []).append(text)
+        return found
+
     @cached_property
     def _captions(self) -> dict[int, str]:
         if not self.has("captions"):
@@ -185,7 +201,9 @@ class Dissection(Artifacts):
     def _zarr(self, layer: str) -> Any:
         import zarr
 
-        name = f"activations/{layer}"
+        name = f"activations/{layer_artifact(layer)}"
+        if name not in self.manifest.artifacts:  # made before layers and documents had names of their own
+            name = f"activations/{layer}"
         paths = self.paths(name)
         root = next(path.parent for path in paths if path.name == "zarr.json")
         with reading(name):
@@ -223,8 +241,8 @@ class Dissection(Artifacts):
 
     @cached_property
     def explained_concepts(self) -> list[str]:
-        """Closed concepts that any neuron has, sorted."""
-        return sorted(c for c in self.table("explanations/explanations")["concept"].unique().to_pylist() if c)
+        """Closed concepts that any neuron's headline names, sorted."""
+        return sorted(set(self.document("texts/concepts")) & {concept for concept in self.headlines.concept.tolist() if concept})
 
     @cached_property
     def explained_adjectives(self) -> list[str]:
@@ -237,8 +255,8 @@ class Dissection(Artifacts):
         values = self.array("neurons/class_means")[self.index(neuron)]
         return dict(zip(self.classes, (float(v) for v in values), strict=True))
 
-    def _rows(self, name: str, index: int) -> pa.Table:
-        """Rows of one neuron in a table sorted by `neuron`."""
+    def rows(self, name: str, index: int) -> pa.Table:
+        """Return the rows of one neuron in a table sorted by `neuron`."""
         if name not in self._neuron_columns:
             self._neuron_columns[name] = self.table(name)["neuron"].to_numpy()
         start, stop = np.searchsorted(self._neuron_columns[name], [index, index + 1])
@@ -248,7 +266,7 @@ class Dissection(Artifacts):
         """Points of the raw summary of one side; on the high side each says whether calibration kept it."""
         index = self.index(neuron)
         name = "calibration/points" if side == "high" and self.has("calibration") else "summaries/points"
-        rows = self._rows(name, index)
+        rows = self.rows(name, index)
         rows = rows.filter(pc.equal(rows["side"], side)) if "side" in rows.column_names else rows
         return [_point(row) for row in rows.to_pylist()]
 
@@ -260,12 +278,12 @@ class Dissection(Artifacts):
 
     def failed_summary(self, neuron: NeuronId | str, side: Side = "high") -> str | None:
         """Why there is no summary of a side, where the summariser gave none."""
-        rows = self._rows("summaries/remarks", self.index(neuron)).to_pylist()
+        rows = self.rows("summaries/remarks", self.index(neuron)).to_pylist()
         return next((row["failed"] for row in rows if row["side"] == side and row["failed"]), None)
 
     def agreement(self, neuron: NeuronId | str, side: Side = "high") -> float | None:
         """Mean cosine similarity between several samples of a summary; None where one was taken."""
-        rows = self._rows("summaries/remarks", self.index(neuron)).to_pylist()
+        rows = self.rows("summaries/remarks", self.index(neuron)).to_pylist()
         found = next((row["agreement"] for row in rows if row["side"] == side), None)
         return None if found is None or found != found else float(found)
 
@@ -286,14 +304,14 @@ class Dissection(Artifacts):
         """What the language model named, best first (said, concept or None, how it was matched, similarity), and why there is nothing."""
         index = self.index(neuron)
         names = self.document("texts/concepts")
-        rows = [row for row in self._rows("icl/answers", index).to_pylist() if row["question"] == question]
-        why = [row["reason"] for row in self._rows("icl/unanswered", index).to_pylist() if row["question"] == question]
+        rows = [row for row in self.rows("icl/answers", index).to_pylist() if row["question"] == question]
+        why = [row["reason"] for row in self.rows("icl/unanswered", index).to_pylist() if row["question"] == question]
         return [{**row, "concept": names[row["concept"]] if row["concept"] >= 0 else None} for row in rows], why[0] if why else None
 
     def words(self, neuron: NeuronId | str) -> list[dict[str, Any]]:
         """Words of the calibrated summary: word, part of speech, count, and for adjectives whether they describe sound."""
         self.require("open")
-        return self._rows("open/words", self.index(neuron)).to_pylist()
+        return self.rows("open/words", self.index(neuron)).to_pylist()
 
     def open_concepts(self, neuron: NeuronId | str) -> list[str]:
         """Module C: acoustic adjectives of the calibrated summary."""
@@ -306,12 +324,29 @@ class Dissection(Artifacts):
         pairs = zip(self.array("similar/neurons")[index], self.array("similar/correlations")[index], strict=True)
         return [(self.neuron_id(int(n)), float(r)) for n, r in pairs if n >= 0]
 
-    def explanation(self, neuron: NeuronId | str) -> dict[str, Any]:
-        """One row of the explanations: headline, adjectives, concept, share of the leading class among the top K."""
+    @cached_property
+    def headlines(self) -> Headlines:
+        """What is said of every neuron, by which method, and how probably it holds, as columns."""
         self.require("explanations")
-        table = self.table("explanations/explanations")
-        row = self.index(neuron)
-        return {name: table.column(name)[row].as_py() for name in table.column_names}
+        return headlines(self)
+
+    def headline(self, neuron: NeuronId | str) -> Headline:
+        """Return what is said of a neuron: concept, adjectives, method, probability, and the sentence that pages and commands show."""
+        return headline(self, self.index(neuron), self.headlines)
+
+    def explanation(self, neuron: NeuronId | str) -> dict[str, Any]:
+        """Return everything that is said of a neuron, the headline first.
+
+        Returns
+        -------
+        dict
+            ``headline`` (the sentence), ``concept``, ``by`` and ``probability`` (of the headline, whether or not it ``holds``), and the
+            neuron's row of the explanations: summary, thing, adjectives, share of the leading class among the top K, ...
+        """
+        said = self.headline(neuron)
+        table, row = self.table("explanations/explanations"), self.index(neuron)
+        columns = {name: table.column(name)[row].as_py() for name in table.column_names if name != "concept"}
+        return {"headline": said.text, "concept": said.concept, "by": said.by, "probability": said.probability, "holds": said.holds, **columns}
 
     # -- provenance --------------------------------------------------------------------------------------------------
 

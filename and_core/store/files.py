@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from and_core.errors import ArtifactError
+from and_core.errors import ANDError, ArtifactError
 
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".json")  # files of a checkpoint that decide what it computes
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -73,3 +74,32 @@ def sync_tree(folder: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def weights_fault(path: Path) -> str | None:
+    """Say what stands in a checkpoint's file in place of what its ending promises: a Git LFS pointer, a web page, a pickle, half a file; None if nothing."""
+    size = path.stat().st_size
+    with open(path, "rb") as handle:
+        head = handle.read(512)
+    if size == 0:
+        return "is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer, not the file itself; fetch it with: git lfs pull"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+        return "is a web page (HTML or XML), not the file itself; download it again"
+    if path.suffix == ".safetensors":
+        if head[:2] == b"PK" or head[:1] == b"\x80":
+            return "is a pickle (PyTorch's older format) under another name; files that can run code are never loaded"
+        length = int.from_bytes(head[:8], "little")
+        if head[8:9] != b"{" or length + 8 > size:
+            return "is no safetensors file, or was cut short"
+    return None
+
+
+def check_weights(place: Path, what: str, error: type[ANDError]) -> None:
+    """Raise `error`, beginning with `what`, where a file of weights or settings (or one in a folder) is not what its ending promises."""
+    files = [place] if place.is_file() else sorted(p for p in place.glob("*") if p.suffix in WEIGHTS and p.is_file()) if place.is_dir() else []
+    for path in files:
+        fault = weights_fault(path)
+        if fault is not None:
+            raise error(f"{what}: {path.name} {fault}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -20,7 +21,7 @@ from and_core.errors import ANDError, AnswerConflict, AnswerRefused, MissingExtr
 from and_core.study.session import Session
 from and_core.study.sounds import beeps, read_sound
 from and_core.study.study import Study
-from and_core.web import ranged
+from and_core.web import LOOPBACK, HostGuard, ranged, told_hosts
 
 BODY = 64 * 1024  # bytes that an answer may have
 TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
@@ -169,8 +170,8 @@ class _Rating:
             return _failed(error)
 
 
-def make_app(study: Study) -> Starlette:
-    """The rating server's application."""
+def make_app(study: Study, hosts: Sequence[str] = LOOPBACK) -> Starlette:
+    """Return the rating server's application, which answers `hosts` alone."""
     rating = _Rating(study)
     routes = [
         Route("/r/{token}", rating.page, methods=["GET"]),
@@ -186,13 +187,21 @@ def make_app(study: Study) -> Starlette:
         status = error.status_code if isinstance(error, HTTPException) else 500
         return _plain("not found" if status == 404 else "this can't be done", status)
 
-    app = Starlette(routes=routes, exception_handlers={HTTPException: refused, Exception: refused})
+    guard = Middleware(HostGuard, hosts=hosts)
+    app = Starlette(routes=routes, middleware=[guard], exception_handlers={HTTPException: refused, Exception: refused})
     app.router.redirect_slashes = False
     return app
 
 
-def serve(study: Study, host: str, port: int, said: Callable[[str], None] = print) -> None:
+def serve(study: Study, host: str, port: int, said: Callable[[str], None] = print, names: Sequence[str] = ()) -> None:
     """Serve until interrupted.
+
+    Parameters
+    ----------
+    host, port : str, int
+        Address to listen on.
+    names : sequence of str
+        Further host names by which raters reach the server (a proxy's); others are refused.
 
     Raises
     ------
@@ -203,7 +212,9 @@ def serve(study: Study, host: str, port: int, said: Callable[[str], None] = prin
         import uvicorn
     except ImportError:
         raise MissingExtra("uvicorn", "study", "serving a study") from None
-    config = uvicorn.Config(make_app(study), host=host, port=port, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=75)
+    config = uvicorn.Config(
+        make_app(study, told_hosts(host, *names)), host=host, port=port, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=75
+    )
     server = uvicorn.Server(config)
     said(f"rating page of {study.name!r} at http://{host}:{port}; stop with Ctrl+C")
     try:

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from and_core.audio.fbank import kaldi_fbank, patch_edges
 from and_core.errors import TargetError
-from and_core.store.files import sha256_files
+from and_core.store.files import check_weights, sha256_files
 from and_core.targets.base import TARGETS, Target
+from and_core.targets.checkpoint import check_frames, check_keys, class_names
 
 DEMO = Path(__file__).resolve().parents[1] / "demo" / "weights" / "ast"
 MODEL_TYPE = "audio-spectrogram-transformer"
@@ -80,22 +81,26 @@ class AST(Target):
         Raises
         ------
         TargetError
-            Unreadable, another architecture, no classifier, or keys that don't fit (they are named).
+            Unreadable, another architecture, no classifier, or keys, sizes or class names that don't fit (they are named).
         """
         from transformers import ASTForAudioClassification
 
+        what = f"target.checkpoint={self._source!r}"
+        check_weights(Path(self._source), what, TargetError)
         config, self._extractor = self._configs()
+        e = self._extractor
+        check_frames(what, (e["max_length"], e["num_mel_bins"]), (config.max_length, config.num_mel_bins))
         try:
             loaded: Any = ASTForAudioClassification.from_pretrained(
                 self._source, revision=self.settings.revision, config=config, dtype=torch.float32,  # type: ignore[attr-defined]
-                output_loading_info=True, trust_remote_code=False,
+                output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False,
             )  # fmt: skip
         except Exception as error:  # noqa: BLE001 - safetensors, torch and transformers each have errors of their own for damaged files
-            raise TargetError(f"target.checkpoint={self._source!r} can't be loaded: {str(error).splitlines()[0]}") from None
+            raise TargetError(f"{what} can't be loaded: {str(error).splitlines()[0]}") from None
         model, info = loaded
-        wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
-        if wrong:
-            raise TargetError(f"target.checkpoint={self._source!r} does not fit; missing or of another shape: {', '.join(wrong[:8])}")
+        check_keys(what, info)
+        if isinstance(model.classifier.dense, torch.nn.Linear):
+            class_names(what, config.id2label, model.classifier.dense.out_features)
         self.sample_rate = int(self._extractor["sampling_rate"])
         self.device = device
         self._model = model.eval().to(device)
@@ -104,7 +109,7 @@ class AST(Target):
     def classes(self) -> list[str] | None:
         """Class names by classifier unit."""
         names = self._model.config.id2label
-        return [str(names[i]) for i in range(len(names))]
+        return class_names(f"target.checkpoint={self._source!r}", names, len(names))
 
     def all_modules(self) -> dict[str, torch.nn.Module]:
         """Modules by the paper's names, in transformers 5's layout or the older one."""

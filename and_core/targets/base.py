@@ -139,7 +139,9 @@ class Target(registry.Plugin):
         return found
 
     def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
-        """(B, tokens, R) of a layer -> (B, R) by the chosen pooling. Special tokens come first and count only for ``cls`` and ``reference``."""
+        """Pool (B, tokens, R) of a layer to (B, R); (B, R) stays. Special tokens come first and count only for ``cls`` and ``reference``."""
+        if output.ndim == 2:
+            return output
         how = self.settings.pooling  # type: ignore[attr-defined]
         if how in ("cls", "reference"):
             return output[:, 0]

@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from and_core.audio.fbank import kaldi_fbank, patch_edges
-from and_core.errors import TargetError
+from and_core.errors import TargetError, first_line
 from and_core.nets.beats import Beats, BeatsConfig, keep_one_bias, normalise, pooled, share_bias
+from and_core.store.files import check_weights
 from and_core.targets.base import TARGETS, Target
+from and_core.targets.checkpoint import class_names
 
 PUBLISHED: dict[str, Any] = {  # of the iter3 files, for checkpoints that carry no configuration of their own
     "input_patch_size": 16, "deep_norm": True, "relative_position_embedding": True, "gru_rel_pos": True, "max_distance": 800,
@@ -98,6 +101,8 @@ class BEATs(Target):
         TargetError
             Not a checkpoint of BEATs, a file that only unpickling could read, or keys that don't fit (they are named).
         """
+        for path in self._files:
+            check_weights(path, f"target.checkpoint={self.settings.checkpoint!r}", TargetError)  # type: ignore[attr-defined]
         config, weights, head, names, self._mel_bins = _read(self._files)
         try:
             self._config, self._net = config, Beats(config)
@@ -206,6 +211,8 @@ class BEATs(Target):
 
     def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
         """As the base, padding left out; the classifier is always its pooled logit but for ``reference``."""
+        if output.ndim == 2:
+            return output
         how = self.settings.pooling  # type: ignore[attr-defined]
         if how == "reference" or (how == "first" and layer != "fc"):
             return output[:, 0]
@@ -218,10 +225,14 @@ class BEATs(Target):
 def _read(files: list[Path]) -> tuple[BeatsConfig, dict[str, torch.Tensor], dict[str, torch.Tensor] | None, list[str] | None, int]:
     """Configuration, weights of the encoder, weights of a separate classifier, class names, mel bins; from any of the known layouts."""
     if len(files) == 2:
-        about = json.loads(files[0].read_text(encoding="utf-8"))
-        config = BeatsConfig.from_dict(about["cfg"])
-        weights, head = _split({k: v.float() for k, v in load_file(files[1]).items()})
-        return config, share_bias(weights, config.encoder_layers), head, about.get("classes"), int(about.get("mel_bins", MEL_BINS))
+        try:
+            about = json.loads(files[0].read_text(encoding="utf-8"))
+            config, bins = BeatsConfig.from_dict(about["cfg"]), int(about.get("mel_bins", MEL_BINS))
+            tensors = load_file(files[1])
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
+            raise TargetError(f"{files[0].parent} is no folder of BEATs: {type(error).__name__}: {first_line(error)}") from None
+        weights, head = _split({k: v.float() for k, v in tensors.items()})
+        return config, share_bias(weights, config.encoder_layers), head, about.get("classes"), bins
     try:
         raw: Any = torch.load(files[0], map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch raises several kinds; none may lead to unpickling
@@ -229,7 +240,7 @@ def _read(files: list[Path]) -> tuple[BeatsConfig, dict[str, torch.Tensor], dict
         raise TargetError(f"{files[0]} can't be read as plain tensors, and files that run code are never loaded: {reason}") from None
     if isinstance(raw, dict) and isinstance(raw.get("cfg"), dict) and isinstance(raw.get("model"), dict):
         labels = raw.get("label_dict")
-        names = [str(labels[i]) for i in range(len(labels))] if labels else None
+        names = class_names(str(files[0]), labels, len(labels), "label_dict") if labels else None
         return BeatsConfig.from_dict(raw["cfg"]), raw["model"], None, names, MEL_BINS
     if isinstance(raw, dict) and any(str(k).startswith("beats.") for k in raw):
         weights, head = _split(raw)

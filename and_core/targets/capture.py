@@ -11,6 +11,15 @@ import torch
 Pool = Callable[[torch.Tensor, str], torch.Tensor]
 
 
+def owned(output: torch.Tensor) -> torch.Tensor:
+    """Copy an output to the CPU as float32, in storage of its own.
+
+    On a CPU a plain ``.to`` gives a view: what the network goes on to change in place (a ReLU, a residual) would change it too, and a
+    view of one token keeps the whole token map alive.
+    """
+    return output.to("cpu", torch.float32, copy=True, memory_format=torch.contiguous_format)
+
+
 class StopForward(Exception):
     """Raised inside a forward pass once the last wanted layer has spoken."""
 
@@ -21,16 +30,16 @@ class Capture(AbstractContextManager["Capture"]):
     Parameters
     ----------
     modules : dict of str to torch.nn.Module
-        Layer name -> module; each output is (B, tokens, R) or (B, R).
+        Layer name -> module.
     pool : callable
-        (B, tokens, R) and the layer's name -> (B, R); applied inside the hook, so whole token maps are never kept.
+        A module's output, whatever its axes, and the layer's name -> (B, R); applied inside the hook, so whole token maps are never kept.
     stop_after : str, optional
         Layer after whose output the forward pass is abandoned (callers catch :class:`StopForward` through :meth:`run`).
 
     Attributes
     ----------
     outputs : dict of str to torch.Tensor
-        Layer name -> (B, R) float32 on the CPU, of the last call of :meth:`run` (all its passes joined).
+        Layer name -> (B, R) float32 on the CPU, of the last call of :meth:`run` (all its passes joined); values of its own, not the network's.
     """
 
     def __init__(self, modules: dict[str, torch.nn.Module], pool: Pool, stop_after: str | None = None) -> None:
@@ -60,8 +69,7 @@ class Capture(AbstractContextManager["Capture"]):
 
     def _hook(self, name: str) -> Callable[..., None]:
         def hook(module: torch.nn.Module, args: Any, output: torch.Tensor) -> None:
-            pooled = self.pool(output, name) if output.ndim != 2 else output
-            self._parts.setdefault(name, []).append(pooled.detach().to("cpu", torch.float32))
+            self._parts.setdefault(name, []).append(owned(self.pool(output, name)))
             if name == self.stop_after:
                 raise StopForward
 

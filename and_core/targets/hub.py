@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from and_core.errors import TargetError
-from and_core.store.files import sha256_files
+from and_core.store.files import check_weights, sha256_files
 from and_core.targets.base import TARGETS
+from and_core.targets.checkpoint import check_frames, check_keys, class_names
 from and_core.targets.named import NamedTarget, equal_lengths
 
 
@@ -65,19 +66,19 @@ class Hub(NamedTarget):
         config = self._config()
         name = (config.architectures or [""])[0]
         heads = ("ForSequenceClassification", "ForAudioClassification")
+        check_weights(Path(s.checkpoint), f"target.checkpoint={s.checkpoint!r}", TargetError)
         try:
             self._extractor = transformers.AutoFeatureExtractor.from_pretrained(s.checkpoint, revision=s.revision, trust_remote_code=False)
             auto = transformers.AutoModelForAudioClassification if name.endswith(heads) else transformers.AutoModel
             loaded: Any = auto.from_pretrained(
-                s.checkpoint, revision=s.revision, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
-            )
+                s.checkpoint, revision=s.revision, config=config, dtype=torch.float32, output_loading_info=True,
+                ignore_mismatched_sizes=True, trust_remote_code=False,
+            )  # fmt: skip
         except Exception as error:  # noqa: BLE001 - every loader has errors of its own for damaged files
             raise TargetError(f"target.checkpoint={s.checkpoint!r} can't be loaded: {str(error).splitlines()[0]}") from None
         model, info = loaded
-        missing = sorted(str(k) for k in info["missing_keys"] if "masked_spec_embed" not in str(k))  # only training uses it
-        wrong = [*missing, *sorted(map(str, info["mismatched_keys"]))]
-        if wrong:
-            raise TargetError(f"target.checkpoint={s.checkpoint!r} does not fit; missing or of another shape: {', '.join(wrong[:8])}")
+        what = f"target.checkpoint={s.checkpoint!r}"
+        check_keys(what, info, ignored=("masked_spec_embed",))  # only training uses it
         self._input = getattr(self._extractor, "model_input_names", ["input_values"])[0]
         if self._input not in ("input_values", "input_features"):
             raise TargetError(f"target.checkpoint={s.checkpoint!r} takes {self._input!r}; only networks that hear can be dissected")
@@ -86,8 +87,10 @@ class Hub(NamedTarget):
         if getattr(clap, "enable_fusion", False):
             raise TargetError(f"target.checkpoint={s.checkpoint!r} is a fused CLAP, which hears long clips by chance; take laion/clap-htsat-unfused")
         self._crop = int(self._extractor.nb_max_samples) if hasattr(self._extractor, "nb_max_samples") else 0
+        _check_extractor(what, self._extractor, config)
         self._labels = config.id2label if name.endswith(heads) else None
         self._classifier = _classifier_name(self._net, len(config.id2label)) if self._labels else None
+        _ = self.classes  # names that do not fit are said before the network runs
         self.sample_rate = int(self._extractor.sampling_rate)
         self.device = device
         self._net.eval().to(device)
@@ -96,7 +99,9 @@ class Hub(NamedTarget):
     @property
     def classes(self) -> list[str] | None:
         """Names of the classifier's units, None where there is none."""
-        return None if self._classifier is None or self._labels is None else [str(self._labels[i]) for i in range(len(self._labels))]
+        if self._classifier is None or self._labels is None:
+            return None
+        return class_names(f"target.checkpoint={self.settings.checkpoint!r}", self._labels, len(self._labels))  # type: ignore[attr-defined]
 
     def features(self, waves: list[np.ndarray]) -> list[tuple[dict[str, torch.Tensor], list[float] | None]]:
         """Input of each run of equally long clips, and which share of its tokens is sound where the extractor pads to a fixed length."""
@@ -126,13 +131,21 @@ class Hub(NamedTarget):
     def _pass(self, inputs: dict[str, torch.Tensor], share: list[float] | None) -> Any:
         def go() -> torch.Tensor:
             self._tokens = share
-            out = self._net(**{k: v.to(self.device) for k, v in inputs.items()})
+            out = self._net(**{k: v.to(self.device, copy=True) for k, v in inputs.items()})
             if hasattr(out, "logits"):
                 return out.logits
             states = out.last_hidden_state
             return states.reshape(len(states), -1, states.shape[-1]).mean(1) if states.ndim == 3 else states.flatten(2).mean(2)
 
         return go
+
+
+def _check_extractor(what: str, extractor: Any, config: Any) -> None:
+    """Spectrograms of the extractor are those that the network was made for, where both say so."""
+    frames = getattr(config, "max_length", None) if hasattr(config, "frequency_stride") else None  # elsewhere `max_length` is of texts
+    bins = next((value for name in ("num_mel_bins", "feature_size") if (value := getattr(extractor, name, None)) is not None), None)
+    mels = getattr(config, "num_mel_bins", None)
+    check_frames(what, (getattr(extractor, "max_length", None) if frames else None, bins if mels else None), (frames, mels))
 
 
 def _hearing_part(model: nn.Module) -> nn.Module:

@@ -51,10 +51,13 @@ class Module(NamedTarget):
         s: Any = self.settings
         self._net, self._prepare, self._names, self.sample_rate = network, prepare, classes, s.rate
         if s.classifier is not None:
-            found = dict(network.named_modules()).get(s.classifier)
-            units = getattr(found, "out_features", None)
-            if units is None or (classes is not None and units != len(classes)):
-                raise TargetError(f"target.classifier={s.classifier!r} has {units} units; {len(classes or [])} classes are given")
+            linear = {name: module.out_features for name, module in network.named_modules() if isinstance(module, nn.Linear) and name}
+            if s.classifier not in linear:
+                there = ", ".join(f"{name} ({units} units)" for name, units in linear.items()) or "none"
+                raise TargetError(f"target.classifier={s.classifier!r} is no linear layer of the network; there are: {there}")
+            units = linear[s.classifier]
+            if classes is not None and units != len(classes):
+                raise TargetError(f"target.classifier={s.classifier!r} has {units} units; {len(classes)} classes are given")
             self._classifier = s.classifier
         return self
 
@@ -100,5 +103,5 @@ class Module(NamedTarget):
         return [self._prepare(np.stack(run).astype(np.float32)) for run in equal_lengths(waves)]
 
     def forward(self, features: list[torch.Tensor]) -> Any:
-        """What the network gives."""
-        return self.passes((len(x), lambda x=x: self._net(x.to(self.device))) for x in features)  # type: ignore[misc]
+        """Call the network on a copy of the input, which it may change in place."""
+        return self.passes((len(x), lambda x=x: self._net(x.to(self.device, copy=True))) for x in features)  # type: ignore[misc]

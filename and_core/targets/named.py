@@ -13,18 +13,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from and_core.errors import TargetError
+from and_core.errors import TargetError, first_line
 from and_core.records import Layer
-from and_core.targets.base import Target, layer_record
+from and_core.targets.base import Target
 from and_core.targets.capture import StopForward
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+CLASSIFIER = "fc"
+TRIED = (1.0, 4.0, 10.0)  # seconds of noise: a network may need clips of some length
 
 
 class NamedTarget(Target):
     """A network whose linear layers and convolutions go by the dotted names that PyTorch gives them, in the order in which they run.
 
-    A layer that a forward pass never calls, or calls more than once, has no activation of its own and is no layer here.
+    A layer that a forward pass never calls, or calls more than once, has no activation of its own and is no layer here. The classifier
+    goes by the name ``fc``, and by nothing else: a hidden layer that PyTorch calls ``fc`` is ``fc_hidden`` here.
     Clips of different lengths are never padded to one another: each run of equally long clips is one pass, so that a clip's
     activations do not depend on its neighbours.
     """
@@ -57,29 +60,37 @@ class NamedTarget(Target):
             raise TargetError("target.pooling='cls' needs target.special_tokens of at least 1: the network's own class token")
 
     def all_modules(self) -> dict[str, nn.Module]:
-        """Linear layers and convolutions by dotted name; ``fc`` is the classifier."""
+        """Return linear layers and convolutions by dotted name; ``fc`` is the classifier."""
         return dict(self._layers)
 
     def listen(self) -> None:
-        """Try the network on a second of noise, to see which layers run; the last part of loading.
+        """Try the network on noise, to see which layers run; the last part of loading.
 
         Raises
         ------
         TargetError
-            It fails on it, or its classifier does not run.
+            It fails on a second of noise and on longer noise, or its classifier does not run.
         """
         calls: list[str] = []
+        fault: Exception | None = None
         handles = [
             module.register_forward_hook(lambda m, a, o, name=name: calls.append(name))
             for name, module in self._net.named_modules()
             if isinstance(module, (nn.Linear, *CONVOLUTIONS)) and name
         ]
-        noise = (np.random.default_rng(0).standard_normal(self.sample_rate) * 0.1).astype(np.float32)
         try:
-            with torch.inference_mode():
-                self.forward(self.features([noise]))
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise TargetError(f"{self.describe()} fails on a second of noise: {str(error).splitlines()[0]}") from error
+            for seconds in TRIED:
+                calls.clear()
+                noise = (np.random.default_rng(0).standard_normal(round(seconds * self.sample_rate)) * 0.1).astype(np.float32)
+                try:
+                    with torch.inference_mode():
+                        self.forward(self.features([noise]))
+                    fault = None
+                    break
+                except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+                    fault = fault or error
+            if fault is not None:
+                raise TargetError(f"{self.describe()} fails on a second of noise: {first_line(fault)}") from fault
         finally:
             for handle in handles:
                 handle.remove()
@@ -87,9 +98,10 @@ class NamedTarget(Target):
         if self._classifier is not None and self._classifier not in running:
             raise TargetError(f"{self.describe()}: the classifier {self._classifier} does not run exactly once in a pass")
         named = dict(self._net.named_modules())
-        self._layers = {name: named[name] for name in running if name != self._classifier}
+        hidden = [name for name in running if name != self._classifier]
+        self._layers = {_free(name, hidden): named[name] for name in hidden}
         if self._classifier is not None:
-            self._layers["fc"] = named[self._classifier]
+            self._layers[CLASSIFIER] = named[self._classifier]
 
     @property
     def network(self) -> nn.Module:
@@ -98,7 +110,7 @@ class NamedTarget(Target):
 
     def map_modules(self) -> dict[str, nn.Module]:
         """By the setting `maps`; else the convolutions, else every hidden linear layer (those without tokens are told when they are read)."""
-        hidden = {name: module for name, module in self._layers.items() if name != "fc"}
+        hidden = {name: module for name, module in self._layers.items() if name != CLASSIFIER}
         patterns = self.settings.maps  # type: ignore[attr-defined]
         if patterns:
             found = {name: module for name, module in hidden.items() if any(fnmatchcase(name, p) for p in patterns)}
@@ -126,7 +138,8 @@ class NamedTarget(Target):
         for name, module in self.modules().items():
             size = int(module.out_features if isinstance(module, nn.Linear) else module.out_channels)  # type: ignore[arg-type]
             block = re.search(r"(?:^|\.)(\d+)(?:\.|$)", name)
-            found.append(layer_record(name, size, offset).model_copy(update={"block": int(block[1]) if block else None}))
+            kind: Any = "fc" if name == CLASSIFIER else "other"  # what a layer is called says nothing of what it is
+            found.append(Layer(name=name, kind=kind, block=int(block[1]) if block else None, size=size, offset=offset))
             offset += size
         return found
 
@@ -142,11 +155,15 @@ class NamedTarget(Target):
         return torch.cat(outs) if outs else None
 
     def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
-        """Whatever stands between batch and units is taken for tokens: windows folded into the batch, two axes of a map, channels first."""
+        """Pool whatever stands between batch and units as tokens: windows folded into the batch, two axes of a map, channels first."""
+        if output.ndim == 2 and len(output) == self._batch:
+            return output
         if isinstance(self._layers[layer], CONVOLUTIONS):
             output = output.movedim(1, -1)
-        elif self.settings.token_axis == 0 and output.ndim == 3:  # type: ignore[attr-defined]
-            output = output.transpose(0, 1)
+        elif self.settings.token_axis == 0:  # type: ignore[attr-defined]
+            if output.ndim == 2 and not len(output) % self._batch:
+                output = output.reshape(-1, self._batch, output.shape[-1])
+            output = output.transpose(0, 1) if output.ndim == 3 else output
         if len(output) % self._batch:
             raise TargetError(f"layer {layer} gives {tuple(output.shape)} for {self._batch} clips; is target.token_axis right?")
         tokens = output.reshape(self._batch, -1, output.shape[-1])
@@ -155,6 +172,15 @@ class NamedTarget(Target):
             counts = [max(1 + self.special_tokens, round(share * tokens.shape[1])) for share in shares]
             return torch.cat([super(NamedTarget, self).pool(tokens[i : i + 1, :count], layer) for i, count in enumerate(counts)])
         return super().pool(tokens, layer) if tokens.shape[1] > self.special_tokens else tokens[:, 0]
+
+
+def _free(name: str, hidden: list[str]) -> str:
+    """A hidden layer's own name, or one beside it where the classifier's name is its own."""
+    if name != CLASSIFIER:
+        return name
+    while name in hidden:
+        name += "_hidden"
+    return name
 
 
 def equal_lengths(waves: list[np.ndarray]) -> Iterator[list[np.ndarray]]:

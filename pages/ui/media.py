@@ -74,5 +74,5 @@ def media_routes() -> list[Route]:
     """Routes for the server."""
     return [
         Route("/clips/{name}/{file}", _serve, methods=["GET", "HEAD"]),
-        Route("/parts/{name}/{layer}/{unit}/{clip}/{what}", _part, methods=["GET"]),
+        Route("/parts/{name}/{layer:path}/{unit}/{clip}/{what}", _part, methods=["GET"]),
     ]

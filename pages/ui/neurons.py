@@ -57,29 +57,13 @@ def page() -> None:
 
 
 def _headline(d: Dissection, neuron: NeuronId) -> None:
-    if d.statistics(neuron)["dead"]:
-        st.html('<div class="and-headline">Dead: its activation is the same on every clip, so there is nothing to explain.</div>')
-        return
     if not d.has("explanations"):
         st.html(html.empty("Not explained yet. Run", "and-dissect run CONFIG.yaml"))
         return
-    e = d.explanation(neuron)
-    adjectives, thing = e["adjectives"], e["thing"]
-    if adjectives or thing:
-        what = f"<mark>{html.text(adjectives)}</mark> sounds" if adjectives else "sounds"
-        said = f"Fires on {what}" + (f" such as <mark>{html.text(thing)}</mark>." if thing else ".")
-    else:
-        said = "Unclear: calibration leaves nothing that its highest clips have in common."
-    sure = []
-    if e["leading_class"]:
-        sure.append(f"{e['class_count']} of {e['of']} highest clips: {e['leading_class'].replace('_', ' ')}")
-    if d.has("scores"):
-        found = scores.sentence(d, neuron)
-        said = found[0] if found else said
-        sure.append(found[1] if found else "not scored")
-    else:
-        sure.append("held-out score: not run yet")
-    st.html(html.about(neuron, f'<div class="and-headline">{said}<span class="sure">{html.text(" · ".join(text for text in sure if text))}</span></div>'))
+    said, e = d.headline(neuron), d.explanation(neuron)
+    leading = f"{e['class_count']} of {e['of']} highest clips: {e['leading_class'].replace('_', ' ')}" if e["leading_class"] and not said.dead else ""
+    sure = html.text(" · ".join(text for text in (leading, said.sureness) if text))
+    st.html(html.about(neuron, f'<div class="and-headline">{scores.sentence(said)}<span class="sure">{sure}</span></div>'))
 
 
 def _clips(d: Dissection, neuron: NeuronId) -> None:
@@ -249,8 +233,8 @@ def _alike(d: Dissection, neuron: NeuronId) -> None:
         if not alike:
             st.html(html.empty("None."))
         for i, (other, correlation) in enumerate(alike):
-            said = d.explanation(other) if d.has("explanations") else {}
-            about = said.get("thing") or said.get("adjectives") or "unclear"
+            said = d.headline(other) if d.has("explanations") else None
+            about = ((said.concept if said.holds else None) or ", ".join(said.adjectives) or "unclear").replace("_", " ") if said else "unclear"
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.button(html.markdown(f"{d.layer(other.layer).title} / {other.unit}"), on_click=go, args=(other,), type="tertiary", key=f"alike_{i}")
                 st.html(html.about(neuron, f'<div class="and-alike"><span>{html.text(about)}</span><b>{correlation:.2f}</b></div>'), width="stretch")

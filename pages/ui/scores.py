@@ -5,30 +5,18 @@ from __future__ import annotations
 import streamlit as st
 
 from and_core import Dissection, NeuronId
-from and_core.evaluate.confidence import SURE
 from and_core.figures.scores import SAID
-from and_core.scored import confident_words, judged_scores, neuron_scores, verdict, wrong_clips
+from and_core.scored import confident_words, judged_scores, neuron_scores, wrong_clips
+from and_core.store.headline import SURE, Headline
 from pages.ui import html
 from pages.ui.media import media_url
 
 SHORT = {"DB": "DB", "TAB": "TAB", "ICL": "ICL", "SUM": "summary", "OPEN": "open"}  # for a narrow column
 
 
-def sentence(d: Dissection, neuron: NeuronId) -> tuple[str, str] | None:
-    """What the headline says, as markup, and how sure that is; None where nothing was scored."""
-    found = verdict(d, neuron)
-    if found is None:
-        return None
-    words, concept = found["adjectives"], found["concept"]
-    if words or concept:
-        what = f"<mark>{html.text(', '.join(words))}</mark> sounds" if words else "sounds"
-        name = html.text((concept or "").replace("_", " "))
-        sure = [f"{word} {probability:.2f}" for word, probability in words.items()] + ([f"{SAID[found['by']]} {found['probability']:.2f}"] if concept else [])
-        return f"Fires on {what}" + (f" such as <mark>{name}</mark>." if concept else "."), f"probability that it holds: {', '.join(sure)}"
-    if found["guess"]:
-        told = "" if found["probability"] is None else f"probability that it holds: {found['probability']:.2f}"
-        return f"Unclear. Best guess: <mark>{html.text(found['guess'].replace('_', ' '))}</mark>, not sure enough on clips it was not made from.", told
-    return "Unclear: calibration leaves nothing that its highest clips have in common.", ""
+def sentence(said: Headline) -> str:
+    """Return the headline's sentence as markup."""
+    return "".join(f"<mark>{html.text(part)}</mark>" if marked else html.text(part) for part, marked in said.parts)
 
 
 def box(d: Dissection, neuron: NeuronId) -> None:

@@ -1,0 +1,107 @@
+"""Progress of long work: bars on a terminal or in a notebook, and a small file by which the dashboard shows what is being made."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, units done, units in all)."""
+
+FILE = ".progress.json"
+PAUSE = 0.5  # seconds between two writings of the file
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
+class _Rate(ProgressColumn):
+    """Units a second."""
+
+    def render(self, task: Task) -> Text:
+        """Blank until there is a rate."""
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
+
+
+@contextmanager
+def bars(titles: Mapping[str, str], console: Console | None = None, always: bool = False) -> Iterator[Progress]:
+    """Show one bar per stage: name, bar, units done, rate, time taken and left.
+
+    Parameters
+    ----------
+    titles : mapping
+        Stage -> what its bar says.
+    console : Console, optional
+        Default: standard error.
+    always : bool
+        Also where nobody watches (a file, a pipe): then the bars are written once, at the end.
+    """
+    console = console or Console(stderr=True)
+    if not (always or console.is_terminal or console.is_jupyter):
+        yield silent
+        return
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Bars(*columns, console=console) as shown:
+        tasks: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = shown.add_task(titles.get(stage, stage), total=total)
+            shown.update(tasks[stage], completed=done, total=total)
+
+        yield update
+
+
+@contextmanager
+def noted(folder: Path, progress: Progress) -> Iterator[Progress]:
+    """Also keep the progress in a file of the dissection's folder while the work goes on."""
+    last = 0.0
+
+    def update(stage: str, done: int, total: int) -> None:
+        nonlocal last
+        progress(stage, done, total)
+        now = time.monotonic()
+        if now - last >= PAUSE:
+            last = now
+            _write(folder, {"pid": os.getpid(), "stage": stage, "done": done, "total": total})
+
+    _write(folder, {"pid": os.getpid(), "stage": "", "done": 0, "total": 0})
+    try:
+        yield update
+    finally:
+        with suppress(OSError):
+            (folder / FILE).unlink(missing_ok=True)
+
+
+def _write(folder: Path, state: dict[str, Any]) -> None:
+    """Not flushed: after a power loss nobody needs it. A full disk stops no run here."""
+    temporary = folder / f"{FILE}.tmp"
+    with suppress(OSError):
+        temporary.write_text(json.dumps(state), encoding="utf-8")
+        os.replace(temporary, folder / FILE)
+
+
+def in_progress(root: Path) -> dict[str, tuple[str, int, int]]:
+    """Return what is being made in a cache now: dissection -> (stage, units done, units in all). A run that was killed is none."""
+    found = {}
+    for path in sorted(root.glob(f"*/{FILE}")):
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+            os.kill(int(state["pid"]), 0)
+            found[path.parent.name] = (str(state["stage"]), int(state["done"]), int(state["total"]))
+        except PermissionError:  # another user's process: it runs
+            found[path.parent.name] = ("", 0, 0)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            continue
+    return found

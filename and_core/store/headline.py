@@ -1,0 +1,141 @@
+"""The headline of a neuron: what is said of it, by which method, and how probably it holds. Pages, commands, notebooks and exports all ask here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from and_core.store.dissection import Dissection
+
+SURE = 0.6  # probability below which a headline says "unclear"
+METHODS = {"SUM": "summary", "DB": "closed concept by description", "TAB": "closed concept by sound"}
+
+
+@dataclass(frozen=True)
+class Headlines:
+    """What is said of every neuron, as columns.
+
+    Attributes
+    ----------
+    concept : (R,) object
+        What the method that is surest of its explanation says; None where there is nothing.
+    by : (R,) object
+        That method, see :data:`METHODS`; None where there is nothing.
+    probability : (R,) float
+        That it holds, calibrated on planted neurons; NaN where it was not scored or can't be told.
+    """
+
+    concept: np.ndarray
+    by: np.ndarray
+    probability: np.ndarray
+
+    @property
+    def holds(self) -> np.ndarray:
+        """(R,) bool: probable enough to be said without reserve."""
+        return np.nan_to_num(self.probability) >= SURE
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What is said of one neuron.
+
+    Attributes
+    ----------
+    concept, by, probability
+        As in :class:`Headlines`.
+    adjectives : dict of str to float or None
+        Acoustic words that are said of it, each with its probability; where scores exist, only those that hold.
+    scored : bool
+        Whether its explanations were scored at all.
+    dead : bool
+        Its activation is the same on every clip.
+    """
+
+    concept: str | None
+    by: str | None
+    probability: float | None
+    adjectives: dict[str, float | None]
+    scored: bool
+    dead: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether the concept may be said without reserve; where nothing was scored nobody can tell, and it is said with the remark."""
+        return self.concept is not None and (not self.scored or (self.probability or 0.0) >= SURE)
+
+    @property
+    def parts(self) -> list[tuple[str, bool]]:
+        """The sentence in parts, each with whether it is to stand out."""
+        if self.dead:
+            return [("Dead: its activation is the same on every clip, so there is nothing to explain.", False)]
+        words, concept = ", ".join(self.adjectives), (self.concept or "").replace("_", " ")
+        if words or self.holds:
+            said = [("Fires on ", False), *([(words, True), (" sounds", False)] if words else [("sounds", False)])]
+            return [*said, *([(" such as ", False), (concept, True)] if self.holds else []), (".", False)]
+        if concept:
+            return [("Unclear. Best guess: ", False), (concept, True), (", not sure enough on clips it was not made from.", False)]
+        return [("Unclear: calibration leaves nothing that its highest clips have in common.", False)]
+
+    @property
+    def text(self) -> str:
+        """The sentence."""
+        return "".join(part for part, _ in self.parts)
+
+    @property
+    def sureness(self) -> str:
+        """How probably each part of the sentence holds, in words."""
+        if self.dead:
+            return ""
+        if not self.scored:
+            return "not scored"
+        said = [f"{word} {probability:.2f}" for word, probability in self.adjectives.items() if probability is not None]
+        if self.concept is not None and self.probability is not None and (self.holds or not self.adjectives):
+            said.append(f"{METHODS[self.by or 'DB']} {self.probability:.2f}")
+        return f"probability that it holds: {', '.join(said)}" if said else "its probability can't be told"
+
+
+def headlines(d: Dissection) -> Headlines:
+    """Return the headline concepts of all neurons: of the methods that say something, the one most probably right; unscored, DB before the summary."""
+    table = d.table("explanations/explanations")
+    said: dict[str, np.ndarray] = {"SUM": _column(table, "thing"), "DB": _column(table, "concept")}
+    if d.has("tab"):
+        names = np.array([*d.document("texts/concepts"), None], dtype=object)
+        best = d.notes("tab")["similarities"]
+        if best:
+            similarity = d.similarity if d.similarity in best else best[0]
+            said["TAB"] = names[np.asarray(d.array(f"tab/{similarity}_concepts")[:, 0])]
+    count = table.num_rows
+    concept, by, probability = np.full(count, None, object), np.full(count, None, object), np.full(count, np.nan)
+    scored = d.document("scores/methods") if d.has("scores") else []
+    for method in ("SUM", "DB", "TAB"):  # at equal probability the later one stands
+        if method in said and method in scored:
+            sure = np.asarray(d.array("scores/confidence")[scored.index(method)], float)
+            better = (said[method] != None) & np.isfinite(sure) & ~(sure < np.nan_to_num(probability, nan=-1.0))  # noqa: E711 - element by element
+            concept[better], by[better], probability[better] = said[method][better], method, sure[better]
+    for method in ("DB", "SUM", "TAB"):  # where no probability can be told
+        if method in said:
+            bare = (by == None) & (said[method] != None)  # noqa: E711
+            concept[bare], by[bare] = said[method][bare], method
+    return Headlines(concept, by, probability)
+
+
+def headline(d: Dissection, index: int, every: Headlines) -> Headline:
+    """Return one neuron's headline."""
+    row = {name: d.table("explanations/explanations").column(name)[index].as_py() for name in ("adjectives", "dead")}
+    scored = d.has("scores") and bool(d.document("scores/methods"))
+    words: dict[str, float | None] = {word: None for word in row["adjectives"].split(", ") if word}
+    if scored:
+        known: list[dict[str, Any]] = d.rows("scores/words", index).to_pylist()
+        words = {w["word"]: w["confidence"] for w in known if w["confidence"] is not None and w["confidence"] >= SURE}
+    probability = float(every.probability[index])
+    known_probability = probability if np.isfinite(probability) else None
+    return Headline(every.concept[index], every.by[index], known_probability, words, scored, bool(row["dead"]))
+
+
+def _column(table: Any, name: str) -> np.ndarray:
+    found = np.empty(table.num_rows, object)
+    found[:] = [value or None for value in table.column(name).to_pylist()]
+    return found
