@@ -11,6 +11,7 @@ from pathlib import Path
 from and_core.errors import ANDError, ArtifactError
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".json")  # files of a checkpoint that decide what it computes
+NOT_WHOLE = "is no safetensors file, or was cut short"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -88,11 +89,10 @@ def weights_fault(path: Path) -> str | None:
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return "is a web page (HTML or XML), not the file itself; download it again"
     if path.suffix == ".safetensors":
-        if head[:2] == b"PK" or head[:1] == b"\x80":
-            return "is a pickle (PyTorch's older format) under another name; files that can run code are never loaded"
         length = int.from_bytes(head[:8], "little")
         if head[8:9] != b"{" or length + 8 > size:
-            return "is no safetensors file, or was cut short"
+            pickled = head[:2] == b"PK" or head[:1] == b"\x80"
+            return "is a pickle (PyTorch's older format) under another name; files that can run code are never loaded" if pickled else NOT_WHOLE
     return None
 
 
