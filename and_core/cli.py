@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -163,19 +164,46 @@ def demo(
     opened: Annotated[bool, typer.Option("--open/--no-open", help="Open the dashboard after the build.")] = True,
     port: Annotated[int, typer.Option(help="Port of the dashboard.")] = PORT,
 ) -> None:
-    """Dissect the demo's networks (a minute or two the first time) and open the dashboard."""
+    """Dissect the demo's networks and open the dashboard, on the first one while the others are being made."""
     if context.invoked_subcommand is not None:
         return
     with reported():
-        began = time.time()
-        from and_core.demo.build import build
+        if not opened:
+            _build_demo()
+            return
+        from and_core.demo.build import NETWORKS
 
-        with bars() as progress:
-            outcomes = build(progress=progress)
-        computed = sum(len(o.computed) for o in outcomes)
-        out.print(f"demo ready: {computed} stages computed in {time.time() - began:.0f} s")
-        if opened:
+        building = subprocess.Popen([sys.executable, "-m", "and_core.cli", "demo", "--no-open"])  # its bars show here
+        try:
+            while building.poll() is None and not _explained(next(iter(NETWORKS))):
+                time.sleep(0.2)
+            if building.returncode:
+                raise typer.Exit(building.returncode)
             raise typer.Exit(serve(HOST, port, True))
+        finally:
+            if building.poll() is None:
+                building.send_signal(signal.SIGINT)  # what is finished stays; the next start goes on there
+                building.wait()
+
+
+def _build_demo() -> None:
+    from and_core.demo.build import build
+
+    began = time.time()
+    with bars() as progress:
+        outcomes = build(progress=progress)
+    computed = sum(len(o.computed) for o in outcomes)
+    out.print(f"demo ready: {computed} stages computed in {time.time() - began:.0f} s")
+
+
+def _explained(name: str) -> bool:
+    """Whether a dissection has neurons to show, each with what is said of it."""
+    from and_core import open_dissection
+
+    try:
+        return open_dissection(name).has("explanations")
+    except (ANDError, OSError):
+        return False
 
 
 @demo_app.command("train")

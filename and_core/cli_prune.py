@@ -90,6 +90,7 @@ def _known(d: Dissection, concept: str) -> str:
 
 
 def _measured(d: Dissection, kind: Any, request: Any) -> Any:
+    from and_core.figures.unlearning import FEWEST, plain_name, tested_clips, tested_on
     from and_core.unlearn.evaluator import open_evaluator
     from and_core.unlearn.result import measure, stored
 
@@ -107,6 +108,10 @@ def _measured(d: Dissection, kind: Any, request: Any) -> Any:
         between = f"{_figure(row['gap_low'])} to {_figure(row['gap_high'])}"
         grid.add_row(row["strategy"] + equal + control, f"{row['count']}", *changes, between, _figure(row["p_gap"], 3), _percents(row, "accuracy"), concept)
     out.print(grid)
+    counts = tested_clips(d)
+    mine = counts.get(plain_name(request.concept or ""), 0)
+    few = f", fewer than {FEWEST}: too few for a verdict" if mine < FEWEST else ""
+    out.print(f"{tested_on(list(counts.values()))}; {mine} of them of the concept{few}", markup=False, soft_wrap=True)
     for note in found.notes:
         out.print(note, markup=False, soft_wrap=True)
     if found.rows and found.rows[0]["ablating"] != found.rows[0]["ablating"]:

@@ -64,8 +64,8 @@ def bars(titles: Mapping[str, str], console: Console | None = None, always: bool
 
 
 @contextmanager
-def noted(folder: Path, progress: Progress) -> Iterator[Progress]:
-    """Also keep the progress in a file of the dissection's folder while the work goes on."""
+def noted(folder: Path, progress: Progress, titles: Mapping[str, str]) -> Iterator[Progress]:
+    """Also keep the progress in a file of the dissection's folder while the work goes on, with the titles of its stages."""
     last = 0.0
 
     def update(stage: str, done: int, total: int) -> None:
@@ -74,7 +74,7 @@ def noted(folder: Path, progress: Progress) -> Iterator[Progress]:
         now = time.monotonic()
         if now - last >= PAUSE:
             last = now
-            _write(folder, {"pid": os.getpid(), "stage": stage, "done": done, "total": total})
+            _write(folder, {"pid": os.getpid(), "stage": titles.get(stage, stage), "done": done, "total": total})
 
     _write(folder, {"pid": os.getpid(), "stage": "", "done": 0, "total": 0})
     try:
@@ -93,7 +93,7 @@ def _write(folder: Path, state: dict[str, Any]) -> None:
 
 
 def in_progress(root: Path) -> dict[str, tuple[str, int, int]]:
-    """Return what is being made in a cache now: dissection -> (stage, units done, units in all). A run that was killed is none."""
+    """Return what is being made in a cache now: dissection -> (title of the stage, units done, units in all). A run that was killed is none."""
     found = {}
     for path in sorted(root.glob(f"*/{FILE}")):
         try:

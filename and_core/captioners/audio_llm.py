@@ -16,7 +16,7 @@ from and_core import registry
 from and_core.captioners.base import CAPTIONERS, PROMPT, ListeningCaptioner
 from and_core.errors import ConfigError, first_line
 from and_core.reply import Reply, said
-from and_core.store.files import sha256_file
+from and_core.store.files import check_weights, sha256_file
 
 CLASSES = {  # model type -> the class that only listens and writes; every other type goes through the general one
     "qwen2_audio": "Qwen2AudioForConditionalGeneration", "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
@@ -52,6 +52,7 @@ class AudioLanguageModel(ListeningCaptioner):
         import transformers
 
         s: Any = self.settings
+        check_weights(Path(s.model), f"captions.model={s.model!r}", ConfigError)
         try:
             config = transformers.AutoConfig.from_pretrained(s.model, revision=s.revision, trust_remote_code=False)
             processor = transformers.AutoProcessor.from_pretrained(s.model, revision=s.revision, trust_remote_code=False)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from and_core import registry
+from and_core.errors import ConfigError
 
 
 class TextEncoder(registry.Plugin):
@@ -37,6 +38,28 @@ class TextAudioEncoder(TextEncoder):
     def encode_audio(self, waves: list[np.ndarray]) -> np.ndarray:
         """(len(waves), D) float32 of unit norm, from mono waveforms (samples,) at :attr:`sample_rate`; a wave's row depends on no other wave."""
         raise NotImplementedError
+
+
+UNRELATED = (
+    "a dog barks", "heavy rain falls on a roof", "a piano plays a slow melody", "a chainsaw cuts wood", "two people whisper", "an aircraft takes off",
+    "glass breaks on the floor", "a clock ticks",
+)  # fmt: skip
+ALIKE = 0.95  # mean cosine of unrelated phrases from which on an encoder tells nothing apart
+
+
+def check_spread(encoder: TextEncoder, setting: str) -> None:
+    """Raise where the vectors of unrelated phrases all but coincide, as those of a known CLAP checkpoint do.
+
+    Raises
+    ------
+    ConfigError
+        The message names the encoder and the mean cosine.
+    """
+    vectors = encoder.encode(list(UNRELATED)).astype(np.float64)
+    count = len(vectors)
+    alike = float(((vectors @ vectors.T).sum() - np.square(vectors).sum()) / (count * (count - 1)))
+    if not alike <= ALIKE:
+        raise ConfigError(f"{setting}: {encoder.describe()} gives phrases with nothing in common all but one vector (mean cosine {alike:.2f}); take another")
 
 
 def encode_by_length(texts: list[str], width: int, encode: Callable[[list[str]], np.ndarray], batch: int = 64) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from and_core import registry
 from and_core.encoders.base import ENCODERS, TextAudioEncoder, encode_by_length
 from and_core.errors import ConfigError, DataError, MissingExtra
-from and_core.store.files import sha256_file
+from and_core.store.files import check_weights, sha256_file
 
 CONTEXT = 77
 SAMPLES = 480_000  # 10 s at 48 kHz
@@ -99,10 +99,12 @@ class _Transformers(_Engine):
         import torch
         from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
+        check_weights(Path(s.model), f"encoder.model={s.model!r}", DataError)
+        plain = {"revision": s.revision, "trust_remote_code": False}
         try:
-            self.extractor = ClapFeatureExtractor.from_pretrained(s.model, revision=s.revision)
-            self.tokenizer = AutoTokenizer.from_pretrained(s.model, revision=s.revision)
-            loaded: Any = ClapModel.from_pretrained(s.model, revision=s.revision, dtype=torch.float32, output_loading_info=True)
+            self.extractor = ClapFeatureExtractor.from_pretrained(s.model, **plain)
+            self.tokenizer = AutoTokenizer.from_pretrained(s.model, **plain)
+            loaded: Any = ClapModel.from_pretrained(s.model, **plain, dtype=torch.float32, output_loading_info=True)
         except (OSError, ValueError) as error:
             raise DataError(f"encoder.model={s.model!r} can't be loaded: {str(error).splitlines()[0]}") from None
         model, info = loaded

@@ -12,7 +12,7 @@ import numpy as np
 from and_core import registry
 from and_core.encoders.base import ENCODERS, TextEncoder, encode_by_length
 from and_core.errors import DataError, MissingExtra
-from and_core.store.files import sha256_file
+from and_core.store.files import check_weights, sha256_file
 
 CONTEXT = 77
 
@@ -62,7 +62,7 @@ class Clip(TextEncoder):
             return 0  # its tokenizer cuts without telling
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(s.model, revision=s.revision)
+        tokenizer = AutoTokenizer.from_pretrained(s.model, revision=s.revision, trust_remote_code=False)
         return sum(len(ids) > CONTEXT for ids in tokenizer(texts)["input_ids"]) if texts else 0
 
 
@@ -70,9 +70,11 @@ def _transformers(s: Any) -> tuple[int, Callable[[list[str]], np.ndarray]]:
     import torch
     from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
+    check_weights(Path(s.model), f"encoder.model={s.model!r}", DataError)
+    plain = {"revision": s.revision, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(s.model, revision=s.revision)
-        loaded: Any = CLIPTextModelWithProjection.from_pretrained(s.model, revision=s.revision, output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(s.model, **plain)
+        loaded: Any = CLIPTextModelWithProjection.from_pretrained(s.model, **plain, output_loading_info=True)
     except (OSError, ValueError) as error:
         raise DataError(f"encoder.model={s.model!r} can't be loaded: {str(error).splitlines()[0]}") from None
     model, info = loaded

@@ -52,7 +52,8 @@ class MiniLM(TextEncoder):
     def _loaded(self) -> tuple[Any, Any]:
         from transformers import AutoModel, AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.folder), AutoModel.from_pretrained(self.folder, use_safetensors=True).eval()
+        plain = {"trust_remote_code": False}
+        return AutoTokenizer.from_pretrained(self.folder, **plain), AutoModel.from_pretrained(self.folder, use_safetensors=True, **plain).eval()
 
     def fingerprint(self) -> str:
         """Hash of the weights."""

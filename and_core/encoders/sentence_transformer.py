@@ -12,7 +12,7 @@ import numpy as np
 from and_core import registry
 from and_core.encoders.base import ENCODERS, TextEncoder
 from and_core.errors import DataError, MissingExtra
-from and_core.store.files import sha256_file
+from and_core.store.files import check_weights, sha256_file
 
 
 @ENCODERS.register
@@ -35,6 +35,7 @@ class SentenceTransformer(TextEncoder):
         except ImportError:
             raise MissingExtra("sentence-transformers", "sentence-transformers", "encoder.kind='sentence_transformer'") from None
         s = self.settings
+        check_weights(Path(s.model), f"encoder.model={s.model!r}", DataError)  # type: ignore[attr-defined]
         try:
             return Model(s.model, revision=s.revision, device=s.device, trust_remote_code=False)  # type: ignore[attr-defined]
         except (OSError, ValueError) as error:

@@ -11,8 +11,17 @@ from and_core.figures.listening import listening_table
 from and_core.figures.part import Found, Part
 from and_core.figures.scores import planted_table, sanity_table, score_table
 from and_core.figures.strategies import ABOUT_STRATEGIES, statements
-from and_core.figures.tables import REFERENCE_FAULTS, last_layer_rows, last_layer_table, project
-from and_core.figures.unlearning import ABOUT_UNLEARNING, importance_table, paper_unlearning_table, unlearning_rows, unlearning_table, verdicts
+from and_core.figures.tables import REFERENCE_FAULTS, column_name, last_layer_rows, last_layer_table, project
+from and_core.figures.unlearning import (
+    ABOUT_UNLEARNING,
+    importance_table,
+    paper_unlearning_table,
+    tested_clips,
+    tested_on,
+    unlearning_rows,
+    unlearning_table,
+    verdicts,
+)
 from and_core.store.dissection import Dissection
 
 
@@ -26,9 +35,10 @@ def _unlearning(d: Dissection) -> Found:
     found = project(d, "unlearning")
     if not found:
         d.require("unlearning")
+    on = [f"{column_name(x)}: {tested_on(list(tested_clips(x).values()))}" for x in found]
     said = [{"network": x.name, "what this data says": line} for x in found for line in verdicts(x)]
     parts = [
-        Part("Table 4", unlearning_table(found), ABOUT_UNLEARNING),
+        Part("Table 4", unlearning_table(found), f"{ABOUT_UNLEARNING} {'; '.join(on)}."),
         Part("The paper's Table 4", paper_unlearning_table(), "neurons / \u0394A / \u0394R / gap"), *([Part("", said)] if said else []),
     ]  # fmt: skip
     return Found(parts, unlearning_rows(found))

@@ -15,6 +15,7 @@ from and_core.figures.theme import GREY, HIGH, INK, LOW, PALETTE, plain, themed
 from and_core.store.dissection import Dissection
 
 ORDER = ("random", "TAB", "DB", "OCP")
+FEWEST = 5  # tested clips of a concept below which nothing is said of its unlearning
 UNITS = {"logits": "logit, the network's own unit", "probabilities": "probability"}
 ABOUT_UNLEARNING = (
     "Averages over concepts. \u0394A is the change of the concept's own logit on its clips, \u0394R the mean change of every other class's own logit on its "
@@ -159,12 +160,31 @@ def importance_table(rows: Sequence[Mapping[str, Any]], accuracy: float) -> list
     return table
 
 
+def tested_clips(d: Dissection) -> dict[str, int]:
+    """Return how many tested clips each class of the network has, for those that have any."""
+    counts = np.bincount(np.asarray(d.array("split/labels")), minlength=len(d.document("split/classes")))
+    return {plain_name(name): int(count) for name, count in zip(d.document("split/classes"), counts, strict=True) if count}
+
+
+def tested_on(counts: Sequence[int]) -> str:
+    """Say on how many clips of how many classes an ablation was tested, from the clips of each class."""
+    each = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    return f"tested on {sum(counts)} clips of {len(counts)} classes, {each} a class"
+
+
+def plain_name(name: str) -> str:
+    """Return a class or concept as it is compared: lower case, spaces for underscores."""
+    return " ".join(name.replace("_", " ").lower().split())
+
+
 def unlearning_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
     """Table 4 as rows: one per network, strategy and number of neurons; the paper's follow."""
     rows = []
     for d in found:
+        counts = tested_clips(d)
+        tested = {"tested_clips": sum(counts.values()), "tested_classes": len(counts)}
         for row in d.document("unlearning/averages")["strategies"]:
-            rows.append({"network": column_name(d), "source": "ours", **row})
+            rows.append({"network": column_name(d), "source": "ours", **row, **tested})
     for (network, strategy), (count, ablating, remaining, gap) in TABLE_4.items():
         rows.append({"network": network, "source": "paper", "strategy": strategy, "number": "own", "concepts": 50, "count": count,
                      "ablating": ablating, "remaining": remaining, "gap": gap})  # fmt: skip
@@ -184,6 +204,7 @@ def unlearning_table(found: Sequence[Dissection]) -> list[dict[str, str]]:
             "\u0394A": _signed(row["ablating"]), "\u0394R": _signed(row["remaining"]), "gap": _gap(row, "gap"),
             "gap in probability": _gap(row, "p_gap", 3), **{"fair random gap": "", "gap beyond fair random": "", "p": ""}, **control,
             "concepts": f"{row['concepts']}" + (f", {row['none']} without neuron" if row["none"] else ""),
+            "tested on": f"{row['tested_clips']} clips of {row['tested_classes']} classes",
         })  # fmt: skip
     return table
 
@@ -196,8 +217,12 @@ def paper_unlearning_table() -> list[dict[str, str]]:
 
 
 def verdicts(d: Dissection) -> list[str]:
-    """What this data says of the paper's ranking, a sentence per comparison."""
-    found = d.document("unlearning/averages")
+    """Say what this data shows of the paper's ranking, a sentence per comparison; nothing where a concept has fewer than :data:`FEWEST` tested clips."""
+    found, clips = d.document("unlearning/averages"), tested_clips(d)
+    few = sorted(concept for concept in d.document("unlearning/notes") if clips.get(plain_name(concept), 0) < FEWEST)
+    if few:
+        which = ", ".join(f"{name.replace('_', ' ')} ({clips.get(plain_name(name), 0)})" for name in few[:4]) + (" and others" if len(few) > 4 else "")
+        return [f"No verdict: fewer than {FEWEST} tested clips of {which}. More folds in unlearning.test_folds would give more."]
     said = []
     for row in found["strategies"]:
         if row["number"] == "own" and row.get("difference") is not None:

@@ -13,6 +13,7 @@ from pydantic import Field
 from and_core.errors import ConfigError, first_line
 from and_core.llms.base import LLMS, LanguageModel, Request, folder_hash
 from and_core.reply import Reply, said
+from and_core.store.files import check_weights
 
 AHEAD = 16  # batches whose prompts are sorted by length together
 
@@ -37,6 +38,7 @@ class Transformers(LanguageModel):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         s: Any = self.settings
+        check_weights(Path(s.model), f"llm.model={s.model!r}", ConfigError)
         try:
             tokenizer = AutoTokenizer.from_pretrained(s.model, revision=s.revision, padding_side="left", trust_remote_code=False)
             model: Any = AutoModelForCausalLM.from_pretrained(s.model, revision=s.revision, dtype=s.dtype, trust_remote_code=False)

@@ -97,7 +97,7 @@ def run(
     neighbours = [root / name for name in list_dissections(root) if name != config.name]
     shown: AbstractContextManager[Progress] = bars(TITLES) if progress is None else nullcontext(progress)
     try:
-        with writing(folder), shown as told, noted(folder, told) as progress:
+        with writing(folder), shown as told, noted(folder, told, TITLES) as progress:
             manifest = Manifest.load(folder) if (folder / FILE).exists() else Manifest(name=config.name)
             context = Run(config, folder, progress, say)
             if target is not None:

@@ -12,6 +12,7 @@ from and_core.audio.media import read_flac
 from and_core.config import ClosedConfig
 from and_core.dissect.concepts import readable
 from and_core.dissect.similarity import SIMILARITIES, score_as_reference, top_clips
+from and_core.encoders.base import check_spread
 from and_core.errors import ConfigError
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.writer import StageWriter
@@ -67,6 +68,7 @@ def sounds(run: Run, writer: StageWriter) -> None:
     """Every clip heard once by the text-audio encoder, every concept read once."""
     d, encoder = run.dissection, run.audio_encoder
     assert encoder is not None
+    check_spread(encoder, "audio_encoder")
     total = len(d.clips)
     starts = range(0, total, HEAR_CHUNK)
 

@@ -14,6 +14,7 @@ from and_core.audio.media import read_flac
 from and_core.captioners.base import ListeningCaptioner, clean_caption, sentence
 from and_core.dissect.attributes import LEXICON, VERSION, parse, value_text
 from and_core.dissect.concepts import concept_set, readable
+from and_core.encoders.base import check_spread
 from and_core.errors import DataError
 from and_core.pipeline.asking import unanswered
 from and_core.pipeline.stage import Run, Stage
@@ -101,6 +102,9 @@ def text_parameters(run: Run) -> dict[str, Any]:
 def encode(run: Run, writer: StageWriter) -> None:
     """Take captions apart and encode every distinct text once: captions, clauses, attribute values, concepts."""
     d, template = run.dissection, run.config.closed.template
+    check_spread(run.encoder, "encoder")
+    if run.closed_encoder is not None:
+        check_spread(run.closed_encoder, "closed.encoder")
     concepts = concept_set(run.config.closed.concepts, d.classes)
     captions = [d.caption(i) for i in range(len(d.clips))]
     each = [d.captions(i) for i in range(len(d.clips))]

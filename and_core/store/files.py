@@ -97,8 +97,9 @@ def weights_fault(path: Path) -> str | None:
 
 
 def check_weights(place: Path, what: str, error: type[ANDError]) -> None:
-    """Raise `error`, beginning with `what`, where a file of weights or settings (or one in a folder) is not what its ending promises."""
-    files = [place] if place.is_file() else sorted(p for p in place.glob("*") if p.suffix in WEIGHTS and p.is_file()) if place.is_dir() else []
+    """Raise `error`, beginning with `what`, where a checkpoint's file, or one in its folder, is not what its ending promises."""
+    files = [place] if place.is_file() else sorted((*place.glob("*"), *place.glob("*/*"))) if place.is_dir() else []
+    files = [path for path in files if path.suffix in WEIGHTS and path.is_file()]
     for path in files:
         fault = weights_fault(path)
         if fault is not None:

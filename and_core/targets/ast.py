@@ -68,7 +68,7 @@ class AST(Target):
             raise TargetError(f"target.checkpoint={self._source!r} is neither a folder nor a hub id (owner/name)")
         try:
             config = AutoConfig.from_pretrained(self._source, revision=revision, trust_remote_code=False)
-            extractor = ASTFeatureExtractor.from_pretrained(self._source, revision=revision).to_dict()
+            extractor = ASTFeatureExtractor.from_pretrained(self._source, revision=revision, trust_remote_code=False).to_dict()
         except (OSError, ValueError, json.JSONDecodeError) as error:
             raise TargetError(f"target.checkpoint={self._source!r} can't be read: {str(error).splitlines()[0]}") from None
         if config.model_type != MODEL_TYPE:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from and_core import Dissection
 from and_core.figures.theme import EXPORT
-from and_core.figures.unlearning import change_by_class, clip_verdict
+from and_core.figures.unlearning import FEWEST, change_by_class, clip_verdict, tested_on
 from and_core.unlearn.request import Request
 from and_core.unlearn.result import Result
 from and_core.unlearn.trials import Split
@@ -59,6 +59,11 @@ def _figures(split: Split, result: Result) -> None:
         ("Gap, \u0394R \u2212 \u0394A", *said("gap")), ("Fair random", random, spread),
         ("Accuracy", f"{row['accuracy_before']:.1f} \u2192 {row['accuracy_after']:.1f} %", "all tested clips"), ("On the concept's clips", concept, "accuracy"),
     ]))  # fmt: skip
+    counts = [int(n) for n in np.bincount(split.labels, minlength=len(split.classes)) if n]
+    of = split.number(row["concept"])
+    mine = int((split.labels == of).sum()) if of is not None else 0
+    few = f" That is fewer than {FEWEST}: too few to say whether the concept is unlearned." if mine < FEWEST else ""
+    st.caption(f"The network was {tested_on(counts)}; {mine} of them of the concept.{few}")
     st.caption(
         "Changes are means over clips, with 95 % bootstrap intervals. A good ablation moves the concept down and leaves the others: a large "
         "gap, well above fair random's."

@@ -9,6 +9,8 @@ import streamlit as st
 
 from and_core import Dissection
 from and_core.errors import ANDError
+from and_core.progress import in_progress
+from and_core.store.files import cache_root
 from pages.ui import html
 from pages.ui.data import dissection_names, get_dissection
 
@@ -39,6 +41,8 @@ def setup(title: str) -> Dissection:
             if "dissection" not in st.query_params and st.session_state.get("dissection") in names:
                 st.session_state["dissection"] = st.session_state["dissection"]  # one that came by address is lost on the first change of pages unless set
             chosen = st.selectbox("Dissection", names, key="dissection", bind="query-params", persist_state="session")
+        if in_progress(cache_root()):
+            _being_made()
     if not names:
         st.html('<h1 class="and">Nothing dissected yet</h1>' + html.empty("There is no dissection in the cache. Build the embedded default with", "make demo"))
         st.stop()
@@ -51,6 +55,21 @@ def setup(title: str) -> Dissection:
         explain(error)
         st.stop()
     return dissection
+
+
+@st.fragment(run_every=2)
+def _being_made() -> None:
+    """What is being computed now, read again every other second; the page is drawn anew when a dissection has come or all is done."""
+    now = in_progress(cache_root())
+    known = st.session_state.setdefault("being_made", dissection_names())
+    if not now or known != dissection_names():
+        st.session_state.pop("being_made", None)
+        st.rerun()
+    lines = []
+    for name, (stage, done, total) in now.items():
+        share = f", {100 * done / total:.0f} %" if total else ""
+        lines.append(f"<b>{html.text(name)}</b> {html.text(stage or 'beginning')}{share}")
+    st.html(f'<div class="and-making" role="status"><small>Being made now</small>{"<br>".join(lines)}</div>')
 
 
 def provenance(d: Dissection) -> None:
