@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from and_core.dissect.attributes import split_sentences
 from and_core.dissect.points import CHAT
@@ -75,7 +76,8 @@ def fit(vectors: np.ndarray, said: np.ndarray, count: int, seed: int) -> tuple[n
     """
     from sklearn.cluster import KMeans  # heavy: half a second to import
 
-    made = KMeans(count, n_init=STARTS, random_state=seed).fit(vectors, sample_weight=said)
+    with threadpool_limits(1):  # sums in one order, whatever the number of cores
+        made = KMeans(count, n_init=STARTS, random_state=seed).fit(vectors, sample_weight=said)
     order = np.argsort(-np.bincount(made.labels_, said, minlength=count), kind="stable")
     number = np.empty(count, np.int32)
     number[order] = np.arange(count, dtype=np.int32)

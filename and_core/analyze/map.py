@@ -8,7 +8,7 @@ import numpy as np
 
 COMPONENTS = 50  # principal components that distances are taken in
 PERPLEXITY = 30
-ROUNDS = (120, 250)  # early exaggeration, then plain
+ROUNDS = (100, 200)  # early exaggeration, then plain
 LEAST = 100  # neurons; fewer are shown by their first two principal components
 
 

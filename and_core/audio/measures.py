@@ -133,12 +133,12 @@ def _periodicity(wave: np.ndarray, active: np.ndarray) -> float:
     frames = frames[:, active[: frames.shape[1]]]
     frames = frames - frames.mean(axis=0)
     spectrum = np.fft.rfft(frames, 2 * FRAME, axis=0)
-    correlation = np.fft.irfft(np.abs(spectrum) ** 2, axis=0)[:FRAME]
+    lags = np.arange(ANALYSIS_RATE // 60 + 1)[:, None]  # longer ones can't count
+    correlation = np.fft.irfft(np.abs(spectrum) ** 2, axis=0)[: len(lags)]
     # the overlap shrinks with the lag; undo it so that a steady tone reaches 1
-    correlation /= (correlation[:1] + 1e-9) * (1 - np.arange(FRAME)[:, None] / FRAME)
+    correlation /= (correlation[:1] + 1e-9) * (1 - lags / FRAME)
     first_dip = np.argmax(correlation < 0.3, axis=0)
-    lags = np.arange(FRAME)[:, None]
-    allowed = (lags >= np.maximum(first_dip, ANALYSIS_RATE // 2000)) & (lags <= ANALYSIS_RATE // 60) & (first_dip > 0)
+    allowed = (lags >= np.maximum(first_dip, ANALYSIS_RATE // 2000)) & (first_dip > 0)
     return float(np.clip(np.median(np.where(allowed, correlation, 0).max(axis=0)), 0, 1))
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from and_core.errors import ANDError, NotComputed
-from and_core.pipeline.stage import Run, Stage, library_versions, stage_key
+from and_core.pipeline.stage import Run, Stage, library_versions, stage_key, thread_count
 from and_core.store.manifest import Manifest, StageRecord
 from and_core.store.writer import StageWriter, adopt, intact, link_stage
 
@@ -59,8 +61,9 @@ def run_stage(stage: Stage, force: bool, context: Run, manifest: Manifest, outco
         context.progress(stage.name, 1, 1)
     else:
         writer = StageWriter(context.folder, stage.name, key)
-        stage.compute(context, writer)
-        notes = {**writer.notes, "libraries": library_versions()}
+        with threadpool_limits(1, user_api="blas"):  # sums in another order are other numbers, and another map: the same for any number of cores
+            stage.compute(context, writer)
+        notes = {**writer.notes, "libraries": library_versions(), "threads": thread_count()}
         if "failed_answers" in notes:  # not what the key promises: done again on the next run, and so is all that reads it
             key += "-" + hashlib.sha256("".join(f.sha256 for a in writer.artifacts.values() for f in a.files).encode()).hexdigest()[:8]
         record = StageRecord(key=key, version=stage.version, parameters=parameters, inputs=inputs, notes=notes)

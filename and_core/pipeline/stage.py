@@ -218,3 +218,10 @@ def stage_key(stage: Stage, parameters: dict[str, Any], inputs: dict[str, str]) 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that decide numbers."""
     return {name: version(name) for name in ("numpy", "scipy", "torch", "transformers", "librosa", "spacy", "soxr", "soundfile")}
+
+
+def thread_count() -> int:
+    """Return the threads that a network's pass may use (``OMP_NUM_THREADS``, else the cores)."""
+    import torch
+
+    return torch.get_num_threads()
