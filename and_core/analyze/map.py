@@ -61,8 +61,8 @@ def layout(points: np.ndarray, seed: int, method: str = "tsne") -> tuple[np.ndar
     early, plain = ROUNDS
     made = TSNE(
         perplexity=PERPLEXITY, initialization=spread, early_exaggeration_iter=early, n_iter=plain,
-        negative_gradient_method="fft" if len(kept) > 10_000 else "bh",
-        neighbors="annoy" if len(kept) > 1000 else "exact", n_jobs=1, random_state=seed,
+        negative_gradient_method="fft" if len(kept) > 1000 else "bh",
+        neighbors="annoy" if len(kept) > 10_000 else "exact", n_jobs=1, random_state=seed,
     ).fit(kept)  # fmt: skip
     found[alive] = np.asarray(made, np.float32)
     return found, "tsne"

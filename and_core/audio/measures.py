@@ -7,6 +7,7 @@ rates compare; frames of 1024 samples (64 ms), hop 256 (16 ms).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 
 import librosa
 import numpy as np
@@ -104,7 +105,7 @@ def measure(wave: np.ndarray) -> Measures:
     if flatness < 0.05 and span > 0.2:
         glide = float(np.polyfit(seconds, np.log2(np.maximum(peaks, 30)), 1)[0])
     slope = float(np.polyfit(seconds, decibel[active], 1)[0]) if span > 0.5 else nan
-    onset_rate, irregularity = _rhythm(wave, duration)
+    onset_rate, irregularity = _rhythm(power, duration)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], active.astype(np.int8), [0]))))
     longest = float((edges[1::2] - edges[::2]).max() * HOP / ANALYSIS_RATE)
     return Measures(
@@ -142,9 +143,16 @@ def _periodicity(wave: np.ndarray, active: np.ndarray) -> float:
     return float(np.clip(np.median(np.where(allowed, correlation, 0).max(axis=0)), 0, 1))
 
 
-def _rhythm(wave: np.ndarray, duration: float) -> tuple[float, float]:
-    """Onsets per second and how uneven their gaps are."""
-    strength = librosa.onset.onset_strength(y=wave, sr=ANALYSIS_RATE, hop_length=HOP, n_fft=FRAME)
+@lru_cache(maxsize=1)
+def _mel_filters() -> np.ndarray:
+    """(128, frequencies) filter bank that onsets are looked for in, made once."""
+    return librosa.filters.mel(sr=ANALYSIS_RATE, n_fft=FRAME, fmax=ANALYSIS_RATE / 2)
+
+
+def _rhythm(power: np.ndarray, duration: float) -> tuple[float, float]:
+    """Onsets per second and how uneven their gaps are, from a power spectrogram (frequencies, frames)."""
+    mel = librosa.power_to_db(np.abs(np.einsum("ft,mf->mt", power, _mel_filters(), optimize=True)))
+    strength = librosa.onset.onset_strength(S=mel, sr=ANALYSIS_RATE, hop_length=HOP, n_fft=FRAME)
     # an absolute floor, or normalising would make "events" of steady noise
     strength = np.maximum(strength - 2.5, 0)
     onsets = _peaks(strength / (strength.max() + 1e-9)) * HOP / ANALYSIS_RATE
@@ -159,7 +167,8 @@ def _peaks(x: np.ndarray, before: int = 1, around: int = 6, delta: float = 0.12,
     In NumPy on purpose: librosa's picker is compiled by numba at its first call, and processes that do so at once can crash.
     """
     found: list[int] = []
-    for n in range(len(x)):
+    rising = np.concatenate(([True], x[1:] >= x[:-1])) if before == 1 else np.ones(len(x), bool)
+    for n in np.flatnonzero(rising & (x >= delta)).tolist():  # nothing of `x` is below 0, so neither is a mean
         if found and n <= found[-1] + wait:
             continue
         if x[n] >= x[max(0, n - before) : n + 1].max() and x[n] >= x[max(0, n - around) : n + around + 1].mean() + delta:

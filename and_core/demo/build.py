@@ -20,8 +20,8 @@ TRAINING = {"demo-ast": "supervised", "demo-beats-finetuned": "fine-tuned", "dem
 TRAINED_FOLDS = [2, 3, 4, 5]
 CONCEPTS = {"demo-ast": 2}  # unlearned in the build, one elsewhere; `and-dissect prune NAME --all` does the rest
 SEEDS = [20, 202]
-SHARES = [0.06, 0.12]
-LISTENING = {"weights": "demo", "measured": 12}  # learned in `and-dissect demo train`
+SHARES = [0.1]
+LISTENING = {"weights": "demo", "measured": 8}  # learned in `and-dissect demo train`
 NETWORKS = {  # the paper's three training strategies
     "demo-ast": {"kind": "ast", "checkpoint": "demo"},
     "demo-beats-finetuned": {"kind": "beats", "checkpoint": "demo-finetuned"},
