@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
+from typing import Any
 
 Say = Callable[[str], str]
 
@@ -21,7 +22,8 @@ class FakeServer:
     limit), ``"empty"``, or anything else for a plain answer.
     """
 
-    def __init__(self, say: Say, delay: float = 0.0, behave: Callable[[str, int], str] = lambda prompt, tries: "") -> None:
+    def __init__(self, say: Say, delay: float = 0.0, behave: Callable[[str, int], str] = lambda prompt, tries: "", body: Any = None) -> None:
+        self.body = body  # (status, what is sent) in place of an answer
         self.say, self.delay, self.behave = say, delay, behave
         self.asked: Counter[str] = Counter()
         self.bodies: list[dict] = []
@@ -55,6 +57,9 @@ class FakeServer:
                 self._answer(body, prompt, fake.behave(prompt, tries))
 
             def _answer(self, body: dict, prompt: str, how: str) -> None:
+                if fake.body is not None:
+                    status, sent = fake.body
+                    return self._send(status, sent.encode() if isinstance(sent, str) else json.dumps(sent).encode())
                 if how == "fail":
                     return self._send(500, b'{"error": {"message": "out of memory"}}')
                 if how == "deny":

@@ -22,6 +22,7 @@ ELSEWHERE = {  # command -> why this test does not run it, and what does
     "and-dissect app": "a server: tests/test_browser.py starts it",
     "and-dissect demo train": "three quarters of an hour of training: tests/test_demo.py trains a little",
     "and-dissect study serve NAME": "a server: tests/test_study_browser.py starts it",
+    "and-dissect study serve paper --allow rate.example.org": "a server: tests/test_first_hour.py tries its guard",
     "and-dissect study serve paper": "a server: tests/test_study_browser.py starts it",
     "and-dissect study import paper there.parquet --site there": "answers of another site: tests/test_study_results.py",
     "and-dissect study new examples/study/simulated.yaml": "10 neurons a block and 12 raters, which 24 clips can't fill: the plan below is drawn smaller",

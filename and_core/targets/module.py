@@ -70,10 +70,10 @@ class Module(NamedTarget):
         """Hash of the weights, of the network's outline, of the class names, and of what `prepare` makes of a second of noise."""
         net = self._bound()
         noise = (np.random.default_rng(0).standard_normal((1, self.sample_rate)) * 0.1).astype(np.float32)
-        digest = hashlib.sha256(repr((repr(net), self._names)).encode())
+        digest = hashlib.sha256(repr((repr(net), self._names)).encode("utf-8", "backslashreplace"))
         digest.update(self._prepare(noise).detach().cpu().numpy().tobytes())
         for name, tensor in net.state_dict().items():
-            digest.update(name.encode())
+            digest.update(name.encode("utf-8", "backslashreplace"))
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
