@@ -241,6 +241,10 @@ def _print_left_out(folder: Path) -> None:
     if d.has("clips"):
         for skipped in d.skipped:
             out.print(f"left out: {skipped.name}: {skipped.reason}", markup=False, soft_wrap=True)
+        scaled, names = d.notes("clips").get("scaled", 0), d.notes("clips").get("scaled_names", [])
+        if scaled:
+            others = " and others" if scaled > len(names) else ""
+            out.print(f"scaled down as a whole, being beyond full scale: {', '.join(names)}{others} ({scaled})", markup=False, soft_wrap=True)
     for stage, record in d.manifest.stages.items():
         if "failed_answers" in record.notes:
             count, reason = record.notes["failed_answers"], record.notes["failed_reason"]

@@ -69,6 +69,9 @@ def _cell(value: Any) -> str:
 
 def print_part(part: Any) -> None:
     """One part of a table for a terminal."""
+    if not part.cells:
+        out.print(Text(f"{part.title}: nothing to show. {part.note}".strip()))
+        return
     grid = Table(title=Text(part.title), caption=Text(part.note), title_justify="left", caption_justify="left")
     for column in part.cells[0]:
         grid.add_column(Text(column), overflow="fold")

@@ -86,7 +86,7 @@ def test_what_is_being_made_is_shown(cache: Path, tmp_path: Path, monkeypatch: p
         monkeypatch.setattr("and_core.progress.PAUSE", 0.0)
         told("activations", 3, 4)
         assert in_progress(tmp_path) == {"other": ("Running the network", 3, 4)}
-        test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+        test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300).run()
         shown = " ".join(str(h.proto.body) for h in test.sidebar.get("html"))
         assert not test.exception and "Being made now" in shown and "Running the network" in shown and "75 %" in shown
     assert in_progress(tmp_path) == {} and not (making / FILE).exists()

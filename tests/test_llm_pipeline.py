@@ -75,7 +75,7 @@ def test_the_whole_way_from_captions_to_the_page(tmp_path: Path, monkeypatch: py
     row = next(r for r in d.document("last_layer/scores") if r["method"] == "ICL")
     assert 0 < row["top1"] <= 100 and row["classes"] == 4
     monkeypatch.setenv("AND_CACHE", str(tmp_path))
-    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30)
+    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     for key, value in {"dissection": "small", "layer": "fc", "unit": "0"}.items():
         test.query_params[key] = value
     shown = said(test.run())

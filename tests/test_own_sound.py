@@ -138,7 +138,7 @@ def test_parts_of_clips_are_served_and_bad_addresses_refused(d) -> None:
 
 
 def page(name: str, **query: str) -> AppTest:
-    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     if name != "app.py":
         test.switch_page(f"pages/{name}.py")
     for key, value in {"dissection": "small", **query}.items():

@@ -19,7 +19,7 @@ PAGES = ["pages/concepts.py"]
 
 
 def app(**query: str) -> AppTest:
-    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30)
+    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     for key, value in query.items():
         test.query_params[key] = value
     return test

@@ -24,7 +24,7 @@ def root(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def studies(**query: str) -> AppTest:
-    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     test.switch_page("pages/studies.py")
     for key, value in query.items():
         test.query_params[key] = value

@@ -21,6 +21,8 @@ if CHROMIUM is None:
     pytest.skip("no Chromium on this machine (Debian: apt install chromium)", allow_module_level=True)
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install -e '.[test]')")
 expect = sync_api.expect
+PATIENCE = 180_000  # milliseconds until a state that does not come is a fault: a busy machine is none
+expect.set_options(timeout=PATIENCE)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--mute-audio", "--autoplay-policy=no-user-gesture-required"]
 FAST = "const play = HTMLMediaElement.prototype.play; HTMLMediaElement.prototype.play = function () { this.playbackRate = 16; return play.call(this); };"
 
@@ -59,6 +61,7 @@ def new_page(browser) -> Iterator[Callable]:
     def make(context=None, **options):
         if context is None:
             context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)
+            context.set_default_timeout(PATIENCE)
             context.add_init_script(FAST)
             contexts.append(context)
         page = context.new_page()
@@ -81,7 +84,7 @@ def listen(page) -> None:
     """Every clip, by its number."""
     for clip in range(page.locator(".clip").count()):
         press(page, str(clip + 1))
-        expect(page.locator(".clip small").nth(clip)).to_have_text("heard", timeout=15_000)
+        expect(page.locator(".clip small").nth(clip)).to_have_text("heard")
 
 
 def answer_by_keys(page) -> str:
@@ -106,7 +109,7 @@ def answer_by_keys(page) -> str:
 
 
 def at(page, position: int) -> None:
-    expect(page.locator("#count")).to_have_text(re.compile(rf"^{position} of"), timeout=20_000)
+    expect(page.locator("#count")).to_have_text(re.compile(rf"^{position} of"))
 
 
 def no_violations(page, what: str) -> None:
@@ -198,7 +201,7 @@ def test_undo_pause_faults_and_shortcuts_off(study, server: Server, new_page) ->
     assert {"pause", "resume", "flag", "undo"} <= set(kinds)
     page.locator("#keys").click()
     press(page, "1", "u")
-    page.wait_for_timeout(200)
+    page.wait_for_function("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))")  # keys would have done their work
     at(page, 3)
     assert page.evaluate("[...document.querySelectorAll('.clip.on')].length") == 0
     page.reload()
@@ -214,17 +217,17 @@ def test_an_answer_stays_in_the_page_until_the_database_takes_it(study, server: 
     holder = sqlite3.connect(study.study.database.path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     answer_by_keys_without_feedback(page)
-    expect(page.locator("#alert")).to_contain_text("Not saved yet", timeout=15_000)
+    expect(page.locator("#alert")).to_contain_text("Not saved yet")
     assert len(all_answers_of(study, holder, "owl")) == 0
     holder.execute("COMMIT")
-    page.wait_for_selector(".feedback", timeout=20_000)
+    page.wait_for_selector(".feedback")
     expect(page.locator("#alert")).to_have_text("")
     press(page, "Enter")
     at(page, 1)
     listen(page)
     server.kill()  # and now the server goes, with the next answer unsaved, and the page is opened anew after it is back
     press(page, "s", "Enter")
-    expect(page.locator("#alert")).to_contain_text("can't be reached", timeout=15_000)
+    expect(page.locator("#alert")).to_contain_text("can't be reached")
     server.start()
     page.close()
     again = new_page(page.context)

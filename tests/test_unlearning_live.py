@@ -46,7 +46,7 @@ class Slow:
 
 
 def wait(job) -> None:
-    for _ in range(2000):
+    for _ in range(20_000):
         if job.state not in ("queued", "running"):
             return
         time.sleep(0.01)

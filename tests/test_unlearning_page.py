@@ -49,7 +49,7 @@ def page(**query: str) -> AppTest:
 
 def until_done(test: AppTest, request: Request, d: Dissection, kind: str = "run") -> AppTest:
     key = request.key(kind, inputs_of(d))  # type: ignore[arg-type]
-    for _ in range(600):
+    for _ in range(6000):
         job = queue().find(key)
         if job is not None and job.state not in ("queued", "running"):
             break
@@ -101,7 +101,7 @@ def test_waiting_has_a_place_and_can_be_given_up(root: Path) -> None:
         assert job.state == "cancelled" and "Cancelled; nothing of that run is kept" in said(test.run()) and button(test, "Run")
     finally:
         held.go.set()
-    for _ in range(600):
+    for _ in range(6000):
         if other.state == "done":
             break
         time.sleep(0.05)

@@ -133,8 +133,10 @@ def _count(d: Dissection, found: int, ranked: bool) -> str:
 def result_frame(d: Dissection, found: np.ndarray, scores: np.ndarray | None) -> pd.DataFrame:
     """Rows of neurons for a table."""
     table = d.table("explanations/explanations").take(found)
-    frame = table.select(["layer", "unit", "adjectives", "thing", "concept", "leading_class", "class_share"]).to_pandas()
+    frame = table.select(["layer", "unit", "adjectives", "thing", "leading_class", "class_share"]).to_pandas()
     frame = frame.rename(columns={"thing": "said in summary", "leading_class": "class of most high clips", "class_share": "share"})
+    frame.insert(4, "concept", d.headlines.concept[found])
+    frame.insert(5, "probability", d.headlines.probability[found])
     if scores is not None:
         frame.insert(2, "similarity", scores)
     return frame.fillna({"said in summary": "", "concept": "", "class of most high clips": ""}).round(2)

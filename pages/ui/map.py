@@ -33,7 +33,8 @@ def map_figure(d: Dissection, places: str, by: str, word: str | None, found: tup
 def titles(d: Dissection) -> np.ndarray:
     """(R,) what each neuron is called on the map."""
     table = d.table("explanations/explanations")
-    said = pc.coalesce(table["thing"], pc.if_else(pc.equal(table["adjectives"], ""), None, table["adjectives"]), "unclear")
+    named = pa.array(np.where(d.headlines.holds, d.headlines.concept, None), pa.string())
+    said = pc.coalesce(named, pc.if_else(pc.equal(table["adjectives"], ""), None, table["adjectives"]), "unclear")
     joined = pc.binary_join_element_wise(table["layer"].cast(pa.string()), "/", table["unit"].cast(pa.string()), ": ", said, "")
     return joined.to_numpy()
 
@@ -54,4 +55,4 @@ def groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
         return [word if word in said.split(", ") else None for said in table["adjectives"].to_pylist()]
     if by == "interpretable":
         return ["interpretable" if yes else "not interpretable" for yes in interpretable(d)]
-    return table["concept"].to_pylist()
+    return d.headlines.concept.tolist()
