@@ -187,3 +187,39 @@ def test_a_label_column_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         refs(label="categry")
     with pytest.raises(DataError, match="dataset.label='labels' .* holds lists, not one value a clip"):
         refs(label="labels")
+
+
+class Tested:
+    """The part of a dissection that verdicts read: tested clips of two classes, and a clear difference of one strategy."""
+
+    def __init__(self, counts: dict[str, int]) -> None:
+        self.counts = counts
+
+    def array(self, name: str) -> np.ndarray:
+        return np.repeat(np.arange(len(self.counts)), list(self.counts.values()))
+
+    def document(self, name: str) -> object:
+        row = {"strategy": "DB", "number": "own", "difference": 2.0, "difference_low": 1.0, "difference_high": 3.0, "p": 0.01, "pairs": 9}
+        return {"split/classes": list(self.counts), "unlearning/notes": {"Wind_chimes": []}, "unlearning/averages": {"strategies": [row], "pairs": []}}[name]
+
+
+@pytest.mark.parametrize(("clips_of", "refused"), [(0, True), (1, True), (4, True), (5, False), (40, False)])
+def test_no_verdict_on_fewer_than_five_clips_of_a_concept(clips_of: int, refused: bool) -> None:
+    from and_core.figures.unlearning import tested_clips, tested_on, verdicts
+
+    d = Tested({"wind chimes": clips_of, "rain": 7})
+    (said,) = verdicts(d)  # type: ignore[arg-type]
+    assert said.startswith("No verdict: fewer than 5 tested clips of Wind chimes") == refused and ("more selective" in said) != refused
+    assert f"{clips_of + 7} clips of {1 + bool(clips_of)} classes" in tested_on(list(tested_clips(d).values()))  # type: ignore[arg-type]
+
+
+def test_a_table_and_a_command_say_what_was_tested(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from and_core.cli import app
+
+    monkeypatch.setenv("AND_CACHE", str(cache))
+    table = " ".join(CliRunner().invoke(app, ["table", "unlearning", "small", "--format", "csv"]).output.split())
+    assert "tested_clips" in table and "tested_classes" in table
+    shown = " ".join(CliRunner().invoke(app, ["table", "unlearning", "small"]).output.split())
+    assert "tested on" in shown and "No verdict" in shown, "its concepts have fewer than five tested clips"

@@ -57,12 +57,13 @@ pipeline.run(config, root=root / "warm")
 marks = {}
 began = time.time()
 pid = child(root / "whole")
-while os.waitpid(pid, os.WNOHANG) == (0, 0):
+while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
     for p in (root / "whole" / "small" / ".partial").glob("*-*"):
         name = p.name.rsplit("-", 1)[0]
         first, _ = marks.get(name, (time.time(), 0))
         marks[name] = (first, time.time())
     time.sleep(0.001)
+assert ended[1] == 0, f"the undisturbed run failed: status {ended[1]}"
 seconds = {name: max(0.002, last - first) for name, (first, last) in marks.items()}
 expected = tree(root / "whole" / "small")
 hits = {}

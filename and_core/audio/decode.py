@@ -136,6 +136,10 @@ def _check_file(path: Path) -> None:
         raise DataError("no regular file")
     if status.st_size == 0:
         raise DataError("empty: 0 bytes")
+    if status.st_size < 1024:
+        with open(path, "rb") as file:
+            if file.read(22) == b"version https://git-lf":
+                raise DataError("a Git LFS pointer, not the sound itself; fetch it with: git lfs pull")
 
 
 def _decode_file(path: Path, max_seconds: float) -> tuple[np.ndarray, int]:
