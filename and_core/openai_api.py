@@ -105,7 +105,7 @@ class ChatServer:
                 self._lost += 1
             return Reply(None, f"the server at {s.base_url} refused: {self._line(error)}")
         except json.JSONDecodeError:
-            return Reply(None, f"the server at {s.base_url} answered with what is no JSON, such as a web page; does base_url end in /v1?")
+            return Reply(None, f"the server at {s.base_url} answered nonsense: no JSON, such as a web page; does base_url end in /v1?")
         except (OpenAIError, ValueError, TypeError) as error:  # another error status, or a body that is no answer
             return Reply(None, f"the server at {s.base_url} refused or answered nonsense: {self._line(error)}")
         with self._lock:

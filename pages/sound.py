@@ -51,9 +51,7 @@ def _neurons(d: Dissection, found: Reaction) -> None:
     rows = unusual(d, found.activations)
     for i, row in enumerate(rows):
         neuron = row["neuron"]
-        said = scores.sentence(d, neuron) if d.has("scores") else None
-        e = d.explanation(neuron) if d.has("explanations") else {}
-        told = said[0] if said else html.text(e.get("adjectives") or e.get("concept") or "no explanation")
+        told = scores.sentence(d.headline(neuron)) if d.has("explanations") else html.text("not explained yet")
         with st.container(border=True, gap=None, key=f"unusual_{i}"):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 neuron_button(str(neuron), d.name, neuron, f"open_{i}")  # within the session: the sound comes along

@@ -37,7 +37,7 @@ FLAGS = [
     "--disable-sync",
     "--mute-audio",
 ]
-PATIENCE = 180_000  # milliseconds until a state that does not come is a fault: a busy machine is none
+PATIENCE = 120_000  # milliseconds until a state that does not come is a fault: a busy machine is none
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 EVIL = "<img src=x onerror=window.hacked=1>"
 

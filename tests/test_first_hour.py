@@ -158,7 +158,8 @@ def test_a_server_answers_the_hosts_it_was_told_of_alone(kind: str, monkeypatch:
     named = told_hosts("0.0.0.0")
     assert answer(named, "study.example", "https://study.example", kind) and answer(named, "lab.example:8600", None, kind)
     assert not answer(named, "other.example", None, kind) and not answer(named, "0.0.0.0:8501", None, kind)
-    assert answer(named, "192.0.2.7:8600", "http://192.0.2.7:8600", kind, at="192.0.2.7"), "the address at which the request arrived"
+    if kind == "http":  # the test client's websockets arrive nowhere in particular
+        assert answer(named, "192.0.2.7:8600", "http://192.0.2.7:8600", kind, at="192.0.2.7"), "the address at which the request arrived"
 
 
 def test_a_label_column_that_does_not_fit_is_refused(tmp_path: Path) -> None:
@@ -172,24 +173,23 @@ def test_a_label_column_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         sf.write(buffer, 0.3 * np.sin(np.arange(4000) * (0.05 + 0.01 * i)), 16_000, format="WAV")
         return buffer.getvalue()
 
-    rows = {"audio": [{"bytes": wav(i), "path": None} for i in range(3)], "labels": [["a", "b"], [], ["b"]], "category": ["a", "b", "a"]}
-    text = datasets.Value("string")
-    features = datasets.Features({"audio": datasets.Audio(decode=False), "labels": datasets.List(text), "category": text})
+    text, sounds = datasets.Value("string"), [{"bytes": wav(i), "path": None} for i in range(3)]
+    plain = datasets.Dataset.from_dict({"labels": [["a", "b"], [], ["b"]], "category": ["a", "b", "a"]}).add_column("audio", sounds)
+    table = plain.cast(datasets.Features({"labels": datasets.List(text), "category": text, "audio": datasets.Audio()}))
     (tmp_path / "set" / "data").mkdir(parents=True)
-    table = datasets.Dataset.from_dict(rows, features=features).cast_column("audio", datasets.Audio())
     table.to_parquet(str(tmp_path / "set" / "data" / "train-00000-of-00001.parquet"))
 
     def refs(**settings: object) -> list:
         return DATASETS.create(PluginConfig(kind="hub", id=str(tmp_path / "set"), **settings)).references()
 
     assert {ref.label for ref in refs(label="category")} == {"a", "b"} and {ref.label for ref in refs()} == {None}
-    with pytest.raises(DataError, match="dataset.label='categry' is no column of .*; there are: audio, labels, category"):
+    with pytest.raises(DataError, match="dataset.label='categry' is no column of .*; there are: labels, category, audio"):
         refs(label="categry")
     with pytest.raises(DataError, match="dataset.label='labels' .* holds lists, not one value a clip"):
         refs(label="labels")
 
 
-class Tested:
+class Ablated:
     """The part of a dissection that verdicts read: tested clips of two classes, and a clear difference of one strategy."""
 
     def __init__(self, counts: dict[str, int]) -> None:
@@ -207,7 +207,7 @@ class Tested:
 def test_no_verdict_on_fewer_than_five_clips_of_a_concept(clips_of: int, refused: bool) -> None:
     from and_core.figures.unlearning import tested_clips, tested_on, verdicts
 
-    d = Tested({"wind chimes": clips_of, "rain": 7})
+    d = Ablated({"wind chimes": clips_of, "rain": 7})
     (said,) = verdicts(d)  # type: ignore[arg-type]
     assert said.startswith("No verdict: fewer than 5 tested clips of Wind chimes") == refused and ("more selective" in said) != refused
     assert f"{clips_of + 7} clips of {1 + bool(clips_of)} classes" in tested_on(list(tested_clips(d).values()))  # type: ignore[arg-type]

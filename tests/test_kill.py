@@ -119,7 +119,7 @@ LATE = (
 @pytest.mark.parametrize(
     ("late", "seeds"),
     [
-        pytest.param(False, 2, id="explaining"),
+        pytest.param(False, 1, id="explaining"),
         pytest.param(False, 10, marks=pytest.mark.slow, id="explaining-often"),
         pytest.param(True, 3, marks=pytest.mark.slow, id="unlearning"),
     ],

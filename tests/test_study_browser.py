@@ -21,7 +21,7 @@ if CHROMIUM is None:
     pytest.skip("no Chromium on this machine (Debian: apt install chromium)", allow_module_level=True)
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install -e '.[test]')")
 expect = sync_api.expect
-PATIENCE = 180_000  # milliseconds until a state that does not come is a fault: a busy machine is none
+PATIENCE = 120_000  # milliseconds until a state that does not come is a fault: a busy machine is none
 expect.set_options(timeout=PATIENCE)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--mute-audio", "--autoplay-policy=no-user-gesture-required"]
 FAST = "const play = HTMLMediaElement.prototype.play; HTMLMediaElement.prototype.play = function () { this.playbackRate = 16; return play.call(this); };"
