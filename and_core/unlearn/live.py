@@ -132,9 +132,9 @@ class Queue:
             except Exception as error:  # noqa: BLE001 - a network of any kind may fail in any way; the worker and the other runs go on
                 state, job.error = "failed", f"the network failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             with self._lock:
-                job.state = state
                 if self._jobs.get(job.key) is job:
                     _unmark(job)
+                job.state = state  # last: who sees it sees all that came before
                 finished = [key for key, other in self._jobs.items() if other.state not in ("queued", "running")]
                 for key in finished[:-FINISHED]:
                     gone = self._jobs.pop(key)
