@@ -188,9 +188,8 @@ def mended(path: Path, found: Samples) -> io.BytesIO | None:
     return io.BytesIO(bytes(data))
 
 
-def ogg_links(path: Path) -> tuple[list[tuple[int, int]], bool]:
+def ogg_links(data: bytes) -> tuple[list[tuple[int, int]], bool]:
     """Return the (start, end) of each stream that is chained in an Ogg file, and whether the last of them lacks its end."""
-    data = path.read_bytes()
     starts: list[int] = []
     at, opening, ended, whole = 0, False, False, True
     while (at := data.find(b"OggS", at)) >= 0:

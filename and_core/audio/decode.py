@@ -248,12 +248,13 @@ def _decode_ogg(path: Path, max_seconds: float) -> tuple[np.ndarray, int]:
     """Decode every stream that is chained in the file, one after the other, at the first one's rate."""
     if path.stat().st_size > MAX_DECODED_BYTES:
         raise DataError(f"too large: {path.stat().st_size / 2**20:.0f} MiB, at most {MAX_DECODED_BYTES // 2**20} MiB")
-    links, cut = ogg_links(path)
+    data = path.read_bytes()
+    links, cut = ogg_links(data)
     if cut:
         raise DataError("truncated: the stream lacks its last page")
     if len(links) == 1:
         return _decode(os.fsencode(path), max_seconds)
-    data, parts, rate = path.read_bytes(), [], 0
+    parts, rate = [], 0
     for start, end in links:
         samples, own = _decode(io.BytesIO(data[start:end]), max_seconds)
         rate = rate or own

@@ -83,6 +83,11 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
+def joined(captions: list[str]) -> str:
+    """Return several captions of a clip as sentences of one text; one stays as it is, none is an empty text."""
+    return " ".join(map(sentence, captions)) if len(captions) > 1 else "".join(captions)
+
+
 def clean_caption(text: str | None) -> str | None:
     """Return a caption with white space folded, None where it has no letters; one that repeats any run of eight tokens is cut at its first line or
     sentence (AND's reference)."""

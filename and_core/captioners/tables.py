@@ -13,7 +13,7 @@ from typing import Any
 
 from and_core import registry
 from and_core.audio.decode import SUFFIXES
-from and_core.captioners.base import CAPTIONERS, Captioner, Listen, clean_caption, sentence
+from and_core.captioners.base import CAPTIONERS, Captioner, Listen, clean_caption, joined
 from and_core.errors import DataError
 from and_core.records import Provenance
 
@@ -91,7 +91,7 @@ class File(Captioner):
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
         """Return each clip's captions by file name, with or without its folders and ending; several as sentences of one text."""
-        return [" ".join(map(sentence, texts)) if len(texts) > 1 else texts[0] if texts else None for texts in self.every(rows, listen)]
+        return [joined(texts) or None for texts in self.every(rows, listen)]
 
     def every(self, rows: list[dict[str, Any]], listen: Listen) -> list[list[str]]:
         """Return each clip's captions one by one."""

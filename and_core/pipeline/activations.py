@@ -44,7 +44,8 @@ def compute(run: Run, writer: StageWriter) -> None:
     layers, total = target.layers(), len(dissection.clips)
     check_names(layers)
     check_company(target, dissection.clips[0].seconds)
-    arrays = {layer.name: _array(writer.out / f"layer{number:04d}", layer, total, config.rows) for number, layer in enumerate(layers)}
+    roots = [writer.out / f"layer{number:04d}" for number in range(len(layers))]  # a name of PyTorch's may hold what no file's name can
+    arrays = {layer.name: _array(root, layer, total, config.rows) for root, layer in zip(roots, layers, strict=True)}
     first = target.features(_waves(dissection, range(min(config.batch, total)), target.sample_rate))
     precision = choose_precision(target, first, config.precision, device)
     starts = range(0, total, config.rows)
@@ -64,8 +65,7 @@ def compute(run: Run, writer: StageWriter) -> None:
         run.progress("activations", stop, total)
     writer.json("layers", [layer.model_dump() for layer in layers])
     writer.json("classes", target.classes)
-    for number, layer in enumerate(layers):
-        root = writer.out / f"layer{number:04d}"  # a name of PyTorch's may hold what no file's name can
+    for root, layer in zip(roots, layers, strict=True):
         for orphan in root.rglob("*.partial"):  # of a write that was killed; the chunk was written again
             orphan.unlink()
         paths = sorted(p for p in root.rglob("*") if p.is_file())

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from and_core.audio.decode import resample
 from and_core.audio.media import read_flac
-from and_core.captioners.base import ListeningCaptioner, clean_caption, sentence
+from and_core.captioners.base import ListeningCaptioner, clean_caption, joined
 from and_core.dissect.attributes import LEXICON, VERSION, parse, value_text
 from and_core.dissect.concepts import concept_set, readable
 from and_core.encoders.base import check_spread
@@ -45,7 +45,7 @@ def caption(run: Run, writer: StageWriter) -> None:
         return replies
 
     each = [[text for one in captions if (text := clean_caption(one))] for captions in run.captioner.every(rows, listen)]
-    texts = [" ".join(map(sentence, captions)) if len(captions) > 1 else "".join(captions) for captions in each]
+    texts = [joined(captions) for captions in each]
     run.progress("captions", len(rows), len(rows))
     found = [(i, text) for i, text in enumerate(texts) if text]
     if not found:
