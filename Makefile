@@ -8,8 +8,8 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: demo build app test slow lint bench train clean
 
-demo: build ## install, build the embedded default, open the dashboard
-	$(BIN)/and-dissect app
+demo: $(STAMP) ## install, build the embedded default, open the dashboard on its first dissection
+	$(BIN)/and-dissect demo
 
 build: $(STAMP) ## all of `make demo` but opening the page
 	$(BIN)/and-dissect demo --no-open
