@@ -46,6 +46,7 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="Run this stage and no other (may be repeated).")] = None,
     start: Annotated[str | None, typer.Option("--from", help="Recompute this stage and all after it.")] = None,
     force: Annotated[bool, typer.Option(help="Recompute even what has not changed.")] = False,
+    reuse: Annotated[list[str] | None, typer.Option(help="A dissection whose results are taken over although they were made elsewhere.")] = None,
 ) -> None:
     """Dissect a network; a second run does only what changed, and goes on where an interrupted one stopped."""
     with reported():
@@ -55,10 +56,12 @@ def run(
         checked = load_config(config)
         began = time.time()
         with bars() as progress:
-            outcome = pipeline.run(checked, only=only or (), start=start, force=force, progress=progress)
+            outcome = pipeline.run(checked, only=only or (), start=start, force=force, progress=progress, reuse=reuse or ())
         counts = f"{len(outcome.computed)} stages computed, {len(outcome.taken_over)} taken over, {len(outcome.unchanged)} unchanged"
         out.print(f"{checked.name}: {counts}, {time.time() - began:.0f} s")
         _print_left_out(outcome.folder)
+        if outcome.unanswered is not None:
+            raise ANDError(f"the language model answered no question at all: {outcome.unanswered}")
 
 
 @app.command()
@@ -77,14 +80,20 @@ def status(config: Annotated[str, typer.Argument(help="YAML file, or the name of
 
 @app.command()
 def validate(name: Name) -> None:
-    """Check every file of a dissection against its hash."""
+    """Check every file of a dissection against its hash, and name what was made elsewhere."""
     with reported():
         from and_core import open_dissection
+        from and_core.store.seal import sealed
 
         dissection = open_dissection(name)
         faults = list(dissection.validate())
         for artifact, fault in faults:
             out.print(f"{artifact}: {fault}", markup=False, soft_wrap=True)
+        foreign = sorted(dissection.manifest.stages.keys() - sealed(dissection.folder, dissection.manifest))
+        if foreign:
+            out.print(f"made elsewhere, or by an earlier version: {', '.join(foreign)}", markup=False, soft_wrap=True)
+        if not dissection.manifest.sha256:
+            out.print("the manifest has no hash of its own: it was written by an earlier version")
         out.print(f"{len(dissection.manifest.artifacts)} artifacts, {len(faults)} faults")
         if faults:
             raise typer.Exit(1)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from and_core.console import out, reported
+from and_core.display import csv_text, latex, markdown, visible
 from and_core.errors import ANDError, one_of
 
 Name = Annotated[str, typer.Argument(help="Name of a dissection in the cache, or its folder.")]
@@ -42,14 +41,15 @@ def table(
             raise one_of("format", form, FORMATS)
         found = TABLES[what](open_dissection(name))
         if form == "csv":
-            pd.DataFrame(found.rows).to_csv(sys.stdout, index=False, lineterminator="\n")
+            print(visible(csv_text(pd.DataFrame(found.rows))), end="")
             return
         for part in found.parts:
             frame = pd.DataFrame(part.cells)
             if form == "latex":
-                print(frame.to_latex(index=False, escape=True, caption=part.title or None))
+                print(visible(frame.to_latex(index=False, escape=True, caption=latex(part.title) or None)))
             elif form == "markdown":
-                print(f"{'## ' + part.title if part.title else ''}\n\n{frame.map(_cell).to_markdown(index=False, disable_numparse=True)}\n\n{part.note}\n")
+                cells = frame.rename(columns=markdown).map(markdown).to_markdown(index=False, disable_numparse=True)
+                print(f"{'## ' + markdown(part.title) if part.title else ''}\n\n{cells}\n\n{markdown(part.note)}\n")
             else:
                 print_part(part)
 
@@ -62,21 +62,16 @@ def print_table(what: str, d: Any) -> None:
         print_part(part)
 
 
-def _cell(value: Any) -> str:
-    """A text as one cell of a Markdown table."""
-    return str(value).replace("|", "\\|").replace("<", "&lt;")
-
-
 def print_part(part: Any) -> None:
     """One part of a table for a terminal."""
     if not part.cells:
-        out.print(Text(f"{part.title}: nothing to show. {part.note}".strip()))
+        out.print(f"{part.title}: nothing to show. {part.note}".strip())
         return
-    grid = Table(title=Text(part.title), caption=Text(part.note), title_justify="left", caption_justify="left")
+    grid = Table(title=part.title, caption=part.note, title_justify="left", caption_justify="left")
     for column in part.cells[0]:
-        grid.add_column(Text(column), overflow="fold")
+        grid.add_column(column, overflow="fold")
     for cells in part.cells:
-        grid.add_row(*(Text(str(v)) for v in cells.values()))  # brackets in a caption are no markup
+        grid.add_row(*(str(v) for v in cells.values()))
     out.print(grid)
 
 

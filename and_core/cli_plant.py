@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from and_core.console import bars, out, reported
+from and_core.console import AsRecorded, OwnConfig, bars, out, reported, trusted
 
 
 def plant(
     names: Annotated[list[str], typer.Argument(help="Dissections whose networks units are planted in.")],
+    config: OwnConfig = None,
+    as_recorded: AsRecorded = False,
     calibrate: Annotated[Path | None, typer.Option(help="File for a calibration of confidence fitted on all of them (setting scores.confidence).")] = None,
 ) -> None:
     """Add neurons of known meaning to a network, dissect them, and print what each module and method says of them."""
@@ -22,10 +24,14 @@ def plant(
         from and_core.evaluate import confidence, planted
         from and_core.pipeline.planting import plant as plant_in
 
+        if config is not None and len(names) > 1:
+            raise ANDError("config is of one dissection; plant in one at a time")
         made = []
         for name in names:
+            d = open_dissection(name)
+            own = trusted(d, config, as_recorded)
             with bars() as progress:
-                made.append(plant_in(open_dissection(name), progress))
+                made.append(plant_in(d, progress, own))
         for d in made:
             out.print(d.name, markup=False)
             print_table("planted", d)

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from and_core.console import bars, out, reported
+from and_core.config import RunConfig
+from and_core.console import AsRecorded, OwnConfig, bars, out, reported, trusted
 from and_core.errors import ConfigError, one_of
 from and_core.store.dissection import Dissection
 
@@ -36,6 +37,8 @@ def prune(
     curve: Annotated[bool, typer.Option(help="The dose curve.")] = False,
     keep: Annotated[bool, typer.Option(help="Keep the result in the dissection.")] = False,
     save: Annotated[Path | None, typer.Option(help="Folder for the pruned network.")] = None,
+    config: OwnConfig = None,
+    as_recorded: AsRecorded = False,
     every: Annotated[bool, typer.Option("--all", help="Every concept under every strategy (Table 4), as a stage of the dissection.")] = False,
     importance: Annotated[bool, typer.Option(help="Accuracy by kinds of words (Fig. 4), as a stage of the dissection.")] = False,
 ) -> None:
@@ -48,7 +51,7 @@ def prune(
 
         d = open_dissection(name)
         if every or importance:
-            _as_stages(d, every, importance)
+            _as_stages(d, every, importance, trusted(d, config, as_recorded))
             return
         if mask is not None:
             request = read_mask(d, mask, concept)
@@ -60,7 +63,7 @@ def prune(
             request = make_request(**wanted, **({} if share is None else {"share": share}))
         if not d.has("split"):
             _check(d, request)
-            _as_stages(d, False, False)
+            _as_stages(d, False, False, trusted(d, config, as_recorded))
             d = open_dissection(name)
         result = _measured(d, "compare" if compare else "dose" if curve else "run", request)
         if keep:
@@ -119,12 +122,12 @@ def _measured(d: Dissection, kind: Any, request: Any) -> Any:
     return found
 
 
-def _as_stages(d: Dissection, every: bool, importance: bool) -> None:
-    """Run the stages, with the section in the dissection's own configuration; an interrupted run goes on where it stopped."""
+def _as_stages(d: Dissection, every: bool, importance: bool, own: RunConfig | None) -> None:
+    """Run the stages, by the user's configuration or by the one on record; an interrupted run goes on where it stopped."""
     from and_core import pipeline
     from and_core.config import UnlearningConfig, make_config
 
-    config = make_config(d.manifest.config)
+    config = make_config(d.manifest.config) if own is None else own
     if config.target.kind == "module":
         raise ConfigError("the target was given from Python; add unlearning to its configuration and run the pipeline from there, with target=")
     section = config.unlearning or UnlearningConfig(importance=False)
@@ -133,7 +136,7 @@ def _as_stages(d: Dissection, every: bool, importance: bool) -> None:
     wanted = config.model_copy(update={"unlearning": section})
     names = [*(["unlearning"] if every else []), *(["importance"] if importance else [])]
     with bars() as progress:
-        pipeline.run(wanted, root=d.folder.parent, only=["split", *names], progress=progress)
+        pipeline.run(wanted, root=d.folder.parent, only=["split", *names], progress=progress, recorded=own is None, reuse=[d.name])
     for name in names:
         out.print(f"done; look at it with: and-dissect table {name} {d.name}")
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from and_core.console import bars, out, reported
+from and_core.display import csv_text
 
 study_app = typer.Typer(no_args_is_help=True, help="Human studies: rating sessions and their results.")
 Name = Annotated[str, typer.Argument(help="Name of a study in the cache.")]
@@ -174,7 +175,7 @@ def export(
         beside = path.with_suffix(".dictionary.csv")
         try:
             write_atomic(path, made(frame, form))
-            write_atomic(beside, pd.DataFrame(DICTIONARY.items(), columns=["column", "meaning"]).to_csv(index=False).encode())
+            write_atomic(beside, csv_text(pd.DataFrame(DICTIONARY.items(), columns=["column", "meaning"])).encode())
         except OSError as error:
             raise StudyError(f"out={str(path)!r} can't be written: {error.strerror}") from None
         _lines(f"{path}: {len(frame)} rows", f"{beside}: what its columns mean")

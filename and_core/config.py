@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -15,6 +16,7 @@ from and_core.errors import ANDError, ConfigError
 SimilarityName = Literal["cos", "cos_cubed", "rank_reorder", "wpmi", "soft_wpmi"]
 SIMILARITY_NAMES: tuple[SimilarityName, ...] = get_args(SimilarityName)
 MAX_K = 50
+MOST_NODES = 100_000  # values in a configuration file
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -251,10 +253,21 @@ class RunConfig(Section):
 def explain(error: ValidationError, where: str = "") -> str:
     """One line per fault: which setting, what it was, what is allowed."""
     lines = []
-    for fault in error.errors():
+    for fault in error.errors(include_url=False):
         path = ".".join(str(part) for part in ((where,) if where else ()) + fault["loc"])
-        lines.append(f"{path}={fault.get('input')!r}: {fault['msg']}")
+        lines.append(f"{path}={_shown(path, fault.get('input'))}: {fault['msg']}")
     return "; ".join(lines)
+
+
+SECRET = re.compile(r"key|token|secret|passw|auth|credential", re.IGNORECASE)
+
+
+def _shown(path: str, value: Any) -> str:
+    """A setting's value for a message: short, and not where it may be a secret."""
+    last = path.rpartition(".")[2]
+    if (SECRET.search(last) and last != "api_key_env") or (isinstance(value, str) and "://" in value and re.search(r"[?@#]", value)):
+        return "(not shown)"
+    return reprlib.repr(value)
 
 
 def load_config(path: str | Path) -> RunConfig:
@@ -277,11 +290,24 @@ def read_mapping(path: str | Path, what: str = "configuration", error: type[ANDE
         raise error(f"no {what} at {path}") from None
     except OSError as fault:
         raise error(f"{path} can't be read: {fault.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as fault:
         raise error(f"{path} is not YAML: {fault}") from None
     if not isinstance(raw, dict):
         raise error(f"{path} must hold a mapping of settings, not {type(raw).__name__}")
+    if _nodes(raw, {}) > MOST_NODES:
+        raise error(f"{path} holds more than {MOST_NODES} values, its aliases written out")
     return raw
+
+
+def _nodes(value: Any, known: dict[int, float]) -> float:
+    """Values in what YAML has read, each alias counted as what it stands for; without end where one holds itself."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = float("inf")
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_nodes(part, known) for part in parts)
+    return known[id(value)]
 
 
 def make_config(raw: dict) -> RunConfig:

@@ -28,7 +28,7 @@ def open_target(d: Dissection) -> Target:
         It can't be loaded, or it is not the network that was dissected.
     """
     config = make_config(d.manifest.config)
-    target = TARGETS.create(config.target)
+    target = TARGETS.create(config.target, recorded=True)
     found, dissected = target.fingerprint()[:16], d.notes("activations")["checkpoint"]
     if found != dissected:
         raise TargetError(f"target.checkpoint has changed since {d.name!r} was made: fingerprint {found}, dissected {dissected}; run the dissection again")

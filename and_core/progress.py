@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from and_core.store.files import write_atomic
+
 Progress = Callable[[str, int, int], None]
 """Called with (stage, units done, units in all)."""
 
@@ -51,7 +53,15 @@ def bars(titles: Mapping[str, str], console: Console | None = None, always: bool
     if not (always or console.is_terminal or console.is_jupyter):
         yield silent
         return
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:<32}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Bars(*columns, console=console) as shown:
         tasks: dict[str, Any] = {}
 
@@ -86,10 +96,8 @@ def noted(folder: Path, progress: Progress, titles: Mapping[str, str]) -> Iterat
 
 def _write(folder: Path, state: dict[str, Any]) -> None:
     """Not flushed: after a power loss nobody needs it. A full disk stops no run here."""
-    temporary = folder / f"{FILE}.tmp"
     with suppress(OSError):
-        temporary.write_text(json.dumps(state), encoding="utf-8")
-        os.replace(temporary, folder / FILE)
+        write_atomic(folder / FILE, json.dumps(state).encode(), durable=False)
 
 
 def in_progress(root: Path) -> dict[str, tuple[str, int, int]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from and_core.config import PluginConfig, explain
 from and_core.errors import ConfigError, one_of
+
+OWN = "nothing on record is acted on: give a configuration of your own (--config FILE), or say that this one may (--as-recorded)"
 
 
 class Settings(BaseModel):
@@ -17,17 +19,35 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def reaches(self) -> list[str]:
+        """What the plug-in would start, open or read outside this process and its files: nothing, where it does not say otherwise."""
+        return []
+
 
 class Plugin:
-    """Base of everything a user may choose by name. `kind` is the name in a configuration."""
+    """Base of everything a user may choose by name. `kind` is the name in a configuration.
+
+    Attributes
+    ----------
+    recorded : bool
+        Whether its settings come from a dissection. What somebody else has written down opens no address: models of a hub are then
+        taken from this machine alone.
+    """
 
     kind: str = ""
+    recorded: bool = False
 
     class Settings(Settings):
         """No settings."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """How `from_pretrained` is called: code that comes with a model is never run."""
+        revision = {"revision": self.settings.revision} if hasattr(self.settings, "revision") else {}
+        return {**revision, "trust_remote_code": False, "local_files_only": self.recorded}
 
 
 P = TypeVar("P", bound=Plugin)
@@ -75,12 +95,33 @@ class Registry(Generic[P]):
             raise one_of(f"{self.section}.kind", kind, self.names())
         return self._classes[kind]
 
-    def create(self, config: PluginConfig) -> P:
-        """A plug-in from its part of the configuration, its settings checked."""
+    def create(self, config: PluginConfig, recorded: bool = False) -> P:
+        """A plug-in from its part of the configuration, its settings checked.
+
+        Parameters
+        ----------
+        recorded : bool
+            The configuration comes from a dissection, not from the user.
+
+        Raises
+        ------
+        ConfigError
+            A setting is wrong; or a recorded configuration would start a program, open an address or read a variable.
+        """
+        cls, settings = self._checked(config)
+        if recorded and (reaches := settings.reaches()):
+            raise ConfigError(f"{self.section}: as the dissection has it on record, this {', and '.join(reaches)}; {OWN}")
+        made = cls(settings)  # type: ignore[arg-type]
+        made.recorded = recorded
+        return made
+
+    def reaches(self, config: PluginConfig) -> list[str]:
+        """What a plug-in would start, open or read outside this process and its files."""
+        return self._checked(config)[1].reaches()
+
+    def _checked(self, config: PluginConfig) -> tuple[type[P], Settings]:
         cls = self.get(config.kind)
-        values = config.model_dump(exclude={"kind"})
         try:
-            settings = cls.Settings(**values)
+            return cls, cls.Settings(**config.model_dump(exclude={"kind"}))
         except ValidationError as error:
             raise ConfigError(explain(error, self.section)) from None
-        return cls(settings)

@@ -92,7 +92,7 @@ def without_thinking(text: str) -> str:
 def printable(text: str) -> str:
     """Return a text that every store and screen takes: no control characters but line ends and tabs, no half characters."""
     text = text.encode("utf-8", "replace").decode()
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs", "Co", "Cn") or c == "\r")
+    return "".join(c for c in text if c in "\n\t" or (unicodedata.category(c) not in ("Cc", "Cs", "Co") and ord(c) & 0xFFFE != 0xFFFE) or c == "\r")
 
 
 def no_text(words: str) -> str | None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from and_core import Dissection
 from and_core.analyze.interpretability import TAUS
+from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.gallery import by_depth, together
 from and_core.figures.network import KINDS, uninterpretable_curves, words_by_block, words_by_kind
@@ -57,7 +58,7 @@ def _scores(d: Dissection) -> None:
     frame = pd.DataFrame([{"network": name, **row} for name, mine in rows.items() for row in mine])
     with st.expander("By layer and method"):
         st.dataframe(frame.round(3), hide_index=True, height=260)
-    st.download_button("Scores by layer (CSV)", frame.to_csv(index=False).encode(), "scores.csv", "text/csv", on_click="ignore")
+    st.download_button("Scores by layer (CSV)", csv_text(frame).encode(), "scores.csv", "text/csv", on_click="ignore")
 
 
 def _trusted(d: Dissection) -> str:
@@ -87,7 +88,7 @@ def _interpretability(d: Dissection) -> None:
     frame = pd.DataFrame([{"network": name, **r} for name, mine in rows.items() for r in mine])
     with st.expander("By layer"):
         st.dataframe(frame.round(1), hide_index=True, height=260)
-    st.download_button("Uninterpretable neurons (CSV)", frame.to_csv(index=False).encode(), "interpretability.csv", "text/csv", on_click="ignore")
+    st.download_button("Uninterpretable neurons (CSV)", csv_text(frame).encode(), "interpretability.csv", "text/csv", on_click="ignore")
 
 
 def _words(d: Dissection) -> None:
@@ -103,7 +104,7 @@ def _words(d: Dissection) -> None:
     else:
         _words_by_block({x.name: x.document("word_counts/blocks")[kind] for x in every}, kind)
     frame = pd.DataFrame([{"network": x.name, **row} for x in every for row in x.document("word_counts/layers")])
-    st.download_button("Words by layer (CSV)", frame.to_csv(index=False).encode(), "words-by-layer.csv", "text/csv", on_click="ignore")
+    st.download_button("Words by layer (CSV)", csv_text(frame).encode(), "words-by-layer.csv", "text/csv", on_click="ignore")
 
 
 def _words_by_block(found: dict[str, dict[str, Any]], kind: str) -> None:

@@ -124,11 +124,6 @@ def _start(d: Dissection, kind: Kind, request: Request) -> None:
     queue().submit(d, kind, request, _asker())
 
 
-def _unmarked(name: str) -> str:
-    """A name as text where Streamlit would read Markdown."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|:$~" else c for c in name.replace("_", " "))
-
-
 def _waiting(key: str) -> None:
     job = queue().find(key)
     if job is None or job.state not in ("queued", "running"):
@@ -140,7 +135,7 @@ def _waiting(key: str) -> None:
         st.progress(0.0, f"Waiting: {place} run{'s' if place != 1 else ''} before this one" if place else "Waiting")
     else:
         share = job.done / job.total if job.total else 0.0
-        what = f"{KINDS[job.kind]} {_unmarked(job.request.concept or job.request.describe())}"
+        what = f"{KINDS[job.kind]} {html.markdown((job.request.concept or job.request.describe()).replace('_', ' '))}"
         st.progress(share, f"{what}: {job.done} of {job.total} batches" if job.total else "Loading the network")
     if st.button("Cancel", key=f"cancel_{key}"):
         queue().cancel(key, _asker())

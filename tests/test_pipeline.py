@@ -168,7 +168,7 @@ def test_a_dissection_of_another_version_is_out_of_date_not_misread(tmp_path: Pa
     path = tmp_path / "small" / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["stages"]["explanations"]["version"] -= 1
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest | {"sha256": ""}))
     d = open_dissection("small", root=tmp_path)
     assert d.has("closed") and not d.has("explanations")
     with pytest.raises(NotComputed, match="is out of date"):

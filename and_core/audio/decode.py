@@ -58,7 +58,7 @@ def read_audio(path: str | Path, max_seconds: float = 60.0) -> tuple[np.ndarray,
         infinite samples.
     """
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     try:
         samples, rate = _decode_file(path, max_seconds)
     except _Foreign as error:
@@ -124,8 +124,14 @@ def resample(wave: np.ndarray, rate: int, to: int) -> np.ndarray:
     return wave if rate == to else np.asarray(soxr.resample(wave, rate, to, quality="HQ"), np.float32)
 
 
-def _check_file(path: Path) -> None:
-    """Only regular files are opened: a pipe or a device may never end."""
+def check_file(path: Path) -> None:
+    """Raise where a path is no regular file with something in it: a pipe or a device may never end.
+
+    Raises
+    ------
+    DataError
+        Missing, no regular file, empty, or a pointer in place of a sound.
+    """
     try:
         status = path.stat()
     except OSError as error:

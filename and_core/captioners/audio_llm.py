@@ -54,10 +54,10 @@ class AudioLanguageModel(ListeningCaptioner):
         s: Any = self.settings
         check_weights(Path(s.model), f"captions.model={s.model!r}", ConfigError)
         try:
-            config = transformers.AutoConfig.from_pretrained(s.model, revision=s.revision, trust_remote_code=False)
-            processor = transformers.AutoProcessor.from_pretrained(s.model, revision=s.revision, trust_remote_code=False)
+            config = transformers.AutoConfig.from_pretrained(s.model, **self.loading)
+            processor = transformers.AutoProcessor.from_pretrained(s.model, **self.loading)
             auto = getattr(transformers, CLASSES.get(config.model_type, "AutoModelForMultimodalLM"))
-            model = auto.from_pretrained(s.model, revision=s.revision, dtype=s.dtype, trust_remote_code=False)
+            model = auto.from_pretrained(s.model, dtype=s.dtype, **self.loading)
         except ImportError as error:  # some processors want torchvision, even where nobody looks at pictures
             raise ConfigError(f"captions.model={s.model!r} needs a package that is not installed: {' '.join(str(error).split())[:160]}") from None
         except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:

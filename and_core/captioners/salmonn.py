@@ -43,6 +43,10 @@ class Salmonn(ListeningCaptioner):
         prompt: str = PROMPT
         timeout: Annotated[float, Field(gt=0)] = 1800.0
 
+        def reaches(self) -> list[str]:
+            """The interpreter."""
+            return [f"starts the program {self.python}"]
+
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         for name, wanted in (("repo", "is_dir"), ("python", "is_file"), ("decode", "is_file")):
@@ -142,7 +146,7 @@ class _Bridge:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
         try:
-            self._process.wait(5)
+            self._process.wait(1)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from and_core import registry
@@ -21,10 +22,20 @@ class Several(Captioner):
 
         parts: tuple[PluginConfig, ...]
 
-    def __init__(self, settings: Any) -> None:
-        super().__init__(settings)
-        self.parts = [CAPTIONERS.create(part) for part in settings.parts]
-        self.provenance: Provenance = next((part.provenance for part in self.parts if part.provenance != "computed"), "computed")
+        def reaches(self) -> list[str]:
+            """What the parts do."""
+            return [reach for part in self.parts for reach in CAPTIONERS.reaches(part)]
+
+    @cached_property
+    def parts(self) -> list[Captioner]:
+        """The captioners."""
+        settings: Any = self.settings
+        return [CAPTIONERS.create(part, self.recorded) for part in settings.parts]
+
+    @property
+    def provenance(self) -> Provenance:  # type: ignore[override]
+        """Of the first part that does not compute its texts."""
+        return next((part.provenance for part in self.parts if part.provenance != "computed"), "computed")
 
     def fingerprint(self) -> str:
         """Fingerprints of the parts."""

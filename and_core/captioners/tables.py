@@ -16,6 +16,7 @@ from and_core.audio.decode import SUFFIXES
 from and_core.captioners.base import CAPTIONERS, Captioner, Listen, clean_caption, joined
 from and_core.errors import DataError
 from and_core.records import Provenance
+from and_core.store.files import plain_file
 
 NAME_COLUMNS = ("filename", "file", "name", "file_name", "clip")
 TEXT_COLUMNS = ("caption", "text", "description", "title")
@@ -85,7 +86,7 @@ class File(Captioner):
     def fingerprint(self) -> str:
         """Hash of the file's bytes."""
         try:
-            return hashlib.sha256(Path(self.settings.path).read_bytes()).hexdigest()  # type: ignore[attr-defined]
+            return hashlib.sha256(plain_file(Path(self.settings.path)).read_bytes()).hexdigest()  # type: ignore[attr-defined]
         except OSError:
             raise DataError(f"captions.path={str(self.settings.path)!r} can't be read") from None  # type: ignore[attr-defined]
 
@@ -128,7 +129,7 @@ class File(Captioner):
     def _load(self) -> dict[str, list[str]]:
         path = Path(self.settings.path)  # type: ignore[attr-defined]
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = plain_file(path).read_text(encoding="utf-8-sig")
             if path.suffix.lower() == ".json":
                 raw = json.loads(text)
                 listed: dict[str, Any] = {k: [v] if isinstance(v, str) else v for k, v in raw.items()} if isinstance(raw, dict) else {"": None}

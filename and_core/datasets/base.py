@@ -18,6 +18,7 @@ from and_core.audio.decode import read_audio
 from and_core.datasets.files import sound_files
 from and_core.errors import DataError
 from and_core.records import Provenance
+from and_core.store.files import plain_file
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def read_rows(table: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dic
         Unreadable, a column is missing, or a cell is empty; the message names file, line and column.
     """
     try:
-        with open(table, newline="", encoding="utf-8-sig") as handle:
+        with open(plain_file(table), newline="", encoding="utf-8-sig") as handle:
             rows = list(csv.DictReader(handle, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{table} can't be read: {error}") from None

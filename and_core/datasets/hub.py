@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+from huggingface_hub.constants import HF_HUB_CACHE
 from pydantic import Field
 
 from and_core import registry
-from and_core.audio.decode import read_audio
+from and_core.audio.decode import MAX_DECODED_BYTES, check_file, read_audio
 from and_core.datasets.base import DATASETS, ClipRef, Dataset
 from and_core.errors import DataError, MissingExtra, first_line
 
@@ -35,6 +36,10 @@ class Hub(Dataset):
         fold: str | None = None
         source: str | None = None
         max_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
+
+        def reaches(self) -> list[str]:
+            """The hub, for all but a folder."""
+            return [] if Path(self.id).is_dir() else [f"fetches the data set {self.id}"]
 
     @cached_property
     def _table(self) -> Any:
@@ -103,10 +108,21 @@ class Hub(Dataset):
         sound = self._table[row][self.settings.audio]  # type: ignore[attr-defined]
         if sound["bytes"] is not None:
             return bytes(sound["bytes"])
-        try:
-            return Path(sound["path"]).read_bytes()
-        except OSError as error:
-            raise DataError(f"missing: {error}") from None
+        path = Path(sound["path"] or "")
+        if not any(_lies_in(path, folder) for folder in self._folders):
+            raise DataError("missing: the row holds no sound, and the file that it names is no part of the data set")
+        check_file(path)
+        if path.stat().st_size > MAX_DECODED_BYTES:
+            raise DataError(f"too large: {path.stat().st_size} bytes, at most {MAX_DECODED_BYTES} are read")
+        return path.read_bytes()
+
+    @cached_property
+    def _folders(self) -> list[Path]:
+        """Where files of the data set lie: its own folder, or where `datasets` puts what it fetches."""
+        import datasets
+
+        own = Path(self.settings.id)  # type: ignore[attr-defined]
+        return [own] if own.is_dir() else [Path(datasets.config.HF_DATASETS_CACHE), Path(HF_HUB_CACHE)]
 
     def read(self, ref: ClipRef) -> tuple[np.ndarray, int]:
         """Decode the row's bytes."""
@@ -120,7 +136,11 @@ class Hub(Dataset):
         digest = hashlib.sha256()
         for ref in self.references():
             digest.update(repr((ref.name, ref.label, ref.fold, ref.source, sorted(ref.extra.items()))).encode())
-            digest.update(hashlib.sha256(self._bytes(int(str(ref.extra["hub_row"])))).digest())
+            try:
+                sound = self._bytes(int(str(ref.extra["hub_row"])))
+            except DataError as error:  # the clip is left out, and listed with the reason
+                sound = str(error).encode()
+            digest.update(hashlib.sha256(sound).digest())
         return digest.hexdigest()
 
     def describe(self) -> str:
@@ -145,3 +165,10 @@ def _whole(value: Any, column: str) -> int:
         return int(value)
     except (TypeError, ValueError):
         raise DataError(f"dataset.fold={column!r} holds {value!r}, which is no whole number") from None
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    try:
+        return path.is_absolute() and path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):
+        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -13,6 +12,7 @@ from and_core.audio.decode import full_scale, resample
 from and_core.audio.measures import ANALYSIS_RATE, MEASURES, measure
 from and_core.audio.media import flac, spectrogram_jpeg
 from and_core.errors import DataError
+from and_core.store.chunks import mark_chunk
 
 MEDIA = ("audio", "spectrogram")
 RESERVED = {"index", "name", "label", "fold", "source", "seconds", "rate", "pack", "peak", *MEASURES, *(f"{m}_{x}" for m in MEDIA for x in ("offset", "bytes"))}
@@ -38,10 +38,10 @@ def prepare_chunk(job: Job) -> None:
             continue
         row["pack"] = number
         rows.append(row)
-    for what, blobs in packs.items():
-        _replace(Path(out) / f"{what}-{number:05d}.pack", b"".join(blobs))
-    text = json.dumps({"rows": rows, "skipped": skipped})
-    _replace(Path(chunks) / f"{number:06d}", text.encode())
+    paths = [Path(out) / f"{what}-{number:05d}.pack" for what in MEDIA]
+    for path, blobs in zip(paths, packs.values(), strict=True):
+        path.write_bytes(b"".join(blobs))
+    mark_chunk(Path(chunks) / f"{number:06d}", paths, {"rows": rows, "skipped": skipped})
 
 
 def _row(dataset: Any, ref: Any, wave: Any, rate: int, packs: dict[str, list[bytes]]) -> dict[str, Any]:
@@ -60,12 +60,6 @@ def _row(dataset: Any, ref: Any, wave: Any, rate: int, packs: dict[str, list[byt
         row[f"{what}_bytes"] = len(blob)
         packs[what].append(blob)
     return row
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
 
 
 def leave_with_parent(parent: int) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from and_core.errors import ConfigError
+from and_core.store.files import plain_file
 
 UNLABELLED = "sound-phrases"  # the set that comes with the package
 CONCEPT_SETS = Path(__file__).resolve().parents[1] / "data" / "concepts"
@@ -37,7 +38,7 @@ def concept_set(source: str, classes: list[str]) -> list[str]:
             raise ConfigError("closed.concepts='classes', but the clips have no labels; take sound-phrases, or give a text file with one concept a line")
         return classes
     try:
-        lines = Path(source).read_text(encoding="utf-8-sig").splitlines()
+        lines = plain_file(Path(source)).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"closed.concepts={source!r} can't be read: {error}") from None
     concepts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]

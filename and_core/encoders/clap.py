@@ -50,7 +50,7 @@ class Clap(TextAudioEncoder):
     @cached_property
     def _engine(self) -> _Engine:
         s: Any = self.settings
-        return _Laion(s) if s.engine == "laion_clap" else _Transformers(s)
+        return _Laion(s) if s.engine == "laion_clap" else _Transformers(s, self.loading)
 
     def fingerprint(self) -> str:
         """Hash of the weights' file, or id and revision on the hub."""
@@ -95,16 +95,15 @@ class _Engine:
 class _Transformers(_Engine):
     """`ClapModel` with the hub's own extractor; truncation and padding are said outright, since the class's defaults are the fused model's."""
 
-    def __init__(self, s: Any) -> None:
+    def __init__(self, s: Any, loading: dict[str, Any]) -> None:
         import torch
         from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
         check_weights(Path(s.model), f"encoder.model={s.model!r}", DataError)
-        plain = {"revision": s.revision, "trust_remote_code": False}
         try:
-            self.extractor = ClapFeatureExtractor.from_pretrained(s.model, **plain)
-            self.tokenizer = AutoTokenizer.from_pretrained(s.model, **plain)
-            loaded: Any = ClapModel.from_pretrained(s.model, **plain, dtype=torch.float32, output_loading_info=True)
+            self.extractor = ClapFeatureExtractor.from_pretrained(s.model, **loading)
+            self.tokenizer = AutoTokenizer.from_pretrained(s.model, **loading)
+            loaded: Any = ClapModel.from_pretrained(s.model, **loading, dtype=torch.float32, output_loading_info=True)
         except (OSError, ValueError) as error:
             raise DataError(f"encoder.model={s.model!r} can't be loaded: {str(error).splitlines()[0]}") from None
         model, info = loaded

@@ -34,9 +34,14 @@ class Clip(TextEncoder):
         engine: Literal["transformers", "open_clip"] = "transformers"
         architecture: str = "ViT-B-32-quickgelu"
 
+        def reaches(self) -> list[str]:
+            """open_clip fetches what it does not find."""
+            fetches = self.engine == "open_clip" and not Path(self.model).is_file()
+            return [f"fetches the weights {self.model} of {self.architecture}"] if fetches else []
+
     @cached_property
     def _reader(self) -> tuple[int, Callable[[list[str]], np.ndarray]]:
-        return _open_clip(self.settings) if self.settings.engine == "open_clip" else _transformers(self.settings)  # type: ignore[attr-defined]
+        return _open_clip(self.settings) if self.settings.engine == "open_clip" else _transformers(self.settings, self.loading)  # type: ignore[attr-defined]
 
     def fingerprint(self) -> str:
         """Hash of the weights' file, or id and revision on the hub."""
@@ -62,19 +67,18 @@ class Clip(TextEncoder):
             return 0  # its tokenizer cuts without telling
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(s.model, revision=s.revision, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(s.model, **self.loading)
         return sum(len(ids) > CONTEXT for ids in tokenizer(texts)["input_ids"]) if texts else 0
 
 
-def _transformers(s: Any) -> tuple[int, Callable[[list[str]], np.ndarray]]:
+def _transformers(s: Any, loading: dict[str, Any]) -> tuple[int, Callable[[list[str]], np.ndarray]]:
     import torch
     from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
     check_weights(Path(s.model), f"encoder.model={s.model!r}", DataError)
-    plain = {"revision": s.revision, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(s.model, **plain)
-        loaded: Any = CLIPTextModelWithProjection.from_pretrained(s.model, **plain, output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(s.model, **loading)
+        loaded: Any = CLIPTextModelWithProjection.from_pretrained(s.model, **loading, output_loading_info=True)
     except (OSError, ValueError) as error:
         raise DataError(f"encoder.model={s.model!r} can't be loaded: {str(error).splitlines()[0]}") from None
     model, info = loaded

@@ -37,7 +37,7 @@ class SentenceTransformer(TextEncoder):
         s = self.settings
         check_weights(Path(s.model), f"encoder.model={s.model!r}", DataError)  # type: ignore[attr-defined]
         try:
-            return Model(s.model, revision=s.revision, device=s.device, trust_remote_code=False)  # type: ignore[attr-defined]
+            return Model(s.model, device=s.device, **self.loading)  # type: ignore[attr-defined]
         except (OSError, ValueError) as error:
             raise DataError(f"encoder.model={s.model!r} can't be loaded: {str(error).splitlines()[0]}") from None  # type: ignore[attr-defined]
 

@@ -22,6 +22,7 @@ from and_core.listen.listener import Listener
 from and_core.listen.maps import MapReader, choose_maps
 from and_core.listen.material import Material, Progress, Split
 from and_core.listen.network import Interpreter, MaskDecoder
+from and_core.store.files import sync
 from and_core.targets.base import Target
 
 RECONSTRUCTION, SPARSE = 5.0, 0.4  # weights of the loss
@@ -90,6 +91,7 @@ def _keep(task: Task, optimiser: torch.optim.Optimizer, history: list[dict[str, 
         tensors |= {f"adam.{number}.{k}": torch.as_tensor(v, dtype=torch.float32) for k, v in state.items()}
     temporary = work / f"{task.name}.tmp"
     save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, temporary, {"history": json.dumps(history)})
+    sync(temporary)
     temporary.replace(work / f"{task.name}.safetensors")
 
 
@@ -140,6 +142,7 @@ def learn_dictionary(
         temporary = path.with_suffix(".tmp")
         with open(temporary, "wb") as handle:
             np.save(handle, w, allow_pickle=False)
+        sync(temporary)
         temporary.replace(path)
     h = dictionary.activations(x, w, config.sparsity)
     return w, {"frames": int(x.shape[1]), "error": round(dictionary.error(x, w, h), 4), "coherence": dictionary.coherence(w)}

@@ -40,8 +40,8 @@ class Transformers(LanguageModel):
         s: Any = self.settings
         check_weights(Path(s.model), f"llm.model={s.model!r}", ConfigError)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(s.model, revision=s.revision, padding_side="left", trust_remote_code=False)
-            model: Any = AutoModelForCausalLM.from_pretrained(s.model, revision=s.revision, dtype=s.dtype, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(s.model, padding_side="left", **self.loading)
+            model: Any = AutoModelForCausalLM.from_pretrained(s.model, dtype=s.dtype, **self.loading)
         except (OSError, ValueError) as error:
             raise ConfigError(f"llm.model={s.model!r} can't be loaded: {str(error).splitlines()[0]}") from None
         if not tokenizer.chat_template:

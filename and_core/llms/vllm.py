@@ -28,6 +28,10 @@ class VLLM(LanguageModel):
         max_model_len: int | None = None
         gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.9
 
+        def reaches(self) -> list[str]:
+            """vLLM starts processes of its own, and fetches what it does not find."""
+            return [f"starts vLLM with the model {self.model}"]
+
     @cached_property
     def _engine(self) -> tuple[Any, Any]:
         try:

@@ -6,6 +6,7 @@ import errno
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from and_core import __version__
@@ -34,10 +35,11 @@ from and_core.pipeline import (
 from and_core.pipeline.runner import Outcome, run_stage, up_to_date
 from and_core.pipeline.stage import Run, Stage, stage_key
 from and_core.progress import Progress, bars, noted
+from and_core.registry import OWN
 from and_core.store.dissection import list_dissections
-from and_core.store.files import cache_root
+from and_core.store.files import cache_root, inside, safe_name
 from and_core.store.manifest import FILE, Manifest
-from and_core.store.writer import sweep, writing
+from and_core.store.writer import PARTIAL, sweep, writing
 from and_core.targets.base import Target
 
 STAGES: tuple[Stage, ...] = (
@@ -60,6 +62,8 @@ def run(
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
     target: Target | None = None,
+    reuse: Sequence[str] = (),
+    recorded: bool = False,
 ) -> Outcome:
     """Dissect a network: run every stage whose parameters or inputs have changed.
 
@@ -81,6 +85,10 @@ def run(
         Takes remarks, a line each, before anything is computed. Default: to standard error.
     target : Target, optional
         The target network itself, for one that no configuration can name (kind ``module``).
+    reuse : sequence of str
+        Dissections in the cache whose results are taken over although they were made elsewhere; with this one's own name its results stay.
+    recorded : bool
+        The configuration comes from a dissection, not from the user: it may start no program, open no address and read no variable.
 
     Raises
     ------
@@ -93,23 +101,26 @@ def run(
     forced = set(STAGE_NAMES[STAGE_NAMES.index(start) :]) if start else set(only or STAGE_NAMES) if force else set()
     root = root or cache_root()
     folder = root / config.name
+    trusted = [root / safe_name(name, "reuse") for name in reuse]
+    for path in trusted:
+        if not (path / FILE).exists():
+            raise one_of("reuse", path.name, list_dissections(root) or ["none"])
     outcome = Outcome(folder, [], [], [])
-    neighbours = [root / name for name in list_dissections(root) if name != config.name]
+    neighbours = [root / name for name in (*reuse, *list_dissections(root)) if name != config.name]  # those asked for by name first
     shown: AbstractContextManager[Progress] = bars(TITLES) if progress is None else nullcontext(progress)
     try:
         with writing(folder), shown as told, noted(folder, told, TITLES) as progress:
-            manifest = Manifest.load(folder) if (folder / FILE).exists() else Manifest(name=config.name)
-            context = Run(config, folder, progress, say)
+            manifest = _manifest(folder, config.name, force and not only)
+            context = Run(config, folder, progress, say, recorded=recorded)
             if target is not None:
                 context.target = target
             _preflight(context)
-            if not (folder / FILE).exists():
-                manifest.save(folder)
+            manifest.save(folder)
             sweep(folder, manifest)
             manifest.config, manifest.package = config.model_dump(mode="json"), __version__
             for stage in STAGES:
                 if not only or stage.name in only:
-                    run_stage(stage, stage.name in forced, context, manifest, outcome, neighbours)
+                    run_stage(stage, stage.name in forced, context, manifest, outcome, neighbours, trusted)
                 if stage.name == "clips":
                     _check_k(context)
             manifest.save(folder)
@@ -117,7 +128,22 @@ def run(
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ANDError(f"the disk with {folder} is full; what is finished stays: free some space and run again") from error
         raise ANDError(f"the dissection {folder} can't be written or its data can't be read: {error}") from error
-    return outcome
+    asker = context.__dict__.get("asker")
+    if asker is None or not asker.asked or asker.failed < asker.asked:
+        return outcome
+    return replace(outcome, unanswered=asker.reason)
+
+
+def _manifest(folder: Path, name: str, anew: bool) -> Manifest:
+    """The manifest that a run goes on with; where all is made anew, a damaged one is no hindrance."""
+    if not (folder / FILE).exists():
+        return Manifest(name=name)
+    try:
+        return Manifest.load(folder)
+    except ANDError:
+        if anew:
+            return Manifest(name=name)
+        raise
 
 
 def _preflight(context: Run) -> None:
@@ -131,6 +157,8 @@ def _preflight(context: Run) -> None:
     if context.config.closed.concepts == "auto" and not labelled:
         context.say(f"{context.dataset.describe()}: the clips have no labels, so concepts are named from {UNLABELLED!r} (closed.concepts chooses others)")
     if context.config.open.tagger != "bundled":
+        if context.recorded:
+            raise ConfigError(f"open.tagger: as the dissection has it on record, this loads the spaCy pipeline {context.config.open.tagger!r}; {OWN}")
         load_tagger(context.config.open.tagger)
 
 
@@ -155,7 +183,7 @@ def status(config: RunConfig, root: Path | None = None) -> list[tuple[str, str]]
             found.append((stage.name, "not configured"))
             continue
         done = manifest.stages.get(stage.name)
-        state = "unfinished" if list((folder / ".partial").glob(f"{stage.name}-*")) else "not run"
+        state = "unfinished" if list(inside(folder, PARTIAL).glob(f"{stage.name}-*")) else "not run"
         if done is not None:
             inputs = {name: manifest.stages[name].key for name in (*stage.inputs, *stage.optional) if name in manifest.stages}
             parameters = stage.parameters(context)

@@ -52,6 +52,8 @@ def compute(run: Run, writer: StageWriter) -> None:
     for number, start in enumerate(starts):
         stop = min(start + config.rows, total)
         if not writer.done(number):
+            for path in (path for root in roots for path in (root / "c" / str(number)).glob("*")):
+                path.unlink()  # what a killed run has left would be read
             rows = {layer.name: np.empty((stop - start, layer.size), np.float32) for layer in layers}
             for at, outputs in extract(target, dissection, range(start, stop), config.batch, run.config.workers, precision):
                 for name, values in outputs.items():
@@ -61,7 +63,7 @@ def compute(run: Run, writer: StageWriter) -> None:
                 if not np.isfinite(values).all():
                     raise TargetError(f"layer {name} of {target.describe()} gives NaN or infinite values on clips {start} to {stop - 1}")
                 arrays[name][start:stop] = values
-            writer.mark(number)
+            writer.mark(number, (path for root in roots for path in sorted((root / "c" / str(number)).glob("*"))))
         run.progress("activations", stop, total)
     writer.json("layers", [layer.model_dump() for layer in layers])
     writer.json("classes", target.classes)

@@ -34,10 +34,17 @@ class Asker:
     model : LanguageModel
     root : Path
         Cache folder; its dissections share one book, so that a word is asked once for all of them.
+
+    Attributes
+    ----------
+    asked, failed : int
+        Questions that were new, and those of them that have no answer; `reason` says why the first has none.
     """
 
     def __init__(self, model: LanguageModel, root: Path, progress: Callable[[str, int, int], None]) -> None:
         self.model, self.progress = model, progress
+        self.asked = self.failed = 0
+        self.reason: str | None = None
         self._root = root
         self._book: AnswerBook | None = None
 
@@ -87,6 +94,7 @@ class Asker:
                 reason = reason or reply.error
             self.progress(f"{stage} answers", done, total)
         self.progress(f"{stage} answers", total, total)
+        self.asked, self.failed, self.reason = self.asked + asked, self.failed + failed, self.reason or reason
         return Asked(asked, failed, reason)
 
     def __call__(self, requests: list[Request]) -> list[Reply]:

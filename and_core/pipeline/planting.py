@@ -30,11 +30,16 @@ FRESH = {"seed": 7777, "per_category": 20}  # of the synthetic corpus that units
 MEANING, WORKSHOP = "meaning.json", "planting"
 
 
-def plant(d: Dissection, progress: Progress = lambda stage, done, total: None) -> Dissection:
+def plant(d: Dissection, progress: Progress = lambda stage, done, total: None, config: RunConfig | None = None) -> Dissection:
     """Fit units to known meanings on clips outside the probing set, add them to the network, and run the whole pipeline on them.
 
     The synthetic corpus is drawn anew under another seed for the fit; of any other dataset, half of the source recordings are kept
     for it and left out of the probing set.
+
+    Parameters
+    ----------
+    config : RunConfig, optional
+        The user's own. Without it, what the dissection has on record, which may start no program, open no address and read no variable.
 
     Returns
     -------
@@ -48,13 +53,14 @@ def plant(d: Dissection, progress: Progress = lambda stage, done, total: None) -
     """
     from and_core import pipeline
 
-    root, config = d.folder.parent, make_config(d.manifest.config)
+    recorded = config is None
+    root, config = d.folder.parent, make_config(d.manifest.config) if config is None else config
     if not d.classes:
         raise DataError(f"the clips of {d.name!r} have no labels, so there is nothing known to plant")
-    layers = readable_layers(d.layers, linear_layers(config))
+    layers = readable_layers(d.layers, linear_layers(config, recorded))
     if not layers:
         raise DataError(f"{d.name!r} has no hidden linear layer to plant units in")
-    fitting, mask, probe = _fitting(d, config, progress)
+    fitting, mask, probe = _fitting(d, config, progress, recorded)
     rows = [row for row, used in zip(fitting.table("clips/clips").to_pylist(), mask, strict=True) if used]
     labels, words = [row["label"] for row in rows], measured_words(rows)
     units = choose_units(labels, words, config.seed)
@@ -78,11 +84,11 @@ def plant(d: Dissection, progress: Progress = lambda stage, done, total: None) -
         "icl": config.icl.model_copy(update={"layers": ("*",)}),
         "target": config.target.model_validate({"kind": "planted", "base": base, "path": str(folder / "units.safetensors"), **trained}),
     })  # fmt: skip
-    pipeline.run(planted, root=root, progress=progress)
+    pipeline.run(planted, root=root, progress=progress, recorded=recorded)
     return Dissection(root / planted.name)
 
 
-def _fitting(d: Dissection, config: RunConfig, progress: Progress) -> tuple[Dissection, np.ndarray, Any]:
+def _fitting(d: Dissection, config: RunConfig, progress: Progress, recorded: bool) -> tuple[Dissection, np.ndarray, Any]:
     """Where activations to fit on come from, which of its clips, and the probing set that is left."""
     from and_core import pipeline
 
@@ -90,7 +96,7 @@ def _fitting(d: Dissection, config: RunConfig, progress: Progress) -> tuple[Diss
         dataset = config.dataset.model_copy(update=FRESH)
         fresh = config.model_copy(update={"name": "fitting", "dataset": dataset})
         inside = d.folder.parent / WORKSHOP / d.name
-        pipeline.run(fresh, root=inside, only=["clips", "activations"], progress=progress)
+        pipeline.run(fresh, root=inside, only=["clips", "activations"], progress=progress, recorded=recorded)
         found = Dissection(inside / fresh.name)
         return found, np.ones(len(found.clips), bool), config.probe
     probe = config.probe.model_copy(update={"without_share": max(SHARE, config.probe.without_share)})
@@ -144,9 +150,9 @@ def _on_record(units: str) -> dict[str, Any]:
         raise DataError(f"what the planted units mean can't be read: {error}") from None
 
 
-def linear_layers(config: RunConfig) -> set[str]:
+def linear_layers(config: RunConfig, recorded: bool = False) -> set[str]:
     """Names of the network's linear layers: those that added units can read."""
-    target = TARGETS.create(config.target)
+    target = TARGETS.create(config.target, recorded)
     target.load(pick_device(config.activations.device))
     return {name for name, module in target.all_modules().items() if isinstance(module, torch.nn.Linear)}
 

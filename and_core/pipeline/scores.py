@@ -323,4 +323,5 @@ def _words(d: Dissection, pair: list[Fold], correlations: list[np.ndarray], cali
 STAGE = Stage(
     "scores", "Scoring explanations on held-out clips", ("clips", "activations", "neurons", "captions", "texts", "calibration", "closed", "open"),
     parameters, compute, optional=("sounds", "tab", "icl"), wanted=lambda run: run.config.scores is not None,
+    views=tuple(f"{half}-half" for half in HALVES),
 )  # fmt: skip

@@ -41,6 +41,7 @@ class Run:
     progress: Progress = silent
     say: Callable[[str], None] = lambda text: None
     root: Path | None = None
+    recorded: bool = False  # the configuration comes from a dissection: it acts on nothing
     _memo: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -50,7 +51,7 @@ class Run:
 
     def part(self, config: RunConfig, folder: Path, progress: Progress) -> Run:
         """A run of the same plug-ins into a folder of its own inside this one."""
-        made = Run(config, folder, progress, self.say, self.cache)
+        made = Run(config, folder, progress, self.say, self.cache, self.recorded)
         for name in PLUGINS:
             made.__dict__[name] = getattr(self, name)
         return made
@@ -69,7 +70,7 @@ class Run:
     @cached_property
     def dataset(self) -> Dataset:
         """Probing dataset."""
-        return DATASETS.create(self.config.dataset)
+        return DATASETS.create(self.config.dataset, self.recorded)
 
     @cached_property
     def dataset_fingerprint(self) -> str:
@@ -79,7 +80,7 @@ class Run:
     @cached_property
     def target(self) -> Target:
         """Target network, not loaded yet."""
-        return TARGETS.create(self.config.target)
+        return TARGETS.create(self.config.target, self.recorded)
 
     @cached_property
     def network(self) -> Target:
@@ -90,18 +91,18 @@ class Run:
     @cached_property
     def captioner(self) -> Captioner:
         """Captioner."""
-        return CAPTIONERS.create(self.config.captions)
+        return CAPTIONERS.create(self.config.captions, self.recorded)
 
     @cached_property
     def encoder(self) -> TextEncoder:
         """Text encoder, not loaded yet."""
-        return ENCODERS.create(self.config.encoder)
+        return ENCODERS.create(self.config.encoder, self.recorded)
 
     @cached_property
     def closed_encoder(self) -> TextEncoder | None:
         """Text encoder of DB where it is not the run's own."""
         section = self.config.closed.encoder
-        return None if section is None else ENCODERS.create(section)
+        return None if section is None else ENCODERS.create(section, self.recorded)
 
     @cached_property
     def summarizer(self) -> Summarizer:
@@ -112,7 +113,7 @@ class Run:
         ConfigError
             It asks a language model, and none is configured.
         """
-        made = SUMMARIZERS.create(self.config.summarizer)
+        made = SUMMARIZERS.create(self.config.summarizer, self.recorded)
         if made.asks and self.config.llm is None:
             raise ConfigError(f"summarizer.kind={made.kind!r} needs a language model; give one under llm, or take: commonality")
         return made
@@ -122,7 +123,7 @@ class Run:
         """Text-audio encoder for TAB, not loaded yet; None where none is configured."""
         if self.config.audio_encoder is None:
             return None
-        made = ENCODERS.create(self.config.audio_encoder)
+        made = ENCODERS.create(self.config.audio_encoder, self.recorded)
         if not isinstance(made, TextAudioEncoder):
             hearing = [name for name in ENCODERS.names() if issubclass(ENCODERS.get(name), TextAudioEncoder)]
             raise one_of("audio_encoder.kind", made.kind, hearing)
@@ -131,7 +132,7 @@ class Run:
     @cached_property
     def asker(self) -> Asker | None:
         """The language model with the book of its answers; None where none is configured."""
-        return None if self.config.llm is None else Asker(LLMS.create(self.config.llm), self.cache, self.progress)
+        return None if self.config.llm is None else Asker(LLMS.create(self.config.llm, self.recorded), self.cache, self.progress)
 
     @cached_property
     def prompts(self) -> dict[str, str]:
@@ -191,6 +192,8 @@ class Stage:
         Whether results under other parameters (the first) hold all that is asked for (the second), so that they stay.
     optional_result : bool
         It can be made by a command as well; a configuration that does not ask for it leaves it alone.
+    views : tuple of str
+        Views that it makes.
     """
 
     name: str
@@ -202,6 +205,7 @@ class Stage:
     wanted: Callable[[Run], bool] = lambda run: True
     covers: Callable[[dict[str, Any], dict[str, Any]], bool] = lambda done, asked: False
     optional_result: bool = False
+    views: tuple[str, ...] = ()
 
     @property
     def version(self) -> int:

@@ -219,6 +219,7 @@ def _more_shares(done: dict[str, Any], asked: dict[str, Any]) -> bool:
 READ = ("clips", "activations", "neurons", "captions", "texts", "summaries", "calibration", "closed", "open")
 SPLIT = Stage(
     "split", "Explaining without the tested split", READ, split_parameters, split, optional=("sounds", "tab"), wanted=_wanted, optional_result=True,
+    views=(UNTESTED,),
 )  # fmt: skip
 UNLEARNING = Stage(
     "unlearning", "Unlearning concepts", ("split",), unlearning_parameters, unlearning, wanted=_wanted, covers=_more_concepts, optional_result=True,

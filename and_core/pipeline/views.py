@@ -6,15 +6,18 @@ belongs to; it takes over by hard link what does not depend on the choice of cli
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from and_core.config import ProbeConfig, RunConfig
+from and_core.errors import ANDError
 from and_core.pipeline import activations, clips, closed, neurons, open_concepts, summaries, texts
 from and_core.pipeline.runner import Outcome, run_stage
 from and_core.pipeline.stage import Progress, Run, Stage
 from and_core.store.artifacts import VIEWS
 from and_core.store.dissection import Dissection
-from and_core.store.manifest import FILE, Manifest
+from and_core.store.files import inside
+from and_core.store.manifest import Manifest
 from and_core.store.writer import sweep, writing
 
 EXPLAINING = (
@@ -42,7 +45,7 @@ def make_view(name: str, run: Run, probe: ProbeConfig, similarities: tuple[str, 
     config = run.config
     section = config.closed.model_copy(update={"similarities": similarities, "similarity": similarities[0]})
     wanted: RunConfig = config.model_copy(update={"name": name, "probe": probe, "closed": section})
-    folder = run.folder / VIEWS / name
+    folder = inside(run.folder, VIEWS, name)
     with writing(folder):
         manifest = _manifest(folder, name)
         sweep(folder, manifest)
@@ -50,13 +53,14 @@ def make_view(name: str, run: Run, probe: ProbeConfig, similarities: tuple[str, 
         manifest.config = wanted.model_dump(mode="json")
         outcome = Outcome(folder, [], [], [])
         for stage in EXPLAINING + more:
-            run_stage(stage, False, context, manifest, outcome, [run.folder])
+            run_stage(stage, False, context, manifest, outcome, [run.folder], [run.folder], ask=False)
         manifest.save(folder)
     return Dissection(folder)
 
 
 def _manifest(folder: Path, name: str) -> Manifest:
-    if (folder / FILE).exists():
+    """The view's manifest; a damaged one is begun anew, since what it lists is soon made again."""
+    with suppress(ANDError):
         return Manifest.load(folder)
     manifest = Manifest(name=name)
     manifest.save(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ MIGRATIONS = (  # append only; the number of those applied stands in the file
     "cut INTEGER NOT NULL, tries INTEGER NOT NULL) WITHOUT ROWID",
     # Answers kept before all ways of thinking aloud were known: what was thought goes, and what is no answer is asked again.
     "UPDATE answers SET error = fault_of(text), text = words_of(text) WHERE text IS NOT NULL",
+    "ALTER TABLE answers ADD COLUMN sha256 TEXT",
+    "UPDATE answers SET sha256 = hash_of(key, text) WHERE text IS NOT NULL",
 )
 PATIENCE = 60.0  # seconds to wait for another process
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
@@ -46,6 +49,7 @@ class AnswerBook:
             self._db = sqlite3.connect(self.path, timeout=patience, isolation_level=None)
             self._db.create_function("words_of", 1, lambda text: said(text).text, deterministic=True)
             self._db.create_function("fault_of", 1, lambda text: said(text).error, deterministic=True)
+            self._db.create_function("hash_of", 2, _hash_of, deterministic=True)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._migrate()
@@ -82,13 +86,14 @@ class AnswerBook:
         self._db.execute("COMMIT")
 
     def get(self, keys: Iterable[str]) -> dict[str, tuple[str | None, str | None, bool]]:
-        """Key -> (text, error, cut) of those that have been asked."""
+        """Key -> (text, error, cut) of those that have been asked; an answer that is not what was written counts as not given."""
         found: dict[str, tuple[str | None, str | None, bool]] = {}
         with self._told():
             for key in keys:
-                row = self._db.execute("SELECT text, error, cut FROM answers WHERE key = ?", (key,)).fetchone()
+                row = self._db.execute("SELECT text, error, cut, sha256 FROM answers WHERE key = ?", (key,)).fetchone()
                 if row is not None:
-                    found[key] = (row[0], row[1], bool(row[2]))
+                    whole = row[0] is None or row[3] == _hash_of(key, row[0])
+                    found[key] = (row[0], row[1], bool(row[2])) if whole else (None, "the answer on record was altered", False)
         return found
 
     def given(self, key: str) -> bool:
@@ -100,9 +105,10 @@ class AnswerBook:
         words = [value if value is None else value.encode("utf-8", "replace").decode() for value in (model, prompt, text, error)]  # no half characters
         with self._told():
             self._db.execute(
-                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT(key) DO UPDATE SET "
-                "text = excluded.text, error = excluded.error, cut = excluded.cut, tries = tries + 1 WHERE answers.text IS NULL",
-                (key, *words[:2], sample, *words[2:], int(cut)),
+                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?) ON CONFLICT(key) DO UPDATE SET "
+                "text = excluded.text, error = excluded.error, cut = excluded.cut, tries = tries + 1, sha256 = excluded.sha256 "
+                "WHERE answers.text IS NULL OR answers.sha256 IS NOT hash_of(answers.key, answers.text)",
+                (key, *words[:2], sample, *words[2:], int(cut), None if words[2] is None else _hash_of(key, words[2])),
             )
 
     def counts(self) -> tuple[int, int]:
@@ -114,6 +120,10 @@ class AnswerBook:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _hash_of(key: str, text: str) -> str:
+    return hashlib.sha256(f"{key}\n{text}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def holders(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from and_core.errors import ArtifactError, NotComputed
-from and_core.store.files import sha256_file
+from and_core.errors import ANDError, ArtifactError, NotComputed, first_line
+from and_core.store.files import inside, sha256_file
 from and_core.store.manifest import FILE, Artifact, Manifest
 from and_core.store.versions import STAGE_VERSIONS
 
+HEADER = 10_000  # bytes of a .npy's own header that are parsed
 VIEWS = "views"  # folder of dissections that explain the same neurons from some of the clips
 
 
@@ -32,7 +34,6 @@ class Artifacts:
         self.folder = Path(folder)
         self.manifest = Manifest.load(self.folder)
         self._checked: dict[str, tuple[int, int]] = {}
-        self._fresh: dict[str, bool] = {}
         self._tables: dict[str, pa.Table] = {}
         self._arrays: dict[str, np.ndarray] = {}
         self._documents: dict[str, Any] = {}
@@ -44,12 +45,17 @@ class Artifacts:
 
     def has(self, stage: str) -> bool:
         """Whether a stage is finished, by this version of the package, and made from what its input stages hold now."""
-        if stage not in self._fresh:
-            record, stages = self.manifest.stages.get(stage), self.manifest.stages
-            inputs = record.inputs.items() if record else ()
-            current = record is not None and record.version == STAGE_VERSIONS.get(stage.partition("-")[0])
-            self._fresh[stage] = current and all(name in stages and stages[name].key == key and self.has(name) for name, key in inputs)
-        return self._fresh[stage]
+        return self._fresh.get(stage, False)
+
+    @cached_property
+    def _fresh(self) -> dict[str, bool]:
+        stages = self.manifest.stages
+        fresh: dict[str, bool] = {}
+        for name in self.manifest.order():  # those that it reads come first
+            record = stages.get(name)
+            current = record is not None and record.version == STAGE_VERSIONS.get(name.partition("-")[0])
+            fresh[name] = current and all(fresh[other] and stages[other].key == key for other, key in (record.inputs if record else {}).items())
+        return fresh
 
     def require(self, stage: str) -> None:
         """Raise :class:`NotComputed`, with the command to run, where a stage is not finished."""
@@ -68,6 +74,8 @@ class Artifacts:
         self.require(stage)
         if name not in self.manifest.artifacts:
             raise ArtifactError(f"{self.name!r} has no artifact {name!r}")
+        if not self.manifest.artifacts[name].files:
+            raise ArtifactError(f"artifact {name!r} of {self.name!r} has no file")
         return self.manifest.artifacts[name]
 
     def paths(self, name: str) -> list[Path]:
@@ -75,24 +83,30 @@ class Artifacts:
         return [self._check(name, i) for i in range(len(self.artifact(name).files))]
 
     def _check(self, name: str, index: int) -> Path:
-        file = self.artifact(name).files[index]
-        path = (self.folder / file.path).resolve()
-        if not path.is_relative_to(self.folder.resolve()):
-            raise ArtifactError(f"artifact {name!r} points outside the dissection: {file.path!r}")
+        files = self.artifact(name).files
+        if not 0 <= index < len(files):
+            raise ArtifactError(f"artifact {name!r} of {self.name!r} has {len(files)} files, none of number {index}")
+        file = files[index]
+        path = inside(self.folder, file.path)
         try:
             stat = path.stat()
         except OSError:
-            raise ArtifactError(f"artifact {name!r} is missing: {file.path}") from None
-        if stat.st_size != file.size:
-            raise ArtifactError(f"artifact {name!r} is truncated or altered: {file.path} has {stat.st_size} bytes, {file.size} expected")
+            raise ArtifactError(f"artifact {name!r} is missing: {file.path}; {self._again(name)}") from None
+        if stat.st_size != file.size or not path.is_file():
+            raise ArtifactError(f"artifact {name!r} is truncated or altered: {file.path} has {stat.st_size} bytes, {file.size} expected; {self._again(name)}")
         seen = (stat.st_size, stat.st_mtime_ns)
         if self._checked.get(file.path) != seen:
             with reading(name):
                 whole = sha256_file(path) == file.sha256
             if not whole:
-                raise ArtifactError(f"artifact {name!r} is altered: the hash of {file.path} is not the manifest's")
+                raise ArtifactError(f"artifact {name!r} is altered: the hash of {file.path} is not the manifest's; {self._again(name)}")
             self._checked[file.path] = seen
         return path
+
+    def _again(self, name: str) -> str:
+        """The command that makes an artifact again."""
+        kept = name.startswith("kept-")
+        return "forget this kept run and keep it again" if kept else f"to make it again, run the configuration of {self.name!r}: and-dissect run CONFIG.yaml"
 
     def table(self, name: str) -> pa.Table:
         """A table, kept in memory after the first read."""
@@ -107,7 +121,7 @@ class Artifacts:
         if name not in self._arrays:
             path = self.paths(name)[0]
             with reading(name):
-                self._arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+                self._arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False, max_header_size=HEADER)
         return self._arrays[name]
 
     def document(self, name: str) -> Any:
@@ -129,13 +143,14 @@ class Artifacts:
                     self._check(name, index)
                 except ArtifactError as error:
                     yield name, str(error)
-        for path in sorted((self.folder / "artifacts").rglob("*")):
+        for path in sorted(inside(self.folder, "artifacts").rglob("*")):
             relative = str(path.relative_to(self.folder))
-            if path.is_file() and relative not in listed:
+            if not path.is_dir() and relative not in listed:
                 yield relative, "not in the manifest"
-        for path in sorted((self.folder / VIEWS).glob(f"*/{FILE}")):
+        for path in sorted(self.folder.glob(f"{VIEWS}/*/{FILE}")):
             view = path.parent.name
             try:
+                inside(self.folder, path)
                 yield from ((f"{VIEWS}/{view}/{name}", fault) for name, fault in Artifacts(path.parent).validate())
             except ArtifactError as error:
                 yield f"{VIEWS}/{view}", str(error)
@@ -143,8 +158,12 @@ class Artifacts:
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """A file that goes away while it is read (a run has just replaced it) is an artifact's fault, said as one."""
+    """Say whatever goes wrong in reading a file as the artifact's fault: it goes away meanwhile (a run has just replaced it), or holds what it must not."""
     try:
         yield
     except OSError as error:
         raise ArtifactError(f"artifact {name!r} could not be read; if a run is writing this dissection, look again in a moment: {error}") from None
+    except ANDError:
+        raise
+    except Exception as error:  # noqa: BLE001 - numpy, pyarrow, zarr and json each have errors of their own for what they can't read
+        raise ArtifactError(f"artifact {name!r} is not what it should be: {type(error).__name__}: {first_line(error)}") from None

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from and_core.errors import ArtifactError, DataError, NotComputed, one_of
 from and_core.records import Clip, Concept, Layer, NeuronId, Point, Side, Skipped, TopClip
 from and_core.store.artifacts import VIEWS, Artifacts, layer_artifact, reading
-from and_core.store.files import cache_root, safe_name
+from and_core.store.files import SAFE_NAME, cache_root, inside, safe_name
 from and_core.store.headline import Headline, Headlines, headline, headlines
 from and_core.store.manifest import FILE
 
@@ -24,7 +24,7 @@ SCORED: dict[ScoredMethod, str] = {"DB": "closed", "TAB": "tab"}
 def list_dissections(root: Path | None = None) -> list[str]:
     """Names of the dissections in the cache, sorted."""
     root = root or cache_root()
-    return sorted(path.parent.name for path in root.glob(f"*/{FILE}")) if root.exists() else []
+    return sorted(path.parent.name for path in root.glob(f"*/{FILE}") if SAFE_NAME.fullmatch(path.parent.name)) if root.exists() else []
 
 
 def open_dissection(path_or_name: str | Path, root: Path | None = None) -> Dissection:
@@ -65,7 +65,7 @@ class Dissection(Artifacts):
             There is no such view.
         """
         if name not in self._views:
-            folder = self.folder / VIEWS / safe_name(name, "view")
+            folder = inside(self.folder, VIEWS, safe_name(name, "view"))
             if not (folder / FILE).exists():
                 raise NotComputed(f"{self.name!r} has no view {name!r}; run: and-dissect run CONFIG.yaml")
             self._views[name] = Dissection(folder)
@@ -108,10 +108,11 @@ class Dissection(Artifacts):
 
     def _from_pack(self, what: str, index: int) -> bytes:
         row = self.clip_row(index)
-        path = self._check(f"clips/{what}", row["pack"])
-        with reading(f"clips/{what}"), open(path, "rb") as handle:
-            handle.seek(row[f"{what}_offset"])
-            return handle.read(row[f"{what}_bytes"])
+        with reading(f"clips/{what}"):
+            path = self._check(f"clips/{what}", row["pack"])
+            with open(path, "rb") as handle:
+                handle.seek(row[f"{what}_offset"])
+                return handle.read(min(row[f"{what}_bytes"], path.stat().st_size))
 
     def caption(self, index: int) -> str | None:
         """Caption of a clip, None where it has none."""
@@ -205,9 +206,14 @@ class Dissection(Artifacts):
         if name not in self.manifest.artifacts:  # made before layers and documents had names of their own
             name = f"activations/{layer}"
         paths = self.paths(name)
-        root = next(path.parent for path in paths if path.name == "zarr.json")
         with reading(name):
-            return zarr.open_array(str(root), mode="r")
+            root = next(path.parent for path in paths if path.name == "zarr.json")
+            if {path for path in root.rglob("*") if not path.is_dir()} != set(paths):
+                raise ArtifactError(f"artifact {name!r} is altered: its folder holds other files than the manifest lists")
+            array = zarr.open_array(str(root), mode="r")
+            if array.shape != (len(self.clips), self.layer(layer).size):
+                raise ArtifactError(f"artifact {name!r} has shape {array.shape}, not one row a clip and one column a neuron")
+            return array
 
     def extreme_clips(self, neuron: NeuronId | str, side: Side = "high", k: int | None = None) -> list[TopClip]:
         """The neuron's `k` highest or lowest clips (default: the run's K), most extreme first."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from and_core.errors import ANDError, ArtifactError
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".json")  # files of a checkpoint that decide what it computes
 NOT_WHOLE = "is no safetensors file, or was cut short"
+LARGEST_TEXT = 1 << 28  # bytes of a table or text that is read whole
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -36,6 +40,22 @@ def safe_name(name: str, what: str = "name") -> str:
     return name
 
 
+def plain_file(path: Path) -> Path:
+    """Return the path of a table or text that is about to be read whole, if it is a regular file of at most :data:`LARGEST_TEXT` bytes.
+
+    Raises
+    ------
+    OSError
+        It is not there, no regular file (a pipe may never end), or too large.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    if status.st_size > LARGEST_TEXT:
+        raise OSError(errno.EFBIG, f"more than {LARGEST_TEXT} bytes", str(path))
+    return path
+
+
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with open(path, "rb") as handle:
@@ -51,30 +71,87 @@ def sha256_files(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write beside, flush to disk, move into place: readers see the old file or the new one, never half of one."""
+def inside(folder: Path, *parts: str | Path) -> Path:
+    """Return a path below a dissection's folder, the one way to any of its files.
+
+    Parameters
+    ----------
+    folder : Path
+        The dissection; it may be reached through a link itself.
+    parts : str or Path
+        Names below it, which need not exist.
+
+    Raises
+    ------
+    ArtifactError
+        The path leaves the folder: it is absolute, has ``..`` in it, or goes through a link to elsewhere.
+    """
+    path = Path(folder, *parts)
+    try:
+        below = ".." not in path.parts[len(folder.parts) :] and path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a ring of links, a NUL
+        below = False
+    if not below:
+        raise ArtifactError(f"{str(path)[:200]!r} leads outside the dissection {folder.name!r}; nothing there is read, written or deleted")
+    return path
+
+
+def remove(folder: Path, path: Path) -> None:
+    """Delete a file, a link (what it leads to stays) or a tree below a dissection's folder; nothing where there is nothing.
+
+    Raises
+    ------
+    ArtifactError
+        The path leaves the folder.
+    """
+    path = inside(folder, path.parent) / path.name
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path)
+
+
+def write_atomic(path: Path, data: bytes, durable: bool = True) -> None:
+    """Write beside, flush to disk, move into place: readers see the old file or the new one, never half of one.
+
+    Parameters
+    ----------
+    durable : bool
+        Whether it must outlast a loss of power; nothing is flushed otherwise.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as handle:
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "xb") as handle:  # never through a link that lies there
             handle.write(data)
             handle.flush()
-            os.fsync(handle.fileno())
+            if durable:
+                os.fsync(handle.fileno())
         os.replace(temporary, path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+    if durable:
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():  # some file systems flush no folders
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def sync_tree(folder: Path) -> None:
-    """Flush every file below `folder` to disk."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+    """Flush every file and folder below `folder`, and `folder` itself, to disk."""
+    for path in (*sorted(folder.rglob("*")), folder):
+        sync(path)
 
 
 def weights_fault(path: Path) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from and_core.errors import ANDError, BusyError
+from and_core.errors import ArtifactError, BusyError
 from and_core.records import Provenance
-from and_core.store.files import sha256_file, sync_tree
+from and_core.store.chunks import mark_chunk, read_mark
+from and_core.store.files import inside, remove, sha256_file, sync, sync_tree, write_atomic
 from and_core.store.manifest import Artifact, File, Manifest, StageRecord
+from and_core.store.seal import seal_of, seal_stages
 
 ARTIFACTS = "artifacts"
 PARTIAL = ".partial"
+SEAL = "made-here"
 LOCK = ".lock"
 
 
@@ -35,8 +38,11 @@ def writing(folder: Path) -> Iterator[None]:
         Another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    lock = inside(folder, LOCK)
+    if lock.is_symlink():
+        raise ArtifactError(f"{lock} is a link, which no lock is; remove it")
     try:
-        with FileLock(str(folder / LOCK), timeout=0):
+        with FileLock(str(lock), timeout=0):
             yield
     except Timeout:
         raise BusyError(f"another run is writing {folder.name!r}; wait for it to end, or give this run another name") from None
@@ -58,36 +64,51 @@ class StageWriter:
     def __init__(self, folder: Path, stage: str, key: str, name: str | None = None) -> None:
         self.folder, self.stage, self.key = folder, stage, key
         self.name = name or stage
-        self.partial = folder / PARTIAL / f"{stage}-{key}"
+        self.partial = inside(folder, PARTIAL, f"{stage}-{key}")
         self.out = self.partial / "out"
         self.chunks = self.partial / "chunks"
-        for stale in (folder / PARTIAL).glob(f"{stage}-*"):
-            if stale != self.partial:
-                shutil.rmtree(stale)
+        for stale in inside(folder, PARTIAL).glob(f"{stage}-*"):
+            if stale != self.partial or not self._made_here():
+                remove(folder, stale)
         self.out.mkdir(parents=True, exist_ok=True)
         self.chunks.mkdir(exist_ok=True)
+        write_atomic(self.partial / SEAL, self._seal())
         self.artifacts: dict[str, Artifact] = {}
         self.notes: dict[str, Any] = {}
         self.provenance: Provenance = "computed"
 
-    def done(self, chunk: int) -> bool:
-        """Whether a chunk was finished, by this run or by one before it."""
-        return (self.chunks / f"{chunk:06d}").exists()
+    def _seal(self) -> bytes:
+        return seal_of(f"unfinished {self.stage}-{self.key}").encode()
 
-    def mark(self, chunk: int) -> None:
-        """Declare a chunk finished; call after its files are written."""
-        (self.chunks / f"{chunk:06d}").touch()
+    def _made_here(self) -> bool:
+        """Whether this installation began the chunks that lie here, and no link leads from them to elsewhere."""
+        try:
+            linked = any(path.is_symlink() for path in self.partial.rglob("*"))
+            return not linked and (self.partial / SEAL).read_bytes() == self._seal()
+        except OSError:
+            return False
+
+    def done(self, chunk: int) -> bool:
+        """Whether a chunk was finished, by this run or by one before it, and its files are what was written."""
+        return read_mark(self.chunks / f"{chunk:06d}")[0]
+
+    def mark(self, chunk: int, paths: Iterable[Path]) -> None:
+        """Declare a chunk finished; its files, below `out`, are flushed to disk first."""
+        mark_chunk(self.chunks / f"{chunk:06d}", paths)
+
+    def told(self, chunk: int) -> Any:
+        """What a finished chunk had to say besides its files."""
+        return read_mark(self.chunks / f"{chunk:06d}")[1]
 
     def chunked(self, count: int, compute: Callable[[int], dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
-        """Arrays of chunk 0..count-1, each computed once and kept on disk until the stage ends."""
+        """Arrays of chunk 0..count-1, each computed once and kept on disk until the stage ends; one that can't be read is computed again."""
         for index in range(count):
             path = self.chunks / f"{index:06d}.npz"
-            if not path.exists():
+            if not self.done(index):
                 arrays = compute(index)
-                temporary = path.with_suffix(".tmp")
-                with open(temporary, "wb") as handle:
+                with open(path, "wb") as handle:
                     np.savez(handle, **arrays)  # type: ignore[arg-type]
-                os.replace(temporary, path)
+                self.mark(index, [path])
             with np.load(path, allow_pickle=False) as loaded:
                 yield dict(loaded)
 
@@ -124,15 +145,17 @@ class StageWriter:
         """Move the results into place and put them, and only them, into the manifest."""
         sync_tree(self.out)
         shutil.rmtree(self.chunks)  # first: marks must never outlive the results that they stand for
-        final = self.folder / ARTIFACTS / f"{self.stage}-{self.key}"
+        final = inside(self.folder, ARTIFACTS, f"{self.stage}-{self.key}")
         if final.exists():  # made again under the same key: first nobody may rely on the old files
             if self.name in manifest.stages:
                 adopt(manifest, self.name, None, {})
                 manifest.save(self.folder)
-            shutil.rmtree(final)
+            remove(self.folder, final)
         final.parent.mkdir(exist_ok=True)
         os.replace(self.out, final)
+        sync(final.parent)
         adopt(manifest, self.name, record, self.artifacts)
+        seal_stages(self.folder, manifest, [self.name])  # before the manifest: a seal without its stage harms nothing
         manifest.save(self.folder)
         sweep(self.folder, manifest)
 
@@ -150,17 +173,18 @@ def adopt(manifest: Manifest, stage: str, record: StageRecord | None, artifacts:
 def link_stage(folder: Path, other: Path, manifest: Manifest, theirs: Manifest, stage: str) -> None:
     """Take a finished stage over from another dissection by hard links (copies across file systems)."""
     artifacts = {name: a for name, a in theirs.artifacts.items() if a.stage == stage}
+    if not intact(other, theirs, stage):
+        raise ArtifactError(f"the stage {stage!r} of {other.name!r} is altered; not taken over")
     for file in (f for a in artifacts.values() for f in a.files):
-        if sha256_file(other / file.path) != file.sha256:
-            raise ANDError(f"{other / file.path} is altered; not taken over")
-        goal = folder / file.path
+        goal = inside(folder, file.path)
         goal.parent.mkdir(parents=True, exist_ok=True)
         goal.unlink(missing_ok=True)
         try:
-            os.link(other / file.path, goal)
+            os.link(other / file.path, goal, follow_symlinks=False)
         except OSError:
             shutil.copyfile(other / file.path, goal)
     adopt(manifest, stage, theirs.stages[stage], artifacts)
+    seal_stages(folder, manifest, [stage])
     manifest.save(folder)
     sweep(folder, manifest)
 
@@ -168,16 +192,20 @@ def link_stage(folder: Path, other: Path, manifest: Manifest, theirs: Manifest, 
 def sweep(folder: Path, manifest: Manifest) -> None:
     """Delete artifact folders that the manifest does not name, the leavings of finished stages, and files that a killed run was about to move into place."""
     for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+        remove(folder, path)
     live = {Path(f.path).parts[1] for a in manifest.artifacts.values() for f in a.files}
-    for path in (folder / ARTIFACTS).glob("*"):
+    for path in inside(folder, ARTIFACTS).glob("*"):
         if path.name not in live:
-            shutil.rmtree(path)
+            remove(folder, path)
     for stage, record in manifest.stages.items():
-        shutil.rmtree(folder / PARTIAL / f"{stage}-{record.key.split('-')[0]}", ignore_errors=True)
+        remove(folder, folder / PARTIAL / f"{stage}-{record.key.split('-')[0]}")
 
 
 def intact(folder: Path, manifest: Manifest, stage: str) -> bool:
-    """Whether every file of a finished stage is there at its recorded size."""
+    """Whether every file of a finished stage is there, in the folder itself, with the bytes that the manifest lists."""
     files = [f for a in manifest.artifacts.values() if a.stage == stage for f in a.files]
-    return all((folder / f.path).is_file() and (folder / f.path).stat().st_size == f.size for f in files)
+    return all(_whole(inside(folder, f.path), f) for f in files)
+
+
+def _whole(path: Path, file: File) -> bool:
+    return path.is_file() and not path.is_symlink() and path.stat().st_size == file.size and sha256_file(path) == file.sha256

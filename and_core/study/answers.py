@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import insert, select
 
+from and_core.display import csv_text
 from and_core.errors import StudyError
 from and_core.study.database import ASSIGNMENT, CLAIM, EVENT, IMPORTED, RATER, IntegrityError
 from and_core.study.exclude import rows_of
@@ -144,10 +145,7 @@ def export(frame: pd.DataFrame, form: str) -> bytes:
         made = io.BytesIO()
         frame.to_parquet(made, index=False)
         return made.getvalue()
-    safe = frame.copy()
-    for name in (c for c in safe.columns if c not in (*INTEGERS, *BOOLEANS, "seed")):
-        safe[name] = safe[name].map(lambda text: f"'{text}" if isinstance(text, str) and text[:1] in ("=", "+", "-", "@", "'", "\t", "\r") else text)
-    return safe.to_csv(index=False, lineterminator="\n").encode()
+    return csv_text(frame).encode()
 
 
 def read_export(path: str | Path) -> pd.DataFrame:

@@ -63,12 +63,11 @@ class AST(Target):
     def _configs(self) -> tuple[Any, dict[str, Any]]:
         from transformers import ASTFeatureExtractor, AutoConfig
 
-        revision = self.settings.revision  # type: ignore[attr-defined]
         if not Path(self._source).is_dir() and self._source.count("/") != 1:
             raise TargetError(f"target.checkpoint={self._source!r} is neither a folder nor a hub id (owner/name)")
         try:
-            config = AutoConfig.from_pretrained(self._source, revision=revision, trust_remote_code=False)
-            extractor = ASTFeatureExtractor.from_pretrained(self._source, revision=revision, trust_remote_code=False).to_dict()
+            config = AutoConfig.from_pretrained(self._source, **self.loading)
+            extractor = ASTFeatureExtractor.from_pretrained(self._source, **self.loading).to_dict()
         except (OSError, ValueError, json.JSONDecodeError) as error:
             raise TargetError(f"target.checkpoint={self._source!r} can't be read: {str(error).splitlines()[0]}") from None
         if config.model_type != MODEL_TYPE:
@@ -92,9 +91,8 @@ class AST(Target):
         check_frames(what, (e["max_length"], e["num_mel_bins"]), (config.max_length, config.num_mel_bins))
         try:
             loaded: Any = ASTForAudioClassification.from_pretrained(
-                self._source, revision=self.settings.revision, config=config, dtype=torch.float32,  # type: ignore[attr-defined]
-                output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False,
-            )  # fmt: skip
+                self._source, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, **self.loading
+            )
         except Exception as error:  # noqa: BLE001 - safetensors, torch and transformers each have errors of their own for damaged files
             raise TargetError(f"{what} can't be loaded: {str(error).splitlines()[0]}") from None
         model, info = loaded

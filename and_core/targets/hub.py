@@ -48,7 +48,7 @@ class Hub(NamedTarget):
         if not Path(s.checkpoint).is_dir() and s.checkpoint.count("/") != 1:
             raise TargetError(f"target.checkpoint={s.checkpoint!r} is neither a folder nor a hub id (owner/name)")
         try:
-            return AutoConfig.from_pretrained(s.checkpoint, revision=s.revision, trust_remote_code=False)
+            return AutoConfig.from_pretrained(s.checkpoint, **self.loading)
         except (OSError, ValueError, json.JSONDecodeError) as error:
             raise TargetError(f"target.checkpoint={s.checkpoint!r} can't be read: {str(error).splitlines()[0]}") from None
 
@@ -68,12 +68,11 @@ class Hub(NamedTarget):
         heads = ("ForSequenceClassification", "ForAudioClassification")
         check_weights(Path(s.checkpoint), f"target.checkpoint={s.checkpoint!r}", TargetError)
         try:
-            self._extractor = transformers.AutoFeatureExtractor.from_pretrained(s.checkpoint, revision=s.revision, trust_remote_code=False)
+            self._extractor = transformers.AutoFeatureExtractor.from_pretrained(s.checkpoint, **self.loading)
             auto = transformers.AutoModelForAudioClassification if name.endswith(heads) else transformers.AutoModel
             loaded: Any = auto.from_pretrained(
-                s.checkpoint, revision=s.revision, config=config, dtype=torch.float32, output_loading_info=True,
-                ignore_mismatched_sizes=True, trust_remote_code=False,
-            )  # fmt: skip
+                s.checkpoint, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, **self.loading
+            )
         except Exception as error:  # noqa: BLE001 - every loader has errors of its own for damaged files
             raise TargetError(f"target.checkpoint={s.checkpoint!r} can't be loaded: {str(error).splitlines()[0]}") from None
         model, info = loaded

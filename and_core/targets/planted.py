@@ -30,11 +30,15 @@ class Planted(Target):
         base: dict[str, Any]
         path: str
 
+        def reaches(self) -> list[str]:
+            """What the base does."""
+            return TARGETS.reaches(PluginConfig(**self.base))
+
     @cached_property
     def base(self) -> Target:
         """The target that is read."""
         settings: Any = self.settings
-        return TARGETS.create(PluginConfig(**settings.base))
+        return TARGETS.create(PluginConfig(**settings.base), self.recorded)
 
     def _bytes(self) -> bytes:
         path = Path(self.settings.path)  # type: ignore[attr-defined]

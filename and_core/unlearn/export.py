@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from and_core.display import markdown
 from and_core.errors import ConfigError, TargetError
 from and_core.records import NeuronId
 from and_core.store.dissection import Dissection
@@ -133,7 +134,9 @@ def _loaded_back(d: Dissection, folder: Path, pruned: np.ndarray) -> float:
     from and_core.unlearn.evaluator import open_evaluator
 
     config = make_config(d.manifest.config)
-    again = TARGETS.create(config.target.model_copy(update={"checkpoint": str(folder), **({"revision": None} if config.target.kind != "beats" else {})}))
+    again = TARGETS.create(
+        config.target.model_copy(update={"checkpoint": str(folder), **({"revision": None} if config.target.kind != "beats" else {})}), recorded=True
+    )
     again.load(pick_device(config.activations.device))
     return float(np.abs(open_evaluator(d, again).first() - pruned).max())
 
@@ -151,12 +154,12 @@ def zip_pruned(d: Dissection, request: Request, path: Path, result: Result | Non
 def card(d: Dissection, request: Request, choice: Choice, result: Result | None = None, difference: float = float("nan")) -> str:
     """Model card: what was removed, how, and with what effect."""
     p, split = d.provenance, d.notes("split")
-    layers = [f"| {name} | {int(mask.sum())} | {len(mask)} |" for name, mask in choice.selection.masks.items() if mask.any()]
+    layers = [f"| {markdown(name)} | {int(mask.sum())} | {len(mask)} |" for name, mask in choice.selection.masks.items() if mask.any()]
     hidden = sum(layer.size for layer in d.layers if layer.kind != "fc")
     lines = [
-        "---", "pipeline_tag: audio-classification", "tags: [audio, pruned, machine-unlearning]", "---", f"# {_inline(p.get('target'))}, pruned", "",
-        f"Made from `{_inline(p.get('target'))}` (fingerprint `{p.get('checkpoint')}`) by ablating {choice.count} of {hidden} hidden neurons: "
-        f"{_inline(request.describe())}.", "",
+        "---", "pipeline_tag: audio-classification", "tags: [audio, pruned, machine-unlearning]", "---", f"# {markdown(p.get('target'))}, pruned", "",
+        f"Made from `{markdown(p.get('target'))}` (fingerprint `{p.get('checkpoint')}`) by ablating {choice.count} of {hidden} hidden neurons: "
+        f"{markdown(request.describe())}.", "",
         "## What was removed", "",
         f"{_chosen(d, request)} "
         + ("Each neuron's weight row is zero, and its bias its mean activation." if request.how == "mean" else "Each neuron's weight row and bias are zero.")
@@ -197,11 +200,6 @@ def _chosen(d: Dissection, request: Request) -> str:
     seen = f"{split['explained_and_tested']} of the {split['tested_clips']} tested clips among them" if split["explained_and_tested"] else "none of them tested"
     where = f"{split['choosing_clips']} clips, none of them tested" if request.choose_on == "others" else f"all clips that the dissection explains from, {seen}"
     return f"The neurons were chosen by {request.strategy}, from explanations over {where}."
-
-
-def _inline(value: object) -> str:
-    """A text from data on one line of Markdown, without markup."""
-    return " ".join(str(value).split()).translate(str.maketrans("", "", "<>`|[]"))
 
 
 def _number(value: float) -> str:

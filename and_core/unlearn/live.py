@@ -18,9 +18,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from and_core.errors import ANDError
+from and_core.errors import ANDError, ArtifactError
 from and_core.store.dissection import Dissection
-from and_core.store.files import write_atomic
+from and_core.store.files import inside, write_atomic
 from and_core.unlearn.request import Kind, Request
 from and_core.unlearn.result import Result, inputs_of, measure, stored
 
@@ -179,7 +179,7 @@ def stopped(d: Dissection, key: str) -> bool:
     try:
         marker = json.loads(_marker(d, key).read_text(encoding="utf-8"))
         return bool(marker["process"] != PROCESS and not _alive(int(marker["pid"])))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ArtifactError, OSError, ValueError, KeyError, TypeError):
         return False
 
 
@@ -196,16 +196,16 @@ def _alive(pid: int) -> bool:
 
 
 def _marker(d: Dissection, key: str) -> Path:
-    return d.folder / MARKERS / f"{key}.json"
+    return inside(d.folder, MARKERS, f"{key}.json")
 
 
 def _mark(job: Job) -> None:
-    path = _marker(job.dissection, job.key)
-    with suppress(OSError):  # a cache that can't be written to can still be looked at and tried out
+    with suppress(OSError, ArtifactError):  # a cache that can't be written to can still be looked at and tried out
+        path = _marker(job.dissection, job.key)
         path.parent.mkdir(exist_ok=True)
         write_atomic(path, json.dumps({"process": PROCESS, "pid": os.getpid(), "kind": job.kind, "request": job.request.settled()}).encode())
 
 
 def _unmark(job: Job) -> None:
-    with suppress(OSError):
+    with suppress(OSError, ArtifactError):
         _marker(job.dissection, job.key).unlink(missing_ok=True)

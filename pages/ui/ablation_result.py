@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from and_core import Dissection
+from and_core.display import csv_text
 from and_core.figures.theme import EXPORT
 from and_core.figures.unlearning import FEWEST, change_by_class, clip_verdict, tested_on
 from and_core.unlearn.request import Request
@@ -92,7 +93,7 @@ def _by_class(d: Dissection, split: Split, result: Result) -> None:
     table = st.expander("Every class", key="every_class", on_change="rerun")
     if table.open:
         table.dataframe(frame, hide_index=True, height=260)
-    csv = frame.to_csv(index=False).encode()
+    csv = csv_text(frame).encode()
     st.download_button("Changes by class (CSV)", csv, f"{file_name(result.request)}-classes.csv", "text/csv", on_click="ignore")
 
 

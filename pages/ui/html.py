@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
-import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from and_core import display
 from and_core.records import Clip, Concept, NeuronId, Point, Side, TopClip
 
 COPY_LINK = '<button class="and-copylink" data-and-copy="1" title="copy the address of this view">Copy link</button>'
@@ -15,7 +15,7 @@ COPY_LINK = '<button class="and-copylink" data-and-copy="1" title="copy the addr
 
 def text(value: object) -> str:
     """Escaped for element content and attributes alike."""
-    return html.escape("" if value is None else str(value), quote=True)
+    return html.escape("" if value is None else display.visible(value), quote=True)
 
 
 def heading(title: str, note: str = "") -> str:
@@ -146,7 +146,7 @@ def plain_table(rows: Sequence[dict[str, str]]) -> str:
 
 def markdown(value: object) -> str:
     """For labels of widgets, which read Markdown: nothing of the text is taken for markup."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|~$:<>-])", r"\\\1", str(value))
+    return display.markdown(value)
 
 
 def neuron_link(dissection: str, neuron: NeuronId) -> str:

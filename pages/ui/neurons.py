@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from urllib.parse import quote
 
 import numpy as np
@@ -12,6 +11,7 @@ import streamlit as st
 from and_core import Dissection, NeuronId
 from and_core.analyze.interpretability import TAUS
 from and_core.captioners.acoustic import earned
+from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.neuron import activation_histogram, class_means_figure
 from and_core.figures.theme import EXPORT
@@ -255,18 +255,13 @@ def _download(d: Dissection, neuron: NeuronId) -> None:
             for side in ("high", "low")
             for t in d.extreme_clips(neuron, side, 50)  # type: ignore[arg-type]
         ]
-        return _csv(pd.DataFrame(rows))
+        return csv_text(pd.DataFrame(rows)).encode()
 
     def activations() -> bytes:
-        return _csv(pd.DataFrame({"clip": [c.name for c in d.clips], "label": [c.label for c in d.clips], "activation": np.asarray(d.activations(neuron))}))
+        columns = {"clip": [c.name for c in d.clips], "label": [c.label for c in d.clips], "activation": np.asarray(d.activations(neuron))}
+        return csv_text(pd.DataFrame(columns)).encode()
 
     name = str(neuron).replace("/", "-")
     one, two = st.columns(2)
     one.download_button("Clips (CSV)", clips, f"{name}-clips.csv", "text/csv", on_click="ignore", width="stretch")
     two.download_button("Activations (CSV)", activations, f"{name}-activations.csv", "text/csv", on_click="ignore", width="stretch")
-
-
-def _csv(frame: pd.DataFrame) -> bytes:
-    buffer = io.StringIO()
-    frame.to_csv(buffer, index=False)
-    return buffer.getvalue().encode()

@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from and_core import NeuronId
+from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.study import block_figure, fault_part, rating_figure, result_parts, score_figure
 from and_core.figures.theme import EXPORT
@@ -177,9 +178,7 @@ def export(study: Study) -> None:
     columns[0].download_button("Answers (CSV)", as_file(answers, "csv"), f"{study.name}.csv", "text/csv", on_click="ignore")
     columns[1].download_button("Answers (Parquet)", as_file(answers, "parquet"), f"{study.name}.parquet", on_click="ignore")
     dictionary = pd.DataFrame(DICTIONARY.items(), columns=["column", "meaning"])
-    columns[2].download_button(
-        "What the columns mean (CSV)", dictionary.to_csv(index=False).encode(), f"{study.name}.dictionary.csv", "text/csv", on_click="ignore"
-    )
+    columns[2].download_button("What the columns mean (CSV)", csv_text(dictionary).encode(), f"{study.name}.dictionary.csv", "text/csv", on_click="ignore")
     with st.form("import"):
         file = st.file_uploader("Export of another site that ran the very same plan", type=["csv", "parquet"])
         site = st.text_input("Name of that site")

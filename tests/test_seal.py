@@ -1,0 +1,389 @@
+"""A dissection is data: what a manifest says is checked, nothing leaves the folder, and only what was made here is taken over."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import CATEGORIES, small_config
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from and_core import list_dissections, open_dissection, pipeline
+from and_core.cli import app
+from and_core.config import make_config
+from and_core.errors import ANDError, ArtifactError
+from and_core.store.answers import FILE as ANSWERS
+from and_core.store.answers import AnswerBook
+from and_core.store.chunks import mark_chunk, read_mark
+from and_core.store.files import inside, remove, sha256_file
+from and_core.store.manifest import Manifest, StageRecord, content_hash
+from and_core.store.seal import HOME, installation_key, sealed
+from and_core.store.writer import StageWriter, sweep, writing
+
+
+def alter(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change a manifest as somebody would who knows how its hash is made."""
+    path = folder / "manifest.json"
+    raw = json.loads(path.read_text())
+    raw.pop("sha256", None)
+    change(raw)
+    path.write_text(json.dumps({**raw, "sha256": content_hash(raw)}))
+
+
+# -- names and paths --------------------------------------------------------------------------------------------------
+
+BAD_STAGES = ["/etc/x", "../x", "a/b", "a-b-c", "A", "", "x" * 80, "a\n", "a\0", ".", "..", "clips-../../../x", "{0}", "clips /x", "ｃlips"]
+BAD_KEYS = ["data", "../../x", "0" * 15, "0" * 17, "0123456789ABCDEF", "0123456789abcdef-", "0123456789abcdef-../..", "0123456789abcdef\n", ""]
+BAD_PATHS = [
+    "../x", "/etc/passwd", "artifacts/clips-0123456789abcdef/../../x", "manifest.json", "artifacts/x/y", "artifacts/clips-0123456789abcdef/",
+    "artifacts/clips-0123456789abcdef/./x", "artifacts/clips-0123456789abcdef//x", "artifacts/clips-0123456789abcdef/a\0", "artifacts\\clips",
+]  # fmt: skip
+
+
+def _stage(name: str, key: str) -> Callable[[dict[str, Any]], None]:
+    return lambda raw: raw["stages"].update({name: {"key": key, "version": 1, "parameters": {}, "inputs": {}, "notes": {}}})
+
+
+CHANGES: list[Callable[[dict[str, Any]], None]] = [
+    *(_stage(name, "0" * 16) for name in BAD_STAGES), *(_stage("clips", key) for key in BAD_KEYS),
+    *((lambda raw, path=path: raw["artifacts"]["captions/captions"]["files"][0].update(path=path)) for path in BAD_PATHS),
+    lambda raw: raw["artifacts"]["captions/captions"].update(stage="clips"),
+    lambda raw: raw["artifacts"].update({"captions/\x1b[31m": raw["artifacts"]["captions/captions"]}),
+    lambda raw: raw["artifacts"]["captions/captions"]["files"][0].update(size=-1),
+    lambda raw: raw.update(name="../x"), lambda raw: raw.update(name=None), lambda raw: raw.update(unknown=1), lambda raw: raw.update(format=99),
+    lambda raw: raw["stages"]["clips"]["inputs"].update(clips=raw["stages"]["clips"]["key"]),
+    lambda raw: raw["stages"]["clips"]["inputs"].update(captions=raw["stages"]["captions"]["key"]),
+    lambda raw: raw["stages"]["clips"]["inputs"].update({"../x": "0" * 16}),
+]  # fmt: skip
+
+
+def test_names_keys_and_paths_that_no_manifest_may_hold_are_refused(own) -> None:
+    text = (own.folder / "manifest.json").read_text()
+    for number, change in enumerate(CHANGES):
+        (own.folder / "manifest.json").write_text(text)
+        alter(own.folder, change)
+        with pytest.raises(ArtifactError):
+            open_dissection(own.folder)
+        if number == 0:
+            with pytest.raises(ANDError):
+                pipeline.run(small_config(), root=own.folder.parent)
+
+
+@given(st.text(max_size=40))
+def test_no_text_as_a_stage_leaves_the_folder(name: str) -> None:
+    try:
+        made = Manifest(name="x", stages={name: StageRecord(key="0" * 16, version=1, parameters={}, inputs={})})
+    except ValueError:
+        return
+    assert all(c.isalnum() or c in "_-" for stage in made.stages for c in stage)
+
+
+STRANGE = {
+    "deep": lambda text: "[" * 200_000, "digits": lambda text: text.replace('"version": 1', '"version": ' + "9" * 5000, 1), "nothing": lambda text: "",
+    "list": lambda text: "[]", "null": lambda text: "null", "nan": lambda text: text.replace('"notes": {', '"notes": {"x": NaN,', 1),
+    "cut": lambda text: text[:900],
+    "latin": lambda text: text + "\udcff", "letter": lambda text: text.replace('"clips": 24', '"clips": 25', 1),
+}  # fmt: skip
+
+
+def test_a_strange_manifest_concerns_its_dissection_alone(own, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = own.folder.parent
+    text = (own.folder / "manifest.json").read_text()
+    for how, change in STRANGE.items():
+        (root / how).mkdir()
+        (root / how / "manifest.json").write_bytes(change(text).encode("utf-8", "surrogateescape"))
+        with pytest.raises(ArtifactError, match=how):
+            open_dissection(how, root)
+    monkeypatch.setenv("AND_CACHE", str(root))
+    for command in (["list"], ["table", "last-layer", "small"], ["info", "small"]):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0 and "small" in done.output, done.output
+    assert pipeline.run(small_config(), root=root, only=["clips"]).computed == []
+
+
+def test_a_manifest_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "manifest.json")
+    with pytest.raises(ArtifactError, match="no manifest"):
+        open_dissection("pipe", tmp_path)
+
+
+# -- links ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["artifacts", ".partial", "views", ".lock", "manifest.json", "views/untested", ".partial/tab-0123456789abcdef"])
+def test_nothing_is_read_written_or_deleted_through_a_link_that_leaves(own, tmp_path_factory, where: str) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    place = own.folder / where
+    if place.is_dir() and not place.is_symlink():
+        shutil.move(place, outside / "theirs")
+    elif place.exists():
+        shutil.copy(place, outside / "theirs")
+        place.unlink()
+    else:
+        (outside / "theirs").mkdir()
+        place.parent.mkdir(parents=True, exist_ok=True)
+    (outside / "precious").write_text("mine")
+    place.symlink_to(outside / "theirs")
+    before = {p: (p.read_bytes() if p.is_file() else None) for p in outside.rglob("*")}
+    try:
+        d = open_dissection(own.folder)
+        list(d.validate())
+        d.caption(0)
+        d.view("untested").caption(0)
+    except ArtifactError as error:
+        assert "outside" in str(error)
+    with pytest.raises(ANDError) if where not in ("views/untested", ".partial/tab-0123456789abcdef", "views") else _nothing():
+        pipeline.run(small_config(), root=own.folder.parent)
+    with _ignored():
+        manifest = Manifest.load(own.folder)
+        sweep(own.folder, manifest)
+        with writing(own.folder):
+            StageWriter(own.folder, "tab", "0123456789abcdef")
+    assert {p: (p.read_bytes() if p.is_file() else None) for p in outside.rglob("*")} == before
+
+
+class _nothing:
+    def __enter__(self) -> None: ...
+    def __exit__(self, *error: object) -> bool:
+        return error[0] is None or issubclass(error[0], ANDError)  # type: ignore[arg-type]
+
+
+_ignored = _nothing
+
+
+@given(st.lists(st.sampled_from(["..", ".", "a", "/etc", "link", "b/../..", "", "ring"]), max_size=5))
+def test_inside_is_inside(tmp_path_factory, parts: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("d")
+    (folder / "a").mkdir()
+    (folder / "link").symlink_to("/etc")
+    (folder / "ring").symlink_to(folder / "ring")
+    try:
+        path = inside(folder, *parts)
+    except ArtifactError:
+        return
+    assert Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def test_removing_a_link_leaves_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("x")
+    (tmp_path / "d" / "link").symlink_to(tmp_path / "mine")
+    remove(tmp_path / "d", tmp_path / "d" / "link")
+    assert (tmp_path / "mine" / "file").exists() and not (tmp_path / "d" / "link").is_symlink()
+    with pytest.raises(ArtifactError):
+        remove(tmp_path / "d", tmp_path / "mine" / "file")
+
+
+def test_a_file_among_the_activations_that_the_manifest_does_not_list_is_refused(own) -> None:
+    root = next((own.folder / "artifacts").glob("activations-*/layer0000"))
+    (root / "c" / "0" / "9").symlink_to("/dev/zero")
+    with pytest.raises(ArtifactError, match="other files"):
+        open_dissection(own.folder).activations(f"{own.layers[0].name}/0")
+
+
+# -- seals ------------------------------------------------------------------------------------------------------------
+
+
+def _forge(folder: Path) -> None:
+    """Write other captions under the same key, with hashes that fit, as whoever sends a dissection could."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = next(folder.glob("artifacts/captions-*/captions.parquet"))
+    table = pq.read_table(file)
+    forged = table.set_column(table.schema.get_field_index("text"), "text", pa.array(["a forged caption"] * table.num_rows))
+    file.unlink()
+    pq.write_table(forged, file)
+    alter(folder, lambda raw: raw["artifacts"]["captions/captions"]["files"][0].update(sha256=sha256_file(file), size=file.stat().st_size))
+
+
+def test_results_are_taken_over_only_from_what_was_made_here(own, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = own.folder.parent
+    named = make_config({**small_config().model_dump(), "name": "mine"})
+    assert sealed(own.folder, own.manifest) == set(own.manifest.stages)
+    _forge(own.folder)
+    assert sealed(own.folder, open_dissection(own.folder).manifest) == set(own.manifest.stages) - {"captions"}
+    done = pipeline.run(named, root=root, only=["clips", "activations", "captions"])
+    assert done.computed == ["captions"] and done.taken_over == ["clips", "activations"]
+    assert "forged" not in open_dissection("mine", root).caption(0)
+    asked = make_config({**named.model_dump(), "name": "asked"})
+    assert "captions" in pipeline.run(asked, root=root, only=["clips", "captions"], reuse=["small"]).taken_over
+    assert "forged" in open_dissection("asked", root).caption(0)
+    with pytest.raises(ANDError, match="reuse='nobody' is not known"):
+        pipeline.run(asked, root=root, reuse=["nobody"])
+
+
+def test_a_run_does_not_go_on_with_results_from_elsewhere_unasked(own, monkeypatch: pytest.MonkeyPatch, tmp_path_factory) -> None:
+    root = own.folder.parent
+    monkeypatch.setenv(HOME, str(tmp_path_factory.mktemp("another-home")))
+    monkeypatch.setenv("AND_CACHE", str(root))
+    with pytest.raises(ArtifactError, match="not made by this installation.*--reuse small"):
+        pipeline.run(small_config(), root=root)
+    said = CliRunner().invoke(app, ["validate", "small"])
+    assert said.exit_code == 0 and "made elsewhere" in said.output and "captions" in said.output
+    assert pipeline.run(small_config(), root=root, reuse=["small"]).computed == []
+    assert pipeline.run(small_config(), root=root).computed == [], "asked for once, they are one's own"
+    assert "made elsewhere" not in CliRunner().invoke(app, ["validate", "small"]).output
+
+
+def test_unfinished_chunks_from_elsewhere_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory) -> None:
+    (tmp_path / "d").mkdir()
+    writer = StageWriter(tmp_path / "d", "tab", "0" * 16)
+    assert [int(x["n"]) for x in writer.chunked(2, lambda i: {"n": np.array(i)})] == [0, 1]
+    assert [int(x["n"]) for x in StageWriter(tmp_path / "d", "tab", "0" * 16).chunked(2, lambda i: {"n": np.array(9)})] == [0, 1]
+    monkeypatch.setenv(HOME, str(tmp_path_factory.mktemp("another-home")))
+    assert [int(x["n"]) for x in StageWriter(tmp_path / "d", "tab", "0" * 16).chunked(2, lambda i: {"n": np.array(9)})] == [9, 9]
+
+
+def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME, str(tmp_path / "home"))
+    assert installation_key() == installation_key() == (tmp_path / "home" / "key").read_bytes()
+    assert (tmp_path / "home" / "key").stat().st_mode & 0o077 == 0
+    assert len(installation_key()) == 32 and [p.name for p in (tmp_path / "home").iterdir()] == ["key"]
+
+
+# -- damage -----------------------------------------------------------------------------------------------------------
+
+
+def _damage(path: Path, how: str) -> None:
+    data = bytearray(path.read_bytes())
+    path.unlink()
+    if how == "byte":
+        data[len(data) // 2] ^= 1
+    path.write_bytes({"byte": bytes(data), "zeros": bytes(len(data)), "short": bytes(data[: len(data) // 2]), "empty": b""}.get(how, b""))
+    if how == "gone":
+        path.unlink()
+
+
+def test_a_run_repairs_what_fails_its_hash(own) -> None:
+    root = own.folder.parent
+    before = {p.relative_to(own.folder): p.read_bytes() for p in own.folder.rglob("*") if p.is_file() and p.suffix in (".parquet", ".npy", ".pack", ".json")}
+    places = [
+        "artifacts/clips-*",
+        "artifacts/activations-*",
+        "artifacts/neurons-*",
+        "views/first-half/artifacts/summaries-*",
+        "views/untested/artifacts/closed-*",
+    ]
+    for place, how in zip(places, ("byte", "zeros", "short", "gone", "byte"), strict=True):
+        files = sorted(p for folder in own.folder.glob(place) for p in folder.rglob("*") if p.is_file() and p.stat().st_size > 8)
+        _damage(files[-1], how)
+    assert len({name.split("/")[0] if "views" not in name else name for name, _ in open_dissection(own.folder).validate()}) >= 5
+    pipeline.run(small_config(), root=root)
+    assert not list(open_dissection(own.folder).validate())
+    assert {p.relative_to(own.folder): p.read_bytes() for p in own.folder.rglob("*") if p.relative_to(own.folder) in before} == before
+
+
+@pytest.mark.parametrize("how", ["empty", "short", "zeros", "byte", "gone"])
+def test_a_chunk_that_cannot_be_read_is_computed_again(tmp_path: Path, how: str) -> None:
+    (tmp_path / "d").mkdir()
+    writer = StageWriter(tmp_path / "d", "tab", "0" * 16)
+    assert len(list(writer.chunked(3, lambda i: {"n": np.arange(50) + i}))) == 3
+    for path in (writer.chunks / "000001.npz", writer.chunks / "000002"):
+        _damage(path, how)
+    asked = []
+    again = list(StageWriter(tmp_path / "d", "tab", "0" * 16).chunked(3, lambda i: asked.append(i) or {"n": np.arange(50) + i}))
+    assert asked == [1, 2] and all((x["n"] == np.arange(50) + i).all() for i, x in enumerate(again))
+
+
+@pytest.mark.parametrize(("stage", "how"), [("clips", "empty"), ("activations", "zeros"), ("activations", "gone")])
+def test_what_a_loss_of_power_takes_is_made_again(tmp_path: Path, stage: str, how: str) -> None:
+    """A run is ended after its first chunk, whose mark reached the disk and whose data did not."""
+    told = 0
+
+    def stop(name: str, done: int, total: int) -> None:
+        nonlocal told
+        told += name == stage and done > 0
+        if told > {"clips": 1, "activations": 3}[stage]:
+            raise KeyboardInterrupt
+
+    config = small_config(workers=1, dataset={"kind": "synthetic", "per_category": 10, "categories": CATEGORIES})
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(config, root=tmp_path, progress=stop, only=["clips", stage] if stage == "clips" else ["clips", "activations"])
+    chunks = sorted(p for p in tmp_path.glob(f"small/.partial/{stage}-*/out/**/*") if p.is_file() and (p.suffix == ".pack" or p.parent.parent.name == "c"))
+    assert chunks, "nothing was written yet"
+    for path in chunks:
+        _damage(path, how)
+    pipeline.run(config, root=tmp_path, only=["clips", "activations"])
+    d = open_dissection("small", tmp_path)
+    assert not list(d.validate()) and d.audio(0) and np.abs(np.asarray(d.layer_activations(d.layers[0].name))).max(1).all()
+
+
+def test_a_mark_stands_for_its_files(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "chunks").mkdir()
+    (tmp_path / "out" / "a").write_bytes(b"one")
+    mark = tmp_path / "chunks" / "000000"
+    assert read_mark(mark) == (False, None)
+    mark_chunk(mark, [tmp_path / "out" / "a"], {"rows": 1})
+    assert read_mark(mark) == (True, {"rows": 1})
+    (tmp_path / "out" / "a").write_bytes(b"two")
+    assert not read_mark(mark)[0]
+    for text in (b"", b"{}", b"[]", b'{"files": 1, "content": 2}', b"\0" * 20):
+        mark.write_bytes(text)
+        assert read_mark(mark) == (False, None)
+
+
+def test_a_damaged_manifest_is_made_anew_by_force(own) -> None:
+    alter(own.folder, lambda raw: raw.update(name=3))
+    with pytest.raises(ArtifactError):
+        pipeline.run(small_config(), root=own.folder.parent)
+    pipeline.run(small_config(scores=None, unlearning=None), root=own.folder.parent, force=True)
+    assert not list(open_dissection(own.folder).validate())
+
+
+def test_artifacts_that_are_not_what_they_should_be_are_said_so(own) -> None:
+    def empty(raw: dict[str, Any]) -> None:
+        raw["artifacts"]["captions/captions"]["files"] = []
+
+    alter(own.folder, empty)
+    with pytest.raises(ArtifactError, match="has no file"):
+        open_dissection(own.folder).caption(0)
+    file = next(own.folder.glob("artifacts/neurons-*/high_clips.npy"))
+    file.unlink()
+    np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    alter(own.folder, lambda raw: raw["artifacts"]["neurons/high_clips"]["files"][0].update(sha256=sha256_file(file), size=file.stat().st_size))
+    with pytest.raises(ArtifactError, match="not what it should be"):
+        open_dissection(own.folder).array("neurons/high_clips")
+
+
+def test_an_answer_that_was_altered_is_asked_again_and_a_damaged_page_is_said(tmp_path: Path) -> None:
+    book = AnswerBook(tmp_path)
+    for number in range(400):
+        book.put(f"k{number}", "m", "p" * 200, 0, f"answer {number}", None, False)
+    book.close()
+    db = sqlite3.connect(tmp_path / ANSWERS)
+    db.execute("UPDATE answers SET text = 'answer 8' WHERE key = 'k7'")
+    db.commit()
+    db.close()
+    book = AnswerBook(tmp_path)
+    assert not book.given("k7") and book.given("k6")
+    book.put("k7", "m", "p", 0, "answer 7", None, False)
+    assert book.get(["k7"])["k7"][0] == "answer 7"
+    book.put("k7", "m", "p", 0, "another", None, False)
+    assert book.get(["k7"])["k7"][0] == "answer 7", "a given answer is never replaced"
+    book.close()
+    data = bytearray((tmp_path / ANSWERS).read_bytes())
+    data[4096 * 2 : -4096] = b"\xff" * (len(data) - 4096 * 3)
+    (tmp_path / ANSWERS).write_bytes(bytes(data))
+    with pytest.raises(ANDError, match="damaged"):
+        book = AnswerBook(tmp_path)
+        for number in range(400):
+            book.get([f"k{number}"])
+
+
+def test_names_that_no_link_could_carry_are_not_listed(tmp_path: Path, cache: Path) -> None:
+    shutil.copytree(cache / "small", tmp_path / "small")
+    shutil.copytree(cache / "small", tmp_path / "\x1b[31mred")
+    assert list_dissections(tmp_path) == ["small"]
