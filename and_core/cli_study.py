@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from and_core.console import bars, out, reported
 from and_core.display import csv_text
@@ -64,9 +63,10 @@ def list_command(database: Where = None) -> None:
                 report = Report(open_study(name, database=database))
                 rows = report.progress()
                 of, done = sum(r["of"] for r in rows), sum(r["answered"] for r in rows)
-                grid.add_row(name, report.study.mark or "", str(len(rows)), f"{done} of {of}", ", ".join(report.study.config.dissections))
+                dissections = ", ".join(report.study.config.dissections) + (" (changed since)" if report.study.changed() else "")
+                grid.add_row(name, report.study.mark or "", str(len(rows)), f"{done} of {of}", dissections)
             except ANDError as error:
-                grid.add_row(name, Text(str(error)), "", "", "")
+                grid.add_row(name, str(error), "", "", "")
         out.print(grid)
 
 
@@ -115,12 +115,13 @@ def progress(name: Name, items: Annotated[bool, typer.Option("--items", help="By
         )
         grid = Table(*rows[0], title=_title(report.study), title_justify="left")
         for row in rows:
-            grid.add_row(*(Text(str(v)) for v in row.values()))
+            grid.add_row(*(str(v) for v in row.values()))
         out.print(grid)
+        _lines(*report.study.changed())
 
 
-def _title(study: Any) -> Text:
-    return Text(f"{study.config.title}{f' ({study.mark})' if study.mark else ''}")
+def _title(study: Any) -> str:
+    return f"{study.config.title}{f' ({study.mark})' if study.mark else ''}"
 
 
 @study_app.command()
@@ -141,6 +142,10 @@ def results(
 
         report = Report(open_study(name, database=database), exclude=not everybody)
         out.print(_title(report.study))
+        _lines(*report.study.changed())
+        if not len(report.answers):
+            _lines("Nobody has answered yet, so there is nothing to show.")
+            return
         for who, why in report.excluded.items():
             _lines(f"{'breaks a rule' if everybody else 'left out'}: {who.strip('/')}: {'; '.join(why)}")
         found = report.parts()

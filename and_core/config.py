@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -17,6 +16,7 @@ SimilarityName = Literal["cos", "cos_cubed", "rank_reorder", "wpmi", "soft_wpmi"
 SIMILARITY_NAMES: tuple[SimilarityName, ...] = get_args(SimilarityName)
 MAX_K = 50
 MOST_NODES = 100_000  # values in a configuration file
+SHOWN = 120  # characters of a wrong value in a message
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -267,7 +267,7 @@ def _shown(path: str, value: Any) -> str:
     last = path.rpartition(".")[2]
     if (SECRET.search(last) and last != "api_key_env") or (isinstance(value, str) and "://" in value and re.search(r"[?@#]", value)):
         return "(not shown)"
-    return reprlib.repr(value)
+    return text if len(text := repr(value)) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def load_config(path: str | Path) -> RunConfig:

@@ -43,6 +43,7 @@ def spreadsheet_cell(value: Any) -> Any:
     """Return a cell for CSV: a text that a spreadsheet would take for a formula gets a leading apostrophe; so does one that has such an apostrophe."""
     if not isinstance(value, str) or NUMBER.fullmatch(value):
         return value
+    value = value.replace("\r\n", "\n").replace("\r", "\n")  # a lone return, unquoted, would begin a row of its own
     bare = value.lstrip(" '")
     return f"'{value}" if value[:1] == "'" or bare[:1] in FORMULA else value
 

@@ -165,8 +165,11 @@ def bounded_client(settings: ServerSettings) -> Any:
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             try:
                 async with asyncio.timeout(settings.timeout):
-                    response = await self._inner.handle_async_request(request)
-                    body = b""
+                    try:
+                        response = await self._inner.handle_async_request(request)
+                    except (httpx.ReadError, httpx.RemoteProtocolError):  # closed before a byte of an answer: an old connection, or too many new ones at once
+                        response = await self._inner.handle_async_request(request)
+                    body = bytearray()
                     async for part in response.stream:  # type: ignore[union-attr]
                         body += part
                         if len(body) > LONGEST:
@@ -174,7 +177,7 @@ def bounded_client(settings: ServerSettings) -> Any:
                     await response.aclose()
             except TimeoutError:
                 raise httpx.ReadTimeout(f"no whole answer in {settings.timeout:g} s", request=request) from None
-            return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(body), extensions=response.extensions)
+            return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(bytes(body)), extensions=response.extensions)
 
         async def aclose(self) -> None:
             await self._inner.aclose()

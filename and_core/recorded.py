@@ -11,7 +11,7 @@ from and_core.dissect.summarize import SUMMARIZERS
 from and_core.encoders.base import ENCODERS
 from and_core.errors import ConfigError
 from and_core.llms.base import LLMS
-from and_core.registry import Registry
+from and_core.registry import OWN, Registry
 from and_core.store.dissection import Dissection
 from and_core.targets.base import TARGETS
 
@@ -40,3 +40,16 @@ def reaches(config: RunConfig) -> list[str]:
     ]  # fmt: skip
     lines = [f"{registry.section}: {line}" for registry, section in sections if section is not None for line in registry.reaches(section)]
     return lines + ([] if config.open.tagger == "bundled" else [f"open.tagger: loads the spaCy pipeline {config.open.tagger}"])
+
+
+def check_harmless(config: RunConfig) -> None:
+    """Raise where a configuration on record would act, before anything is computed.
+
+    Raises
+    ------
+    ConfigError
+        It would start a program, open an address or read a variable; all of it is named.
+    """
+    lines = reaches(config)
+    if lines:
+        raise ConfigError(f"as the dissection has it on record, a run {'; '.join(lines)}. {OWN}")

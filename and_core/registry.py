@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from and_core.config import PluginConfig, explain
 from and_core.errors import ConfigError, one_of
 
-OWN = "nothing on record is acted on: give a configuration of your own (--config FILE), or say that this one may (--as-recorded)"
+OWN = "Nothing on record is acted on: give a configuration of your own (--config FILE), or say that this one may (--as-recorded)"
 
 
 class Settings(BaseModel):
@@ -110,7 +110,7 @@ class Registry(Generic[P]):
         """
         cls, settings = self._checked(config)
         if recorded and (reaches := settings.reaches()):
-            raise ConfigError(f"{self.section}: as the dissection has it on record, this {', and '.join(reaches)}; {OWN}")
+            raise ConfigError(f"{self.section}: as the dissection has it on record, this {', and '.join(reaches)}. {OWN}")
         made = cls(settings)  # type: ignore[arg-type]
         made.recorded = recorded
         return made

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [extraction] [similarity] [language] [unlearning] [analysis] [scores] [listening] [browser]`: prints the table as Markdown."""
+"""`python -m benchmarks [PART ...]` (extraction, similarity, language, unlearning, analysis, scores, ...): prints the table as Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from benchmarks import analysis, browser, extraction, language, listening, scores, similarity, unlearning
+from benchmarks import analysis, browser, coverage, extraction, language, listening, scores, similarity, unlearning
 
 PARTS = {
     "extraction": extraction.rows,
@@ -17,6 +17,7 @@ PARTS = {
     "scores": scores.rows,
     "listening": listening.rows,
     "browser": browser.rows,
+    "coverage": coverage.rows,
 }
 
 

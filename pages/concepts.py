@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from and_core import Dissection
+from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.concepts import neurons_per_layer
 from and_core.figures.tables import REFERENCE_FAULTS, best_table, last_layer_rows, last_layer_table, project
@@ -63,7 +64,7 @@ def _last_layer(d: Dissection) -> None:
     st.html(html.box(html.plain_table(last_layer_table(found))))
     st.html(html.empty(REFERENCE_FAULTS))
     rows = pd.DataFrame(last_layer_rows(found))
-    st.download_button("Tables 2 and 7 (CSV)", rows.to_csv(index=False).encode(), "last-layer.csv", "text/csv", on_click="ignore")
+    st.download_button("Tables 2 and 7 (CSV)", csv_text(rows).encode(), "last-layer.csv", "text/csv", on_click="ignore")
 
 
 def page() -> None:

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from and_core import Dissection
+from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.theme import EXPORT
 from and_core.figures.unlearning import CURVES, importance_figure, importance_table
@@ -31,7 +32,7 @@ def _curves(d: Dissection) -> None:
     st.html(html.empty(f"{CAUTION} One clip is {100 / split['tested_clips']:.1f} points."))
     st.html(html.heading("Loss of accuracy, points", "mean over seeds; fair random in brackets"))
     st.html(html.box(html.plain_table(importance_table(rows, notes["accuracy"]))))
-    st.download_button("Curves (CSV)", pd.DataFrame(rows).to_csv(index=False).encode(), f"{d.name}-importance.csv", "text/csv", on_click="ignore")
+    st.download_button("Curves (CSV)", csv_text(pd.DataFrame(rows)).encode(), f"{d.name}-importance.csv", "text/csv", on_click="ignore")
 
 
 def page() -> None:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from and_core import Dissection
 from and_core.audio.media import flac
+from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.listen.own import Reaction, forget, keep, unusual, without_concept
 from and_core.store.files import cache_root
@@ -58,7 +59,7 @@ def _neurons(d: Dissection, found: Reaction) -> None:
                 st.html(html.empty(f"{row['activation']:+.2f}, {row['deviations']:+.1f} SD, above {row['below']:.0%} of the probing clips"), width="content")
             st.html(f'<div class="and-told">{told}</div>')
     frame = pd.DataFrame([{**row, "neuron": str(row["neuron"])} for row in rows])
-    st.download_button("Unusual neurons (CSV)", frame.to_csv(index=False).encode(), "unusual.csv", "text/csv", on_click="ignore")
+    st.download_button("Unusual neurons (CSV)", csv_text(frame).encode(), "unusual.csv", "text/csv", on_click="ignore")
 
 
 def _unlearned(d: Dissection, own: Own, found: Reaction) -> None:

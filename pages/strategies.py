@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from and_core import Dissection
+from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.gallery import by_depth, together
 from and_core.figures.network import uninterpretable_curves, words_by_block
@@ -43,7 +44,7 @@ def _statements(d: Dissection) -> None:
     for statement in dict.fromkeys(row["statement"] for row in rows):
         mine = [{k: str(v) for k, v in row.items() if k != "statement"} for row in rows if row["statement"] == statement]
         st.html(f"<p><b>{html.text(statement)}.</b></p>" + html.box(html.plain_table(mine)))
-    st.download_button("Statements (CSV)", pd.DataFrame(rows).to_csv(index=False).encode(), "strategies.csv", "text/csv", on_click="ignore")
+    st.download_button("Statements (CSV)", csv_text(pd.DataFrame(rows)).encode(), "strategies.csv", "text/csv", on_click="ignore")
 
 
 def page() -> None:

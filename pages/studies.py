@@ -48,6 +48,8 @@ def page() -> None:
             st.html(f'<p><span class="and-synth">{html.text(study.mark)}</span></p>')
         if not _owner(study, chosen):
             return
+        for sentence in study.changed():
+            st.html(html.box(html.empty(sentence)))
         view = st.segmented_control("View", list(VIEWS), default="Progress", key="view", required=True, label_visibility="collapsed", **BOUND)
         VIEWS[view or "Progress"](study)
     except ANDError as error:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from and_core import Dissection
+from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.catalogue import TABLES
 from and_core.figures.tables import project
@@ -256,11 +257,11 @@ def _table(d: Dissection) -> None:
     found = TABLES["unlearning"](d)
     for part in found.parts:
         st.html((html.heading(part.title, "") if part.title != "Table 4" else "") + html.box(html.plain_table(part.cells)) + html.empty(part.note))
-    st.download_button("Table 4 (CSV)", pd.DataFrame(found.rows).to_csv(index=False).encode(), "unlearning.csv", "text/csv", on_click="ignore")
+    st.download_button("Table 4 (CSV)", csv_text(pd.DataFrame(found.rows)).encode(), "unlearning.csv", "text/csv", on_click="ignore")
 
 
 def _csv(result: Result) -> bytes:
-    return pd.DataFrame(result.rows).to_csv(index=False).encode()
+    return csv_text(pd.DataFrame(result.rows)).encode()
 
 
 page()

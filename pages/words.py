@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from and_core import Dissection
+from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.gallery import MEASURED, adjectives, called, together
 from and_core.figures.network import elbow_curve, word_boxes
@@ -32,7 +33,7 @@ def _adjectives(d: Dissection) -> None:
     word = two.selectbox("From a word to its neurons", [r["word"] for r in found[d.name]], index=None, key="to_neurons", placeholder="a word")
     if word:
         two.page_link("pages/concepts.py", label=f"neurons called {word}", query_params={"dissection": d.name, "from": "adjective", "chosen_adjective": word})
-    one.download_button("Adjectives (CSV)", rows.to_csv(index=False).encode(), "adjectives.csv", "text/csv", on_click="ignore")
+    one.download_button("Adjectives (CSV)", csv_text(rows).encode(), "adjectives.csv", "text/csv", on_click="ignore")
 
 
 def _clusters(d: Dissection) -> None:
@@ -52,7 +53,7 @@ def _clusters(d: Dissection) -> None:
     counts = table.groupby("cluster").agg(captions=("clip", "nunique"), sentences=("text", "size")).reset_index()
     with right:
         st.dataframe(counts, hide_index=True, height=250)
-        st.download_button("Sentences and clusters (CSV)", table.to_csv(index=False).encode(), "clusters.csv", "text/csv", on_click="ignore")
+        st.download_button("Sentences and clusters (CSV)", csv_text(table).encode(), "clusters.csv", "text/csv", on_click="ignore")
     number = st.segmented_control("Cluster", list(range(notes["clusters"])), default=0, key="cluster", required=True, **BOUND)
     mine = table[table["cluster"] == number].sort_values("distance", kind="stable")
     picture = d.document("clusters/clouds")[number]
@@ -91,7 +92,7 @@ def _acoustics(d: Dissection) -> None:
         shown = frame[["word", "measure", "delta", "q", "with", "without", "median_with", "median_without", "agrees"]]
         st.dataframe(shown.round(3).assign(q=[f"{q:.2g}" for q in frame["q"]]), hide_index=True, height=280)
         st.caption("Cliff's \u03b4 from -1 to 1; q is Mann and Whitney's p, corrected for all tests (Benjamini and Hochberg). Largest effects first.")
-        st.download_button("Tests (CSV)", frame.to_csv(index=False).encode(), "acoustics.csv", "text/csv", on_click="ignore")
+        st.download_button("Tests (CSV)", csv_text(frame).encode(), "acoustics.csv", "text/csv", on_click="ignore")
     against = d.document("acoustics/disagreements")
     worst = ", the worst 50 of each word" if notes["contradicted"] > len(against) else ""
     st.html(html.heading("Contradicted by their own clips", f"{notes['contradicted']:,} neurons{worst}"))

@@ -16,7 +16,7 @@ from and_core.pipeline import STAGE_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 DRIVER = """
-import json, os, random, shutil, signal, sys, time
+import json, os, random, shutil, signal, sys, time, traceback
 from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # tqdm's lock is shared by forks: one killed while it holds it would stop all others
@@ -48,6 +48,9 @@ def child(place, asked=None, **options):
         try:
             pipeline.run(asked or config, root=place, **options)
             code = 0
+        except BaseException:
+            traceback.print_exc()
+            raise
         finally:
             os._exit(code)
     return pid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sqlite3
@@ -13,7 +14,7 @@ import pytest
 from and_core.study.answers import all_answers
 from and_core.study.session import Session
 from tests.serving import Server
-from tests.studies import begin, small_study
+from tests.studies import answer, begin, small_study
 
 pytestmark = pytest.mark.browser
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -103,9 +104,25 @@ def answer_by_keys(page) -> str:
     else:
         press(page, "s", "Enter")
     if practice:
-        page.wait_for_selector(".feedback")
-        press(page, "Enter")
+        read_feedback(page)
     return asked
+
+
+def read_feedback(page) -> None:
+    """What a good answer to a practice item would have been, then on."""
+    page.wait_for_selector(".feedback")
+    expect(page.locator("#go")).to_have_attribute("aria-disabled", "false")
+    press(page, "Enter")
+
+
+def skip_to(study, token: str, task: str) -> None:
+    """Answer as the page would, until an item of a task that is no practice is at hand."""
+    while True:
+        session = Session(study, study.place(token))
+        state = session.state()
+        if state["item"]["task"] == task and not state["item"]["training"]:
+            return
+        session.record(answer(study, state))
 
 
 def at(page, position: int) -> None:
@@ -222,7 +239,7 @@ def test_an_answer_stays_in_the_page_until_the_database_takes_it(study, server: 
     holder.execute("COMMIT")
     page.wait_for_selector(".feedback")
     expect(page.locator("#alert")).to_have_text("")
-    press(page, "Enter")
+    read_feedback(page)
     at(page, 1)
     listen(page)
     server.kill()  # and now the server goes, with the next answer unsaved, and the page is opened anew after it is back
@@ -248,6 +265,102 @@ def answer_by_keys_without_feedback(page) -> None:
 
 def all_answers_of(study, holder: sqlite3.Connection, rater: str) -> list:
     return holder.execute("SELECT e.id FROM event e JOIN claim c ON c.rater_id = e.rater_id WHERE c.pseudonym = ? AND e.kind = 'answer'", (rater,)).fetchall()
+
+
+def test_what_is_being_saved_can_not_be_edited(study, server: Server, new_page) -> None:
+    token, _ = begin(study.study, "swift")
+    skip_to(study.study, token, "write")
+    page = new_page()
+    page.goto(f"{server.url}/r/{token}")
+    listen(page)
+    page.locator("#text").fill("first version")
+    page.context.set_offline(True)
+    page.locator("#go").click()
+    expect(page.locator("#alert")).to_contain_text("Not saved yet")
+    expect(page.locator("#text")).to_be_disabled()
+    expect(page.locator("main input[type=checkbox]")).to_be_disabled()
+    press(page, "n")
+    page.context.set_offline(False)
+    expect(page.locator("#status")).to_have_text("Saved.")
+    rows = all_answers(study.study).query("rater == 'swift' and task == 'write' and not none")
+    assert rows["response"].tolist()[-1] == '"first version"'
+
+
+def test_a_reload_a_closed_tab_and_a_new_link_keep_what_was_heard_chosen_and_written(study, server: Server, new_page) -> None:
+    token, _ = begin(study.study, "heron")
+    for task in ("write", "present", "fit"):
+        skip_to(study.study, token, task)
+        page = new_page()
+        page.goto(f"{server.url}/r/{token}")
+        listen(page)
+        if task == "fit":
+            press(page, "d")
+        elif task == "present":
+            for box in page.locator(".yesno").all():
+                box.locator("input[value=no]").check()
+        else:
+            page.locator("#text").fill("a half-written \u0645\u06cc\u200c\u0634\u0648\u062f")
+        expect(page.locator("#need")).to_have_text("")
+        page.reload()
+        expect(page.locator("#need")).to_have_text("")
+        page.close()
+        token = study.study.invite("heron")
+        again = new_page(page.context)
+        again.goto(f"{server.url}/r/{token}")
+        expect(again.locator("#need")).to_have_text("")
+        expect(again.locator(".clip small").first).to_have_text("heard")
+        again.locator("#go").click()
+        expect(again.locator("#status")).to_have_text("Saved.")
+    mine = all_answers(study.study).query("rater == 'heron'")
+    assert json.loads(mine[mine["task"] == "fit"].iloc[-1]["response"]) == 3
+    assert set(json.loads(mine[mine["task"] == "present"].iloc[-1]["response"])) == {False}
+    assert json.loads(mine[mine["task"] == "write"].iloc[-1]["response"]) == "a half-written \u0645\u06cc\u200c\u0634\u0648\u062f"
+
+
+def test_two_quick_presses_do_not_skip_what_a_good_answer_would_have_been(study, server: Server, new_page) -> None:
+    token, _ = begin(study.study, "lark")
+    page = new_page()
+    page.goto(f"{server.url}/r/{token}")
+    at(page, 0)
+    listen(page)
+    press(page, "s", "Enter", "Enter", "Enter")
+    page.wait_for_selector(".feedback")
+    press(page, "Enter")
+    page.wait_for_function("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))")
+    expect(page.locator(".feedback")).to_be_visible()
+    read_feedback(page)
+    at(page, 1)
+
+
+def test_what_is_too_long_is_said_and_nothing_is_cut(study, server: Server, new_page) -> None:
+    token, _ = begin(study.study, "crane")
+    skip_to(study.study, token, "write")
+    page = new_page()
+    page.goto(f"{server.url}/r/{token}")
+    listen(page)
+    page.locator("#text").fill("\U0001f426" * 2001)
+    expect(page.locator("#need")).to_have_text("At most 2000 characters can be saved; these are 2001.")
+    assert len(page.locator("#text").input_value().encode()) == 4 * 2001
+    page.locator("#text").fill("\u96e8")
+    expect(page.locator("#need")).to_have_text("")
+    page.locator("#text").fill("\u200d\u200d\u200d")
+    expect(page.locator("#need")).to_have_text("Write what they share.")
+
+
+def test_players_are_given_back(study, server: Server, new_page) -> None:
+    token, _ = begin(study.study, "stork")
+    page = new_page()
+    page.add_init_script(
+        "const Own = Audio; window.made = []; window.Audio = function (...a) { const one = new Own(...a); window.made.push(one); return one; };"
+    )
+    page.goto(f"{server.url}/r/{token}")
+    for position in range(4):
+        at(page, position)
+        answer_by_keys(page)
+    at(page, 4)
+    made, held = page.evaluate("[window.made.length, window.made.filter(a => a.hasAttribute('src')).length]")
+    assert made >= 12 and held == page.locator(".clip").count()
+    expect(page.locator("#alert")).to_have_text("")
 
 
 def test_two_tabs_of_one_rater_give_one_answer_an_item(study, server: Server, new_page) -> None:

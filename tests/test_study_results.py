@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from and_core.errors import StudyError
 from and_core.study import faults, results
@@ -64,15 +65,27 @@ def test_means_are_of_items_and_not_of_answers() -> None:
     assert found["rating"].value == 3.0 and found["rating"].items == 2 and found["rating"].low is None and found["answers"] == 4 and found["paper"] == 3.24
 
 
-def test_intervals_are_scipys_and_need_three_items() -> None:
+def test_intervals_are_students_and_need_five_items() -> None:
     values = np.array([1.0, 2, 2, 3, 4, 5, 3, 2, 4, 4])
     found = results.estimate(values)
-    assert found is not None and found.low is not None and found.high is not None and found.low < values.mean() < found.high
-    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
-    assert found.high - found.low == pytest.approx(2 * half, rel=0.15)  # near the normal one for values that are nearly normal
+    expected = stats.t.interval(0.95, 9, values.mean(), stats.sem(values))
+    assert found is not None and (found.low, found.high) == pytest.approx(expected)
     assert results.estimate(np.array([])) is None
-    same = results.estimate(np.full(5, 3.0))
-    assert same is not None and (same.low, same.high) == (3.0, 3.0)
+    four, alike = results.estimate(values[:4]), results.estimate(np.full(9, 3.0))
+    assert four is not None and four.low is None and str(four) == "2.00"
+    assert alike is not None and (alike.low, alike.high) == (None, None), "what never varied tells nothing of how far it may"
+
+
+def test_intervals_of_a_correlation_are_over_neurons() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(60)
+    y = x + rng.standard_normal(60)
+    low, high = results.correlation_interval(x, y, np.arange(60))
+    rho = stats.spearmanr(x, y).statistic
+    assert low is not None and high is not None and low < rho < high and low > -1 and high < 1
+    wider = results.correlation_interval(x, y, np.arange(60) // 10)
+    assert wider[0] is not None and wider[1] is not None
+    assert results.correlation_interval(x[:8], y[:8], np.arange(8) // 2) == (None, None)
 
 
 def test_pairs_are_of_the_same_neurons() -> None:
@@ -214,16 +227,16 @@ def test_parameters_of_simulated_raters_are_recovered() -> None:
         frame = pd.DataFrame(made, columns=["who", "item", "method", "neuron", "value"]).assign(
             dissection="d", task="fit", control="", none=False, repeat_of=pd.NA, block=0, scores="{}"
         )
-        for row in results.ratings(frame, seed):
+        for row in results.ratings(frame):
             truth = means[row["method"]].mean()
             covered[row["method"]] = covered.get(row["method"], 0) + (row["rating"].low <= truth <= row["rating"].high)
-        for row in results.compared(results.item_ratings(frame), "rating", seed):
+        for row in results.compared(results.item_ratings(frame), "rating"):
             truth = means[row["one"]].mean() - means[row["two"]].mean()
             key = f"{row['one']}-{row['two']}"
             covered[key] = covered.get(key, 0) + (row["difference"].low <= truth <= row["difference"].high)
         everybody = np.mean([m for m in means.values()], axis=0)
         noise = []
-        for row in results.leniency(frame, seed):
+        for row in results.leniency(frame):
             rater = int(row["who"])
             truth = everybody[rater] - np.delete(everybody, rater).mean()
             covered[f"bias {rater}"] = covered.get(f"bias {rater}", 0) + (row["bias"].low <= truth <= row["bias"].high)

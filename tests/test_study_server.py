@@ -20,6 +20,7 @@ import pytest
 
 from and_core.study.answers import all_answers
 from and_core.study.serve import make_app
+from and_core.study.study import open_study
 from tests.serving import Server
 from tests.studies import answer, begin, new_database, small_study
 
@@ -168,6 +169,7 @@ async def rate_by_browser(url: str, tokens: dict[int, str], count: int) -> None:
             await page.keyboard.press("Enter")
             if practice:
                 await page.wait_for_selector(".feedback")
+                await expect(page.locator("#go")).to_have_attribute("aria-disabled", "false")
                 await page.keyboard.press("Enter")
         await expect(page.locator("#count")).to_have_text(re.compile(rf"^{count} of"))
 
@@ -265,6 +267,59 @@ def test_a_database_that_fails_is_told_and_the_answer_is_taken_later(fault: str,
         mend()
         assert http.post("/events", json=sent).status_code == 200
     assert len(all_answers(study)) == 1
+
+
+def test_a_database_that_hangs_is_said_in_time_and_nothing_is_lost_or_doubled(small) -> None:
+    from starlette.testclient import TestClient
+
+    token, _ = begin(small.study, "one")
+    slow = open_study(small.study.name, root=small.study.folder.parent.parent, busy=60.0)
+    client = TestClient(make_app(slow, patience=0.5))
+    state = client.get(f"/r/{token}/state").json()
+    sent = answer(slow, state)
+    holder = sqlite3.connect(small.study.database.path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    began = time.monotonic()
+    late = [client.post(f"/r/{token}/events", json=sent) for _ in range(2)]
+    assert [reply.status_code for reply in late] == [503, 503] and time.monotonic() - began < 5
+    assert "can't be used now" in late[0].json()["error"]
+    holder.execute("ROLLBACK")
+    assert client.post(f"/r/{token}/events", json=sent).status_code == 200
+    assert all_answers(small.study)["kind"].tolist() == ["answer"]
+
+
+def test_a_request_that_never_ends_is_given_up(small) -> None:
+    app = make_app(small.study, patience=0.2)
+    token, _ = begin(small.study, "one")
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": f"/r/{token}/events", "raw_path": b"", "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1"), (b"content-length", b"1000")], "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1),
+    }  # fmt: skip
+    said: list[dict] = []
+
+    async def receive() -> dict:
+        if not said and not getattr(receive, "begun", False):
+            receive.begun = True  # type: ignore[attr-defined]
+            return {"type": "http.request", "body": b"{", "more_body": True}
+        await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict) -> None:
+        said.append(message)
+
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 10))
+    assert said[0]["status"] == 408
+
+
+def test_nobody_takes_all_places_by_the_common_link_at_once(cache: Path, tmp_path: Path) -> None:
+    from starlette.testclient import TestClient
+
+    made = small_study(cache, tmp_path / "root", **PLAN, raters=20)
+    app = make_app(made.study)
+    far, here = TestClient(app, client=("192.0.2.7", 5)), TestClient(app, client=("127.0.0.1", 5))
+    codes = [far.post(f"/join/{made.join_token}", json={"pseudonym": f"bird {n}"}).status_code for n in range(14)]
+    assert codes == [200] * 12 + [429] * 2
+    assert here.post(f"/join/{made.join_token}", json={"pseudonym": "owl"}).status_code == 200
 
 
 def test_an_address_that_is_taken_is_told(cache: Path, tmp_path: Path) -> None:

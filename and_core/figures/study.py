@@ -122,7 +122,7 @@ def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mar
             [
                 {
                     "score": r["score"].replace("_", " "),
-                    "\u03c1": f"{r['rho']:+.2f} [{r['low']:+.2f}, {r['high']:+.2f}]",
+                    "\u03c1": f"{r['rho']:+.2f}" + ("" if r["low"] is None else f" [{r['low']:+.2f}, {r['high']:+.2f}]"),
                     "r": f"{r['r']:+.2f}",
                     "descriptions": str(r["descriptions"]),
                 }

@@ -35,7 +35,7 @@ from and_core.pipeline import (
 from and_core.pipeline.runner import Outcome, run_stage, up_to_date
 from and_core.pipeline.stage import Run, Stage, stage_key
 from and_core.progress import Progress, bars, noted
-from and_core.registry import OWN
+from and_core.recorded import check_harmless
 from and_core.store.dissection import list_dissections
 from and_core.store.files import cache_root, inside, safe_name
 from and_core.store.manifest import FILE, Manifest
@@ -148,6 +148,8 @@ def _manifest(folder: Path, name: str, anew: bool) -> Manifest:
 
 def _preflight(context: Run) -> None:
     """Make every plug-in and read what is named by path, so that a wrong setting is said before anything is computed."""
+    if context.recorded:
+        check_harmless(context.config)
     for name in ("dataset", "target", "captioner", "encoder", "closed_encoder", "summarizer", "audio_encoder", "asker", "prompts"):
         getattr(context, name)
     open_concepts.judge_of(context)
@@ -157,8 +159,6 @@ def _preflight(context: Run) -> None:
     if context.config.closed.concepts == "auto" and not labelled:
         context.say(f"{context.dataset.describe()}: the clips have no labels, so concepts are named from {UNLABELLED!r} (closed.concepts chooses others)")
     if context.config.open.tagger != "bundled":
-        if context.recorded:
-            raise ConfigError(f"open.tagger: as the dissection has it on record, this loads the spaCy pipeline {context.config.open.tagger!r}; {OWN}")
         load_tagger(context.config.open.tagger)
 
 

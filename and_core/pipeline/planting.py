@@ -18,6 +18,7 @@ from and_core.evaluate.confidence import reliability
 from and_core.evaluate.plant import Unit, choose_units, fit_units, measured_words
 from and_core.evaluate.planted import HEARD, adjective_truths, confident_rows, findings, lost_rows, summary_rows, sure_rows
 from and_core.pipeline.stage import Progress, Run, Stage
+from and_core.recorded import check_harmless
 from and_core.records import Layer
 from and_core.store.dissection import SCORED, Dissection
 from and_core.store.files import write_atomic
@@ -54,6 +55,8 @@ def plant(d: Dissection, progress: Progress = lambda stage, done, total: None, c
     from and_core import pipeline
 
     recorded = config is None
+    if recorded:
+        check_harmless(make_config(d.manifest.config))
     root, config = d.folder.parent, make_config(d.manifest.config) if config is None else config
     if not d.classes:
         raise DataError(f"the clips of {d.name!r} have no labels, so there is nothing known to plant")

@@ -15,7 +15,7 @@ from and_core.pipeline.stage import Run, Stage, library_versions, stage_key, thr
 from and_core.store.artifacts import VIEWS
 from and_core.store.files import inside
 from and_core.store.manifest import FILE, Manifest, StageRecord
-from and_core.store.seal import seal_stages, sealed
+from and_core.store.seal import is_sealed, seal_stages
 from and_core.store.writer import StageWriter, adopt, intact, link_stage
 
 
@@ -69,7 +69,7 @@ def run_stage(
     key = stage_key(stage, parameters, inputs)
     done = manifest.stages.get(stage.name)
     if done is not None and not force and up_to_date(stage, done, key, parameters, inputs) and whole(stage, context.folder, manifest):
-        known = stage.name in sealed(context.folder, manifest)
+        known = is_sealed(context.folder, manifest, stage.name)
         if not known and ask and context.folder not in trusted:
             raise ArtifactError(foreign(context.folder.name, stage.name))
         if known or context.folder in trusted:
@@ -133,7 +133,7 @@ def _take_over(stage: Stage, key: str, folder: Path, manifest: Manifest, neighbo
         try:
             theirs = Manifest.load(other)
             record = theirs.stages.get(stage.name)
-            if record is not None and record.key == key and (other in trusted or stage.name in sealed(other, theirs)):
+            if record is not None and record.key == key and (other in trusted or is_sealed(other, theirs, stage.name)):
                 link_stage(folder, other, manifest, theirs, stage.name)
                 return True
         except (ANDError, OSError):

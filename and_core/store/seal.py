@@ -28,7 +28,6 @@ from and_core.store.manifest import Manifest
 HOME = "AND_HOME"  # names the folder of the key, in place of the system's own for a user's data
 KEY, SEALS = "key", ".seals.json"
 LENGTH = 32  # bytes of a key
-MOST = 1000  # seals of a dissection
 
 
 def key_path() -> Path:
@@ -77,6 +76,11 @@ def stage_seal(manifest: Manifest, stage: str) -> str:
     return seal_of(json.dumps(content, sort_keys=True, separators=(",", ":")))
 
 
+def is_sealed(folder: Path, manifest: Manifest, stage: str) -> bool:
+    """Whether a finished stage was made by this installation."""
+    return stage_seal(manifest, stage) in _read(folder)
+
+
 def sealed(folder: Path, manifest: Manifest) -> set[str]:
     """Return the stages of a dissection that were made by this installation."""
     seals = _read(folder)
@@ -88,9 +92,19 @@ def seal_stages(folder: Path, manifest: Manifest, stages: Iterable[str]) -> None
     kept = _read(folder)
     made = {stage_seal(manifest, stage) for stage in stages}
     if not made <= kept:
-        if len(kept) > MOST:  # of results that are long gone
-            kept &= {stage_seal(manifest, stage) for stage in manifest.stages}
-        write_atomic(folder / SEALS, json.dumps(sorted(kept | made), indent=0).encode() + b"\n")
+        _write(folder, kept | made)
+
+
+def sweep_seals(folder: Path, manifest: Manifest) -> None:
+    """Forget the seals of results that are no longer there; call after the manifest is saved."""
+    kept = _read(folder)
+    live = kept & {stage_seal(manifest, stage) for stage in manifest.stages}
+    if live != kept:
+        _write(folder, live)
+
+
+def _write(folder: Path, seals: set[str]) -> None:
+    write_atomic(folder / SEALS, json.dumps(sorted(seals), indent=0).encode() + b"\n")
 
 
 def _read(folder: Path) -> set[str]:

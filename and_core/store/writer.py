@@ -20,7 +20,7 @@ from and_core.records import Provenance
 from and_core.store.chunks import mark_chunk, read_mark
 from and_core.store.files import inside, remove, sha256_file, sync, sync_tree, write_atomic
 from and_core.store.manifest import Artifact, File, Manifest, StageRecord
-from and_core.store.seal import seal_of, seal_stages
+from and_core.store.seal import seal_of, seal_stages, sweep_seals
 
 ARTIFACTS = "artifacts"
 PARTIAL = ".partial"
@@ -197,6 +197,7 @@ def sweep(folder: Path, manifest: Manifest) -> None:
     for path in inside(folder, ARTIFACTS).glob("*"):
         if path.name not in live:
             remove(folder, path)
+    sweep_seals(folder, manifest)
     for stage, record in manifest.stages.items():
         remove(folder, folder / PARTIAL / f"{stage}-{record.key.split('-')[0]}")
 

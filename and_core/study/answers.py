@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import insert, select
 
 from and_core.display import csv_text
 from and_core.errors import StudyError
+from and_core.store.files import plain_file
 from and_core.study.database import ASSIGNMENT, CLAIM, EVENT, IMPORTED, RATER, IntegrityError
 from and_core.study.exclude import rows_of
 from and_core.study.session import ANSWER, NOTHING, UNDO
@@ -158,7 +160,7 @@ def read_export(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     try:
-        if path.suffix == ".parquet":
+        if _is_parquet(path):
             frame = pd.read_parquet(path)
         else:
             frame = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -179,6 +181,11 @@ def read_export(path: str | Path) -> pd.DataFrame:
         raise StudyError(f"{path} is no export of a study: {error}") from None
 
 
+def _is_parquet(path: Path) -> bool:
+    with open(plain_file(path), "rb") as handle:
+        return handle.read(4) == b"PAR1"
+
+
 def import_answers(study: Study, path: str | Path, site: str) -> tuple[int, int]:
     """Add another site's export of the same study; (rows added, rows that were here already).
 
@@ -197,7 +204,8 @@ def import_answers(study: Study, path: str | Path, site: str) -> tuple[int, int]
     _check_rows(study, frame, path)
     known = all_answers(study)
     here = set(zip(known["uuid"], known["live"], strict=True))
-    fresh = frame[[pair not in here for pair in zip(frame["uuid"], frame["live"], strict=True)]].drop_duplicates("uuid", keep="last").copy()
+    new = np.array([pair not in here for pair in zip(frame["uuid"], frame["live"], strict=True)], bool)  # of an empty export as well
+    fresh = frame[new].drop_duplicates("uuid", keep="last").copy()
     fresh["site"] = [f"{site.strip()}/{inner}" if inner else site.strip() for inner in fresh["site"]]  # a site's site stays told apart
     now = study.now().isoformat()
     rows = [

@@ -19,6 +19,7 @@ from and_core.study.migrations import migrate
 
 URL = "AND_STUDY_DATABASE"  # environment variable: the password of a server belongs in no file
 FILE = "study.sqlite"
+HINT = f"a study on PostgreSQL needs its URL: --database, or {URL}"
 META = MetaData()
 
 
@@ -53,7 +54,7 @@ class Database:
         self.path = where if isinstance(where, Path) else None
         self.engine = _sqlite(where, busy) if isinstance(where, Path) else _postgresql(where, busy)
         if self.path is not None and not create and not self.path.exists():
-            raise StorageError(f"there is no database at {self.path}")
+            raise StorageError(f"there is no database at {self.path}; {HINT}")
         if self.path is not None and create and not self.path.exists():
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,8 +132,12 @@ def _postgresql(url: str, busy: float) -> Engine:
 
 
 def database_of(folder: Path, url: str | None = None, create: bool = False, busy: float = 5.0) -> Database:
-    """The database of a study: by URL (or the environment's), else the file in its folder."""
-    url = url or os.environ.get(URL)
+    """The database of a study: by URL, else the file in its folder where there is one, else by the environment's URL.
+
+    A study whose file lies in its folder is not looked for on the environment's server, where it never was.
+    """
+    if url is None and not (folder / FILE).exists():
+        url = os.environ.get(URL)
     return Database(url or folder / FILE, create=create, busy=busy)
 
 

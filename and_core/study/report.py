@@ -133,18 +133,18 @@ class Report:
 
     def parts(self) -> dict[str, list[dict[str, Any]]]:
         """Every result but the similarity of written texts, by name."""
-        frame, seed = self.frame, self.study.config.seed
+        frame = self.frame
         return {
-            "ratings": results.ratings(frame, seed),
-            "paired": results.compared(results.item_ratings(frame), "rating", seed),
-            "blocks": results.by_block(frame, seed),
+            "ratings": results.ratings(frame),
+            "paired": results.compared(results.item_ratings(frame), "rating"),
+            "blocks": results.by_block(frame),
             "agreement": results.agreement(frame),
             "consistency": results.consistency(frame),
-            "presence": results.presence(frame, seed),
-            "choices": results.choices(frame, seed),
-            "intruders": results.intruders(frame, seed),
-            "scores": results.against_scores(frame, seed),
-            "raters": results.leniency(frame, seed),
+            "presence": results.presence(frame),
+            "choices": results.choices(frame),
+            "intruders": results.intruders(frame),
+            "scores": results.against_scores(frame),
+            "raters": results.leniency(frame),
             "faults": faults.attributed(self.answers, frame),
             "flags": faults.flags(self.answers),
         }
@@ -159,6 +159,6 @@ class Report:
         """
         encoder: Any = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))  # type: ignore[call-arg]
         score = written.bert_scorer(model or encoder.folder, layers)
-        rows = written.similar(self.frame, encoder.encode, score, self.study.config.seed)
+        rows = written.similar(self.frame, encoder.encode, score)
         name = encoder.describe() if model is None else model.rstrip("/").rpartition("/")[2]
         return rows, f"cosine by {encoder.describe()}; BERTScore F1 by {name}, layer {layers or 'last'}, no idf, no rescaling"

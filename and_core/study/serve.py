@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+import anyio
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -24,6 +27,9 @@ from and_core.study.study import Study
 from and_core.web import LOOPBACK, HostGuard, ranged, told_hosts
 
 BODY = 64 * 1024  # bytes that an answer may have
+PATIENCE = 8.0  # seconds for a request to arrive, and for the database
+THREADS = 200  # waiting for the database at most, those that were given up among them
+JOINS, JOIN_SPAN = 12, 60.0  # places that one address takes by the common link in so many seconds
 TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 STATIC = ("rate.js", "join.js", "rate.css")
 HEADERS = {
@@ -57,14 +63,19 @@ def _plain(text: str, status: int) -> Response:
     return Response(text, status, media_type="text/plain; charset=utf-8", headers=HEADERS)
 
 
-async def _body(request: Request) -> bytes:
-    """The request's body, refused before it is read past :data:`BODY`."""
+async def _body(request: Request, patience: float) -> bytes:
+    """The request's body, refused before it is read past :data:`BODY`, and given up after `patience` seconds."""
     read = bytearray()
-    async for part in request.stream():
-        read += part
-        if len(read) > BODY:
-            raise AnswerRefused(f"an answer has at most {BODY} bytes")
+    with anyio.fail_after(patience):
+        async for part in request.stream():
+            read += part
+            if len(read) > BODY:
+                raise AnswerRefused(f"an answer has at most {BODY} bytes")
     return bytes(read)
+
+
+def _late() -> Response:
+    return Response("the request did not arrive in time", 408, media_type="text/plain; charset=utf-8", headers={**HEADERS, "Connection": "close"})
 
 
 def _failed(error: ANDError, state: dict[str, Any] | None = None) -> Response:
@@ -79,8 +90,21 @@ def _failed(error: ANDError, state: dict[str, Any] | None = None) -> Response:
 class _Rating:
     """Routes of one study."""
 
-    def __init__(self, study: Study) -> None:
-        self.study = study
+    def __init__(self, study: Study, patience: float) -> None:
+        self.study, self.patience = study, patience
+        self._threads: anyio.CapacityLimiter | None = None
+        self._joins: dict[str, list[float]] = {}
+
+    def _many_joins(self, client: str) -> bool:
+        """Whether an address has taken so many places that it must wait: nobody takes all of them at once."""
+        if client in LOOPBACK:  # this machine's own; a proxy here hands on whom it serves
+            return False
+        now = time.monotonic()
+        recent = [at for at in self._joins.get(client, []) if now - at < JOIN_SPAN]
+        self._joins[client] = [*recent, now] if len(recent) < JOINS else recent
+        if len(self._joins) > 10_000:
+            self._joins.clear()
+        return len(recent) >= JOINS
 
     def _session(self, request: Request) -> Session | None:
         place = self.study.place(request.path_params["token"])
@@ -103,13 +127,15 @@ class _Rating:
 
     async def events(self, request: Request) -> Response:
         try:
-            sent = json.loads(await _body(request))
+            sent = json.loads(await _body(request, self.patience))
         except (ValueError, RecursionError):
             return _json({"error": "an answer must be JSON"}, 422)
         except AnswerRefused as error:
             return _failed(error)
         except ClientDisconnect:
             return _json({"error": "the answer did not arrive whole"}, 400)
+        except TimeoutError:
+            return _late()
 
         def work() -> Response:
             session = self._session(request)
@@ -152,27 +178,40 @@ class _Rating:
         if not await run_in_threadpool(self.study.joined_by, request.path_params["token"]):
             return _json({"error": GONE}, 404)
         try:
-            sent = json.loads(await _body(request))
+            sent = json.loads(await _body(request, self.patience))
             pseudonym = sent["pseudonym"] if isinstance(sent, dict) else None
             if not isinstance(pseudonym, str):
                 raise AnswerRefused("give a pseudonym")
+            if self._many_joins(request.client.host if request.client else ""):
+                return _json({"error": "many have joined from your network just now; try again in a minute"}, 429)
             token = await run_in_threadpool(self.study.take_place, pseudonym)
         except (ValueError, KeyError, RecursionError):
             return _json({"error": "give a pseudonym"}, 422)
+        except TimeoutError:
+            return _late()
         except ANDError as error:
             return _failed(error)
         return _json({"link": f"/r/{token}"})
 
     async def _work(self, work: Callable[[], Response]) -> Response:
+        """Work of a thread; where the database hangs, the page is told so in time, and sends again what may or may not have been stored."""
         try:
-            return await run_in_threadpool(work)
+            with anyio.fail_after(self.patience):
+                return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter())
+        except TimeoutError:
+            return _failed(StorageError(f"no answer from the study's database in {self.patience:g} s"))
         except ANDError as error:
             return _failed(error)
 
+    def _limiter(self) -> anyio.CapacityLimiter:
+        if self._threads is None:  # in the loop that it belongs to
+            self._threads = anyio.CapacityLimiter(THREADS)
+        return self._threads
 
-def make_app(study: Study, hosts: Sequence[str] = LOOPBACK) -> Starlette:
-    """Return the rating server's application, which answers `hosts` alone."""
-    rating = _Rating(study)
+
+def make_app(study: Study, hosts: Sequence[str] = LOOPBACK, patience: float = PATIENCE) -> Starlette:
+    """Return the rating server's application, which answers `hosts` alone; `patience`: seconds for a request to arrive, and for the database."""
+    rating = _Rating(study, patience)
     routes = [
         Route("/r/{token}", rating.page, methods=["GET"]),
         Route("/r/{token}/state", rating.state, methods=["GET"]),

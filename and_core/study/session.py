@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -26,6 +27,7 @@ ANSWER, UNDO = "answer", "undo"
 KINDS = ("consent", "volume", ANSWER, UNDO, "flag", "pause", "resume")
 FAULTS = ("caption", "description", "audio")
 LONGEST = 2_000  # characters of a text
+FEWEST_BEEPS, MOST_BEEPS = 2, 12  # too many for guessing
 SLACK = 0.25  # seconds by which a player's clock may be off
 MAX_NUMBER = 10**9
 UUID = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -65,9 +67,9 @@ class Session:
         return "item" if self.position < len(self.slots) else "done"
 
     def beep_count(self) -> int:
-        """Beeps of the volume step: 2 to 5, another number after each try."""
+        """Beeps of the volume step, another number after each try."""
         tries = sum(e.kind == "volume" for e in self.events)
-        return 2 + int(self.study.opaque("beeps", self.place.id, tries), 16) % 4
+        return FEWEST_BEEPS + int(self.study.opaque("beeps", self.place.id, tries), 16) % (MOST_BEEPS - FEWEST_BEEPS + 1)
 
     # -- what the page shows -------------------------------------------------------------------------------------------
 
@@ -76,7 +78,7 @@ class Session:
         stage, config = self.stage, self.study.config
         found: dict[str, Any] = {
             "title": config.title, "mark": self.study.mark, "pseudonym": self.place.pseudonym, "stage": stage, "position": self.position,
-            "total": len(self.slots), "listen": config.listen,
+            "total": len(self.slots), "listen": config.listen, "longest": LONGEST, "place": self.study.opaque("place", self.place.id),
         }  # fmt: skip
         if stage == "consent":
             found["consent"] = config.consent
@@ -270,8 +272,8 @@ class Session:
             return response
         if task == "write":
             said = _text(response) if isinstance(response, str) else ""
-            if not 3 <= len(said) <= LONGEST:
-                raise AnswerRefused(f"write 3 to {LONGEST} characters, or say that they share nothing")
+            if not is_text(said) or len(said) > LONGEST:
+                raise AnswerRefused(f"write a word or more, at most {LONGEST} characters, or say that they share nothing")
             return said
         if task == "fit":
             return _whole(response, "response", 1, 5)
@@ -304,9 +306,18 @@ class Session:
 
 
 def _text(said: str) -> str:
-    """One line of text that every database and file can hold: half characters and control characters are left out."""
+    """One line of text that every database and file can hold: half characters and control characters are left out, and nothing else.
+
+    Joiners, soft hyphens and signs that this Python does not know yet are part of how people write.
+    """
     whole = said.encode("utf-8", "ignore").decode()
-    return " ".join("".join(c if c.isprintable() else " " for c in whole).split())
+    return re.sub(r"[ \t\n\r\v\f\x85\u2028\u2029]+", " ", "".join(c if c.isspace() or unicodedata.category(c) != "Cc" else " " for c in whole)).strip()
+
+
+def is_text(said: str) -> bool:
+    """Whether a text says something: two characters that can be seen, or one that no English word is written with."""
+    seen = [c for c in said if unicodedata.category(c)[0] not in "ZM" and unicodedata.category(c) not in ("Cc", "Cf")]
+    return len(seen) >= 2 or any(not c.isascii() for c in seen)
 
 
 def _whole(value: object, name: str, low: int, high: int) -> int:

@@ -17,12 +17,12 @@ from typing import Any
 from sqlalchemy import func, insert, select
 
 from and_core import __version__
-from and_core.errors import AnswerConflict, StudyError
+from and_core.errors import ANDError, AnswerConflict, StudyError
 from and_core.records import Skipped
 from and_core.store.dissection import Dissection, open_dissection
 from and_core.store.files import cache_root, safe_name
 from and_core.study.assign import assign, rater_seed
-from and_core.study.database import ASSIGNMENT, CLAIM, FILE, ITEM, RATER, STUDY, Database, IntegrityError, database_of
+from and_core.study.database import ASSIGNMENT, CLAIM, FILE, HINT, ITEM, RATER, STUDY, Database, IntegrityError, database_of
 from and_core.study.draw import Item, draw_items
 from and_core.study.plan import StudyConfig, make_plan
 from and_core.study.sounds import keep_picture, keep_sound
@@ -31,6 +31,7 @@ FOLDER = "studies"  # below the cache
 SOUNDS = "sounds"
 ATTEMPTS = 50  # at a free place, while others take them too
 PSEUDONYM = re.compile(r"[\w][\w .-]{0,38}[\w]|\w")
+GOES_ON = "The study goes on with the sounds and texts that it was drawn with, and its answers are of those."
 Clock = Callable[[], datetime]
 
 
@@ -102,7 +103,7 @@ def create_study(
     rows = [_item_row(i, item, kept, config.spectrograms) for i, item in enumerate(items)]
     plan = {
         "config": config.model_dump(mode="json"), "skipped": [s.model_dump() for s in skipped],
-        "dissections": {d.name: {"fingerprint": fingerprint_of(d), "provenance": d.provenance} for d in dissections},
+        "dissections": {d.name: {"fingerprint": fingerprint_of(d), "stages": keys_of(d), "provenance": d.provenance} for d in dissections},
     }  # fmt: skip
     text = json.dumps(plan, sort_keys=True)
     mark = hashlib.sha256((text + json.dumps(rows, sort_keys=True) + json.dumps([[vars(s) for s in mine] for mine in lists])).encode()).hexdigest()
@@ -132,7 +133,12 @@ def create_study(
 
 def fingerprint_of(d: Dissection) -> str:
     """One hash of all stages of a dissection as they stand."""
-    return hashlib.sha256(json.dumps({name: stage.key for name, stage in sorted(d.manifest.stages.items())}).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(keys_of(d)).encode()).hexdigest()[:16]
+
+
+def keys_of(d: Dissection) -> dict[str, str]:
+    """Key of every stage of a dissection as it stands."""
+    return {name: stage.key for name, stage in sorted(d.manifest.stages.items())}
 
 
 def _numbered(connection: Any, table: Any, study: int) -> dict[int, int]:
@@ -201,7 +207,7 @@ class Study:
             row = connection.execute(select(STUDY).where(STUDY.c.name == self.name)).first()
         if row is None:
             where = FILE if database.path is not None else "the database"
-            raise StudyError(f"{where} holds no study {self.name!r}; a study on PostgreSQL needs its URL (--database, or AND_STUDY_DATABASE)")
+            raise StudyError(f"{where} holds no study {self.name!r}; {HINT}")
         self.id, self.fingerprint, self.version, self.created = int(row.id), str(row.fingerprint), str(row.version), str(row.created)
         self._secret, self._owner, self._join = row.secret.encode(), row.owner_hash, row.join_hash
         self.plan: dict[str, Any] = json.loads(row.plan)
@@ -216,6 +222,21 @@ class Study:
     def skipped(self) -> list[Skipped]:
         """What could not be asked, and why."""
         return [Skipped(**row) for row in self.plan["skipped"]]
+
+    def changed(self) -> list[str]:
+        """Say of each dissection whether it is still the one that the study was drawn from; a sentence each where it is not."""
+        found = []
+        for name, about in self.plan["dissections"].items():
+            try:
+                d = open_dissection(name, root=self.folder.parent.parent)
+            except ANDError:
+                found.append(f"The dissection {name!r} that this study was drawn from is no longer there, or can't be read. {GOES_ON}")
+                continue
+            drawn, now = about.get("stages"), keys_of(d)  # what was added since is no change; studies of before have the hash of all stages alone
+            same = fingerprint_of(d) == about["fingerprint"] if drawn is None else all(now.get(stage) == key for stage, key in drawn.items())
+            if not same:
+                found.append(f"The dissection {name!r} has changed since this study was drawn: its neurons, clips and texts may be others now. {GOES_ON}")
+        return found
 
     @property
     def mark(self) -> str | None:

@@ -30,7 +30,7 @@ def pairs(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*ITEM, "method", "written", "generated"])
 
 
-def similar(frame: pd.DataFrame, encode: Encode, bert_score: BertScore | None, seed: int = 0) -> list[dict[str, Any]]:
+def similar(frame: pd.DataFrame, encode: Encode, bert_score: BertScore | None) -> list[dict[str, Any]]:
     """Mean similarity of written and generated texts by method, with intervals over neurons, beside the paper's.
 
     Parameters
@@ -56,8 +56,8 @@ def similar(frame: pd.DataFrame, encode: Encode, bert_score: BertScore | None, s
     for method, part in per_neuron.groupby("method", sort=True):
         paper = PAPER.get(str(method), (None, None, None))
         rows.append({
-            "method": method, "cosine": estimate(part["cosine"].to_numpy(), seed), "paper_cosine": paper[1],
-            "bertscore": estimate(part["bertscore"].to_numpy(), seed) if "bertscore" in part else None, "paper_bertscore": paper[2],
+            "method": method, "cosine": estimate(part["cosine"].to_numpy()), "paper_cosine": paper[1],
+            "bertscore": estimate(part["bertscore"].to_numpy()) if "bertscore" in part else None, "paper_bertscore": paper[2],
             "texts": int((found["method"] == method).sum()),
         })  # fmt: skip
     return rows

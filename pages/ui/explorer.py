@@ -44,11 +44,12 @@ def open_neuron(neuron: NeuronId) -> None:
     st.switch_page("app.py", query_params={"layer": neuron.layer, "unit": str(neuron.unit)})
 
 
-def neuron_button(label: str, dissection: str, neuron: NeuronId, key: str) -> None:
-    """What looks like a link to a neuron, and keeps what the session holds."""
+def neuron_button(label: str, dissection: str, neuron: NeuronId, key: str, notice: str = "") -> None:
+    """What looks like a link to a neuron, and keeps what the session holds; `notice` is shown there, once."""
 
     def chosen() -> None:  # before the page draws its own choice of a dissection
         st.session_state["dissection"] = dissection
+        st.session_state["notice"] = notice
 
     if st.button(markdown(label), type="tertiary", key=key, on_click=chosen):
         open_neuron(neuron)

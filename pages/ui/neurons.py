@@ -33,6 +33,9 @@ def page() -> None:
         neuron = choose(d)
         provenance(d)
         typed = header(d, neuron)
+        notice = st.session_state.pop("notice", "")
+        if notice:
+            st.html(html.box(html.empty(notice)))
         _headline(d, neuron)
         results(d, typed)
         left, right = st.columns([2.25, 1], gap="medium")

@@ -4,7 +4,9 @@
   const base = location.pathname.replace(/\/$/, "");
   const $ = (id) => document.getElementById(id);
   const main = $("main");
-  const KEPT = `and-answer:${base}`, DRAFT = `and-draft:${base}:`, SHORTCUTS = "and-shortcuts";
+  const SHORTCUTS = "and-shortcuts", PATIENCE = 7000, GIVE_UP = 30000, READING = 1000; // milliseconds
+  const kept = () => `and-answer:${state.place}`; // by place, not by link: a new link of the same rater finds what the old one left
+  const draftOf = (it) => `and-draft:${state.place}:${it.position}:${it.serial}`;
   const LETTERS = ["a", "s", "d", "f", "g", "h", "j", "k", "l"];
   const RATINGS = ["not at all", "for few clips", "for about half", "for most clips", "for all clips"];
   let state = null, item = null, answer = {}, players = [], current = 0, waiting = 0, shortcuts = true;
@@ -14,6 +16,7 @@
     get: (key) => { try { return localStorage.getItem(key); } catch { return null; } },
     set: (key, value) => { try { localStorage.setItem(key, value); return true; } catch { return false; } },
     drop: (key) => { try { localStorage.removeItem(key); } catch { /* nothing was kept */ } },
+    names: () => { try { return Object.keys(localStorage); } catch { return []; } },
   };
   const el = (tag, properties = {}, ...children) => {
     const made = document.createElement(tag);
@@ -32,11 +35,17 @@
 
   // -- to and from the server --------------------------------------------------------------------------------------------
   async function ask(path, sent) {
-    const options = sent ? { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(sent) } : {};
-    let reply;
-    try { reply = await fetch(base + path, options); } catch { return { status: 0, told: { error: "the server can't be reached" } }; }
-    let told = {};
-    try { told = await reply.json(); } catch { return { status: 0, told: { error: "what came back is not the study's server" } }; } // a proxy, a log-in page
+    const over = new AbortController(); // a network may swallow what is sent without a word
+    const options = { signal: over.signal, ...(sent ? { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(sent) } : {}) };
+    const late = setTimeout(() => { say(""); warn("The server has not answered yet. What you chose is kept in this page; it goes on trying."); }, PATIENCE);
+    const end = setTimeout(() => over.abort(), GIVE_UP);
+    let reply, told = {};
+    try {
+      reply = await fetch(base + path, options);
+      try { told = await reply.json(); } catch (error) { // a proxy, a log-in page
+        return { status: 0, told: { error: over.signal.aborted ? "the server can't be reached" : "what came back is not the study's server" } };
+      }
+    } catch { return { status: 0, told: { error: "the server can't be reached" } }; } finally { clearTimeout(late); clearTimeout(end); }
     const ours = told && typeof told === "object" && ("saved" in told || "stage" in told || "error" in told);
     return ours ? { status: reply.status, told } : { status: 0, told: { error: "what came back is not the study's server" } };
   }
@@ -44,29 +53,30 @@
 
   async function send(sent) { // tries until the server has it, or says that it is no answer
     sent.uuid = sent.uuid || name();
-    const kept = sent.kind === "answer" && store.set(KEPT, JSON.stringify(sent));
+    const safe = sent.kind === "answer" && store.set(kept(), JSON.stringify(sent));
     waiting += 1; ready();
     say("Saving\u2026");
     for (let wait = 1; ; wait = Math.min(wait * 2, 15)) {
       const { status, told } = await ask("/events", sent);
       if (!again(status)) {
         waiting -= 1;
-        if (sent.kind === "answer" && (store.get(KEPT) || "").includes(sent.uuid)) store.drop(KEPT); // another tab may keep its own by now
+        if (sent.kind === "answer" && (store.get(kept()) || "").includes(sent.uuid)) store.drop(kept()); // another tab may keep its own by now
         warn("");
         if (status === 200) say(sent.kind === "answer" ? "Saved." : ""); else { say(""); warn(told.error || "The answer was refused."); }
         return { status, told };
       }
       say("");
-      const where = kept || sent.kind !== "answer" ? "Your answer is kept in this page" : "Keep this page open: your answer is only here";
+      const where = safe || sent.kind !== "answer" ? "Your answer is kept in this page" : "Keep this page open: your answer is only here";
       warn(`Not saved yet: ${told.error || "the server has a fault"}. ${where} and is sent again in ${wait} s.`);
       await pause(wait * 1000);
     }
   }
 
-  async function load() {
+  async function load() { const told = await fetched(); return told && show(told); }
+  async function fetched() {
     for (let wait = 1; ; wait = Math.min(wait * 2, 15)) {
       const { status, told } = await ask("/state");
-      if (status === 200) { warn(""); return show(told); }
+      if (status === 200) { warn(""); return told; }
       warn(again(status) ? `${told.error || "The server has a fault"}. Trying again in ${wait} s; nothing you saved is lost.` : told.error);
       if (!again(status)) return null;
       await pause(wait * 1000);
@@ -75,23 +85,21 @@
 
   async function start() {
     shortcuts = store.get(SHORTCUTS) !== "off"; keysShown();
-    const left = store.get(KEPT); // an answer that was given but not saved before the page went
-    if (left) {
-      let sent = null;
-      try { sent = JSON.parse(left); } catch { store.drop(KEPT); }
-      if (sent) {
-        const { status, told } = await send(sent);
-        await load();
-        if (status !== 200) warn(`An answer from before could not be saved: ${told.error || "it was refused"}`);
-        return;
-      }
-    }
+    const told = await fetched();
+    if (!told) return;
+    state = told;
+    const left = store.get(kept()); // an answer that was given but not saved before the page went
+    let sent = null;
+    try { sent = left && JSON.parse(left); } catch { store.drop(kept()); }
+    if (!sent) { show(told); return; }
+    const { status, told: said } = await send(sent);
     await load();
+    if (status !== 200) warn(`An answer from before could not be saved: ${said.error || "it was refused"}`);
   }
 
   // -- what is shown -------------------------------------------------------------------------------------------------------
   function show(told) {
-    state = told; item = null; answer = {}; silence(); players = []; current = 0;
+    state = told; item = null; answer = {}; giveBack(); current = 0;
     document.title = `${told.title}, ${Math.min(told.position + 1, told.total)} of ${told.total}`;
     $("study").textContent = told.title; $("who").textContent = told.pseudonym;
     $("mark").textContent = told.mark || ""; $("mark").hidden = !told.mark;
@@ -131,18 +139,46 @@
   }
 
   function done() {
+    store.names().filter((name) => name.startsWith(`and-draft:${state.place}:`)).forEach(store.drop);
     fill(title("Thank you, that was all"), el("p", {}, "Every answer is saved. You can close this page."));
   }
 
   function question() {
-    item = state.item; spent = 0; since = performance.now();
+    item = state.item;
+    const draft = recalled(item);
+    spent = draft.spent; since = performance.now();
     const task = { fit, write, present: perClip, captions: perClip, choose, intruder }[item.task];
     const clips = el("ul", { class: "clips", "aria-label": "Clips" }, ...item.clips.map((c) => clip(c, `Clip ${c.number}`)));
     const said = item.description == null ? null : el("blockquote", { id: "description" }, item.description);
     const parts = [title(item.question), said, clips, item.task === "present" || item.task === "captions" ? null : task(), go("Save and go on", save, true), el("p", { class: "why", id: "need" })];
     if (item.training) parts.unshift(el("p", { class: "mark" }, "For practice: you will be told what a good answer is."));
     fill(...parts.filter(Boolean));
+    restore(draft);
     ready();
+  }
+
+  // -- drafts: what was chosen, written and heard of the item at hand outlives a reload, a closed tab and a new link -------------
+  function recalled(it) {
+    let draft = null;
+    try { draft = JSON.parse(store.get(draftOf(it))); } catch { /* none that can be read */ }
+    const plain = { response: undefined, spent: 0, heard: {} };
+    return draft && typeof draft === "object" && typeof draft.heard === "object" && Number.isFinite(draft.spent) ? { ...plain, ...draft } : plain;
+  }
+  function remember() {
+    if (!item || waiting) return;
+    const heard = Object.fromEntries(players.map((p) => [p.c.number, { plays: p.plays, whole: p.whole, spans: p.spans() }]));
+    const chosen = answer.response && typeof answer.response === "object" ? Object.fromEntries(item.clips.map((c) => [c.number, answer.response[c.id]])) : answer.response;
+    store.set(draftOf(item), JSON.stringify({ response: chosen, spent: Math.round(spent + performance.now() - since), heard }));
+  }
+  function restore(draft) {
+    const press = (input) => { if (input && !input.checked) input.click(); };
+    if (item.task === "write") {
+      const field = $("text");
+      if (draft.response === item.nothing) press(main.querySelector("input[type=checkbox]"));
+      else if (typeof draft.response === "string") { field.value = draft.response; answer.response = draft.response; }
+    } else if (draft.response && typeof draft.response === "object") {
+      players.forEach((p) => { const value = draft.response[p.c.number]; if (typeof value === "boolean") press(p.box.querySelector(`input[value=${value ? "yes" : "no"}]`)); });
+    } else if (draft.response != null) press([...main.querySelectorAll("input[name=answer]")].find((input) => input.value === String(draft.response)));
   }
 
   // -- clips: one sounds at a time, and what was played is counted -----------------------------------------------------------
@@ -152,28 +188,40 @@
     const button = el("button", { type: "button", "aria-label": `Play ${label}`, "data-clip": String(c.number), on: { click: () => toggle(me) } }, "\u25B6 ", label, " ", key(String(c.number)));
     const box = el("li", { class: "clip" }, button, c.picture ? el("img", { src: `${base}/media/${c.picture}`, alt: `Spectrogram of clip ${c.number}` }) : null,
       el("span", { class: "heard", "aria-hidden": "true" }, bar), note, c.caption == null ? null : el("p", { id: `caption-${c.number}` }, c.caption));
-    const me = { c, audio, box, label, plays: 0, whole: false };
+    const before = (item ? recalled(item).heard[c.number] : null) || {};
+    const old = Array.isArray(before.spans) ? before.spans.filter((s) => Array.isArray(s) && s.every(Number.isFinite)) : [];
+    const me = { c, audio, box, label, plays: Number.isInteger(before.plays) ? before.plays : 0, whole: before.whole === true, gone: false };
+    me.spans = () => { // what was played, now and before a reload, as stretches that do not overlap
+      const spans = [...old];
+      for (let i = 0; i < audio.played.length; i++) spans.push([audio.played.start(i), audio.played.end(i)]);
+      spans.sort((a, b) => a[0] - b[0]);
+      return spans.reduce((made, [start, end]) => {
+        const last = made[made.length - 1];
+        if (last && start <= last[1]) last[1] = Math.max(last[1], end); else made.push([start, end]);
+        return made;
+      }, []);
+    };
     me.seconds = () => c.seconds || (Number.isFinite(audio.duration) ? audio.duration : 1);
     me.heard = () => {
       if (me.whole) return me.seconds();
-      let sum = 0;
-      for (let i = 0; i < audio.played.length; i++) sum += audio.played.end(i) - audio.played.start(i);
-      return Math.min(sum, me.seconds());
+      return Math.min(me.spans().reduce((sum, [start, end]) => sum + end - start, 0), me.seconds());
     };
     me.enough = () => c.broken || me.plays > 0 && me.heard() >= (state.listen || 0) * me.seconds() - 0.2;
     const draw = () => {
+      if (me.gone) return;
       bar.style.width = `${Math.min(100, (100 * me.heard()) / me.seconds())}%`;
       note.textContent = c.broken ? "reported as broken" : me.enough() ? "heard" : me.plays ? "go on listening" : "not heard yet";
       ready();
     };
     audio.addEventListener("play", () => { me.plays += 1; button.setAttribute("aria-label", `Pause ${label}`); button.firstChild.textContent = "\u275A\u275A "; players.forEach((p) => { if (p !== me) p.audio.pause(); }); });
-    const stopped = () => { button.setAttribute("aria-label", `Play ${label}`); button.firstChild.textContent = "\u25B6 "; draw(); };
+    const stopped = () => { if (me.gone) return; button.setAttribute("aria-label", `Play ${label}`); button.firstChild.textContent = "\u25B6 "; draw(); remember(); };
     audio.addEventListener("pause", stopped); audio.addEventListener("timeupdate", draw);
-    audio.addEventListener("ended", () => { let sum = 0; for (let i = 0; i < audio.played.length; i++) sum += audio.played.end(i) - audio.played.start(i); me.whole = me.whole || sum >= 0.95 * audio.duration; stopped(); });
-    audio.addEventListener("error", () => { note.textContent = "can't be played"; warn(`${label} can't be played. Try it again, or report the fault (B).`); });
+    audio.addEventListener("ended", () => { me.whole = me.whole || me.heard() >= 0.95 * audio.duration; stopped(); });
+    audio.addEventListener("error", () => { if (me.gone) return; note.textContent = "can't be played"; warn(`${label} can't be played. Try it again, or report the fault (B).`); });
     if (item && (item.task === "present" || item.task === "captions")) box.append(yesNo(c));
     players.push(me);
-    if (c.broken) note.textContent = "reported as broken";
+    if (c.broken) note.textContent = "reported as broken"; else if (me.plays) note.textContent = me.enough() ? "heard" : "go on listening";
+    if (me.plays) bar.style.width = `${Math.min(100, (100 * me.heard()) / me.seconds())}%`;
     return box;
   }
   function toggle(me) {
@@ -183,10 +231,14 @@
     if (me.audio.paused) { me.audio.play().catch(() => {}); } else me.audio.pause();
   }
   const silence = () => players.forEach((p) => p.audio.pause());
+  function giveBack() { // a browser has a limited number of players: one that is left to be collected still counts
+    players.forEach((p) => { p.gone = true; p.audio.pause(); p.audio.removeAttribute("src"); p.audio.load(); });
+    players = [];
+  }
 
   // -- answers ---------------------------------------------------------------------------------------------------------------
   const radio = (group, value, act, label, letter) => el("label", {}, el("input", { type: "radio", name: group, value, on: { change: act } }), el("span", {}, label), " ", letter ? key(letter) : null);
-  const pick = (value) => () => { answer.response = value; ready(); };
+  const pick = (value) => () => { answer.response = value; ready(); remember(); };
   const group = (legend, long, ...options) => el("fieldset", {}, el("legend", {}, legend), el("div", { class: long ? "options long" : "options" }, ...options));
 
   function fit() {
@@ -199,16 +251,15 @@
     return group("The clip that does not belong", false, ...item.clips.map((c, i) => radio("answer", c.id, pick(c.id), `Clip ${c.number}`, LETTERS[i])), radio("answer", item.nothing, pick(item.nothing), "I can't tell", "n"));
   }
   function write() {
-    const draft = DRAFT + item.position;
-    const field = el("textarea", { id: "text", maxlength: "2000", on: { input: () => { none.checked = false; answer.response = field.value; store.set(draft, field.value); ready(); } } });
-    const none = el("input", { type: "checkbox", on: { change: () => { answer.response = none.checked ? item.nothing : field.value; ready(); } } });
-    field.value = store.get(draft) || ""; answer.response = field.value;
+    const field = el("textarea", { id: "text", on: { input: () => { none.checked = false; answer.response = field.value; ready(); remember(); } } });
+    const none = el("input", { type: "checkbox", on: { change: () => { answer.response = none.checked ? item.nothing : field.value; ready(); remember(); } } });
+    answer.response = "";
     return el("div", {}, el("label", { for: "text" }, "What they share"), field, el("div", { class: "options" }, el("label", {}, none, "They share nothing that I can hear ", key("n"))));
   }
   function yesNo(c) {
     const text = item.task === "captions" ? "It describes the clip" : "It is there";
     answer.response = answer.response || {};
-    const set = (value) => () => { answer.response[c.id] = value; ready(); };
+    const set = (value) => () => { answer.response[c.id] = value; ready(); remember(); };
     return el("fieldset", {}, el("legend", {}, `${text}, clip ${c.number}?`), el("div", { class: "yesno" }, radio(`yn${c.number}`, "yes", set(true), "Yes", "y"), radio(`yn${c.number}`, "no", set(false), "No", "n")));
   }
   const perClip = () => null;
@@ -218,9 +269,19 @@
     const unheard = players.filter((p) => !p.enough()).map((p) => p.c.number);
     if (unheard.length) return `Listen to clip ${unheard.join(", ")}.`;
     const r = answer.response;
-    if (item.task === "write") return r === item.nothing || (r || "").trim().length >= 3 ? "" : "Write what they share.";
+    if (item.task === "write" && r !== item.nothing) return tooLong(r || "") || (isText(r || "") ? "" : "Write what they share.");
+    if (item.task === "write") return "";
     if (item.task === "present" || item.task === "captions") return item.clips.every((c) => c.id in (r || {})) ? "" : "Say yes or no for every clip.";
     return r === undefined ? "Choose an answer." : "";
+  }
+  const tooLong = (text) => { const n = [...text].length; return n > state.longest ? `At most ${state.longest} characters can be saved; these are ${n}.` : ""; };
+  function isText(text) { // two characters that can be seen, or one that no English word is written with
+    const seen = [...text].filter((c) => !/[\p{Z}\p{M}\p{Cc}\p{Cf}]/u.test(c));
+    return seen.length >= 2 || seen.some((c) => c.codePointAt(0) > 127);
+  }
+  function closed(yes) { // what is on its way can't be changed any more
+    main.querySelectorAll("input, textarea, select, fieldset").forEach((field) => { field.disabled = yes; });
+    main.setAttribute("aria-busy", String(yes));
   }
   function ready() {
     if (!item || !$("go") || !$("need")) return;
@@ -235,18 +296,20 @@
     const sent = { kind: "answer", position: item.position, serial: item.serial, response: answer.response, ms: Math.round(spent + performance.now() - since), plays: {}, heard: {} };
     for (const p of players) { sent.plays[p.c.id] = p.plays; sent.heard[p.c.id] = Math.round(1000 * p.heard()) / 1000; }
     silence();
-    const draft = DRAFT + item.position;
+    const draft = draftOf(item);
+    closed(true);
     const { status, told } = await send(sent);
     if (status === 200) store.drop(draft);
-    if (status === 422) { ready(); return; }
+    if (status === 422) { closed(false); ready(); return; }
     if (told.feedback) { feedback(told.feedback, told.state); return; }
     if (told.state) show(told.state); else await load();
     if (status === 409) warn(told.error);
   }
   function feedback(said, next) {
-    silence(); item = null;
+    giveBack(); item = null;
     const good = said.expected.includes(String(said.given)) ? "That is a good answer" : `A good answer would be ${said.expected.join(" or ")}`;
-    fill(title("About your answer"), el("p", { class: "feedback" }, `${good}: ${said.why}.`), go("Continue", () => (next ? show(next) : load())));
+    fill(title("About your answer"), el("p", { class: "feedback" }, `${good}: ${said.why}.`), go("Continue", (e) => { if (e.currentTarget.getAttribute("aria-disabled") === "false") { if (next) show(next); else load(); } }, true));
+    setTimeout(() => $("go").setAttribute("aria-disabled", "false"), READING); // the second of two quick presses is meant for the answer
     $("question").focus();
   }
 
@@ -281,10 +344,12 @@
     const options = faults.map(([value, text]) => radio("fault", value, () => { fault = value; }, text));
     options[0].firstChild.checked = true;
     const which = el("select", { id: "which" }, el("option", { value: "" }, "the item as a whole"), ...item.clips.map((c) => el("option", { value: c.id }, `clip ${c.number}`)));
-    const note = el("textarea", { id: "note", maxlength: "2000" });
-    dialog("Report a fault", group("What is wrong", true, ...options), el("p", {}, el("label", { for: "which" }, "Where "), which), el("label", { for: "note" }, "In your words (may stay empty)"), note,
+    const note = el("textarea", { id: "note" }), long = el("p", { class: "why", role: "alert" });
+    dialog("Report a fault", group("What is wrong", true, ...options), el("p", {}, el("label", { for: "which" }, "Where "), which), el("label", { for: "note" }, "In your words (may stay empty)"), note, long,
       el("div", { class: "row" }, el("button", { type: "button", class: "go", on: { click: async () => {
         const at = item.position;
+        long.textContent = tooLong(note.value);
+        if (long.textContent) return;
         $("dialog").close();
         const { status } = await send({ kind: "flag", position: at, fault, clip: which.value || null, note: note.value });
         if (status === 200 && fault === "audio" && which.value && item) item.clips.forEach((c, i) => { if (c.id === which.value) { c.broken = true; players[i].box.querySelector("small").textContent = "reported as broken"; } });
@@ -301,6 +366,7 @@
 
   document.addEventListener("keydown", (e) => {
     if (e.ctrlKey || e.metaKey || e.altKey || e.repeat || $("dialog").open) return;
+    if (waiting) { if (e.key === "Enter") e.preventDefault(); return; }
     const typing = e.target.closest && e.target.closest("textarea, select, input:not([type=radio]):not([type=checkbox])");
     if (e.key === "Enter" && $("go") && !(e.target.closest && e.target.closest("textarea, button, a, select"))) { e.preventDefault(); $("go").click(); return; }
     if (typing || !shortcuts) return; // hotkeys never fire while typing
@@ -318,6 +384,7 @@
       if (letter === "n") press(inputs[inputs.length - 1]); else if (LETTERS.includes(letter) && LETTERS.indexOf(letter) < inputs.length - 1) press(inputs[LETTERS.indexOf(letter)]);
     }
   });
-  window.addEventListener("beforeunload", (e) => { if (waiting) e.preventDefault(); });
+  window.addEventListener("beforeunload", (e) => { remember(); if (waiting) e.preventDefault(); });
+  window.addEventListener("pagehide", remember);
   start();
 })();
