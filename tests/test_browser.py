@@ -287,7 +287,7 @@ def test_unlearning_from_choice_to_checkpoint(server: str, page, tmp_path: Path)
     open_page(page, link)
     assert "Not run yet" in page.inner_text('[data-testid="stMain"]')
     page.get_by_role("button", name="Run", exact=True).click()
-    page.wait_for_selector(".and-figures")
+    page.wait_for_selector(".and-figures", timeout=3 * PATIENCE)  # torch and the network are loaded, and run four times
     assert "concept=rain" in page.url and "top=2" in page.url
     page.wait_for_selector(".js-plotly-plot")
     page.wait_for_function("document.querySelectorAll('.and-verdict').length >= 2")
