@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from and_core.store.files import write_atomic
+from and_core.store.files import plain_file, write_atomic
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, units done, units in all)."""
@@ -105,7 +105,7 @@ def in_progress(root: Path) -> dict[str, tuple[str, int, int]]:
     found = {}
     for path in sorted(root.glob(f"*/{FILE}")):
         try:
-            state = json.loads(path.read_text(encoding="utf-8"))
+            state = json.loads(plain_file(path).read_text(encoding="utf-8"))
             os.kill(int(state["pid"]), 0)
             found[path.parent.name] = (str(state["stage"]), int(state["done"]), int(state["total"]))
         except PermissionError:  # another user's process: it runs

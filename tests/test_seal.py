@@ -21,6 +21,7 @@ from and_core import list_dissections, open_dissection, pipeline
 from and_core.cli import app
 from and_core.config import make_config
 from and_core.errors import ANDError, ArtifactError
+from and_core.progress import in_progress
 from and_core.store.answers import FILE as ANSWERS
 from and_core.store.answers import AnswerBook
 from and_core.store.chunks import mark_chunk, read_mark
@@ -110,11 +111,21 @@ def test_a_strange_manifest_concerns_its_dissection_alone(own, monkeypatch: pyte
     assert pipeline.run(small_config(), root=root, only=["clips"]).computed == []
 
 
-def test_a_manifest_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
-    (tmp_path / "pipe").mkdir()
-    os.mkfifo(tmp_path / "pipe" / "manifest.json")
+def test_what_is_no_file_is_not_waited_for(own) -> None:
+    root = own.folder.parent
+    (root / "pipe").mkdir()
+    os.mkfifo(root / "pipe" / "manifest.json")
     with pytest.raises(ArtifactError, match="no manifest"):
-        open_dissection("pipe", tmp_path)
+        open_dissection("pipe", root)
+    (own.folder / ".seals.json").unlink()
+    for name in (".seals.json", ".progress.json"):
+        os.mkfifo(own.folder / name)
+    assert sealed(own.folder, own.manifest) == set() and in_progress(root) == {}
+    file = next(own.folder.glob("artifacts/neurons-*/high_clips.npy"))
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(ArtifactError, match="truncated or altered"):
+        open_dissection(own.folder).array("neurons/high_clips")
 
 
 # -- links ------------------------------------------------------------------------------------------------------------
@@ -232,6 +243,8 @@ def test_a_run_does_not_go_on_with_results_from_elsewhere_unasked(own, monkeypat
         pipeline.run(small_config(), root=root)
     said = CliRunner().invoke(app, ["validate", "small"])
     assert said.exit_code == 0 and "made elsewhere" in said.output and "captions" in said.output
+    again = pipeline.run(small_config(scores=None, unlearning=None), root=root, remake=True, only=["clips", "captions"])
+    assert again.computed == ["clips", "captions"], "made again where nobody can be asked"
     assert pipeline.run(small_config(), root=root, reuse=["small"]).computed == []
     assert pipeline.run(small_config(), root=root).computed == [], "asked for once, they are one's own"
     assert "made elsewhere" not in CliRunner().invoke(app, ["validate", "small"]).output

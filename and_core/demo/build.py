@@ -66,11 +66,11 @@ def build(root: Path | None = None, progress: Progress = silent) -> list[pipelin
     torch.set_num_threads(1)
     try:
         with _second_process() as second, _watched(root, [config.name for config in others], progress):
-            parts = [pipeline.run(first, root=root, only=explained[:1], progress=progress)]
+            parts = [pipeline.run(first, root=root, only=explained[:1], progress=progress, remake=True)]
             early = second.submit(_run_all, [config.model_dump(mode="json") for config in others], root, explained[:4])
-            parts.append(pipeline.run(first, root=root, only=explained, progress=progress))
+            parts.append(pipeline.run(first, root=root, only=explained, progress=progress, remake=True))
             late = second.submit(_run_all, [config.model_dump(mode="json") for config in others], root, ())
-            parts.append(pipeline.run(first, root=root, progress=progress))
+            parts.append(pipeline.run(first, root=root, progress=progress, remake=True))
             outcomes = [_joined(parts), *map(_joined, zip(early.result(), late.result(), strict=True))]
     finally:
         torch.set_num_threads(threads)
@@ -78,7 +78,7 @@ def build(root: Path | None = None, progress: Progress = silent) -> list[pipelin
 
 
 def _run_all(configs: list[dict[str, Any]], root: Path, only: Sequence[str]) -> list[pipeline.Outcome]:
-    return [pipeline.run(make_config(raw), root=root, only=only, progress=silent) for raw in configs]
+    return [pipeline.run(make_config(raw), root=root, only=only, progress=silent, remake=True) for raw in configs]
 
 
 def _joined(parts: Sequence[pipeline.Outcome]) -> pipeline.Outcome:

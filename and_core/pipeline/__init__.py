@@ -63,6 +63,7 @@ def run(
     say: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
     target: Target | None = None,
     reuse: Sequence[str] = (),
+    remake: bool = False,
     recorded: bool = False,
 ) -> Outcome:
     """Dissect a network: run every stage whose parameters or inputs have changed.
@@ -87,6 +88,8 @@ def run(
         The target network itself, for one that no configuration can name (kind ``module``).
     reuse : sequence of str
         Dissections in the cache whose results are taken over although they were made elsewhere; with this one's own name its results stay.
+    remake : bool
+        Make results again that were made elsewhere, in place of asking.
     recorded : bool
         The configuration comes from a dissection, not from the user: it may start no program, open no address and read no variable.
 
@@ -120,7 +123,7 @@ def run(
             manifest.config, manifest.package = config.model_dump(mode="json"), __version__
             for stage in STAGES:
                 if not only or stage.name in only:
-                    run_stage(stage, stage.name in forced, context, manifest, outcome, neighbours, trusted)
+                    run_stage(stage, stage.name in forced, context, manifest, outcome, neighbours, trusted, ask=not remake)
                 if stage.name == "clips":
                     _check_k(context)
             manifest.save(folder)

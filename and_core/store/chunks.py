@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from and_core.store.files import sha256_file, sync, write_atomic
+from and_core.store.files import plain_file, sha256_file, sync, write_atomic
 
 
 def mark_chunk(mark: Path, paths: Iterable[Path] = (), content: Any = None) -> None:
@@ -34,7 +34,7 @@ def mark_chunk(mark: Path, paths: Iterable[Path] = (), content: Any = None) -> N
 def read_mark(mark: Path) -> tuple[bool, Any]:
     """Return whether a chunk is finished and every file of it is what was written, and what it had to say."""
     try:
-        told = json.loads(mark.read_bytes())
+        told = json.loads(plain_file(mark).read_bytes())
         base = mark.parent.parent
         whole = all(sha256_file(base / name) == digest for name, digest in told["files"].items())
         return whole, told["content"]

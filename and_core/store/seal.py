@@ -22,7 +22,7 @@ from typing import Any
 from platformdirs import user_data_path
 
 from and_core.errors import ArtifactError
-from and_core.store.files import inside, write_atomic
+from and_core.store.files import inside, plain_file, write_atomic
 from and_core.store.manifest import Manifest
 
 HOME = "AND_HOME"  # names the folder of the key, in place of the system's own for a user's data
@@ -109,7 +109,7 @@ def _write(folder: Path, seals: set[str]) -> None:
 
 def _read(folder: Path) -> set[str]:
     try:
-        found: Any = json.loads(inside(folder, SEALS).read_bytes())
+        found: Any = json.loads(plain_file(inside(folder, SEALS)).read_bytes())
         return {seal for seal in found if isinstance(seal, str)}
     except (OSError, ValueError, TypeError, RecursionError):
         return set()

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from and_core.errors import ArtifactError, BusyError
 from and_core.records import Provenance
 from and_core.store.chunks import mark_chunk, read_mark
-from and_core.store.files import inside, remove, sha256_file, sync, sync_tree, write_atomic
+from and_core.store.files import inside, plain_file, remove, sha256_file, sync, sync_tree, write_atomic
 from and_core.store.manifest import Artifact, File, Manifest, StageRecord
 from and_core.store.seal import seal_of, seal_stages, sweep_seals
 
@@ -84,7 +84,7 @@ class StageWriter:
         """Whether this installation began the chunks that lie here, and no link leads from them to elsewhere."""
         try:
             linked = any(path.is_symlink() for path in self.partial.rglob("*"))
-            return not linked and (self.partial / SEAL).read_bytes() == self._seal()
+            return not linked and plain_file(self.partial / SEAL).read_bytes() == self._seal()
         except OSError:
             return False
 

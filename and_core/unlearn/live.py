@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from and_core.errors import ANDError, ArtifactError
 from and_core.store.dissection import Dissection
-from and_core.store.files import inside, write_atomic
+from and_core.store.files import inside, plain_file, write_atomic
 from and_core.unlearn.request import Kind, Request
 from and_core.unlearn.result import Result, inputs_of, measure, stored
 
@@ -177,7 +177,7 @@ def queue() -> Queue:
 def stopped(d: Dissection, key: str) -> bool:
     """Whether a run was under way when its server went away."""
     try:
-        marker = json.loads(_marker(d, key).read_text(encoding="utf-8"))
+        marker = json.loads(plain_file(_marker(d, key)).read_text(encoding="utf-8"))
         return bool(marker["process"] != PROCESS and not _alive(int(marker["pid"])))
     except (ArtifactError, OSError, ValueError, KeyError, TypeError):
         return False
