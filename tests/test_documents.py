@@ -54,7 +54,17 @@ def test_the_documents_name_commands_and_no_listed_one_is_gone() -> None:
     assert len(every) > 30 and not set(ELSEWHERE) - set(every), set(ELSEWHERE) - set(every)
 
 
-LONG = ("plant demo-ast", "plant NAME", "prune demo-ast --all", "prune NAME --all", "listen", "table listening", "table planted", "figure", "prune demo-ast --concept dog --save")
+LONG = (
+    "plant demo-ast",
+    "plant NAME",
+    "prune demo-ast --all",
+    "prune NAME --all",
+    "listen",
+    "table listening",
+    "table planted",
+    "figure",
+    "prune demo-ast --concept dog --save",
+)
 
 
 def run_all(texts: list[str]) -> None:

@@ -250,6 +250,17 @@ def test_a_run_does_not_go_on_with_results_from_elsewhere_unasked(own, monkeypat
     assert "made elsewhere" not in CliRunner().invoke(app, ["validate", "small"]).output
 
 
+def test_what_is_made_from_somebody_elses_results_gets_no_seal(own, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = own.folder.parent
+    _forge(own.folder)
+    pipeline.run(small_config(), root=root, only=["texts"], force=True, reuse=["small"])
+    now = open_dissection(own.folder)
+    assert not {"captions", "texts"} & sealed(own.folder, now.manifest)
+    mine = make_config({**small_config().model_dump(), "name": "mine"})
+    done = pipeline.run(mine, root=root, only=["clips", "captions", "texts"])
+    assert done.taken_over == ["clips"] and done.computed == ["captions", "texts"]
+
+
 def test_unfinished_chunks_from_elsewhere_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory) -> None:
     (tmp_path / "d").mkdir()
     writer = StageWriter(tmp_path / "d", "tab", "0" * 16)

@@ -88,9 +88,15 @@ def sealed(folder: Path, manifest: Manifest) -> set[str]:
 
 
 def seal_stages(folder: Path, manifest: Manifest, stages: Iterable[str]) -> None:
-    """Declare stages of a manifest, which is about to be saved, to be made by this installation."""
+    """Declare stages of a manifest, which is about to be saved, to be made by this installation.
+
+    What was made here from results of somebody else's is theirs in part: it gets no seal.
+    """
     kept = _read(folder)
-    made = {stage_seal(manifest, stage) for stage in stages}
+    made: set[str] = set()
+    for stage in stages:
+        if all(name in manifest.stages and stage_seal(manifest, name) in kept | made for name in manifest.stages[stage].inputs):
+            made.add(stage_seal(manifest, stage))
     if not made <= kept:
         _write(folder, kept | made)
 
