@@ -83,6 +83,7 @@ def press(page, *keys: str) -> None:
 
 def listen(page) -> None:
     """Every clip, by its number."""
+    page.wait_for_selector(".clip")
     for clip in range(page.locator(".clip").count()):
         press(page, str(clip + 1))
         expect(page.locator(".clip small").nth(clip)).to_have_text("heard")

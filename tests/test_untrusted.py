@@ -14,7 +14,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pandas as pd
@@ -311,12 +311,14 @@ def test_texts_from_data_reach_no_table_as_commands(own, monkeypatch: pytest.Mon
 # -- servers ----------------------------------------------------------------------------------------------------------------------
 
 
-def _drip(listener: socket.socket, what: bytes, pause: float) -> None:
+def _drip(listener: socket.socket, what: bytes, pause: float, asked: Event | None = None) -> None:
     """A server that accepts, sends a little, and goes on so for ever."""
 
     def one(connection: socket.socket) -> None:
         try:
             connection.recv(65536)
+            if asked is not None:
+                asked.set()
             connection.sendall(what)
             while True:
                 time.sleep(pause)
@@ -377,7 +379,6 @@ from and_core.console import reported
 from and_core.openai_api import ChatServer, ServerSettings
 try:
   with reported():
-    print("asking", flush=True)
     list(ChatServer(ServerSettings(base_url=sys.argv[1], model="m", timeout=600)).ask([{"messages": []}] * 40))
 except typer.Exit as ended:
     sys.exit(ended.exit_code)
@@ -386,11 +387,11 @@ except typer.Exit as ended:
 
 def test_an_interrupt_ends_within_two_seconds() -> None:
     with closing(socket.create_server(("127.0.0.1", 0), backlog=64)) as listener:
-        Thread(target=_drip, args=(listener, b"", 60.0), daemon=True).start()
+        asked = Event()
+        Thread(target=_drip, args=(listener, b"", 60.0, asked), daemon=True).start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         running = subprocess.Popen([sys.executable, "-c", WAITS, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-        assert running.stdout is not None and running.stdout.readline().strip() == "asking"
-        time.sleep(1.5)  # until requests are on their way
+        assert asked.wait(120)
         began = time.monotonic()
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=30)
