@@ -181,9 +181,11 @@ async def rate_by_browser(url: str, tokens: dict[int, str], count: int) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
-def test_thirty_raters_at_once_lose_double_and_cross_nothing(backend: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thirty in one server, five of them in real Chromium (on SQLite; where there is none, all thirty without one), fifty answers each."""
+@pytest.mark.parametrize(
+    ("backend", "answers"), [("sqlite", 15), ("postgresql", 15), *(pytest.param(b, ANSWERS, marks=pytest.mark.slow) for b in ("sqlite", "postgresql"))]
+)
+def test_thirty_raters_at_once_lose_double_and_cross_nothing(backend: str, answers: int, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty in one server, five of them in real Chromium (on SQLite; where there is none, all thirty without), fifty answers each (15 in the quick suite)."""
     url = new_database(backend, monkeypatch)
     study = small_study(
         cache, tmp_path / "root", url, **PLAN, raters=RATERS, raters_per_item=RATERS, listen=0.0, neurons={"per_block": 7, "kinds": ["output"]}
@@ -191,19 +193,19 @@ def test_thirty_raters_at_once_lose_double_and_cross_nothing(backend: str, cache
     tokens = {n: begin(study, f"rater {n}")[0] for n in range(RATERS)}
     in_browser = {n: tokens[n] for n in range(BROWSERS)} if CHROMIUM and backend == "sqlite" else {}
     with Server(tmp_path / "root") as server, ThreadPoolExecutor(RATERS) as pool:
-        others = [pool.submit(rate_by_http, server.url, tokens[n], n, ANSWERS) for n in tokens if n not in in_browser]
+        others = [pool.submit(rate_by_http, server.url, tokens[n], n, answers) for n in tokens if n not in in_browser]
         if in_browser:
-            asyncio.run(rate_by_browser(server.url, in_browser, ANSWERS))
+            asyncio.run(rate_by_browser(server.url, in_browser, answers))
         for other in others:
             other.result()
     rows = all_answers(study)
-    assert len(rows) == RATERS * ANSWERS == rows["uuid"].nunique()
-    assert Counter(rows["rater"]) == {f"rater {n}": ANSWERS for n in range(RATERS)}
+    assert len(rows) == RATERS * answers == rows["uuid"].nunique()
+    assert Counter(rows["rater"]) == {f"rater {n}": answers for n in range(RATERS)}
     assert not rows.duplicated(["rater", "position"]).any() and rows["live"].all()
     for n in range(RATERS):
         mine = rows[rows["rater"] == f"rater {n}"].sort_values("position")
-        assert mine["position"].tolist() == list(range(ANSWERS))
-        assert [int(v) for v in mine["response"]] == [rating(n, p) for p in range(ANSWERS)], n
+        assert mine["position"].tolist() == list(range(answers))
+        assert [int(v) for v in mine["response"]] == [rating(n, p) for p in range(answers)], n
 
 
 def test_an_answer_shown_as_saved_outlives_kill_9(cache: Path, tmp_path: Path) -> None:
