@@ -45,6 +45,7 @@ def child(place, asked=None, **options):
     pid = os.fork()
     if pid == 0:
         code = 1
+        torch.set_num_threads(1)  # makes torch's pool of threads anew after the fork, before several threads that load weights would at once
         try:
             pipeline.run(asked or config, root=place, **options)
             code = 0

@@ -373,7 +373,8 @@ def test_an_endless_answer_is_given_up() -> None:
 
 
 WAITS = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts this in the background has it ignored
 import typer
 from and_core.console import reported
 from and_core.openai_api import ChatServer, ServerSettings
