@@ -21,9 +21,7 @@ def visible(text: object) -> str:
 
     Control characters go, but for line ends and tabs; marks of direction are shown as ``[U+202E]``.
     """
-    return "".join(
-        f"[U+{ord(c):04X}]" if ord(c) in DIRECTION else c for c in str(text) if c in "\n\t" or (unicodedata.category(c) not in ("Cc", "Cs") and c != "\x7f")
-    )
+    return "".join(f"[U+{ord(c):04X}]" if ord(c) in DIRECTION else c for c in str(text) if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
 
 
 def markdown(text: object) -> str:

@@ -16,6 +16,7 @@ from and_core import registry
 from and_core.audio.decode import MAX_DECODED_BYTES, check_file, read_audio
 from and_core.datasets.base import DATASETS, ClipRef, Dataset
 from and_core.errors import DataError, MissingExtra, first_line
+from and_core.store.files import lies_in
 
 
 @DATASETS.register
@@ -109,7 +110,7 @@ class Hub(Dataset):
         if sound["bytes"] is not None:
             return bytes(sound["bytes"])
         path = Path(sound["path"] or "")
-        if not any(_lies_in(path, folder) for folder in self._folders):
+        if not (path.is_absolute() and any(lies_in(path, folder) for folder in self._folders)):
             raise DataError("missing: the row holds no sound, and the file that it names is no part of the data set")
         check_file(path)
         if path.stat().st_size > MAX_DECODED_BYTES:
@@ -165,10 +166,3 @@ def _whole(value: Any, column: str) -> int:
         return int(value)
     except (TypeError, ValueError):
         raise DataError(f"dataset.fold={column!r} holds {value!r}, which is no whole number") from None
-
-
-def _lies_in(path: Path, folder: Path) -> bool:
-    try:
-        return path.is_absolute() and path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):
-        return False

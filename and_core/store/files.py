@@ -71,6 +71,14 @@ def sha256_files(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def lies_in(path: Path, folder: Path) -> bool:
+    """Return whether a path, its links followed, is a folder's own or lies below it."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a ring of links, a NUL
+        return False
+
+
 def inside(folder: Path, *parts: str | Path) -> Path:
     """Return a path below a dissection's folder, the one way to any of its files.
 
@@ -87,11 +95,7 @@ def inside(folder: Path, *parts: str | Path) -> Path:
         The path leaves the folder: it is absolute, has ``..`` in it, or goes through a link to elsewhere.
     """
     path = Path(folder, *parts)
-    try:
-        below = ".." not in path.parts[len(folder.parts) :] and path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):  # a ring of links, a NUL
-        below = False
-    if not below:
+    if ".." in path.parts[len(folder.parts) :] or not lies_in(path, folder):
         raise ArtifactError(f"{str(path)[:200]!r} leads outside the dissection {folder.name!r}; nothing there is read, written or deleted")
     return path
 

@@ -167,10 +167,11 @@ def items(study: Study) -> None:
     st.html(html.heading("Answers", "clips in the order above; an intruder is number 0" if item["task"] == "intruder" else ""))
     st.html(html.box(html.plain_table([{k: str(v) for k, v in row.items()} for row in answers]) if answers else html.empty("Nobody has answered it yet.")))
     if truth["neuron"]:
-        if study.changed():
+        changed = study.changed()
+        if changed:
             st.html(html.empty("What opens is the neuron as it is now, not as raters heard it."))
         neuron = NeuronId(truth["layer"], int(truth["neuron"].rpartition("/")[2]))
-        neuron_button("Open this neuron", truth["dissection"], neuron, "open_neuron", " ".join(study.changed()))
+        neuron_button("Open this neuron", truth["dissection"], neuron, "open_neuron", " ".join(changed))
 
 
 def export(study: Study) -> None:
