@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from and_core.errors import ANDError, ConfigError
+from and_core.registry import PathMark, PluginConfig, absolute_paths, explain
 
 SimilarityName = Literal["cos", "cos_cubed", "rank_reorder", "wpmi", "soft_wpmi"]
 SIMILARITY_NAMES: tuple[SimilarityName, ...] = get_args(SimilarityName)
 MAX_K = 50
 MOST_NODES = 100_000  # values in a configuration file
-SHOWN = 120  # characters of a wrong value in a message
+REGISTRIES = {  # section -> where its plug-ins are looked up
+    "dataset": "and_core.datasets.base:DATASETS",
+    "target": "and_core.targets.base:TARGETS",
+    "captions": "and_core.captioners.base:CAPTIONERS",
+    "encoder": "and_core.encoders.base:ENCODERS",
+    "audio_encoder": "and_core.encoders.base:ENCODERS",
+    "summarizer": "and_core.dissect.summarize:SUMMARIZERS",
+    "llm": "and_core.llms.base:LLMS",
+}
+BundledOrPath = Annotated[str, PathMark(always=False, separator=True, identifies=True)]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -33,13 +43,6 @@ class Section(BaseModel):
     """Base of a part of the configuration: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-class PluginConfig(BaseModel):
-    """A chosen plug-in: its `kind`, and settings that the plug-in checks itself."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    kind: str
 
 
 class ActivationsConfig(Section):
@@ -76,7 +79,7 @@ class ClosedConfig(Section):
     """Module A: the concept set, and scoring by description (DB)."""
 
     # The classes, sound-phrases where clips have no labels; or: classes, esc50, urbansound8k, gtzan, sound-phrases, or a text file, one concept a line.
-    concepts: str = "auto"
+    concepts: BundledOrPath = "auto"
     similarities: tuple[SimilarityName, ...] = SIMILARITY_NAMES
     similarity: SimilarityName = "cos_cubed"  # the one shown first
     encoder: PluginConfig | None = None  # of captions and concepts for DB (paper: clip); without it, the run's own encoder
@@ -116,7 +119,7 @@ class OpenConfig(Section):
 
     judge: Literal["auto", "lexicon", "llm"] = "auto"  # of acoustic words; auto: the language model where there is one
 
-    tagger: str = "bundled"  # or the name or folder of a spaCy pipeline
+    tagger: BundledOrPath = "bundled"  # or the name or folder of a spaCy pipeline
     margin: Annotated[float, Field(ge=-1, le=1)] = 0.05  # by which an unlisted word must lie closer to words for sound than to others
 
 
@@ -137,7 +140,7 @@ class ScoresConfig(Section):
     """How well explanations made from one half of the clips predict activations on the other; both ways round."""
 
     draws: Annotated[int, Field(ge=10, le=200)] = 40  # bootstrap samples behind each interval
-    confidence: str = "bundled"  # or the file of a calibration of one's own, see `and-dissect plant --calibrate`
+    confidence: Annotated[str, PathMark(always=False)] = "bundled"  # or the file of a calibration of one's own, see `and-dissect plant --calibrate`
     judged: Annotated[int, Field(ge=0)] = 0  # neurons, drawn by `seed`, whose explanations a language model judges against captions
     judged_clips: Annotated[int, Field(ge=4)] = 20  # held-out clips of each, half of them its highest
 
@@ -204,7 +207,7 @@ class ListeningConfig(Section):
     seconds: Annotated[float, Field(gt=0.1, le=60)] = 10.0
     measured: Annotated[int, Field(ge=1)] = 200
     multi_label: bool = False
-    weights: str | None = None
+    weights: Annotated[str, PathMark(always=False)] | None = None
 
 
 class RunConfig(Section):
@@ -233,7 +236,7 @@ class RunConfig(Section):
     summarizer: PluginConfig = PluginConfig(kind="commonality")
     audio_encoder: PluginConfig | None = None  # hears clips and reads concepts, for TAB
     llm: PluginConfig | None = None
-    prompts: str = "bundled"  # or a folder of templates
+    prompts: BundledOrPath = "bundled"  # or a folder of templates
     activations: ActivationsConfig = ActivationsConfig()
     probe: ProbeConfig = ProbeConfig()
     neurons: NeuronsConfig = NeuronsConfig()
@@ -250,26 +253,6 @@ class RunConfig(Section):
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 
 
-def explain(error: ValidationError, where: str = "") -> str:
-    """One line per fault: which setting, what it was, what is allowed."""
-    lines = []
-    for fault in error.errors(include_url=False):
-        path = ".".join(str(part) for part in ((where,) if where else ()) + fault["loc"])
-        lines.append(f"{path}={_shown(path, fault.get('input'))}: {fault['msg']}")
-    return "; ".join(lines)
-
-
-SECRET = re.compile(r"key|token|secret|passw|auth|credential", re.IGNORECASE)
-
-
-def _shown(path: str, value: Any) -> str:
-    """A setting's value for a message: short, and not where it may be a secret."""
-    last = path.rpartition(".")[2]
-    if (SECRET.search(last) and last != "api_key_env") or (isinstance(value, str) and "://" in value and re.search(r"[?@#]", value)):
-        return "(not shown)"
-    return text if len(text := repr(value)) <= SHOWN else f"{text[:SHOWN]}..."
-
-
 def load_config(path: str | Path) -> RunConfig:
     """Read and check a YAML configuration; relative paths in it count from its own folder.
 
@@ -278,7 +261,7 @@ def load_config(path: str | Path) -> RunConfig:
     ConfigError
         The file is missing, no YAML, or a setting is wrong; the message names the setting and what is allowed.
     """
-    return make_config(_absolute(read_mapping(path), Path(path).resolve().parent))
+    return make_config(absolute_config(read_mapping(path), Path(path).resolve().parent))
 
 
 def read_mapping(path: str | Path, what: str = "configuration", error: type[ANDError] = ConfigError) -> dict:
@@ -318,22 +301,23 @@ def make_config(raw: dict) -> RunConfig:
         raise ConfigError(explain(error)) from None
 
 
-PATHS = ("checkpoint", "weights", "confidence", "classes", "repo", "python", "decode", "id")  # may name a file or folder
-NAMES = ("concepts", "tagger", "prompts", "model")  # may name a file or folder, where they hold a slash or a dot
+def absolute_config(raw: dict, base: Path, model: type[BaseModel] | None = None) -> dict:
+    """Return a configuration as read, with relative paths counted from a folder: its own, and those of the plug-ins that it names."""
+    model = model or RunConfig
+    made = absolute_paths(model, raw, base)
+    for name, value in made.items():
+        if not isinstance(value, dict) or name not in model.model_fields:
+            continue
+        inner = _section(model.model_fields[name].annotation)
+        if inner is PluginConfig:
+            made[name] = resolve_name(REGISTRIES[name]).absolute(value, base)
+        elif inner is not None:
+            made[name] = absolute_config(value, base, inner)
+    return made
 
 
-def _absolute(raw: Any, base: Path, key: str = "", kind: str = "") -> Any:
-    """Paths from the configuration's own folder, at any depth: every `path`, and what is there beside it among the other keys.
-
-    Links are not followed: the interpreter of a virtual environment is one.
-    """
-    if isinstance(raw, dict):
-        return {name: _absolute(value, base, name, str(raw.get("kind", ""))) for name, value in raw.items()}
-    if isinstance(raw, list):
-        return [_absolute(value, base, key) for value in raw]
-    if not isinstance(raw, str) or key not in ("path", *PATHS, *NAMES) or (key == "model" and kind == "server"):
-        return raw
-    found = os.path.abspath(base / Path(raw).expanduser())
-    if key == "path" or (os.path.exists(found) and (key in PATHS or "/" in raw or "." in raw)):
-        return found
-    return raw
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The section or plug-in inside a type such as ``ScoresConfig | None``."""
+    if isinstance(annotation, type):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next((found for part in get_args(annotation) if (found := _section(part)) is not None), None)

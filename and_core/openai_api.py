@@ -16,8 +16,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from pydantic import Field
 
-from and_core import registry
 from and_core.errors import ConfigError
+from and_core.registry import Settings
 from and_core.reply import Reply, content_of, printable
 
 GIVE_UP = 3  # requests in a row that can't reach the server, after which the rest is not tried
@@ -25,7 +25,7 @@ LONGEST = 64 << 20  # bytes of an answer
 LEAVE = 1.0  # seconds that requests in flight are given to end
 
 
-class ServerSettings(registry.Settings):
+class ServerSettings(Settings):
     """`base_url` ends in ``/v1``; `api_key_env` names the environment variable that holds the key, which is stored nowhere."""
 
     base_url: Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")] = "http://127.0.0.1:8000/v1"  # no password and no key in it: it is stored and shown

@@ -19,6 +19,8 @@ from and_core.store.files import plain_file, write_atomic
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, units done, units in all)."""
+Steps = Callable[[int, int], None]
+"""Called with (steps done, steps in all) by work that is one stage."""
 
 FILE = ".progress.json"
 PAUSE = 0.5  # seconds between two writings of the file

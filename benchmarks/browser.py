@@ -19,9 +19,9 @@ import torch
 from and_core import pipeline, registry
 from and_core.audio.decode import resample
 from and_core.config import RunConfig, make_config
+from and_core.corpus.clips import make_clip
+from and_core.corpus.recipes import CATEGORIES
 from and_core.datasets.base import DATASETS, ClipRef, Dataset
-from and_core.demo.corpus import make_clip
-from and_core.demo.recipes import CATEGORIES
 from and_core.store.files import cache_root
 from and_core.targets.base import TARGETS, Target
 from benchmarks.report import ROOT, Row, alone, finish

@@ -14,7 +14,7 @@ from and_core import pipeline
 from and_core.config import PluginConfig, make_config
 from and_core.pipeline.activations import _array
 from and_core.targets.base import TARGETS
-from and_core.targets.capture import Capture
+from and_core.targets.hooks import Capture
 from benchmarks.report import Row, alone, finish, seconds
 
 BATCHES, BATCH, REPEATS = 2, 2, 3

@@ -11,10 +11,10 @@ import torch
 
 from and_core.audio.fbank import kaldi_fbank
 from and_core.config import PluginConfig
-from and_core.demo.captions import NAMES, SYNONYMS
+from and_core.corpus.captions import NAMES, SYNONYMS
 from and_core.dissect.similarity import SIMILARITIES
 from and_core.encoders.base import ENCODERS
-from and_core.llms.base import LLMS, Request
+from and_core.llms.base import LLMS, Question
 from benchmarks.report import Row, alone, finish, seconds
 
 NEURONS, CLIPS, CONCEPTS, K = 55_346, 2_000, 50, 5
@@ -83,9 +83,9 @@ def in_flight() -> None:
     try:
         url = serving.stdout.readline().strip()
         model = LLMS.create(PluginConfig(kind="server", base_url=url, model="m", in_flight=IN_FLIGHT))  # type: ignore[call-arg]
-        list(model.answer([Request(f"warm {i}") for i in range(IN_FLIGHT)]))
+        list(model.answer([Question(f"warm {i}") for i in range(IN_FLIGHT)]))
         began = time.perf_counter()
-        replies = list(model.answer(Request(f"question {i}") for i in range(REQUESTS)))
+        replies = list(model.answer(Question(f"question {i}") for i in range(REQUESTS)))
         taken = time.perf_counter() - began
     finally:
         serving.kill()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from and_core.evaluate.score import Said, held_out, score_block
+from and_core.evaluate.score import MethodBlock, held_out, score_block
 from and_core.pipeline.scores import BLOCK
 from and_core.store.dissection import open_dissection
 from and_core.store.files import cache_root
@@ -50,7 +50,7 @@ def score() -> None:
                         predictors["label"] = lambda rows, x=labels: (x[None] == rows[:, None]).astype(np.float32)
                     if name == "OPEN":
                         predictors["words"] = lambda rows, x=shares: x[rows]
-                    said[name] = Said(which[name][mine], 0, predictors)
+                    said[name] = MethodBlock(which[name][mine], 0, predictors)
                 score_block(u, held, said, fold)
     finish(seconds=time.time() - began)
 

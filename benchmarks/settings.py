@@ -12,7 +12,7 @@ from and_core import open_dissection, pipeline
 from and_core.config import SIMILARITY_NAMES, make_config
 from and_core.demo.build import demo_configs
 from and_core.pipeline.planting import plant
-from and_core.scored import score_of_all
+from and_core.query.scores import score_of_all
 from and_core.store.files import cache_root
 
 BEFORE = ("clips", "activations", "neurons", "captions", "texts", "summaries", "calibration", "closed", "sounds", "tab", "open", "explanations", "scores")
@@ -49,10 +49,10 @@ def measure(base: dict[str, Any], change: dict[str, Any], root: Path, name: str)
     hidden = np.concatenate([np.full(layer.size, layer.kind != "fc") for layer in d.layers])
     found = [np.nanmean(score_of_all(d, "DB", m)[hidden]) for m in ("pearson", "auprc")]
     found += [np.nanmean(score_of_all(d, "SUM")[hidden]), np.nanmean(score_of_all(d, "OPEN", predictor="words")[hidden])]
-    rows = plant(d).document("planted/rows")
+    rows = plant(d).planted_rows
     concept = next(r for r in rows if r["planted"] == "concept" and r["units"] == "all" and (r["method"], r["similarity"]) == ("DB", d.similarity))
     heard = [r for r in rows if r["planted"] == "property" and "recall %" in r][-1]
-    empty = 100 * float(np.mean([not text for text in d.table("explanations/explanations")["summary"].to_pylist()]))
+    empty = 100 * float(np.mean([not text for text in d.explanation_table["summary"].to_pylist()]))
     return [*(f"{x:.3f}" for x in found), f"{concept['top-1 %']:.1f}", f"{heard['recall %']:.1f}", f"{heard['true of its clips %']:.1f}", f"{empty:.0f}"]
 
 

@@ -16,9 +16,9 @@ from and_core.audio.media import read_flac
 from and_core.demo.build import demo_configs
 from and_core.store.files import cache_root
 from and_core.targets.base import Target
-from and_core.unlearn.choose import choose
 from and_core.unlearn.evaluator import Evaluator, open_evaluator
-from and_core.unlearn.request import Request
+from and_core.unlearn.request import AblationRequest
+from and_core.unlearn.selection import select_neurons
 from benchmarks.report import Row, seconds
 
 ROUNDS, CONCEPTS, BATCH, MOST_ONE = 7, 50, 16, 1.1
@@ -44,8 +44,11 @@ def rows() -> Iterator[Row]:
         pipeline.run(config, root=root)
         d = open_dissection(config.name, root=root)
         evaluator = open_evaluator(d)
-        names = d.document("texts/concepts")
-        masks = [choose(d, Request(concept=names[i % len(names)], strategy="DB", dose=1.0 if i < len(names) else 0.5)).selection.masks for i in range(CONCEPTS)]
+        names = d.concept_set
+        masks = [
+            select_neurons(d, AblationRequest(concept=names[i % len(names)], strategy="DB", dose=1.0 if i < len(names) else 0.5)).selection.masks
+            for i in range(CONCEPTS)
+        ]
         target, clips = evaluator.target, evaluator.clips
         plain(target, d, clips)
         whole, one = [], []

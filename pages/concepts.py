@@ -8,9 +8,10 @@ from and_core import Dissection
 from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.concepts import neurons_per_layer
-from and_core.figures.tables import REFERENCE_FAULTS, best_table, last_layer_rows, last_layer_table, project
+from and_core.figures.tables import REFERENCE_FAULTS, best_table, last_layer_rows, last_layer_table
 from and_core.figures.theme import EXPORT
-from and_core.search import Query
+from and_core.query.comparable import comparable
+from and_core.query.search import Query
 from pages.ui import html
 from pages.ui.data import found_neurons
 from pages.ui.explorer import result_frame
@@ -53,10 +54,10 @@ def _neurons(d: Dissection) -> None:
 def _last_layer(d: Dissection) -> None:
     notes = d.notes("last_layer")
     st.html(html.heading("Last layer: is the right class named?", f"{notes['classes']} classes; cosine by {notes['encoder']}"))
-    if not d.document("last_layer/scores"):
+    if not d.last_layer_scores:
         st.html(html.box(html.empty(f"Not defined here: {notes['reason']}.")))
         return
-    found = project(d)
+    found = comparable(d)
     st.html(html.empty(ABOUT_LAST_LAYER))
     st.html(html.heading("Table 2: each method under its best similarity function", f"{len(found)} networks on these clips and concepts"))
     st.html(html.box(html.plain_table(best_table(found))))

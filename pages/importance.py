@@ -19,7 +19,7 @@ CAUTION = (
 
 
 def _curves(d: Dissection) -> None:
-    notes, rows = d.notes("importance"), d.table("importance/curves").to_pylist()
+    notes, rows = d.notes("importance"), d.importance_curves.to_pylist()
     split = d.notes("split")
     st.html(html.empty(
         f"Accuracy on {split['tested_clips']} tested clips when a share of the {notes['neurons']:,} hidden neurons is ablated; whole network "

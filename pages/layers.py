@@ -13,9 +13,9 @@ from and_core.errors import ANDError
 from and_core.figures.gallery import by_depth, together
 from and_core.figures.network import KINDS, uninterpretable_curves, words_by_block, words_by_kind
 from and_core.figures.scores import METRIC, SAID, scores_by_depth
-from and_core.figures.tables import project
 from and_core.figures.theme import EXPORT
-from and_core.search import Query
+from and_core.query.comparable import comparable
+from and_core.query.search import Query
 from pages.ui import html
 from pages.ui.data import found_neurons
 from pages.ui.explorer import open_neuron, result_frame
@@ -40,13 +40,13 @@ def _scores(d: Dissection) -> None:
     st.html(html.heading("How good explanations are, by depth", "on clips they were not made from"))
     every = _together(d, "scores")
     one, two = st.columns([1.6, 1])
-    methods = d.document("scores/methods")
+    methods = d.scored_methods
     if not methods:
         st.html(html.empty(f"Nothing could be scored: {d.notes('scores').get('reason', 'no method explains both halves of the clips')}."))
         return
     method = one.segmented_control("Explanation by", methods, default=methods[0], key="scored_method", required=True, format_func=SAID.get, **BOUND)
     metric = two.segmented_control("Score", list(METRIC), default="pearson", key="metric", required=True, format_func=METRIC.get, **BOUND)
-    rows = {x.name: x.table("scores/layers").to_pylist() for x in every if x.document("scores/methods")}
+    rows = {x.name: x.score_layers.to_pylist() for x in every if x.scored_methods}
     if any(row["block"] is not None for mine in rows.values() for row in mine):
         st.plotly_chart(scores_by_depth(rows, method, metric), config=EXPORT, theme=None, key="scores_by_depth")
     else:
@@ -63,7 +63,7 @@ def _scores(d: Dissection) -> None:
 
 def _trusted(d: Dissection) -> str:
     """Scores that pass the checks of missing and extra labels here."""
-    return ", ".join(row["score"].replace("_", " ") for row in d.document("scores/sanity") if row["passes"]) or "no score"
+    return ", ".join(row["score"].replace("_", " ") for row in d.score_sanity if row["passes"]) or "no score"
 
 
 def _interpretability(d: Dissection) -> None:
@@ -99,11 +99,11 @@ def _words(d: Dissection) -> None:
     kind = one.segmented_control("Words", list(KINDS), default="adjective", key="word_kind", required=True, format_func=KINDS.get, **BOUND)
     across = two.segmented_control("Counted by", ["block", "kind of layer"], default="block", key="counted_by", required=True, **BOUND)
     if across == "kind of layer":
-        st.plotly_chart(words_by_kind({x.name: x.document("word_counts/layers") for x in every}, kind), config=EXPORT, theme=None, key="words_by_kind")
+        st.plotly_chart(words_by_kind({x.name: x.layer_word_counts for x in every}, kind), config=EXPORT, theme=None, key="words_by_kind")
         st.caption("Mean over all neurons of the layers of a kind; dead neurons are not counted.")
     else:
-        _words_by_block({x.name: x.document("word_counts/blocks")[kind] for x in every}, kind)
-    frame = pd.DataFrame([{"network": x.name, **row} for x in every for row in x.document("word_counts/layers")])
+        _words_by_block({x.name: x.block_word_counts[kind] for x in every}, kind)
+    frame = pd.DataFrame([{"network": x.name, **row} for x in every for row in x.layer_word_counts])
     st.download_button("Words by layer (CSV)", csv_text(frame).encode(), "words-by-layer.csv", "text/csv", on_click="ignore")
 
 
@@ -125,7 +125,7 @@ def _map(d: Dissection) -> None:
     places = one.segmented_control("Near by", ["explanation", "activation"], default="explanation", key="near_by", required=True, **BOUND)
     counted = d.has("interpretability") and 5 in d.notes("interpretability")["k"]
     options = ["block", "layer kind", "concept", "class of its clips", "adjective", *(["interpretable"] if counted else [])]
-    options += [f"held-out score, {m}" for m in d.document("scores/methods")] if d.has("scores") else []
+    options += [f"held-out score, {m}" for m in d.scored_methods] if d.has("scores") else []
     by = two.selectbox("Coloured by", options, key="coloured_by", **BOUND)
     words = d.explained_adjectives
     word = two.selectbox("Adjective shown", words, key="map_word", **BOUND) if by == "adjective" and words else None
@@ -159,7 +159,7 @@ def page() -> None:
     d = setup("Layers")
     st.html('<h1 class="and">Layers</h1>')
     provenance(d)
-    if len(project(d, "word_counts")) > 1:
+    if len(comparable(d, "word_counts")) > 1:
         st.toggle("beside all networks of the same clips", value=True, key="beside", **BOUND)
     for part in (_map, _scores, _interpretability, _words):
         try:

@@ -14,7 +14,7 @@ from and_core.audio.measures import ANALYSIS_RATE
 from and_core.audio.media import flac, read_flac, spectrogram_jpeg
 from and_core.errors import ANDError
 from and_core.figures.catalogue import TABLES
-from and_core.listen.live import component_sound, decide, listener_of, only, probabilities
+from and_core.listen.decision import component_sound, dissection_listener, interpret, keep_components
 from pages.ui import html
 from pages.ui.own import bring_in, brought, reaction
 from pages.ui.setup import BOUND, explain, provenance, setup
@@ -22,7 +22,7 @@ from pages.ui.setup import BOUND, explain, provenance, setup
 OWN = "Your sound"
 ABOUT = "A decision is taken apart into sounds of a dictionary, by what each says for the class."
 MOST = 8  # components that are shown
-WAYS = {"post-hoc": "the dissected network, read by an interpreter", "by-design": "a network whose prediction is the interpretation"}
+MODES = {"post-hoc": "the dissected network, read by an interpreter", "by-design": "a network whose prediction is the interpretation"}
 
 
 def _choose(d: Dissection, left: DeltaGenerator, right: DeltaGenerator) -> tuple[np.ndarray, int, str] | None:
@@ -46,8 +46,8 @@ def _choose(d: Dissection, left: DeltaGenerator, right: DeltaGenerator) -> tuple
 
 
 @st.cache_data(max_entries=16, show_spinner="Taking the decision apart")
-def _found(_d: Dissection, key: str, identity: str, _wave: np.ndarray, rate: int, way: str, shown: int | None) -> Any:
-    return decide(_d, _wave, rate, way, shown)
+def _found(_d: Dissection, key: str, identity: str, _wave: np.ndarray, rate: int, mode: str, shown: int | None) -> Any:
+    return interpret(_d, _wave, rate, mode, shown)
 
 
 def _top(values: np.ndarray, classes: list[str], count: int = 3) -> str:
@@ -55,13 +55,13 @@ def _top(values: np.ndarray, classes: list[str], count: int = 3) -> str:
 
 
 def _apart(d: Dissection) -> None:
-    way = st.segmented_control(
-        "Way",
-        [w for w in WAYS if f"listening/{w}" in d.manifest.artifacts],
+    mode = st.segmented_control(
+        "Mode",
+        d.listener_modes,
         default="post-hoc",
-        key="way",
+        key="mode",
         required=True,
-        help="; ".join(f"{k}: {v}" for k, v in WAYS.items()),
+        help="; ".join(f"{k}: {v}" for k, v in MODES.items()),
         **BOUND,
     )
     with st.expander("Bring a sound of your own"):
@@ -74,16 +74,16 @@ def _apart(d: Dissection) -> None:
     if chosen is None:
         return
     wave, rate, name = chosen
-    listener = listener_of(d, way or "post-hoc")
+    listener = dissection_listener(d, mode or "post-hoc")
     classes = listener.target.classes or [f"class {i}" for i in range(int(listener.interpreter.theta.shape[0]))]
     shown = right.selectbox(
         "Explain", [None, *range(len(classes))], format_func=lambda i: "the predicted class" if i is None else classes[i].replace("_", " "), key="shown_class"
     )
     if own is not None and wave is own.sound.wave:
-        found = decide(d, wave, rate, way or "post-hoc", shown)  # a user's own sound is in no cache that outlives the session
+        found = interpret(d, wave, rate, mode or "post-hoc", shown)  # a user's own sound is in no cache that outlives the session
     else:
-        found = _found(d, d.manifest.stages["listening"].key, f"{d.name} {name}", wave, rate, way or "post-hoc", shown)
-    p = probabilities(found.logits)
+        found = _found(d, d.manifest.stages["listening"].key, f"{d.name} {name}", wave, rate, mode or "post-hoc", shown)
+    p = found.probabilities
     heard = len(found.wave) / listener.target.sample_rate
     st.html(html.heading(name, f"the first {heard:.1f} s are heard" if len(wave) / rate > heard + 0.05 else f"{len(wave) / rate:.1f} s"))
     st.html(html.box(f"The network says <b>{html.text(_top(p, classes))}</b>. Explained: <b>{html.text(classes[found.shown].replace('_', ' '))}</b>."))
@@ -91,11 +91,11 @@ def _apart(d: Dissection) -> None:
         st.html(html.box(html.empty(f"{found.remark[:1].upper()}{found.remark[1:]}.")))
         st.audio(flac(found.wave, listener.target.sample_rate), format="audio/flac")
         return
-    tau = float(d.document("listening/report")["tau"][0])
-    _components(d, found, classes, tau, way or "post-hoc", listener.target.sample_rate)
+    tau = float(d.listening_report["tau"][0])
+    _components(d, found, classes, tau, mode or "post-hoc", listener.target.sample_rate)
 
 
-def _components(d: Dissection, found: Any, classes: list[str], tau: float, way: str, rate: int) -> None:
+def _components(d: Dissection, found: Any, classes: list[str], tau: float, mode: str, rate: int) -> None:
     most = max(MOST, int((found.relevance > tau).sum()))
     order = [int(k) for k in np.argsort(-found.relevance)[:most] if found.relevance[k] > 0]
     kept = []
@@ -104,38 +104,35 @@ def _components(d: Dissection, found: Any, classes: list[str], tau: float, way: 
         st.html(html.heading("Components by relevance", f"ticked: above \u03c4 = {tau:g}"))
         for k in order:
             row = st.columns([1.2, 1, 3], vertical_alignment="center")
-            if row[0].checkbox(f"component {k}", value=bool(found.relevance[k] > tau), key=f"keep {way} {hash(found.wave.tobytes())} {found.shown} {k}"):
+            if row[0].checkbox(f"component {k}", value=bool(found.relevance[k] > tau), key=f"keep {mode} {hash(found.wave.tobytes())} {found.shown} {k}"):
                 kept.append(k)
             row[1].html(
                 f'<div class="and-bar"><i class="high" style="width:{100 * max(0.0, float(found.relevance[k])):.0f}%"></i></div>{found.relevance[k]:.2f}'
             )
-            row[2].audio(flac(component_sound(d, found, k, way), rate), format="audio/flac")
+            row[2].audio(flac(component_sound(d, found, k, mode), rate), format="audio/flac")
     with right:
-        result = only(d, found, kept, way)
+        result = keep_components(d, found, kept, mode)
         st.html(html.heading("What you hear", f"{len(kept)} of {len(found.relevance)} components kept"))
-        heard = [("The clip", found.wave, probabilities(found.logits)), ("What is kept: the interpretation", result.kept, result.on_kept)]
-        for label, sound, said in (*heard, ("What is left", result.left, result.on_left)):
+        heard = [("The clip", found.wave, found.probabilities), ("What is kept: the interpretation", result.kept, result.kept_probabilities)]
+        for label, sound, said in (*heard, ("What is left", result.left, result.left_probabilities)):
             st.html(html.empty(f"{label}: {_top(said, classes)}") + html.picture(spectrogram_jpeg(resample(sound, rate, ANALYSIS_RATE)), label))
             st.audio(flac(sound, rate), format="audio/flac")
         c = found.shown
-        p = probabilities(found.logits)[c]
-        st.html(
-            html.empty(
-                f"{classes[c].replace('_', ' ')}: {p:.0%} on the clip, {result.on_kept[c]:.0%} on what is kept, {result.on_left[c]:.0%} on what is left."
-            )
-        )
-        _one_by_one(d, found, order, classes, way)
+        p, kept_p, left_p = (values[c] for values in (found.probabilities, result.kept_probabilities, result.left_probabilities))
+        said = f"{classes[c].replace('_', ' ')}: {p:.0%} on the clip, {kept_p:.0%} on what is kept, {left_p:.0%} on what is left."
+        st.html(html.empty(said))
+        _one_by_one(d, found, order, classes, mode)
 
 
-def _one_by_one(d: Dissection, found: Any, order: list[int], classes: list[str], way: str) -> None:
+def _one_by_one(d: Dissection, found: Any, order: list[int], classes: list[str], mode: str) -> None:
     with st.expander("Added one by one, removed one by one"):
         c = found.shown
         cells = []
         for count in range(1, len(order) + 1):
-            after = only(d, found, order[:count], way)
+            after = keep_components(d, found, order[:count], mode)
             cells.append({
-                "components": str(count), "added last": str(order[count - 1]), "kept alone says": _top(after.on_kept, classes, 1),
-                "class, kept": f"{after.on_kept[c]:.0%}", "class, left": f"{after.on_left[c]:.0%}",
+                "components": str(count), "added last": str(order[count - 1]), "kept alone says": _top(after.kept_probabilities, classes, 1),
+                "class, kept": f"{after.kept_probabilities[c]:.0%}", "class, left": f"{after.left_probabilities[c]:.0%}",
             })  # fmt: skip
         st.html(html.box(html.plain_table(cells)))
 

@@ -9,8 +9,8 @@ from and_core import Dissection
 from and_core.audio.media import flac
 from and_core.display import csv_text
 from and_core.errors import ANDError
-from and_core.listen.own import Reaction, forget, keep, unusual, without_concept
 from and_core.store.files import cache_root
+from and_core.uploads.sound import Reaction, forget, keep, unusual, without_concept
 from pages.ui import html, scores
 from pages.ui.explorer import neuron_button
 from pages.ui.own import SOURCES, Own, bring, bring_in, brought, reaction

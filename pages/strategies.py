@@ -23,7 +23,7 @@ def _depth(d: Dissection) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         st.html(html.heading("Adjectives by depth", "mean a neuron, 95 %"))
-        blocks = {x.name: x.document("word_counts/blocks")["adjective"] for x in every}
+        blocks = {x.name: x.block_word_counts["adjective"] for x in every}
         if any(row["blocks"] for row in blocks.values()):
             st.plotly_chart(words_by_block(blocks, "adjective"), config=EXPORT, theme=None, key="adjectives_by_depth")
         else:

@@ -11,15 +11,15 @@ from and_core import Dissection
 from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.catalogue import TABLES
-from and_core.figures.tables import project
 from and_core.figures.theme import EXPORT
 from and_core.figures.unlearning import dose_figure, layer_counts
-from and_core.unlearn.choose import Choice, choose
+from and_core.query.comparable import comparable
 from and_core.unlearn.export import mask_json
 from and_core.unlearn.live import queue, stopped
-from and_core.unlearn.request import Kind, Request
+from and_core.unlearn.request import AblationRequest, Kind
 from and_core.unlearn.result import Result, forget, inputs_of, keep, kept, stored
-from and_core.unlearn.trials import read_split
+from and_core.unlearn.runs import read_split
+from and_core.unlearn.selection import RankedSelection, select_neurons
 from pages.ui import html
 from pages.ui.ablation import address, choose_request
 from pages.ui.ablation_result import draw, file_name, number
@@ -46,7 +46,7 @@ def page() -> None:
         left, right = st.columns([1, 2.5], gap="medium")
         with left:
             request = choose_request(d)
-            choice = choose(d, request)
+            choice = select_neurons(d, request)
             _preview(d, request, choice)
         with right:
             result = _result(d, "run", request, choice, "Run")
@@ -73,7 +73,7 @@ def _about(d: Dissection) -> None:
     ))  # fmt: skip
 
 
-def _preview(d: Dissection, request: Request, choice: Choice) -> None:
+def _preview(d: Dissection, request: AblationRequest, choice: RankedSelection) -> None:
     hidden = [layer for layer in d.layers if layer.kind != "fc"]
     total = sum(layer.size for layer in hidden)
     st.html(html.heading("Chosen", f"{choice.count:,} of {total:,} hidden neurons"))
@@ -92,7 +92,7 @@ def _preview(d: Dissection, request: Request, choice: Choice) -> None:
     st.download_button("Mask (JSON)", lambda: mask_json(d, request), f"{file_name(request)}.json", "application/json", on_click="ignore", width="stretch")
 
 
-def _result(d: Dissection, kind: Kind, request: Request, choice: Choice | None, label: str) -> Result | None:
+def _result(d: Dissection, kind: Kind, request: AblationRequest, choice: RankedSelection | None, label: str) -> Result | None:
     """The result of a run where there is one; else the button that starts it, or how far it is."""
     found = stored(d, kind, request)
     if found is not None:
@@ -117,12 +117,12 @@ def _result(d: Dissection, kind: Kind, request: Request, choice: Choice | None, 
     return None
 
 
-def _asker() -> str:
-    return str(st.session_state.setdefault("asker", uuid.uuid4().hex))
+def _client() -> str:
+    return str(st.session_state.setdefault("client", uuid.uuid4().hex))
 
 
-def _start(d: Dissection, kind: Kind, request: Request) -> None:
-    queue().submit(d, kind, request, _asker())
+def _start(d: Dissection, kind: Kind, request: AblationRequest) -> None:
+    queue().submit(d, kind, request, _client())
 
 
 def _waiting(key: str) -> None:
@@ -130,7 +130,7 @@ def _waiting(key: str) -> None:
     if job is None or job.state not in ("queued", "running"):
         st.rerun()
         return
-    queue().seen(job, _asker())
+    queue().seen(job, _client())
     if job.state == "queued":
         place = queue().place(job)
         st.progress(0.0, f"Waiting: {place} run{'s' if place != 1 else ''} before this one" if place else "Waiting")
@@ -139,11 +139,11 @@ def _waiting(key: str) -> None:
         what = f"{KINDS[job.kind]} {html.markdown((job.request.concept or job.request.describe()).replace('_', ' '))}"
         st.progress(share, f"{what}: {job.done} of {job.total} batches" if job.total else "Loading the network")
     if st.button("Cancel", key=f"cancel_{key}"):
-        queue().cancel(key, _asker())
+        queue().cancel(key, _client())
         st.rerun()
 
 
-def _dose(d: Dissection, request: Request, choice: Choice) -> None:
+def _dose(d: Dissection, request: AblationRequest, choice: RankedSelection) -> None:
     st.html(html.heading("Dose curve", "how little can be removed for how much"))
     found = _result(d, "dose", request, choice, "Draw the dose curve")
     if found is None:
@@ -157,7 +157,7 @@ def _dose(d: Dissection, request: Request, choice: Choice) -> None:
     st.download_button("Dose curve (CSV)", _csv(found), f"{file_name(request)}-dose.csv", "text/csv", on_click="ignore")
 
 
-def _compare(d: Dissection, request: Request) -> None:
+def _compare(d: Dissection, request: AblationRequest) -> None:
     st.html(html.heading("Strategies compared", f"for {request.concept.replace('_', ' ')}, at their own numbers and at equal ones"))
     found = _result(d, "compare", request, None, "Compare OCP, DB and TAB")
     if found is None:
@@ -234,7 +234,7 @@ def _kept(d: Dissection) -> None:
     st.html(html.heading("Kept in this dissection", f"{len(every)}"))
     lines = []
     for key, _, request in every:
-        row = d.table(f"kept-{key}/rows").slice(0, 1).to_pylist()[0]
+        row = d.kept_run(key).slice(0, 1).to_pylist()[0]
         link = html.text(f"/unlearning?{address(d.name, request)}")
         cells = (f"{row['count']:,} neurons", f"gap {number(row['gap'])}", "chosen on all clips" if request.choose_on == "all" else "chosen on other clips")
         lines.append(
@@ -245,7 +245,7 @@ def _kept(d: Dissection) -> None:
 
 def _table(d: Dissection) -> None:
     st.html(html.heading("Table 4: all concepts", "beside the paper's"))
-    counts = {x.name: x.notes("unlearning") for x in project(d, "unlearning")}
+    counts = {x.name: x.notes("unlearning") for x in comparable(d, "unlearning")}
     if d.name not in counts:
         st.html(html.empty(f"Not run yet for {d.name}. Run", f"and-dissect prune {d.name} --all"))
     if not counts:

@@ -20,7 +20,7 @@ def _adjectives(d: Dissection) -> None:
     st.html(html.heading("Adjectives of the network", "Figures 3 and 9"))
     every = together(d, "word_counts")
     top = st.segmented_control("Adjectives shown", [10, 20, 40], default=20, key="top_words", required=True, label_visibility="collapsed", **BOUND)
-    found = {x.name: x.document("word_counts/adjectives") for x in every}
+    found = {x.name: x.adjective_counts for x in every}
     if not found[d.name]:
         st.html(html.empty("No neuron of this network has an adjective of sound in its calibrated summary."))
         return
@@ -39,7 +39,7 @@ def _adjectives(d: Dissection) -> None:
 def _clusters(d: Dissection) -> None:
     st.html(html.heading("Clusters of caption sentences", "Table 8"))
     d.require("clusters")
-    notes, elbow, table = d.notes("clusters"), d.document("clusters/elbow"), d.table("clusters/sentences").to_pandas()
+    notes, elbow, table = d.notes("clusters"), d.cluster_elbow, d.cluster_sentences.to_pandas()
     if not notes["clusters"]:
         st.html(html.empty("The captions hold no sentence to make clusters of."))
         return
@@ -56,7 +56,7 @@ def _clusters(d: Dissection) -> None:
         st.download_button("Sentences and clusters (CSV)", csv_text(table).encode(), "clusters.csv", "text/csv", on_click="ignore")
     number = st.segmented_control("Cluster", list(range(notes["clusters"])), default=0, key="cluster", required=True, **BOUND)
     mine = table[table["cluster"] == number].sort_values("distance", kind="stable")
-    picture = d.document("clusters/clouds")[number]
+    picture = d.cluster_clouds[number]
     cloud, said = st.columns([1, 1.6], gap="medium")
     with cloud:
         image = f'<img class="and-cloud" alt="word cloud of cluster {number}" src="data:image/png;base64,{html.text(picture)}">' if picture else ""
@@ -74,7 +74,7 @@ def _clusters(d: Dissection) -> None:
 def _acoustics(d: Dissection) -> None:
     st.html(html.heading("Words against what was measured", "Figure 8"))
     d.require("acoustics")
-    notes, means, tests = d.notes("acoustics"), d.table("acoustics/means"), d.document("acoustics/tests")
+    notes, means, tests = d.notes("acoustics"), d.acoustic_means, d.acoustic_tests
     for column, (word, (measure, unit)) in zip(st.columns(len(MEASURED), gap="medium"), MEASURED.items(), strict=True):
         test = next((t for t in tests if (t["word"], t["measure"]) == (word, measure)), None)
         if test is None:
@@ -93,7 +93,7 @@ def _acoustics(d: Dissection) -> None:
         st.dataframe(shown.round(3).assign(q=[f"{q:.2g}" for q in frame["q"]]), hide_index=True, height=280)
         st.caption("Cliff's \u03b4 from -1 to 1; q is Mann and Whitney's p, corrected for all tests (Benjamini and Hochberg). Largest effects first.")
         st.download_button("Tests (CSV)", csv_text(frame).encode(), "acoustics.csv", "text/csv", on_click="ignore")
-    against = d.document("acoustics/disagreements")
+    against = d.acoustic_disagreements
     worst = ", the worst 50 of each word" if notes["contradicted"] > len(against) else ""
     st.html(html.heading("Contradicted by their own clips", f"{notes['contradicted']:,} neurons{worst}"))
     if against:

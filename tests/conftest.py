@@ -92,7 +92,7 @@ def command(*arguments: str) -> str:
     """Exit status and output of `and-dissect`; anything but a clean exit is raised."""
     from typer.testing import CliRunner
 
-    from and_core.cli import app
+    from and_core.cli.main import app
 
     done = CliRunner().invoke(app, list(arguments))
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception

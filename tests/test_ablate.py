@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from and_core.config import PluginConfig
 from and_core.errors import TargetError
+from and_core.targets.ablate import Ablation
 from and_core.targets.base import TARGETS, Target
-from and_core.targets.capture import Capture
-from and_core.unlearn.ablate import Ablation
+from and_core.targets.hooks import Capture
 from tests.conftest import tone
 from tests.tiny import tiny_ast, tiny_beats, tiny_hub
 

@@ -199,7 +199,7 @@ def test_stages_hold_what_the_functions_give(dissection) -> None:
 def test_one_caption_one_cluster_and_nothing_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     captions = tmp_path / "captions.json"
     captions.write_text('{"dog-000.wav": "A dog barks."}')
-    from and_core.demo.corpus import clip_name
+    from and_core.corpus.clips import clip_name
 
     captions.write_text(f'{{"{clip_name("dog", 0)}": "A dog barks."}}')
     pipeline.run(small_config(captions={"kind": "file", "path": str(captions)}, unlearning=None, audio_encoder=None), root=tmp_path)
@@ -269,7 +269,7 @@ def test_figures_as_pictures(cache: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
     from typer.testing import CliRunner
 
-    from and_core.cli import app as commands
+    from and_core.cli.main import app as commands
 
     pytest.importorskip("kaleido", reason="kaleido is not installed (pip install -e '.[figures]')")
     if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
@@ -338,7 +338,7 @@ def test_what_a_listener_says_stays_and_what_a_chat_says_goes() -> None:
 
 
 def test_tables_print_captions_as_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
-    from and_core.cli_paper import print_part
+    from and_core.cli.tables import print_part
     from and_core.figures.catalogue import Part
 
     print_part(Part("of [b]", [{"said": "[/INST] bad", "[i]": "hello [music] x"}], "no [link]"))
@@ -350,7 +350,7 @@ def test_a_network_without_blocks_and_dead_neurons(tmp_path: Path, monkeypatch: 
     import torch
     from typer.testing import CliRunner
 
-    from and_core.cli import app as commands
+    from and_core.cli.main import app as commands
     from and_core.config import make_config
     from and_core.targets.base import TARGETS
 

@@ -10,11 +10,11 @@ import pytest
 import soundfile as sf
 import torch
 
+from and_core.audio.adjectives import earned
 from and_core.audio.decode import check_wave, read_audio, resample
 from and_core.audio.fbank import kaldi_fbank
 from and_core.audio.measures import MEASURES, UNITS, measure
 from and_core.audio.media import flac, read_flac, spectrogram_jpeg
-from and_core.captioners.acoustic import earned
 from and_core.errors import DataError
 from tests.conftest import bad_files, good_files, tone
 

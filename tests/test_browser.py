@@ -295,11 +295,14 @@ def test_unlearning_from_choice_to_checkpoint(server: str, page, tmp_path: Path)
     page.wait_for_function("[...document.querySelectorAll('audio')].some(a => !a.paused && a.readyState >= 2)")
     page.get_by_role("button", name="Keep in the dissection").click()
     page.get_by_role("button", name="Kept; forget it").wait_for()
+    settle(page)  # a button that is being drawn again takes no click
     with page.expect_download() as mask:
         page.get_by_role("button", name="Mask and effect (JSON)").click()
     assert json.loads(Path(mask.value.path()).read_text())["effect"]["concept"] == "rain"
     with page.expect_download() as checkpoint:
         page.get_by_role("button", name="Make the pruned checkpoint").click()
+        page.get_by_role("button", name="Pruned checkpoint (ZIP)").wait_for(timeout=3 * PATIENCE)
+        settle(page)
         page.get_by_role("button", name="Pruned checkpoint (ZIP)").click()
     with zipfile.ZipFile(checkpoint.value.path()) as archive:
         assert {"pruned/README.md", "pruned/ablation.json", "pruned/model.safetensors", "pruned/config.json"} <= set(archive.namelist())

@@ -94,7 +94,7 @@ def caption_file(folder: Path) -> str:
 
 
 def listen_to(captioner: ListeningCaptioner) -> list[Reply]:
-    """As the pipeline does it, without a book."""
+    """As the pipeline does it, without an answer cache."""
     found = dict(captioner.hear(iter([tone(1.0, captioner.sample_rate), tone(0.5, captioner.sample_rate)])))
     return [found[0], found[1]]
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from and_core.cli import app
+from and_core.cli.main import app
 from and_core.pipeline import STAGE_NAMES
 from tests.conftest import ROOT, small_config
 

@@ -13,18 +13,20 @@ import torch
 from safetensors.torch import load_file
 
 from and_core.config import PluginConfig
+from and_core.corpus import captions
+from and_core.corpus import clips as corpus
+from and_core.corpus.recipes import CATEGORIES
+from and_core.data import bundled
 from and_core.datasets.base import DATASETS
-from and_core.demo import captions, corpus, train_ast, train_beats, train_clap, train_listening
-from and_core.demo.recipes import CATEGORIES
+from and_core.demo import train_ast, train_beats, train_clap, train_listening
 from and_core.demo.train_ast import features
 from and_core.demo.training import TEST_FOLD, augment, evaluate, synthesise
 from and_core.encoders.base import ENCODERS, TextAudioEncoder
+from and_core.listen.faithfulness import fidelity_of
 from and_core.listen.listener import load_listener
-from and_core.listen.trial import fidelity_of
 from and_core.nets.beats import Beats
 from and_core.pipeline.listening import BY_DESIGN, POST_HOC
 from and_core.targets.base import TARGETS
-from and_core.targets.beats import WEIGHTS
 
 ESC50 = set(
     "dog rooster pig cow frog cat hen insects sheep crow rain sea_waves crackling_fire crickets chirping_birds water_drops wind pouring_water toilet_flush "
@@ -86,16 +88,16 @@ def test_captions_have_two_to_five_sentences_and_are_repeatable() -> None:
     assert len(seen) == len(CATEGORIES[::4])
 
 
-RECIPES = {"ast": train_ast.Recipe, "beats-frozen": train_beats.Recipe, "beats-finetuned": train_beats.Recipe, "small-clap": train_clap.Recipe}
+RECIPES = {"ast": train_ast.ASTRecipe, "beats-frozen": train_beats.BeatsRecipe, "beats-finetuned": train_beats.BeatsRecipe, "small-clap": train_clap.ClapRecipe}
 
 
 def report_of(name: str) -> dict:
-    return json.loads((WEIGHTS / name / "recipe.json").read_text())
+    return json.loads((bundled("weights") / name / "recipe.json").read_text())
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_shipped_weights_are_what_their_recipe_says(name: str) -> None:
-    report, weights = report_of(name), WEIGHTS / name / "model.safetensors"
+    report, weights = report_of(name), bundled("weights") / name / "model.safetensors"
     assert weights.stat().st_size < 3_000_000
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == report["sha256"]
     assert json.loads(json.dumps(asdict(RECIPES[name]()))) == report["recipe"] and 500_000 < report["parameters"] < 1_200_000
@@ -133,7 +135,7 @@ def test_shipped_networks_reach_their_stated_accuracy_on_the_held_out_fold(name:
 
 
 def test_the_frozen_network_is_the_fine_tuned_one_before_tuning() -> None:
-    frozen, tuned = (load_file(WEIGHTS / name / "model.safetensors") for name in ("beats-frozen", "beats-finetuned"))
+    frozen, tuned = (load_file(bundled("weights") / name / "model.safetensors") for name in ("beats-frozen", "beats-finetuned"))
     assert frozen.keys() == tuned.keys() and not torch.equal(frozen["beats.encoder.layers.0.fc1.weight"], tuned["beats.encoder.layers.0.fc1.weight"])
 
 
@@ -153,12 +155,12 @@ def test_a_few_steps_of_every_recipe_learn(tmp_path: Path) -> None:
     categories = ("dog", "rain", "siren")
     sounds = synthesise(extra=8, seed=5, categories=categories)
     assert sounds.waves.shape == (99, corpus.SAMPLES) and int(sounds.test.sum()) == 15 and all(sounds.captions)
-    recipe = train_beats.Recipe(layers=1, width=32, mlp=48, heads=2, batch=16, pretrain_epochs=4, finetune_epochs=6, finetune_batch=16)
+    recipe = train_beats.BeatsRecipe(layers=1, width=32, mlp=48, heads=2, batch=16, pretrain_epochs=10, finetune_epochs=6, finetune_batch=16)
     x = train_beats.features(sounds.waves, recipe.mel_bins)
     (train_x, train_y), (test_x, test_y) = sounds.split(x)
     losses: list[float] = []
-    beats = train_beats.pretrain(train_x, recipe, lambda done, total, what: losses.append(float(what.split("loss ")[1].split(",")[0])))
-    assert losses[-1] < losses[0]
+    beats = train_beats.pretrain(train_x, recipe, lambda stage, done, total: losses.append(float(stage.split("loss ")[1].split(",")[0])))
+    assert np.mean(losses[-2:]) < losses[0]  # processors differ in the last digits of half precision
     again = train_beats.pretrain(train_x, recipe)
     assert all(torch.equal(a, b) for a, b in zip(beats.state_dict().values(), again.state_dict().values(), strict=True)), "the same seed, the same weights"
     frozen = train_beats.linear_classifier(beats, train_x, train_y, recipe, 3)
@@ -172,14 +174,14 @@ def test_a_few_steps_of_every_recipe_learn(tmp_path: Path) -> None:
         logits = target.forward(target.features([sounds.waves[0].astype(np.float32) / 32768]))
         assert torch.allclose(logits, frozen(x[:1]), atol=5e-2), "float16 on disk"
     minilm = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))
-    report = train_clap.train(tmp_path / "clap", sounds, again, minilm, recipe.mel_bins, train_clap.Recipe(epochs=2, batch=16, width=16))
+    report = train_clap.train(tmp_path / "clap", sounds, again, minilm, recipe.mel_bins, train_clap.ClapRecipe(epochs=2, batch=16, width=16))
     encoder = ENCODERS.create(PluginConfig(kind="small_clap", checkpoint=str(tmp_path / "clap")))
     assert isinstance(encoder, TextAudioEncoder)
     assert encoder.encode_audio([sounds.waves[0].astype(np.float32) / 32768]).shape == (1, 16) and report["retrieval"]["clips"] == 15  # type: ignore[index]
 
 
 def test_predicting_masked_patches_sees_no_masked_patch() -> None:
-    recipe = train_beats.Recipe(layers=1, width=32, mlp=48, heads=2)
+    recipe = train_beats.BeatsRecipe(layers=1, width=32, mlp=48, heads=2)
     torch.manual_seed(0)
     model = train_beats.MaskedPrediction(Beats(train_beats.network_config(recipe)), recipe).eval()
     x = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -216,13 +218,13 @@ def test_evaluate_counts_hits() -> None:
 
 
 def test_weights_hold_no_pickle() -> None:
-    files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
+    files = [path for path in bundled("weights").rglob("*") if path.is_file()]
     assert len(files) >= 13 and {path.suffix for path in files} == {".json", ".safetensors"}
 
 
 def test_shipped_listeners_are_what_their_recipe_says(held_out: tuple) -> None:
     waves, labels = held_out
-    report, folder = report_of("listening"), WEIGHTS / "listening"
+    report, folder = report_of("listening"), bundled("weights") / "listening"
     files = {name: folder / name / "listener.safetensors" for name in (POST_HOC, BY_DESIGN)}
     assert sum(f.stat().st_size for f in files.values()) <= 3_000_000
     assert {name: hashlib.sha256(f.read_bytes()).hexdigest() for name, f in files.items()} == report["sha256"]

@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from and_core import open_dissection, pipeline
-from and_core.cli import app
+from and_core.cli.main import app
 from and_core.config import make_config
 from tests.conftest import ROOT, small_config
 

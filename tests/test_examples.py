@@ -19,7 +19,7 @@ EXAMPLES = sorted(p for p in (ROOT / "examples").rglob("*.yaml") if p.parent.nam
 def test_an_example_loads_and_validates(path: Path, tmp_path: Path) -> None:
     config = load_config(path)
     run = Run(config, tmp_path / config.name)
-    for name in ("dataset", "target", "captioner", "encoder", "closed_encoder", "summarizer", "audio_encoder", "asker", "prompts"):
+    for name in ("dataset", "target", "captioner", "encoder", "closed_encoder", "summarizer", "audio_encoder", "cached_llm", "prompts"):
         getattr(run, name)
     assert judge_of(run) == ("llm" if config.llm else "lexicon")
 
@@ -38,4 +38,4 @@ def test_a_wrong_setting_in_an_example_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(text.replace("in_flight: 64", "in_flight: 0"))
     config = load_config(tmp_path / "x.yaml")
     with pytest.raises(ConfigError, match="llm.in_flight=0"):
-        _ = Run(config, tmp_path / "x").asker
+        _ = Run(config, tmp_path / "x").cached_llm

@@ -216,7 +216,7 @@ def test_no_verdict_on_fewer_than_five_clips_of_a_concept(clips_of: int, refused
 def test_a_table_and_a_command_say_what_was_tested(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 
-    from and_core.cli import app
+    from and_core.cli.main import app
 
     monkeypatch.setenv("AND_CACHE", str(cache))
     table = " ".join(CliRunner().invoke(app, ["table", "unlearning", "small", "--format", "csv"]).output.split())

@@ -30,7 +30,7 @@ from tests.conftest import small_config
 root, seeds = Path(sys.argv[2]), int(sys.argv[3])
 words = {"clock_tick": "ticks", "dog": "barks", "rain": "falls", "siren": "wails"}
 captions = root / "captions.json"
-from and_core.demo.corpus import clip_name
+from and_core.corpus.clips import clip_name
 said = {clip_name(c, i): f"A {c} {words[c]}. It is {'loud' if i % 2 else 'quiet'}." for c in words for i in range(5)}
 captions.write_text(json.dumps(said | {"unknown.wav": "x"}))
 config = small_config(k=2, dataset={"kind": "synthetic", "per_category": 5, "categories": sorted(words)}, captions={"kind": "file", "path": str(captions)},

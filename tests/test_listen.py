@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 
 from and_core import open_dissection, pipeline
 from and_core.config import ListeningConfig, PluginConfig
-from and_core.dissected import clip_wave, open_target
 from and_core.errors import ArtifactError, ConfigError, NotComputed, TargetError
-from and_core.listen import dictionary, live, measure, trial
-from and_core.listen.front import Front, log_magnitude, with_magnitude
+from and_core.listen import dictionary, faithfulness, metrics
+from and_core.listen.attribution import attribute, group_sound, keep_groups, layer_activations, shapley, shapley_attribution, split_into_groups
+from and_core.listen.decision import dissection_listener
 from and_core.listen.listener import NO_EVIDENCE, SILENT, load_listener
+from and_core.listen.localize import layer_maps, localize, localized_picture, localized_sound, place, scale_clips, soft_mask, split_sound
 from and_core.listen.maps import MapReader, choose_maps
-from and_core.listen.material import Material, split_clips
-from and_core.listen.moves import moved, parts_of, shapley, without
-from and_core.listen.patches import layer_maps, place, soft_mask, split_sound
-from and_core.listen.train import train_by_design, train_decoder, train_post_hoc
+from and_core.listen.stft import Stft, log_magnitude, with_magnitude
+from and_core.listen.training import train_by_design, train_decoder, train_post_hoc
+from and_core.listen.training_data import TrainingData, split_clips
 from and_core.targets.base import TARGETS
+from and_core.targets.loaded import clip_wave, open_target, shared_target
 from tests.conftest import small_config, tone
 
 QUICK = {"components": 6, "epochs": 2, "measured": 6, "by_design": True, "decoder": True, "learning_rate": 0.002}
@@ -41,7 +42,7 @@ def listened(cache: Path, tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def listener(listened):
-    return live.listener_of(listened)
+    return dissection_listener(listened)
 
 
 def waves_of(d, count: int = 6) -> np.ndarray:
@@ -54,10 +55,10 @@ def waves_of(d, count: int = 6) -> np.ndarray:
 @pytest.mark.parametrize("samples", [1, 300, 511, 16_000, 48_001])
 def test_a_round_trip_gives_the_wave_back(samples: int) -> None:
     wave = torch.from_numpy(np.random.default_rng(0).standard_normal((2, samples)).astype(np.float32) * 0.1)
-    front = Front()
-    spectrum = front.spectrum(wave)
-    assert front.waves(spectrum, samples).numpy() == pytest.approx(wave.numpy(), abs=1e-5)
-    again = front.waves(with_magnitude(spectrum, log_magnitude(spectrum)), samples)
+    stft = Stft()
+    spectrum = stft.spectrum(wave)
+    assert stft.waves(spectrum, samples).numpy() == pytest.approx(wave.numpy(), abs=1e-5)
+    again = stft.waves(with_magnitude(spectrum, log_magnitude(spectrum)), samples)
     assert again.numpy() == pytest.approx(wave.numpy(), abs=1e-4)
 
 
@@ -96,23 +97,23 @@ def test_groups_hold_what_is_alike_and_their_masks_sum_to_one() -> None:
 
 def test_the_fields_metrics_by_hand() -> None:
     p, o, q = np.array([0.5, 0.8, 1.0]), np.array([0.75, 0.4, 1.0]), np.array([0.1, 0.8, 0.4])
-    assert measure.average_increase(p, o) == pytest.approx(100 / 3)
-    assert measure.average_drop(p, o) == pytest.approx(100 * 0.5 / 3)
-    assert measure.average_gain(p, o) == pytest.approx(100 * 0.5 / 3)
-    assert measure.faithfulness(p, q) == pytest.approx(1.0 / 3)
-    assert measure.average_increase(p, p) == measure.average_drop(p, p) == measure.average_gain(p, p) == 0
-    assert measure.input_fidelity(np.eye(3), np.array([0, 1, 0])) == pytest.approx(2 / 3)
+    assert metrics.average_increase(p, o) == pytest.approx(100 / 3)
+    assert metrics.average_drop(p, o) == pytest.approx(100 * 0.5 / 3)
+    assert metrics.average_gain(p, o) == pytest.approx(100 * 0.5 / 3)
+    assert metrics.faithfulness(p, q) == pytest.approx(1.0 / 3)
+    assert metrics.average_increase(p, p) == metrics.average_drop(p, p) == metrics.average_gain(p, p) == 0
+    assert metrics.input_fidelity(np.eye(3), np.array([0, 1, 0])) == pytest.approx(2 / 3)
     assert (
-        measure.fidelity(np.array([[3.0, 2, 1]]), np.array([[1.0, 2, 3]]), 1) == 0
-        and measure.fidelity(np.array([[3.0, 2, 1]]), np.array([[1.0, 2, 3]]), 3) == 100
+        metrics.fidelity(np.array([[3.0, 2, 1]]), np.array([[1.0, 2, 3]]), 1) == 0
+        and metrics.fidelity(np.array([[3.0, 2, 1]]), np.array([[1.0, 2, 3]]), 3) == 100
     )
-    assert measure.sparseness(np.ones(10)) == pytest.approx(0) and measure.sparseness(np.eye(10)[0]) == pytest.approx(0.9)
-    assert measure.complexity(np.ones((4, 4))) == (pytest.approx(np.log(16)), pytest.approx(1.0)) and measure.complexity(np.eye(4)[:1]) == (0.0, 0.0)
-    assert measure.sparseness(np.zeros(4)) == 0 and measure.complexity(np.zeros(4)) == (0.0, 0.0)
+    assert metrics.sparseness(np.ones(10)) == pytest.approx(0) and metrics.sparseness(np.eye(10)[0]) == pytest.approx(0.9)
+    assert metrics.complexity(np.ones((4, 4))) == (pytest.approx(np.log(16)), pytest.approx(1.0)) and metrics.complexity(np.eye(4)[:1]) == (0.0, 0.0)
+    assert metrics.sparseness(np.zeros(4)) == 0 and metrics.complexity(np.zeros(4)) == (0.0, 0.0)
     clean = np.sin(np.arange(8000) / 5)
     noise = np.cos(np.arange(8000) / 3)
-    assert measure.si_sdr(3 * clean, clean) > 60 and measure.si_sdr(clean + noise, clean) == pytest.approx(0, abs=0.3)
-    both = measure.multi_label(np.array([[True, False], [False, True]]), np.array([[0.9, 0.1], [0.2, 0.8]]))
+    assert metrics.si_sdr(3 * clean, clean) > 60 and metrics.si_sdr(clean + noise, clean) == pytest.approx(0, abs=0.3)
+    both = metrics.multi_label(np.array([[True, False], [False, True]]), np.array([[0.9, 0.1], [0.2, 0.8]]))
     assert both == {"auprc_macro": 1.0, "auprc_micro": 1.0, "max_f1": 1.0}
 
 
@@ -141,7 +142,7 @@ def material_of(d, config: ListeningConfig):
     waves = waves_of(d, len(d.clips))
     labels = np.array([d.classes.index(c.label) for c in d.clips])
     split = split_clips([c.fold for c in d.clips], [c.source for c in d.clips], [2, 3, 4, 5], None, None, 0)
-    return target, Material(waves, labels, MapReader(target, choose_maps(target, config.maps)), Front()), split
+    return target, TrainingData(waves, labels, MapReader(target, choose_maps(target, config.maps)), Stft()), split
 
 
 def weights(module: torch.nn.Module) -> np.ndarray:
@@ -150,9 +151,9 @@ def weights(module: torch.nn.Module) -> np.ndarray:
 
 def test_training_leaves_the_network_and_the_dictionary_alone(dissection, tmp_path: Path) -> None:
     config = ListeningConfig(components=4, epochs=1)
-    target, material, split = material_of(dissection, config)
+    target, data, split = material_of(dissection, config)
     before = weights(target.network)
-    made, report = train_post_hoc(target, material, split, config, tmp_path, 0, lambda *a: None)
+    made, report = train_post_hoc(target, data, split, config, tmp_path, 0, lambda *a: None)
     assert np.array_equal(before, weights(target.network)) and all(p.grad is None for p in target.network.parameters())
     assert np.array_equal(made.w, np.load(tmp_path / "dictionary.npy")) and report["interpreter"]["epochs"] == 1
 
@@ -167,31 +168,31 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_weights(dissection, t
         if stage == "listening: interpreter" and done == 2:
             raise Stop
 
-    target, material, split = material_of(dissection, config)
+    target, data, split = material_of(dissection, config)
     with pytest.raises(Stop):
-        train_post_hoc(target, material, split, config, tmp_path / "a", 0, stop)
+        train_post_hoc(target, data, split, config, tmp_path / "a", 0, stop)
     seen: list[tuple[str, int]] = []
-    one, _ = train_post_hoc(target, material, split, config, tmp_path / "a", 0, lambda stage, done, total: seen.append((stage, done)))
+    one, _ = train_post_hoc(target, data, split, config, tmp_path / "a", 0, lambda stage, done, total: seen.append((stage, done)))
     assert seen == [("listening: interpreter", 3)]  # neither the dictionary nor the first passes again
-    two, _ = train_post_hoc(target, material, split, config, tmp_path / "b", 0, lambda *a: None)
+    two, _ = train_post_hoc(target, data, split, config, tmp_path / "b", 0, lambda *a: None)
     assert weights(one.interpreter) == pytest.approx(weights(two.interpreter), abs=1e-6)
 
 
 def test_by_design_the_network_trains_along_and_the_decoder_needs_gradients(dissection, tmp_path: Path) -> None:
     config = ListeningConfig(components=4, epochs=1)
-    target, material, split = material_of(dissection, config)
-    listener, _ = train_post_hoc(target, material, split, config, tmp_path, 0, lambda *a: None)
-    _, told = train_decoder(listener, material, split, config, tmp_path, 0, lambda *a: None)
+    target, data, split = material_of(dissection, config)
+    listener, _ = train_post_hoc(target, data, split, config, tmp_path, 0, lambda *a: None)
+    _, told = train_decoder(listener, data, split, config, tmp_path, 0, lambda *a: None)
     assert told["epochs"] == 1 and all(p.grad is None for p in target.network.parameters())  # no gradient reaches the network
     own = copy.deepcopy(target)
-    made, _ = train_by_design(own, material, split, config, listener.w, tmp_path, 0, lambda *a: None)
+    made, _ = train_by_design(own, data, split, config, listener.w, tmp_path, 0, lambda *a: None)
     assert made.by_design and not np.array_equal(weights(own.network), weights(target.network))
-    logits = made.predict(material.waves[:2])
-    assert logits == pytest.approx(np.stack([made.interpret(w).g for w in material.waves[:2]]), abs=1e-4)
+    logits = made.predict(data.waves[:2])
+    assert logits == pytest.approx(np.stack([made.interpret(w).g for w in data.waves[:2]]), abs=1e-4)
 
 
 def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
-    from and_core.listen.train import Task, fit
+    from and_core.listen.training import Task, fit
 
     module = torch.nn.Linear(1, 1)
     scores = iter([1 / 3, 2 / 3, 0.1])  # rounding must not lose the second
@@ -208,9 +209,9 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
 
 def test_controls_take_as_much_energy_as_they_say(listened, listener) -> None:
     waves = waves_of(listened, 8)
-    rows = trial.by_threshold(listener, waves, [0.2], draws=2)
+    rows = faithfulness.by_threshold(listener, waves, [0.2], draws=2)
     assert abs(rows[0]["energy"] - rows[0]["random energy"]) < 0.15
-    assert trial.falls(listener, waves, 0.2) is None or 0 <= trial.falls(listener, waves, 0.2) <= 1
+    assert faithfulness.drops_when_removed(listener, waves, 0.2) is None or 0 <= faithfulness.drops_when_removed(listener, waves, 0.2) <= 1
 
 
 def test_clips_are_split_by_fold_or_by_source() -> None:
@@ -236,7 +237,7 @@ def test_relevances_and_masks_are_the_whole(listened, listener) -> None:
             assert found.relevance.sum() * found.top == pytest.approx(found.g[found.shown], abs=1e-3)
         masks = listener.component_masks(found.h)
         assert masks.sum(0) == pytest.approx(np.ones_like(masks[0]), abs=1e-4)
-        log = log_magnitude(Front().spectrum(torch.from_numpy(wave)[None] / np.abs(wave).max()))[0].numpy()
+        log = log_magnitude(Stft().spectrum(torch.from_numpy(wave)[None] / np.abs(wave).max()))[0].numpy()
         assert (masks * log).sum(0) == pytest.approx(log, abs=1e-3)
         chosen = found.relevance > 0.2
         assert listener.mask_of(found.h, chosen) == pytest.approx(masks[chosen].sum(0), abs=1e-4)
@@ -247,9 +248,9 @@ def test_relevances_and_masks_are_the_whole(listened, listener) -> None:
 
 def test_a_round_trip_does_not_change_the_prediction_and_all_ones_is_no_explanation(listened, listener) -> None:
     waves = waves_of(listened)
-    kept, left = listener.render_all(waves, trial.all_ones(listener)(waves, np.zeros(len(waves), int)))
+    kept, left = listener.render_all(waves, faithfulness.all_ones(listener)(waves, np.zeros(len(waves), int)))
     assert listener.predict(kept) == pytest.approx(listener.predict(waves), abs=0.05) and np.abs(left).max() < 1e-5
-    found = trial.judge(listener, waves, trial.all_ones(listener))
+    found = faithfulness.judge(listener, waves, faithfulness.all_ones(listener))
     assert found["AD"] < 0.5 and found["AG"] < 0.5 and found["Fid-In"] == 1 and found["SPS"] == 0 and found["COMP share"] == pytest.approx(1)
 
 
@@ -266,13 +267,13 @@ def test_silence_and_no_evidence_are_said_plainly(listened, listener) -> None:
 
 def test_the_stage_measures_and_stands_on_disk(listened) -> None:
     report = listened.document("listening/report")
-    for way in ("post-hoc", "by-design"):
-        found = report["measured"][way]
+    for mode in ("post-hoc", "by-design"):
+        found = report["measured"][mode]
         names = [row["method"] for row in found["field"]]
         assert names[:5] == ["L2I", "energy-matched components", "wrong class", "randomised weights", "all-ones mask"] and (
             "mask decoder (L-MAC)" in names
-        ) == (way == "post-hoc")
-        assert [row["tau"] for row in found["thresholds"]] == [0.1, 0.2, 0.35] and ("fidelity" in found) == (way == "post-hoc")
+        ) == (mode == "post-hoc")
+        assert [row["tau"] for row in found["thresholds"]] == [0.1, 0.2, 0.35] and ("fidelity" in found) == (mode == "post-hoc")
         assert {row["corruption"] for row in found["corruptions"]} == {"noise at 0 dB", "another class"} and 0 <= found["accuracy"] <= 1
     assert report["published"][1]["FF"] == 0.4
     explained = np.asarray(listened.array("listening/explained"))
@@ -321,64 +322,64 @@ def test_maps_lie_where_the_sound_is() -> None:
 
 
 def test_kept_and_rest_add_up_and_follow_the_mask() -> None:
-    from and_core.listen.patches import PatchMap
+    from and_core.listen.localize import PatchMap
 
-    front, rate = Front(), 16_000
+    stft, rate = Stft(), 16_000
     wave = np.concatenate([tone(1.0, rate, hz=500), tone(1.0, rate, hz=3_000)])
     found = PatchMap(np.array([[1.0, 0.0], [0.0, 0.0]], np.float32), np.array([0.0, 1.0, 2.0]), np.array([0.0, 1_500.0, 8_000.0]))
-    mask = soft_mask(found, 0.0, 1.0, front, len(wave) // front.hop + 1)
+    mask = soft_mask(found, 0.0, 1.0, stft, len(wave) // stft.hop + 1)
     assert mask.shape == (257, 126) and mask.min() >= 0 and mask.max() <= 1
-    kept, rest = split_sound(wave, mask, front)
+    kept, rest = split_sound(wave, mask, stft)
     assert kept + rest == pytest.approx(wave, abs=1e-6)
     half = rate
     assert np.std(kept[: half // 2]) > 3 * np.std(kept[half + half // 2 :])
-    assert not soft_mask(found, 1.0, 1.0, front, 10).any()
+    assert not soft_mask(found, 1.0, 1.0, stft, 10).any()
     alone = PatchMap(np.array([[0.0, 1.0]], np.float32), np.array([0.0, 1.0, 2.0]), None)
-    over_time = soft_mask(alone, 0.0, 1.0, front, 126)
+    over_time = soft_mask(alone, 0.0, 1.0, stft, 126)
     assert (over_time == over_time[:1]).all() and over_time[0, 100] > 0.9 > 0.1 > over_time[0, 5]
 
 
 def test_a_neurons_parts_are_served_and_shared_by_its_layer(listened, monkeypatch: pytest.MonkeyPatch) -> None:
     neuron = listened.neuron_id(700)
     clip = listened.extreme_clips(neuron)[0].clip.index
-    found = live.fires(listened, neuron, clip)
+    found = localize(listened, neuron, clip)
     assert found.kept + found.rest == pytest.approx(clip_wave(listened, clip, 16_000), abs=1e-5) and found.level.min() >= 0 and found.level.max() <= 1
-    assert live.fires_sound(listened, neuron, clip, "kept")[:4] == b"fLaC" and live.fires_picture(listened, neuron, clip)[:2] == b"\xff\xd8"
+    assert localized_sound(listened, neuron, clip, "kept")[:4] == b"fLaC" and localized_picture(listened, neuron, clip)[:2] == b"\xff\xd8"
     passes = []
-    real = live.shared_target(listened).forward
-    monkeypatch.setattr(live.shared_target(listened), "forward", lambda x: (passes.append(1), real(x))[1])
-    live.fires(listened, neuron._replace(unit=neuron.unit + 1), clip)
-    known = set(live.clips_of(listened, neuron))
-    assert set(live.clips_of(listened, neuron._replace(unit=neuron.unit + 1))) <= known or len(passes) == 1  # clips passed before are not passed again
+    real = shared_target(listened).forward
+    monkeypatch.setattr(shared_target(listened), "forward", lambda x: (passes.append(1), real(x))[1])
+    localize(listened, neuron._replace(unit=neuron.unit + 1), clip)
+    known = set(scale_clips(listened, neuron))
+    assert set(scale_clips(listened, neuron._replace(unit=neuron.unit + 1))) <= known or len(passes) == 1  # clips passed before are not passed again
     with pytest.raises(TargetError, match="one vector a clip"):
-        live.fires(listened, listened.neuron_id(listened.neuron_count - 1), clip)
+        localize(listened, listened.neuron_id(listened.neuron_count - 1), clip)
 
 
 def test_groups_move_a_neuron_with_controls(listened) -> None:
     neuron = listened.neuron_id(700)
-    rows = live.moves(listened, neuron, clips=1, orders=4)
+    rows = shapley_attribution(listened, neuron, clips=1, orders=4)
     assert rows and {"high", "random", "alone", "control", "own", "others"} <= set(rows[0])
     high = listened.extreme_clips(neuron, "high", 1)[0].clip.index
-    listener = live.listener_of(listened)
-    parts = parts_of(listener.fit_length(clip_wave(listened, high, 16_000)), listener.w, dictionary.groups(listener.w), listener.front)
+    listener = dissection_listener(listened)
+    parts = split_into_groups(listener.fit_length(clip_wave(listened, high, 16_000)), listener.w, dictionary.groups(listener.w), listener.stft)
     assert parts.masks.sum(0) == pytest.approx(np.ones_like(parts.masks[0]), abs=1e-4) and parts.energy.sum() == pytest.approx(1, abs=1e-3)
-    whole = without(parts, np.ones((1, len(parts.members)), bool), listener.front)[0]
+    whole = keep_groups(parts, np.ones((1, len(parts.members)), bool), listener.stft)[0]
     assert whole == pytest.approx(parts.wave, abs=1e-3)
-    result = moved(parts, live._activations_of(live.shared_target(listened), neuron.layer), listener.front, orders=4)
+    result = attribute(parts, layer_activations(shared_target(listened), neuron.layer), listener.stft, orders=4)
     assert result.values.sum(0) == pytest.approx(result.whole - result.nothing, abs=1e-3)
     for row in rows:
         assert row["holds"] == (row["alone"] > max(0.0, row["control"]) and row["own"] > row["others"])
     sounding = parts.members[:-1] if parts.quiet else parts.members
     for group, at in [(sounding[0], 0), *([([], len(parts.members) - 1)] if parts.quiet else [])]:
         chosen = np.arange(len(parts.members)) == at
-        kept, rest, _ = live.group_sound(listened, high, group)
-        assert kept == pytest.approx(without(parts, chosen[None], listener.front)[0], abs=1e-5)
-        assert rest == pytest.approx(without(parts, ~chosen[None], listener.front)[0], abs=1e-5)
+        kept, rest, _ = group_sound(listened, high, group)
+        assert kept == pytest.approx(keep_groups(parts, chosen[None], listener.stft)[0], abs=1e-5)
+        assert rest == pytest.approx(keep_groups(parts, ~chosen[None], listener.stft)[0], abs=1e-5)
 
 
 def test_what_was_not_learned_is_said(dissection) -> None:
     with pytest.raises(NotComputed, match="listening"):
-        live.listener_of(dissection)
+        dissection_listener(dissection)
 
 
 @pytest.mark.slow
@@ -403,10 +404,10 @@ def test_networks_without_maps_are_refused_and_convolutions_are_read(tmp_path: P
             return self.head(x.mean((2, 3)))
 
     names = ["clock_tick", "dog", "rain", "siren"]
-    front = Front()
+    stft = Stft()
 
     def image(waves: np.ndarray) -> torch.Tensor:
-        return log_magnitude(front.spectrum(torch.from_numpy(waves)))[:, ::8, ::4]
+        return log_magnitude(stft.spectrum(torch.from_numpy(waves)))[:, ::8, ::4]
 
     settings_ = {"kind": "module", "title": "mine", "classifier": "head"}
     flat = TARGETS.create(PluginConfig(**settings_)).bind(Flat(), lambda w: torch.from_numpy(w)[:, :16_000], names)  # type: ignore[attr-defined]

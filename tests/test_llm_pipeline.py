@@ -18,7 +18,7 @@ from and_core.dissect.prompts import BUNDLED, FIELDS, fill, load_prompts
 from and_core.dissect.words import read_verdict
 from and_core.errors import ConfigError
 from and_core.reply import said as reply_of
-from and_core.store.answers import AnswerBook
+from and_core.store.answers import AnswerCache
 from tests.conftest import ROOT, small_config
 from tests.fake_server import FakeServer
 from tests.test_pages import said
@@ -223,8 +223,8 @@ def test_prompts_may_be_replaced_and_are_checked(tmp_path: Path) -> None:
 
 
 def test_a_given_answer_is_never_overwritten(tmp_path: Path) -> None:
-    book = AnswerBook(tmp_path)
-    book.put("k", "m", "p", 0, None, "down", False)
-    book.put("k", "m", "p", 0, "fine", None, False)
-    book.put("k", "m", "p", 0, None, "down again", False)
-    assert book.get(["k", "none"]) == {"k": ("fine", None, False)} and AnswerBook(tmp_path).counts() == (1, 0)
+    answers = AnswerCache(tmp_path)
+    answers.put("k", "m", "p", 0, None, "down", False)
+    answers.put("k", "m", "p", 0, "fine", None, False)
+    answers.put("k", "m", "p", 0, None, "down again", False)
+    assert answers.get(["k", "none"]) == {"k": ("fine", None, False)} and AnswerCache(tmp_path).counts() == (1, 0)

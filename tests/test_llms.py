@@ -16,8 +16,8 @@ import pytest
 
 from and_core.config import PluginConfig
 from and_core.errors import ConfigError, MissingExtra
-from and_core.llms.base import LLMS, LanguageModel, Request
-from and_core.pipeline.asking import Asker
+from and_core.llms.base import LLMS, LanguageModel, Question
+from and_core.pipeline.llm_cache import CachedLLM
 from tests.conftest import ROOT
 from tests.fake_server import FakeServer, tiny_chat_model
 
@@ -76,7 +76,7 @@ KINDS: dict[str, Callable] = {"server": server, "transformers": in_process, "vll
 def test_every_language_model(kind: str, tmp_path: Path) -> None:
     with KINDS[kind](tmp_path) as settings:
         made = model(kind, **settings)
-        requests = [Request(f"say {'very ' * i}something", max_tokens=8) for i in range(7)]
+        requests = [Question(f"say {'very ' * i}something", max_tokens=8) for i in range(7)]
         first = dict(made.answer(iter(requests)))
         assert sorted(first) == list(range(7)), "every request is answered once"
         assert all((r.text is None) != (r.error is None) for r in first.values())
@@ -86,32 +86,32 @@ def test_every_language_model(kind: str, tmp_path: Path) -> None:
         again = dict(model(kind, **settings).answer(requests))
         assert again == first, "greedy answers do not change"
         assert made.fingerprint() == model(kind, **settings).fingerprint() and made.describe()
-        assert len({made.key(r) for r in [*requests, Request("x"), Request("x", sample=1), Request("x", temperature=1.0)]}) == 10
+        assert len({made.key(r) for r in [*requests, Question("x"), Question("x", sample=1), Question("x", temperature=1.0)]}) == 10
 
 
 def test_vllm_names_its_extra() -> None:
     with pytest.raises(MissingExtra, match=r"audio-network-dissection\[vllm\]"):
-        list(model("vllm", model="x").answer([Request("a")]))
+        list(model("vllm", model="x").answer([Question("a")]))
 
 
 def test_a_model_without_chat_template_is_refused(tmp_path: Path) -> None:
     made = model("transformers", model=tiny_chat_model(str(tmp_path / "base"), template=False))
     with pytest.raises(ConfigError, match="has no chat template"):
-        list(made.answer([Request("a")]))
+        list(made.answer([Question("a")]))
     with pytest.raises(ConfigError, match="can't be loaded"):
-        list(model("transformers", model=str(tmp_path / "none")).answer([Request("a")]))
+        list(model("transformers", model=str(tmp_path / "none")).answer([Question("a")]))
 
 
 def test_batches_padding_and_long_prompts_in_process(tmp_path: Path) -> None:
     folder = tiny_chat_model(str(tmp_path / "m"))
     together, alone = model("transformers", model=folder, batch=4), model("transformers", model=folder, batch=1)
-    requests = [Request("a" * n, max_tokens=6) for n in (3, 80, 20, 5)]
+    requests = [Question("a" * n, max_tokens=6) for n in (3, 80, 20, 5)]
     one, many = dict(alone.answer(requests)), dict(together.answer(requests))
     assert one == many, "padding must not be read"
-    mixed = dict(together.answer([Request("long " * 1000), *requests, Request("x" * 4060, max_tokens=6)]))
+    mixed = dict(together.answer([Question("long " * 1000), *requests, Question("x" * 4060, max_tokens=6)]))
     assert mixed[0].text is None and "the model takes 4096" in str(mixed[0].error)
     assert [mixed[i + 1] for i in range(4)] == [one[i] for i in range(4)], "a prompt that is too long spoils no other"
-    sampled = [Request("hello", sample=i, temperature=1.0, max_tokens=12) for i in (0, 1)]
+    sampled = [Question("hello", sample=i, temperature=1.0, max_tokens=12) for i in (0, 1)]
     assert dict(alone.answer(sampled)) == dict(alone.answer(sampled)) and len({r.text for r in dict(alone.answer(sampled)).values()}) == 2
 
 
@@ -123,7 +123,7 @@ def test_what_a_server_may_do_wrong(tmp_path: Path) -> None:
     fake = FakeServer(lambda prompt: "fine", behave=behave)
     with fake.serve() as url:
         made = model("server", base_url=url, model="m", retries=1, in_flight=2)
-        got = dict(made.answer([Request(f"now {way}") for way in ways] + [Request("later fail"), Request("later hangup")]))
+        got = dict(made.answer([Question(f"now {way}") for way in ways] + [Question("later fail"), Question("later hangup")]))
     assert [got[i].text for i in range(9)] == [None, None, None, None, None, "fine", "fine", "fine", "fine"]
     for i, reason in enumerate(["500", "nonsense", "nonsense", "no whole answer", "empty"]):
         assert reason in str(got[i].error), got[i]
@@ -134,14 +134,14 @@ def test_what_a_server_may_do_wrong(tmp_path: Path) -> None:
 def test_a_wrong_key_or_model_is_not_tried_for_every_question() -> None:
     fake = FakeServer(lambda prompt: "", behave=lambda prompt, tries: "deny")
     with fake.serve() as url:
-        got = dict(model("server", base_url=url, model="m", retries=0, in_flight=2).answer([Request(str(i)) for i in range(200)]))
+        got = dict(model("server", base_url=url, model="m", retries=0, in_flight=2).answer([Question(str(i)) for i in range(200)]))
     assert len(got) == 200 and sum(fake.asked.values()) < 20 and "refused" in str(got[0].error) and "not tried" in str(got[199].error)
 
 
 def test_stopping_in_the_middle_waits_for_nothing() -> None:
     fake = FakeServer(lambda prompt: "fine", delay=3.0, behave=lambda prompt, tries: "")
     with fake.serve() as url:
-        answers = model("server", base_url=url, model="m", in_flight=4).answer(Request(str(i)) for i in range(100))
+        answers = model("server", base_url=url, model="m", in_flight=4).answer(Question(str(i)) for i in range(100))
         next(iter(answers))
         began = time.time()
         answers.close()  # type: ignore[attr-defined]
@@ -167,7 +167,7 @@ def test_a_server_that_is_down_is_not_asked_forever() -> None:
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     made = model("server", base_url=url, model="m", retries=0, in_flight=4)
     began = time.time()
-    got = dict(made.answer([Request(str(i)) for i in range(500)]))
+    got = dict(made.answer([Question(str(i)) for i in range(500)]))
     assert time.time() - began < 20 and len(got) == 500
     assert "gave no whole answer" in str(got[0].error) and "could not be reached or lets nobody in; not tried" in str(got[499].error)
     assert url in str(got[499].error)
@@ -178,17 +178,17 @@ def test_the_key_is_sent_and_kept_nowhere(tmp_path: Path, monkeypatch: pytest.Mo
     with fake.serve() as url:
         settings = {"base_url": url, "model": "m", "retries": 0, "api_key_env": "AND_TEST_KEY"}
         with pytest.raises(ConfigError, match="AND_TEST_KEY"):
-            list(model("server", **settings).answer([Request("a")]))
+            list(model("server", **settings).answer([Question("a")]))
         monkeypatch.setenv("AND_TEST_KEY", "bad key\x01")
         with pytest.raises(ConfigError, match="holds no key"):
             model("server", **settings)
         with pytest.raises(ConfigError, match="base_url"):
             model("server", base_url="http://user:word@127.0.0.1/v1", model="m")
         monkeypatch.setenv("AND_TEST_KEY", "s3cret-s3cret\n")
-        asker = Asker(model("server", **settings), tmp_path, lambda stage, done, total: None)
-        asker.fetch("x", [Request("a"), Request("tell")], 2)
-        assert "[key]" in str(asker([Request("tell")])[0].error)
-        asker.book.close()
+        cached_llm = CachedLLM(model("server", **settings), tmp_path, lambda stage, done, total: None)
+        cached_llm.fetch("x", [Question("a"), Question("tell")], 2)
+        assert "[key]" in str(cached_llm([Question("tell")])[0].error)
+        cached_llm.answers.close()
     assert fake.bodies[0]["authorization"] == "Bearer s3cret-s3cret"
     assert all(b"s3cret" not in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
 
@@ -197,38 +197,39 @@ def test_a_question_is_asked_once_and_a_failed_one_again(tmp_path: Path) -> None
     fake = FakeServer(lambda prompt: f"fine {prompt}", behave=lambda prompt, tries: "fail" if prompt == "bad" and tries == 1 else "")
     with fake.serve() as url:
 
-        def asker() -> Asker:
-            return Asker(model("server", base_url=url, model="m", retries=0), tmp_path, lambda stage, done, total: None)
+        def cached_llm() -> CachedLLM:
+            return CachedLLM(model("server", base_url=url, model="m", retries=0), tmp_path, lambda stage, done, total: None)
 
-        requests = [Request("a"), Request("bad"), Request("a"), Request("c")]
-        one = asker()
+        requests = [Question("a"), Question("bad"), Question("a"), Question("c")]
+        one = cached_llm()
         assert one.fetch("x", iter(requests), 4)[:2] == (3, 1)
         assert [r.text for r in one(requests)] == ["fine a", None, "fine a", "fine c"] and "500" in str(one(requests)[1].error)
-        assert one([Request("never")])[0].error == "not asked"
-        assert one.book.counts() == (2, 1)
-        two = asker()
+        assert one([Question("never")])[0].error == "not asked"
+        assert one.answers.counts() == (2, 1)
+        two = cached_llm()
         assert two.fetch("x", requests, 4)[:2] == (1, 0)
-        assert two([Request("bad")])[0].text == "fine bad"
+        assert two([Question("bad")])[0].text == "fine bad"
     assert fake.asked == {"a": 1, "bad": 2, "c": 1}
 
 
 def test_a_damaged_book_is_named(tmp_path: Path) -> None:
     from and_core.errors import ANDError
-    from and_core.store.answers import AnswerBook
+    from and_core.store.answers import AnswerCache
 
     (tmp_path / "answers.sqlite").write_bytes(b"this is no database " * 100)
     with pytest.raises(ANDError, match="move it away"):
-        AnswerBook(tmp_path)
+        AnswerCache(tmp_path)
 
 
 KILLED = """
 import sys
 from pathlib import Path
 from and_core.config import PluginConfig
-from and_core.llms.base import LLMS, Request
-from and_core.pipeline.asking import Asker
-asker = Asker(LLMS.create(PluginConfig(kind="server", base_url=sys.argv[1], model="m", in_flight=4)), Path(sys.argv[2]), lambda *a: print(a[1], flush=True))
-asker.fetch("x", (Request(str(i)) for i in range(60)), 60)
+from and_core.llms.base import LLMS, Question
+from and_core.pipeline.llm_cache import CachedLLM
+model = LLMS.create(PluginConfig(kind="server", base_url=sys.argv[1], model="m", in_flight=4))
+cached_llm = CachedLLM(model, Path(sys.argv[2]), lambda *a: print(a[1], flush=True))
+cached_llm.fetch("x", (Question(str(i)) for i in range(60)), 60)
 print("end", flush=True)
 """
 
@@ -272,8 +273,8 @@ def test_transformers_serve_answers(tmp_path: Path) -> None:
             except httpx.TransportError:
                 time.sleep(0.25)
         made = model("server", base_url=f"http://127.0.0.1:{port}/v1", model=folder, in_flight=2, timeout=60)
-        got = dict(made.answer([Request(f"hello {i}", max_tokens=8) for i in range(4)]))
-        local = dict(model("transformers", model=folder, batch=1).answer([Request(f"hello {i}", max_tokens=8) for i in range(4)]))
+        got = dict(made.answer([Question(f"hello {i}", max_tokens=8) for i in range(4)]))
+        local = dict(model("transformers", model=folder, batch=1).answer([Question(f"hello {i}", max_tokens=8) for i in range(4)]))
     finally:
         serving.terminate()
         serving.wait(20)

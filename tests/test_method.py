@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from and_core.captioners.base import clean_caption
 from and_core.captioners.tables import readable_title
 from and_core.config import PluginConfig
+from and_core.data import bundled
 from and_core.dissect.attributes import LEXICON, parse
 from and_core.dissect.calibrate import calibrate
 from and_core.dissect.concepts import concept_set
 from and_core.dissect.statistics import class_means, extreme, histograms, moments
 from and_core.dissect.summarize import SUMMARIZERS, CaptionTexts
-from and_core.dissect.words import DATA, AcousticWords, words_of
+from and_core.dissect.words import AcousticWords, words_of
 from and_core.encoders.base import ENCODERS
 from and_core.errors import ConfigError
 from and_core.evaluate.last_layer import last_layer_scores
@@ -107,7 +108,7 @@ def test_acoustic_words_reach_the_promised_precision_and_recall() -> None:
     recall = hits / sum(r["acoustic"] == "1" for r in test)
     print(f"precision {precision:.3f}, recall {recall:.3f} on {len(test)} words")
     assert precision >= 0.9 and recall >= 0.8
-    listed = {r["word"] for r in csv.DictReader((DATA / "sound_words.csv").open())}
+    listed = {r["word"] for r in csv.DictReader(bundled("sound_words.csv").open())}
     new = [r for r in test if r["word"] not in listed]
     right = sum(judged[r["word"]] and r["acoustic"] == "1" for r in new)
     true, guessed = sum(r["acoustic"] == "1" for r in new), sum(judged[r["word"]] for r in new)

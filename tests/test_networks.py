@@ -23,8 +23,8 @@ from and_core.encoders.base import ENCODERS
 from and_core.errors import ANDError, DataError, TargetError
 from and_core.records import NeuronId
 from and_core.targets.base import TARGETS
-from and_core.targets.capture import Capture
 from and_core.targets.company import check_company
+from and_core.targets.hooks import Capture
 from tests.tiny import tiny_ast, tiny_beats
 
 SECONDS = 1.0

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from and_core import open_dissection, pipeline
 from and_core.errors import ArtifactError, DataError
-from and_core.listen import own
+from and_core.uploads import sound as own
 from pages.ui.media import media_routes, part_url
 from tests.conftest import ROOT, small_config, tone
 from tests.test_pages import said

@@ -70,7 +70,7 @@ def test_steps_jumps_and_search() -> None:
     test.button(key="random").click().run()
     assert not test.exception
     test.text_input(key="q").set_value("rain").run()
-    assert len(test.dataframe) >= 1 and "Found" in said(test)
+    assert len(test.dataframe) >= 1 and "PaperTable" in said(test)
     test.text_input(key="q").set_value("no such word").run()
     assert "No neuron fits" in said(test) and not test.exception
     test.selectbox(key="layer").set_value("fc").run()

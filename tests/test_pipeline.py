@@ -17,7 +17,7 @@ from and_core import list_dissections, open_dissection, pipeline
 from and_core.config import PluginConfig, load_config, make_config
 from and_core.datasets.base import DATASETS
 from and_core.errors import ANDError, ArtifactError, BusyError, ConfigError, DataError, NotComputed
-from and_core.search import Query, find_neurons
+from and_core.query.search import Query, find_neurons
 from and_core.store.writer import writing
 from tests.conftest import bad_files, good_files, small_config, tone
 

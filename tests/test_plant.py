@@ -15,8 +15,8 @@ from and_core import open_dissection, pipeline
 from and_core.config import PluginConfig, ProbeConfig
 from and_core.dissect.probe import probe_mask
 from and_core.errors import DataError, TargetError
-from and_core.evaluate.plant import Unit, auroc, choose_units, fit_units, meant
-from and_core.evaluate.planted import calibrate, confident_rows, lost_rows, summary_rows
+from and_core.evaluate.planted_report import calibrate, confident_rows, lost_rows, summary_rows
+from and_core.evaluate.planted_units import Unit, auroc, choose_units, fit_units, meant
 from and_core.pipeline.planting import SHARE, WORKSHOP, meanings, plant, readable_layers
 from and_core.targets.base import TARGETS, layer_record
 from tests.conftest import command, small_config
@@ -64,7 +64,7 @@ def test_the_network_is_read_and_not_changed(tmp_path: Path) -> None:
     planted.load("cpu")
     assert list(planted.all_modules()) == ["layer1_output_planted"] and planted.layers()[0].size == 3 and planted.classes is None
     waves = [np.random.default_rng(0).standard_normal(48_000).astype(np.float32) * 0.1]
-    from and_core.targets.capture import Capture
+    from and_core.targets.hooks import Capture
 
     with torch.inference_mode():
         assert torch.equal(own.forward(own.features(waves)), planted.forward(planted.features(waves)))

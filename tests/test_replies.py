@@ -1,4 +1,4 @@
-"""Answers of language models as they really come: thinking in every wrapping, parts, refusals, rubbish; and the book that keeps them."""
+"""Answers of language models as they really come: thinking in every wrapping, parts, refusals, rubbish; and the answer cache that keeps them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from and_core.captioners.server import _content
 from and_core.config import PluginConfig
 from and_core.encoders.base import ENCODERS, TextEncoder, check_spread
 from and_core.errors import ANDError, BusyError, ConfigError
-from and_core.llms.base import LLMS, Request
+from and_core.llms.base import LLMS, Question
 from and_core.openai_api import is_loopback
 from and_core.reply import STILL, content_of, said
-from and_core.store.answers import FILE, AnswerBook
+from and_core.store.answers import FILE, AnswerCache
 from tests.conftest import tone
 from tests.fake_server import FakeServer
 
@@ -113,7 +113,7 @@ def test_a_servers_own_words_are_shown(said_: str) -> None:
     status, body = BODIES[said_]
     with FakeServer(lambda prompt: ANSWER, body=(status, body)).serve() as url:
         model = LLMS.create(PluginConfig(kind="server", base_url=url, model="m", retries=0))
-        ((_, reply),) = model.answer([Request("What?")])
+        ((_, reply),) = model.answer([Question("What?")])
     assert reply.text is None and said_ in (reply.error or ""), reply.error
 
 
@@ -121,7 +121,7 @@ def test_a_proxy_for_the_internet_is_not_used_for_this_machine(monkeypatch: pyte
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
     with FakeServer(lambda prompt: ANSWER).serve() as url:
-        ((_, reply),) = LLMS.create(PluginConfig(kind="server", base_url=url, model="m", retries=0)).answer([Request("What?")])
+        ((_, reply),) = LLMS.create(PluginConfig(kind="server", base_url=url, model="m", retries=0)).answer([Question("What?")])
     assert reply.text == ANSWER
     here = ("http://localhost/v1", "http://127.8.0.1:1/", "http://[::1]:2/v1", "http://a.localhost/")
     assert all(map(is_loopback, here)) and not any(map(is_loopback, ("http://example.org/v1", "http://10.0.0.1", "http://localhost.evil.example")))
@@ -160,27 +160,27 @@ HOLD = (
 
 
 def test_a_book_that_is_in_use_is_not_called_damaged(tmp_path: Path) -> None:
-    book = AnswerBook(tmp_path)
-    book.put("k", "m", "p", 0, "an answer", None, False)
-    book.close()
+    answers = AnswerCache(tmp_path)
+    answers.put("k", "m", "p", 0, "an answer", None, False)
+    answers.close()
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / FILE)], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
         with pytest.raises(BusyError) as caught:
-            AnswerBook(tmp_path, patience=0.2)
+            AnswerCache(tmp_path, patience=0.2)
         assert "nothing is lost" in str(caught.value) and "move it away" not in str(caught.value) and str(holder.pid) in str(caught.value)
     finally:
         holder.kill()
         holder.wait()
-    assert AnswerBook(tmp_path).given("k")
+    assert AnswerCache(tmp_path).given("k")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_book_that_cant_be_written_is_not_called_damaged(tmp_path: Path) -> None:
-    AnswerBook(tmp_path).close()
+    AnswerCache(tmp_path).close()
     (tmp_path / FILE).chmod(0o400)
     with pytest.raises(ANDError, match="can't be opened for writing"):
-        AnswerBook(tmp_path).put("k", "m", "p", 0, "x", None, False)
+        AnswerCache(tmp_path).put("k", "m", "p", 0, "x", None, False)
 
 
 def test_answers_kept_before_are_cleaned_once(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_answers_kept_before_are_cleaned_once(tmp_path: Path) -> None:
         db.execute("INSERT INTO answers VALUES (?, 'm', 'p', 0, ?, NULL, 0, 1)", (key, text))
     db.execute("PRAGMA user_version=1")
     db.close()
-    book = AnswerBook(tmp_path)
-    assert book.get(["good", "thinks"]) == {"good": (ANSWER, None, False), "thinks": (ANSWER, None, False)} and not book.given("rubbish")
-    book.put("half", "m", "\ud800", 0, "a \udc00 b", None, False)
-    assert book.get(["half"])["half"][0] == "a ? b"
+    answers = AnswerCache(tmp_path)
+    assert answers.get(["good", "thinks"]) == {"good": (ANSWER, None, False), "thinks": (ANSWER, None, False)} and not answers.given("rubbish")
+    answers.put("half", "m", "\ud800", 0, "a \udc00 b", None, False)
+    assert answers.get(["half"])["half"][0] == "a ? b"

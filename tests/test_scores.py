@@ -14,14 +14,15 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from and_core import open_dissection, pipeline
+from and_core.data import bundled
 from and_core.dissect.probe import first_half
 from and_core.errors import ConfigError, DataError
 from and_core.evaluate import confidence, metrics, sanity
-from and_core.evaluate.score import Said, held_out, score_block
-from and_core.evaluate.told import METHODS, PREDICTORS, said_values, told_by
+from and_core.evaluate.explanations import METHODS, PREDICTORS, adjective_shares, load_explanations
+from and_core.evaluate.score import MethodBlock, held_out, score_block
+from and_core.query.scores import confidence_of_all, confident_words, neuron_scores, score_of_all, wrong_clips
+from and_core.query.search import Query, find_neurons
 from and_core.records import Clip
-from and_core.scored import confidence_of_all, confident_words, neuron_scores, score_of_all, wrong_clips
-from and_core.search import Query, find_neurons
 from and_core.store.headline import SURE
 from tests.conftest import small_config, tone
 from tests.test_pages import app, said
@@ -84,7 +85,7 @@ def test_a_good_explanation_beats_every_baseline() -> None:
     which = np.repeat(np.arange(3), 20)
     which[0] = -1
     held = held_out(np.arange(300), 20, 0)
-    found = score_block(u, held, {"DB": Said(which, 0, {"text": lambda rows: table[rows]})}, 0)
+    found = score_block(u, held, {"DB": MethodBlock(which, 0, {"text": lambda rows: table[rows]})}, 0)
     value, null = found["values"][0, 0], found["baselines"][0]
     assert np.isnan(value[:, 0]).all() and (value[0, 1:] > 0.4).all(), "no explanation has no score"
     assert value[0, 1:].mean() > 3 * np.nanmean(null[0, 0]) and abs(np.nanmean(null[1, 0])) < 0.05 and not null[3, 0, 1:].any()
@@ -92,7 +93,7 @@ def test_a_good_explanation_beats_every_baseline() -> None:
     assert ((low < value[0, 1:]) & (value[0, 1:] < high)).mean() > 0.9
     missed = found["missed"][0, 5]
     assert u[5, missed].mean() > u[5].mean() and (found["missed"][0, 0] == -1).all()
-    again = score_block(u, held, {"DB": Said(which, 0, {"text": lambda rows: table[rows]})}, 0)
+    again = score_block(u, held, {"DB": MethodBlock(which, 0, {"text": lambda rows: table[rows]})}, 0)
     assert all(np.array_equal(found[name], again[name], equal_nan=True) for name in found)
 
 
@@ -137,7 +138,7 @@ def test_nothing_of_the_scored_half_reaches_an_explanation(tmp_path: Path) -> No
         d = open_dissection("small", root=tmp_path / f"cache-{poisoned}")
         assert [Path(c.name).name for c in d.clips] == [c.name for c in clips] and np.array_equal(d.array("scores/first_half"), first_half(clips, 0))
         views.append([[told.names[i] if i >= 0 else "" for i in told.which] for of in (d.view("first-half"), d) for m in ("DB", "TAB", "SUM", "OPEN")
-                      if (told := told_by(of, m, "cos_cubed", ["bell", "dog", "rain"])) is not None])  # fmt: skip
+                      if (told := load_explanations(of, m, "cos_cubed", ["bell", "dog", "rain"])) is not None])  # fmt: skip
         extremes = np.asarray(d.view("first-half").array("neurons/high_clips"))
         assert first_half(clips, 0)[extremes[extremes >= 0]].all()
     assert len(views[0]) == 8 and views[0][:4] == views[1][:4], "made from the first half"
@@ -198,7 +199,7 @@ def test_known_neurons_score_higher_than_others(dissection) -> None:
 
 
 def test_too_few_captions_are_no_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from and_core.demo.corpus import clip_name
+    from and_core.corpus.clips import clip_name
 
     captions = {clip_name("dog", i): "A dog barks. It is loud." for i in range(3)}
     (tmp_path / "captions.json").write_text(json.dumps(captions))
@@ -216,10 +217,12 @@ def test_too_few_captions_are_no_score(tmp_path: Path, monkeypatch: pytest.Monke
 def test_adjectives_are_found_in_captions_by_their_lexicon() -> None:
     from scipy.sparse import csr_matrix
 
-    from and_core.evaluate.told import Told
+    from and_core.evaluate.explanations import Explanations
 
-    told = Told(np.zeros(1, np.int32), ["x"], csr_matrix(np.array([[0.5, 0.25, 0.25]], np.float32)), ["a loud sound", "a shrill sound", "a wooden sound"])
-    assert said_values(told, [("loudness", "loud"), ("pitch", "high-pitched")]).tolist() == [[0.5, 0.25]]
+    told = Explanations(
+        np.zeros(1, np.int32), ["x"], csr_matrix(np.array([[0.5, 0.25, 0.25]], np.float32)), ["a loud sound", "a shrill sound", "a wooden sound"]
+    )
+    assert adjective_shares(told, [("loudness", "loud"), ("pitch", "high-pitched")]).tolist() == [[0.5, 0.25]]
 
 
 # -- sanity and confidence -----------------------------------------------------------------------------------------------
@@ -287,7 +290,7 @@ def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_language_model_judges_and_a_failed_answer_is_no_score(tmp_path: Path) -> None:
-    from and_core.pipeline.judged import read_number
+    from and_core.pipeline.llm_judge import read_number
     from tests.fake_server import FakeServer
     from tests.test_llm_pipeline import say
 
@@ -324,7 +327,7 @@ def test_a_language_model_judges_and_a_failed_answer_is_no_score(tmp_path: Path)
 
 def test_a_calibration_of_another_encoder_is_said_so(own, monkeypatch: pytest.MonkeyPatch) -> None:
     root, before = own.folder.parent, np.array(confidence_of_all(own, "DB"))
-    raw = json.loads(confidence.BUNDLED.read_text())
+    raw = json.loads(bundled("confidence.json").read_text())
     raw["about"]["encoder"] = "another one"
     (root / "calibration.json").write_text(json.dumps(raw))
     done = pipeline.run(small_config(scores={"draws": 10, "confidence": str(root / "calibration.json")}), root=root)

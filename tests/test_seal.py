@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from and_core import list_dissections, open_dissection, pipeline
-from and_core.cli import app
+from and_core.cli.main import app
 from and_core.config import make_config
 from and_core.errors import ANDError, ArtifactError
 from and_core.progress import in_progress
 from and_core.store.answers import FILE as ANSWERS
-from and_core.store.answers import AnswerBook
+from and_core.store.answers import AnswerCache
 from and_core.store.chunks import mark_chunk, read_mark
 from and_core.store.files import inside, remove, sha256_file
 from and_core.store.manifest import Manifest, StageRecord, content_hash
@@ -384,28 +384,28 @@ def test_artifacts_that_are_not_what_they_should_be_are_said_so(own) -> None:
 
 
 def test_an_answer_that_was_altered_is_asked_again_and_a_damaged_page_is_said(tmp_path: Path) -> None:
-    book = AnswerBook(tmp_path)
+    answers = AnswerCache(tmp_path)
     for number in range(400):
-        book.put(f"k{number}", "m", "p" * 200, 0, f"answer {number}", None, False)
-    book.close()
+        answers.put(f"k{number}", "m", "p" * 200, 0, f"answer {number}", None, False)
+    answers.close()
     db = sqlite3.connect(tmp_path / ANSWERS)
     db.execute("UPDATE answers SET text = 'answer 8' WHERE key = 'k7'")
     db.commit()
     db.close()
-    book = AnswerBook(tmp_path)
-    assert not book.given("k7") and book.given("k6")
-    book.put("k7", "m", "p", 0, "answer 7", None, False)
-    assert book.get(["k7"])["k7"][0] == "answer 7"
-    book.put("k7", "m", "p", 0, "another", None, False)
-    assert book.get(["k7"])["k7"][0] == "answer 7", "a given answer is never replaced"
-    book.close()
+    answers = AnswerCache(tmp_path)
+    assert not answers.given("k7") and answers.given("k6")
+    answers.put("k7", "m", "p", 0, "answer 7", None, False)
+    assert answers.get(["k7"])["k7"][0] == "answer 7"
+    answers.put("k7", "m", "p", 0, "another", None, False)
+    assert answers.get(["k7"])["k7"][0] == "answer 7", "a given answer is never replaced"
+    answers.close()
     data = bytearray((tmp_path / ANSWERS).read_bytes())
     data[4096 * 2 : -4096] = b"\xff" * (len(data) - 4096 * 3)
     (tmp_path / ANSWERS).write_bytes(bytes(data))
     with pytest.raises(ANDError, match="damaged"):
-        book = AnswerBook(tmp_path)
+        answers = AnswerCache(tmp_path)
         for number in range(400):
-            book.get([f"k{number}"])
+            answers.get([f"k{number}"])
 
 
 def test_names_that_no_link_could_carry_are_not_listed(tmp_path: Path, cache: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from and_core.cli import app
+from and_core.cli.main import app
 from and_core.errors import AnswerRefused, StorageError
 from and_core.store.manifest import Manifest
 from and_core.study.answers import all_answers, export, import_answers

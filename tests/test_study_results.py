@@ -12,14 +12,15 @@ import pytest
 from scipy import stats
 
 from and_core.errors import StudyError
-from and_core.study import faults, results
+from and_core.study import fault_attribution as faults
+from and_core.study import results
 from and_core.study.assign import overlap
 from and_core.study.draw import Item
 from and_core.study.exclude import excluded, measures, repeats, usable
 from and_core.study.plan import Exclusion, Simulated
 from and_core.study.report import Report
 from and_core.study.simulate import expected, rate, simulate
-from and_core.study.written import bert_scorer, similar
+from and_core.study.text_similarity import bert_scorer, similar
 from tests.studies import small_study
 
 NAN = np.nan

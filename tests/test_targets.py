@@ -15,7 +15,7 @@ from and_core import pipeline
 from and_core.config import PluginConfig, make_config
 from and_core.errors import TargetError
 from and_core.targets.base import TARGETS, Target
-from and_core.targets.capture import Capture
+from and_core.targets.hooks import Capture
 from and_core.targets.precision import agreement, choose_precision
 from tests.conftest import CATEGORIES, tone
 from tests.tiny import tiny_ast, tiny_beats, tiny_hub

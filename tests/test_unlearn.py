@@ -12,7 +12,7 @@ from and_core.errors import ConfigError, DataError
 from and_core.records import NeuronId
 from and_core.targets.base import layer_record
 from and_core.unlearn.measure import accuracy_by_class, effect, probabilities
-from and_core.unlearn.select import at_random, by_concept, by_list, concept_words, fair_random, matching
+from and_core.unlearn.selection import at_random, by_concept, by_list, concept_words, fair_random, matching
 
 LAYERS = [layer_record("layer0_fc1", 6, 0), layer_record("layer0_fc2", 4, 6), layer_record("fc", 3, 10)]
 

@@ -17,11 +17,11 @@ from and_core.errors import ArtifactError, ConfigError, NotComputed, TargetError
 from and_core.figures.catalogue import TABLES
 from and_core.records import Clip
 from and_core.unlearn.average import averages, paired
-from and_core.unlearn.choose import UNTESTED, choose
 from and_core.unlearn.evaluator import Cancelled, Evaluator, open_evaluator
-from and_core.unlearn.request import Request, make_request
+from and_core.unlearn.request import AblationRequest, make_request
 from and_core.unlearn.result import measure, stored
-from and_core.unlearn.trials import read_split, trials
+from and_core.unlearn.runs import plan_runs, read_split
+from and_core.unlearn.selection import UNTESTED, select_neurons
 from tests.conftest import small_config, tone
 
 # -- the tested split ----------------------------------------------------------------------------------------------------
@@ -57,7 +57,9 @@ def test_nothing_of_the_tested_clips_reaches_the_choice(tmp_path: Path) -> None:
         for side in ("high", "low"):
             extremes = np.asarray(used.array(f"neurons/{side}_clips"))
             assert all(d.clips[int(i)].fold != 1 for i in np.unique(extremes[extremes >= 0]))
-        found = [choose(d, Request(concept="siren", strategy=s, choose_on=on)).order.tolist() for s in ("DB", "OCP") for on in ("others", "all")]
+        found = [
+            select_neurons(d, AblationRequest(concept="siren", strategy=s, choose_on=on)).order.tolist() for s in ("DB", "OCP") for on in ("others", "all")
+        ]
         choices.append(found)
     assert choices[0][0] == choices[1][0] and choices[0][2] == choices[1][2], "chosen on the other folds"
     assert choices[0][1] != choices[1][1] or choices[0][3] != choices[1][3], "chosen on all clips, the poison shows: the test can fail"
@@ -94,21 +96,21 @@ def test_every_strategy_chooses_hidden_neurons_most_responsive_first(dissection)
         *({"strategy": "criterion", "criterion": c, "share": 0.05} for c in ("noun", "adjective", "verb", "preposition", "summary", "basic", "high-level")),
     ):  # fmt: skip
         request = make_request(concept="siren", **settings)
-        found = choose(d, request)
+        found = select_neurons(d, request)
         assert found.count == found.selection.count == len(set(found.order.tolist())), settings
         assert "fc" not in found.selection.masks and found.count <= hidden
-        half = choose(d, request.model_copy(update={"dose": 0.5}))
+        half = select_neurons(d, request.model_copy(update={"dose": 0.5}))
         assert half.order.tolist() == found.order[: round(0.5 * found.count)].tolist(), settings
-        assert choose(d, request).order.tolist() == found.order.tolist(), "same request, same neurons"
-    db = choose(d, Request(concept="siren", strategy="DB", top=1))
+        assert select_neurons(d, request).order.tolist() == found.order.tolist(), "same request, same neurons"
+    db = select_neurons(d, AblationRequest(concept="siren", strategy="DB", top=1))
     names = [d.view(UNTESTED).closed_concepts(d.neuron_id(int(i)), "cos_cubed")[0].name for i in db.order]
     assert names and set(names) == {"siren"}
-    assert choose(d, Request(strategy="list", neurons=("layer3_output/7", "layer0_output/3"))).order.tolist() == [
+    assert select_neurons(d, AblationRequest(strategy="list", neurons=("layer3_output/7", "layer0_output/3"))).order.tolist() == [
         d.index("layer3_output/7"),
         d.index("layer0_output/3"),
     ]
-    more = choose(d, Request(concept="siren", synonyms=0.4)).count
-    assert more >= choose(d, Request(concept="siren")).count
+    more = select_neurons(d, AblationRequest(concept="siren", synonyms=0.4)).count
+    assert more >= select_neurons(d, AblationRequest(concept="siren")).count
 
 
 def test_faults_of_a_choice_are_named(dissection) -> None:
@@ -119,13 +121,13 @@ def test_faults_of_a_choice_are_named(dissection) -> None:
         ({"strategy": "OCP", "concept": " "}, "names nothing"),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=message):
-            choose(dissection, make_request(**settings))
+            select_neurons(dissection, make_request(**settings))
     for settings, message in (({"dose": 2}, "unlearning.dose=2"), ({"strategy": "magic"}, "unlearning.strategy='magic'"), ({"speed": 1}, "unlearning.speed=1")):
         with pytest.raises(ConfigError, match=message):
             make_request(**settings)
-    nothing = choose(dissection, Request(concept="xylophone"))
+    nothing = select_neurons(dissection, AblationRequest(concept="xylophone"))
     assert nothing.count == 0 and "No neuron is selected" in " ".join(nothing.notes)
-    whole = choose(dissection, Request(strategy="list", neurons=tuple(f"layer1_output/{i}" for i in range(128))))
+    whole = select_neurons(dissection, AblationRequest(strategy="list", neurons=tuple(f"layer1_output/{i}" for i in range(128))))
     assert "All neurons of layer 1 / output are selected" in " ".join(whole.notes)
 
 
@@ -134,7 +136,7 @@ def test_faults_of_a_choice_are_named(dissection) -> None:
 
 def test_figures_are_those_of_the_network(dissection, evaluator: Evaluator) -> None:
     d, split = dissection, read_split(dissection)
-    found = measure(d, "run", Request(concept="siren", strategy="DB"), evaluator)
+    found = measure(d, "run", AblationRequest(concept="siren", strategy="DB"), evaluator)
     number = split.classes.index("siren")
     mine = split.labels == number
     row = found.rows[0]
@@ -145,7 +147,7 @@ def test_figures_are_those_of_the_network(dissection, evaluator: Evaluator) -> N
     assert [r["control"] for r in found.rows] == ["", "fair random", "fair random", "fair random"] and len({r["seed"] for r in found.rows}) == 4
     assert (found.per_layer == found.per_layer[0]).all(), "as many neurons in the same layers"
     assert np.allclose(evaluator.logits([{}])[0], split.before, atol=1e-5), "the network is whole again"
-    empty = measure(d, "run", Request(concept="xylophone"), evaluator)
+    empty = measure(d, "run", AblationRequest(concept="xylophone"), evaluator)
     assert (
         len(empty.rows) == 1
         and empty.rows[0]["count"] == 0
@@ -155,16 +157,16 @@ def test_figures_are_those_of_the_network(dissection, evaluator: Evaluator) -> N
 
 
 def test_dose_curve_and_comparison(dissection, evaluator: Evaluator) -> None:
-    dose = measure(dissection, "dose", Request(concept="dog", strategy="DB", dose=0.3), evaluator)
-    total = choose(dissection, Request(concept="dog", strategy="DB")).count
+    dose = measure(dissection, "dose", AblationRequest(concept="dog", strategy="DB", dose=0.3), evaluator)
+    total = select_neurons(dissection, AblationRequest(concept="dog", strategy="DB")).count
     assert [r["count"] for r in dose.rows if not r["control"]] == sorted({round(total * i / 10) for i in range(1, 11)}), (
         "the whole range, whatever dose the request has"
     )
-    full = measure(dissection, "run", Request(concept="dog", strategy="DB"), evaluator)
+    full = measure(dissection, "run", AblationRequest(concept="dog", strategy="DB"), evaluator)
     whole = [r for r in dose.rows if not r["control"]][-1]
     assert len([r for r in dose.rows if r["control"]]) == len(dose.rows) // 2, "a fair random control at every dose"
     assert whole["gap"] == pytest.approx(full.rows[0]["gap"], abs=1e-5)
-    compared = measure(dissection, "compare", Request(concept="dog"), evaluator)
+    compared = measure(dissection, "compare", AblationRequest(concept="dog"), evaluator)
     own = {r["strategy"]: r["count"] for r in compared.rows if r["number"] == "own" and not r["control"]}
     equal = {r["strategy"]: r["count"] for r in compared.rows if r["number"] == "equal" and not r["control"]}
     some = {n for n in own.values() if n}
@@ -191,7 +193,7 @@ def test_another_checkpoint_is_refused(own) -> None:
 
 
 def test_the_mean_is_over_all_tokens_of_clips_that_are_not_tested(dissection, evaluator: Evaluator) -> None:
-    from and_core.targets.capture import Capture
+    from and_core.targets.hooks import Capture
 
     means, target = evaluator.means(), evaluator.target
     name = "layer1_output"
@@ -204,8 +206,8 @@ def test_the_mean_is_over_all_tokens_of_clips_that_are_not_tested(dissection, ev
             sums += capture.outputs[name][0].numpy()
             count += 1
     assert np.allclose(means[name], sums / count, atol=1e-4)
-    patched = measure(dissection, "run", Request(concept="dog", strategy="DB", how="mean"), evaluator)
-    zeroed = measure(dissection, "run", Request(concept="dog", strategy="DB", how="zero"), evaluator)
+    patched = measure(dissection, "run", AblationRequest(concept="dog", strategy="DB", how="mean"), evaluator)
+    zeroed = measure(dissection, "run", AblationRequest(concept="dog", strategy="DB", how="zero"), evaluator)
     assert not np.allclose(patched.after, zeroed.after) and np.isfinite(patched.after).all()
 
 
@@ -216,7 +218,7 @@ def test_an_interrupted_view_is_not_chosen_from(own) -> None:
     key = own.view(UNTESTED).manifest.stages["neurons"].key
     view.write_text(re.sub(r'^ "sha256": .*,$\n', "", text.replace(key, "f" * 16), flags=re.M))
     with pytest.raises((NotComputed, ArtifactError)):
-        choose(open_dissection(own.folder), Request(concept="dog", strategy="DB"))
+        select_neurons(open_dissection(own.folder), AblationRequest(concept="dog", strategy="DB"))
 
 
 def test_what_was_asked_for_by_command_stays(own) -> None:
@@ -242,14 +244,17 @@ def test_networks_that_can_not_be_unlearned_are_refused(tmp_path: Path) -> None:
 
 def test_the_stage_agrees_with_a_run(dissection, evaluator: Evaluator) -> None:
     concept = dissection.table("unlearning/runs").filter(dissection.table("unlearning/runs")["strategy"].to_numpy() == "DB")["concept"][0].as_py()
-    found = stored(dissection, "run", Request(concept=concept, strategy="DB"))
+    found = stored(dissection, "run", AblationRequest(concept=concept, strategy="DB"))
     assert found is not None
-    again = measure(dissection, "run", Request(concept=concept, strategy="DB"), evaluator)
+    again = measure(dissection, "run", AblationRequest(concept=concept, strategy="DB"), evaluator)
     assert np.allclose(found.after, again.after, atol=1e-5) and found.rows[0]["gap"] == pytest.approx(again.rows[0]["gap"], abs=1e-5)
     assert sum(r["control"] != "" for r in found.rows) == 2, "several draws"
     assert (found.per_layer[0] == again.per_layer[0]).all() and np.allclose(found.by_class[0], again.by_class[0], atol=1e-5, equal_nan=True)
-    assert stored(dissection, "run", Request(concept=concept, strategy="DB", top=5)) is None and stored(dissection, "dose", Request(concept=concept)) is None
-    assert stored(dissection, "compare", Request(concept=concept, strategy="TAB")) is not None
+    assert (
+        stored(dissection, "run", AblationRequest(concept=concept, strategy="DB", top=5)) is None
+        and stored(dissection, "dose", AblationRequest(concept=concept)) is None
+    )
+    assert stored(dissection, "compare", AblationRequest(concept=concept, strategy="TAB")) is not None
 
 
 # -- tables --------------------------------------------------------------------------------------------------------------
@@ -297,6 +302,6 @@ def test_a_dissection_without_the_stage_says_so(cache: Path, tmp_path: Path) -> 
     pipeline.run(small_config(unlearning=None), root=tmp_path)
     d = open_dissection("small", root=tmp_path)
     with pytest.raises(NotComputed, match="'split'"):
-        trials(d, "run", Request(concept="dog"))
+        plan_runs(d, "run", AblationRequest(concept="dog"))
     with pytest.raises(NotComputed, match="'unlearning'"):
         TABLES["unlearning"](d)

@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save_file
 from and_core import open_dissection, pipeline
 from and_core.errors import ArtifactError, BusyError, ConfigError
 from and_core.store.writer import writing
-from and_core.unlearn.choose import choose
 from and_core.unlearn.evaluator import Cancelled, Evaluator, open_evaluator
 from and_core.unlearn.export import mask_json, read_mask, save_pruned
 from and_core.unlearn.live import MARKERS, Queue, stopped
-from and_core.unlearn.request import Request
+from and_core.unlearn.request import AblationRequest
 from and_core.unlearn.result import forget, inputs_of, keep, kept, measure, stored
+from and_core.unlearn.selection import select_neurons
 from tests.conftest import small_config, tone
 from tests.tiny import tiny_ast, tiny_beats, tiny_hub
 
@@ -59,11 +59,11 @@ def wait(job) -> None:
 def test_users_queue_and_each_sees_his_place(own, evaluator: Evaluator) -> None:
     slow = Slow(evaluator)
     queue = Queue(lambda d: slow)
-    jobs = [queue.submit(own, "run", Request(concept=c, strategy="DB"), who) for c, who in (("dog", "ann"), ("rain", "bob"), ("siren", "cyd"))]
+    jobs = [queue.submit(own, "run", AblationRequest(concept=c, strategy="DB"), who) for c, who in (("dog", "ann"), ("rain", "bob"), ("siren", "cyd"))]
     while not slow.running:
         time.sleep(0.01)
     assert [queue.place(j) for j in jobs] == [0, 1, 2] and jobs[0].state == "running" and jobs[0].done == 1
-    assert queue.submit(own, "run", Request(concept="rain", strategy="DB"), "dan") is jobs[1], "the same request is run once"
+    assert queue.submit(own, "run", AblationRequest(concept="rain", strategy="DB"), "dan") is jobs[1], "the same request is run once"
     queue.cancel(jobs[1].key, "bob")
     assert jobs[1].state == "queued", "dan still waits"
     queue.cancel(jobs[1].key, "dan")
@@ -75,17 +75,17 @@ def test_users_queue_and_each_sees_his_place(own, evaluator: Evaluator) -> None:
     wait(jobs[2])
     assert jobs[2].state == "done" and jobs[2].result is not None and jobs[2].result.rows[0]["concept"] == "siren"
     assert not list((own.folder / MARKERS).iterdir()), "no marker of a finished run"
-    again = queue.submit(own, "run", Request(concept="dog", strategy="DB"), "ann")
+    again = queue.submit(own, "run", AblationRequest(concept="dog", strategy="DB"), "ann")
     wait(again)
     assert again.state == "done"
 
 
-def test_a_closed_tab_holds_nobody_and_a_new_asker_is_not_cancelled(own, evaluator: Evaluator) -> None:
+def test_a_closed_tab_holds_nobody_and_a_new_client_is_not_cancelled(own, evaluator: Evaluator) -> None:
     slow = Slow(evaluator)
     queue = Queue(lambda d: slow)
-    request = Request(concept="dog", strategy="DB")
+    request = AblationRequest(concept="dog", strategy="DB")
     job = queue.submit(own, "run", request, "a tab that was closed")
-    job.askers["a tab that was closed"] -= 60
+    job.clients["a tab that was closed"] -= 60
     queue.seen(job, "ann")
     queue.cancel(job.key, "ann")
     again = queue.submit(own, "run", request, "bob")  # the first is still winding down
@@ -99,10 +99,10 @@ def test_a_closed_tab_holds_nobody_and_a_new_asker_is_not_cancelled(own, evaluat
 
 def test_a_checkpoint_is_made_in_the_queue(own) -> None:
     queue = Queue()
-    job = queue.submit(own, "checkpoint", Request(concept="dog", strategy="DB"), "ann")
+    job = queue.submit(own, "checkpoint", AblationRequest(concept="dog", strategy="DB"), "ann")
     wait(job)
     assert job.state == "done" and job.file is not None and zipfile.ZipFile(job.file).testzip() is None, job.error
-    empty = queue.submit(own, "checkpoint", Request(concept="xylophone"), "ann")
+    empty = queue.submit(own, "checkpoint", AblationRequest(concept="xylophone"), "ann")
     wait(empty)
     assert empty.state == "failed" and "No neuron is selected" in empty.error
 
@@ -118,13 +118,13 @@ def test_a_network_that_fails_is_said_and_the_queue_goes_on(own, evaluator: Eval
             return evaluator.logits(*args, **options)
 
     queue = Queue(lambda d: Failing())
-    one, two = (queue.submit(own, "run", Request(concept=c, strategy="DB"), "ann") for c in ("dog", "rain"))
+    one, two = (queue.submit(own, "run", AblationRequest(concept=c, strategy="DB"), "ann") for c in ("dog", "rain"))
     wait(two)
     assert one.state == "failed" and "no such kernel" in one.error and two.state == "done"
 
 
 def test_a_run_that_a_restart_stopped_is_known(own, evaluator: Evaluator) -> None:
-    request = Request(concept="dog", strategy="DB")
+    request = AblationRequest(concept="dog", strategy="DB")
     key = request.key("run", inputs_of(own))
     assert not stopped(own, key)
     (own.folder / MARKERS).mkdir()
@@ -142,7 +142,7 @@ def test_a_run_that_a_restart_stopped_is_known(own, evaluator: Evaluator) -> Non
 
 
 def test_a_result_is_kept_whole_or_not_at_all(own, evaluator: Evaluator) -> None:
-    request = Request(concept="dog", strategy="DB", top=2)
+    request = AblationRequest(concept="dog", strategy="DB", top=2)
     found = measure(own, "run", request, evaluator)
     with writing(own.folder), pytest.raises(BusyError):
         keep(own, found)
@@ -164,7 +164,7 @@ def test_a_result_is_kept_whole_or_not_at_all(own, evaluator: Evaluator) -> None
 
 
 def test_a_damaged_kept_result_is_said(own, evaluator: Evaluator) -> None:
-    request = Request(concept="dog", strategy="DB", top=2)
+    request = AblationRequest(concept="dog", strategy="DB", top=2)
     keep(own, measure(own, "run", request, evaluator))
     next((own.folder / "artifacts").glob("kept-*/logits.npy")).write_bytes(b"half")
     with pytest.raises(ArtifactError, match="truncated"):
@@ -172,12 +172,12 @@ def test_a_damaged_kept_result_is_said(own, evaluator: Evaluator) -> None:
 
 
 def test_the_mask_goes_round(dissection, tmp_path: Path) -> None:
-    request = Request(concept="dog", strategy="DB")
+    request = AblationRequest(concept="dog", strategy="DB")
     text = mask_json(dissection, request)
     path = tmp_path / "mask.json"
     path.write_text(text)
     again = read_mask(dissection, path)
-    assert set(choose(dissection, again).order.tolist()) == set(choose(dissection, request).order.tolist()) and again.concept == "dog"
+    assert set(select_neurons(dissection, again).order.tolist()) == set(select_neurons(dissection, request).order.tolist()) and again.concept == "dog"
     for wrong in ("", "[]", '{"format": "other"}', '{"format": "and-ablation-1", "layers": {"fc": ["x"]}}'):
         path.write_text(wrong)
         with pytest.raises(ConfigError, match="is no mask"):
@@ -218,7 +218,7 @@ def test_a_pruned_checkpoint_gives_the_same_logits(kind: str, how: str, tmp_path
     )  # fmt: skip
     pipeline.run(config, root=tmp_path / "cache")
     d = open_dissection("tiny", root=tmp_path / "cache")
-    request = Request(strategy="random", share=0.3, how=how)
+    request = AblationRequest(strategy="random", share=0.3, how=how)
     result = measure(d, "run", request, open_evaluator(d))
     out = tmp_path / "pruned"
     assert save_pruned(d, request, out, result) < 1e-5
@@ -239,5 +239,5 @@ def test_a_pruned_checkpoint_gives_the_same_logits(kind: str, how: str, tmp_path
 
 def test_a_checkpoint_without_a_neuron_is_refused(dissection, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No neuron is selected"):
-        save_pruned(dissection, Request(concept="xylophone"), tmp_path / "x")
+        save_pruned(dissection, AblationRequest(concept="xylophone"), tmp_path / "x")
     assert not (tmp_path / "x").exists()

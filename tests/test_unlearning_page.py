@@ -11,10 +11,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from and_core import Dissection, open_dissection, pipeline
-from and_core.unlearn.choose import choose
 from and_core.unlearn.live import queue
-from and_core.unlearn.request import Request
+from and_core.unlearn.request import AblationRequest
 from and_core.unlearn.result import inputs_of, kept
+from and_core.unlearn.selection import select_neurons
 from tests.conftest import small_config
 from tests.test_pages import app, said
 
@@ -27,7 +27,7 @@ def root(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-class Held(Dissection):
+class HeldDissection(Dissection):
     """A dissection that is not read on until it is let go: whatever runs on it keeps the queue busy."""
 
     def __init__(self, folder: Path) -> None:
@@ -47,7 +47,7 @@ def page(**query: str) -> AppTest:
     return test.run()
 
 
-def until_done(test: AppTest, request: Request, d: Dissection, kind: str = "run") -> AppTest:
+def until_done(test: AppTest, request: AblationRequest, d: Dissection, kind: str = "run") -> AppTest:
     key = request.key(kind, inputs_of(d))  # type: ignore[arg-type]
     for _ in range(6000):
         job = queue().find(key)
@@ -63,8 +63,8 @@ def button(test: AppTest, label: str):
 
 def test_a_run_from_choice_to_result_and_back_by_link(root: Path) -> None:
     d = open_dissection("small", root=root)
-    request = Request(concept="rain", strategy="DB", top=2)
-    count = choose(d, request).count
+    request = AblationRequest(concept="rain", strategy="DB", top=2)
+    count = select_neurons(d, request).count
     test = page(dissection="small", concept="rain", strategy="DB", top="2")
     assert not test.exception and f"{count:,} of 3,072 hidden neurons" in said(test) and "Not run yet: DB of rain" in said(test)
     assert "Tested on" in said(test) and "fold 1" in said(test)
@@ -88,9 +88,9 @@ def test_a_run_from_choice_to_result_and_back_by_link(root: Path) -> None:
 
 
 def test_waiting_has_a_place_and_can_be_given_up(root: Path) -> None:
-    held = Held(root / "small")
-    other = queue().submit(held, "run", Request(concept="dog", strategy="DB", top=4), "another user")
-    d, request = open_dissection("small", root=root), Request(concept="siren", strategy="DB", top=4)
+    held = HeldDissection(root / "small")
+    other = queue().submit(held, "run", AblationRequest(concept="dog", strategy="DB", top=4), "another user")
+    d, request = open_dissection("small", root=root), AblationRequest(concept="siren", strategy="DB", top=4)
     try:
         test = page(dissection="small", concept="siren", strategy="DB", top="4")
         button(test, "Run").click().run()
@@ -126,7 +126,7 @@ def test_a_concept_that_is_no_class_has_no_change_of_its_own(root: Path, tmp_pat
     concepts = tmp_path / "concepts.txt"
     concepts.write_text("rain\nmotor\nanimal\n")
     pipeline.run(small_config(closed={"concepts": str(concepts)}, unlearning={"concepts": 1, "fair": 1, "importance": False}), root=root)
-    d, request = open_dissection("small", root=root), Request(concept="animal", strategy="DB")
+    d, request = open_dissection("small", root=root), AblationRequest(concept="animal", strategy="DB")
     test = page(dissection="small", concept="animal", strategy="DB")
     button(test, "Run").click().run()
     test = until_done(test, request, d)

@@ -25,9 +25,9 @@ from rich.table import Table
 from typer.testing import CliRunner
 
 from and_core import open_dissection, pipeline
-from and_core.cli import app
+from and_core.cli.console import PlainConsole
+from and_core.cli.main import app
 from and_core.config import PluginConfig, load_config, make_config
-from and_core.console import PlainConsole
 from and_core.datasets.base import DATASETS, read_rows
 from and_core.display import csv_text, latex, markdown, visible
 from and_core.encoders.base import ENCODERS
@@ -35,7 +35,7 @@ from and_core.errors import ANDError, ConfigError, DataError, TargetError
 from and_core.llms.base import LLMS
 from and_core.openai_api import ChatServer, ServerSettings
 from and_core.pipeline.planting import plant
-from and_core.recorded import check_harmless, reaches
+from and_core.pipeline.recorded import check_harmless, reaches
 from and_core.reply import printable
 from and_core.store.manifest import Manifest
 from and_core.targets.base import TARGETS
@@ -376,7 +376,7 @@ WAITS = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts this in the background has it ignored
 import typer
-from and_core.console import reported
+from and_core.cli.console import reported
 from and_core.openai_api import ChatServer, ServerSettings
 try:
   with reported():

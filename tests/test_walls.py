@@ -10,10 +10,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FIRST_ROW = {"errors", "records", "config", "registry", "reply", "progress"}
+# The rooms of and_core from the ground up: each imports from those before it alone. docs/architecture.md shows the same list.
+ROOMS = (
+    "errors", "records", "display", "reply", "data", "nets", "web", "registry", "config", "openai_api", "store", "progress", "audio", "corpus",
+    "datasets", "targets", "llms", "dissect", "captioners", "encoders", "evaluate", "analyze", "query", "unlearn", "listen", "uploads", "figures",
+    "study", "pipeline", "demo", "cli",
+)  # fmt: skip
+FIRST_ROW = {"errors", "records", "config", "registry", "reply", "progress", "query"}
+LEFT_COLUMN = {  # names that this package once had for its own, each replaced by the field's
+    "Told", "told_by", "Said", "Held", "using", "Front", "front", "Material", "material", "screen", "Moved", "moved", "moves", "Fires", "fires", "hear_clip",
+    "heard", "falls", "way", "Asker", "asker", "project", "Found", "hears", "places_of", "input_of", "listener_of", "parts_of", "trials", "Trial",
+}  # fmt: skip
+GONE = (
+    "evaluate/told", "evaluate/plant", "evaluate/planted", "scored", "search", "dissected", "listen/front", "listen/material", "listen/screen",
+    "listen/moves", "listen/trial", "listen/measure", "listen/patches", "listen/network", "listen/live", "listen/own", "pipeline/asking",
+    "pipeline/judged", "unlearn/choose", "unlearn/select", "unlearn/trials", "unlearn/ablate", "study/faults", "study/written", "figures/part",
+    "targets/capture", "cli", "cli_listen", "cli_paper", "cli_plant", "cli_prune", "cli_study", "console", "demo/corpus", "demo/captions", "demo/synth",
+)  # fmt: skip
 PLUGINS = ("datasets", "targets", "captioners", "encoders", "llms")
-SHARED = ("base", "files", "capture", "checkpoint", "company", "prepare", "named", "listening")  # what the entries of a room share
+SHARED = ("base", "files", "hooks", "ablate", "loaded", "checkpoint", "company", "prepare", "named", "listening")  # what the entries of a room share
 ABOVE = {"unlearn", "analyze", "listen", "study", "pipeline", "demo", "cli"}
+PLACES = [ROOT / "app.py", *(path for room in ("and_core", "pages", "benchmarks", "examples") for path in sorted((ROOT / room).rglob("*.py")))]
 
 
 def imports(path: Path) -> set[str]:
@@ -54,7 +71,8 @@ def test_store_and_figures_import_no_torch(room: str) -> None:
 
 def test_browsing_loads_no_torch() -> None:
     code = (
-        "import sys, and_core, and_core.search, and_core.figures.neuron, and_core.figures.concepts, and_core.figures.tables, and_core.captioners.acoustic;"
+        "import sys, and_core, and_core.query.search, and_core.figures.neuron, and_core.figures.concepts;"
+        "import and_core.figures.tables, and_core.captioners.acoustic;"
         "heavy = {'torch', 'transformers', 'spacy', 'librosa', 'streamlit'} & set(sys.modules); print(heavy); sys.exit(bool(heavy - {'librosa'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -98,3 +116,51 @@ def test_no_pickle_no_eval_no_chdir() -> None:
                 if name.endswith("torch.load"):
                     assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords), path
         assert "pickle" not in imports(path), path
+
+
+def test_no_import_runs_back_up() -> None:
+    there = {path.stem if path.is_file() else path.name for path in (ROOT / "and_core").iterdir() if not path.name.startswith("__")}
+    assert there == set(ROOMS), there ^ set(ROOMS)
+    for path in files("and_core"):
+        room = path.relative_to(ROOT / "and_core").parts[0].removesuffix(".py")
+        if room in ROOMS:
+            above = {other for other in rooms(path) & set(ROOMS) if ROOMS.index(other) > ROOMS.index(room)}
+            assert not above, f"{path} imports {above}, which stand above {room}"
+
+
+def test_names_are_the_fields() -> None:
+    """No module, definition or parameter goes by a name that was replaced."""
+    for path in PLACES:
+        assert str(path.relative_to(ROOT).with_suffix("")) not in {f"and_core/{name}" for name in GONE}, path
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                names.append(node.name)
+            if isinstance(node, ast.arg):
+                names.append(node.arg)
+            assert not set(names) & LEFT_COLUMN, f"{path}: {set(names) & LEFT_COLUMN}"
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    where: dict[str, list[Path]] = {}
+    for path in files("and_core") + files("pages"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                where.setdefault(node.name, []).append(path)
+    twice = {name: paths for name, paths in where.items() if len(paths) > 1}
+    assert not twice, twice
+
+
+def test_results_are_read_by_name() -> None:
+    """Outside the store and the pipeline nobody spells `stage/artifact`: the dissection has a name for each."""
+    from and_core.store.versions import STAGE_VERSIONS
+
+    for path in PLACES:
+        if path.is_relative_to(ROOT / "and_core" / "store") or path.is_relative_to(ROOT / "and_core" / "pipeline"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("table", "array", "document", "rows", "paths"):
+                given = next(iter(node.args), None)
+                text = given.value if isinstance(given, ast.Constant) else ast.unparse(given) if isinstance(given, ast.JoinedStr) else ""
+                stage = str(text).strip("f'\"").split("/")[0]
+                assert "/" not in str(text) or stage not in STAGE_VERSIONS, f"{path}: {text}"

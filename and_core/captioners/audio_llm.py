@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from and_core import registry
 from and_core.captioners.base import CAPTIONERS, PROMPT, ListeningCaptioner
 from and_core.errors import ConfigError, first_line
+from and_core.registry import PathMark, Settings
 from and_core.reply import Reply, said
 from and_core.store.files import check_weights, sha256_file
 
@@ -26,32 +26,33 @@ CLASSES = {  # model type -> the class that only listens and writes; every other
 SECONDS = 30
 
 
+class AudioLanguageModelSettings(Settings):
+    """`model`: hub id or folder; `revision` on the hub; `device` and `dtype` as transformers names them; `batch` clips at a time.
+
+    `prompt`: what is asked of each clip; empty for a captioner that takes sound alone.
+    """
+
+    model: Annotated[str, PathMark(always=False, separator=True, identifies=True)] = "Qwen/Qwen2-Audio-7B-Instruct"
+    revision: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    prompt: str = PROMPT
+    max_tokens: Annotated[int, Field(ge=8, le=4096)] = 200
+    batch: Annotated[int, Field(ge=1, le=256)] = 4
+
+
 @CAPTIONERS.register
-class AudioLanguageModel(ListeningCaptioner):
+class AudioLanguageModel(ListeningCaptioner[AudioLanguageModelSettings]):
     """Batches of clips, padded on the left, decoded greedily; each clip is cut at 30 s. Remote code is never run."""
 
     kind = "audio_llm"
-
-    class Settings(registry.Settings):
-        """`model`: hub id or folder; `revision` on the hub; `device` and `dtype` as transformers names them; `batch` clips at a time.
-
-        `prompt`: what is asked of each clip; empty for a captioner that takes sound alone.
-        """
-
-        model: str = "Qwen/Qwen2-Audio-7B-Instruct"
-        revision: str | None = None
-        device: str = "auto"
-        dtype: str = "auto"
-        prompt: str = PROMPT
-        max_tokens: Annotated[int, Field(ge=8, le=4096)] = 200
-        batch: Annotated[int, Field(ge=1, le=256)] = 4
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         import torch
         import transformers
 
-        s: Any = self.settings
+        s = self.settings
         check_weights(Path(s.model), f"captions.model={s.model!r}", ConfigError)
         try:
             config = transformers.AutoConfig.from_pretrained(s.model, **self.loading)
@@ -73,24 +74,24 @@ class AudioLanguageModel(ListeningCaptioner):
 
     @cached_property
     def _weights(self) -> str:
-        s: Any = self.settings
+        s = self.settings
         files = sorted(Path(s.model).glob("*.safetensors"))
         return repr([sha256_file(f) for f in files]) if files else f"{s.model}@{s.revision}"
 
     def identity(self) -> str:
         """Weights, prompt and length."""
-        s: Any = self.settings
+        s = self.settings
         return json.dumps([self._weights, s.prompt, s.max_tokens, s.dtype])
 
     def describe(self) -> str:
         """One line for provenance."""
-        return Path(self.settings.model).name  # type: ignore[attr-defined]
+        return Path(self.settings.model).name
 
     def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
         """Batch by batch; where one fails (out of memory, a clip that the processor refuses), its clips one by one."""
         _ = self._loaded  # which says at what rate the waves are to come
         first, rest = 0, iter(waves)
-        while part := list(islice(rest, self.settings.batch)):  # type: ignore[attr-defined]
+        while part := list(islice(rest, self.settings.batch)):
             yield from enumerate(self._try(part), first)
             first += len(part)
 
@@ -105,7 +106,7 @@ class AudioLanguageModel(ListeningCaptioner):
     def _captions(self, waves: list[np.ndarray]) -> list[Reply]:
         import torch
 
-        s: Any = self.settings
+        s = self.settings
         processor, model = self._loaded
         rate = self.sample_rate
         words = [{"type": "text", "text": s.prompt}] if s.prompt.strip() else []  # some captioners take sound alone

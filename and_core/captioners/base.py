@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from and_core import registry
 from and_core.records import Provenance
+from and_core.registry import Plugin, Registry, Settings
 from and_core.reply import Reply
 
 Listen = Callable[["ListeningCaptioner"], list[Reply]]
 REPEATED_RUN = 8
+S = TypeVar("S", bound=Settings)
 PROMPT = "Please describe the audio in detail."
 
 
-class Captioner(registry.Plugin):
+class Captioner(Plugin[S]):
     """Describes clips in words."""
 
     provenance: Provenance = "computed"
@@ -52,7 +53,7 @@ class Captioner(registry.Plugin):
         return self.kind
 
 
-class ListeningCaptioner(Captioner):
+class ListeningCaptioner(Captioner[S]):
     """Hears the clips themselves. What it says of a clip is kept the moment it comes, and a clip that failed is heard again on the next run."""
 
     sample_rate: int = 16_000
@@ -74,7 +75,7 @@ class ListeningCaptioner(Captioner):
         return [reply.text for reply in listen(self)]
 
 
-CAPTIONERS: registry.Registry[Captioner] = registry.Registry("captions", "and_core.captioners")
+CAPTIONERS: Registry[Captioner[Any]] = Registry("captions", "and_core.captioners")
 
 
 def sentence(text: str) -> str:

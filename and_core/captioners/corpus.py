@@ -18,13 +18,13 @@ class Corpus(Captioner):
 
     def fingerprint(self) -> str:
         """Version of the listener."""
-        from and_core.demo import captions
+        from and_core.corpus import captions
 
         return captions.VERSION
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
         """One caption of two to five sentences per clip."""
-        from and_core.demo.captions import write_caption
+        from and_core.corpus.captions import write_caption
 
         if rows and "recipe" not in rows[0]:
             raise DataError("captions.kind='corpus' goes with dataset.kind='synthetic' only; use acoustic, file or column")

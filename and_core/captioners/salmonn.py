@@ -17,35 +17,36 @@ import numpy as np
 import soundfile as sf
 from pydantic import Field
 
-from and_core import registry
 from and_core.captioners.base import CAPTIONERS, PROMPT, ListeningCaptioner
+from and_core.data import bundled
 from and_core.errors import ConfigError
+from and_core.registry import FilePath, Settings
 from and_core.reply import Reply, said
 from and_core.store.files import sha256_file
 
 GIVE_UP = 3  # times in a row that the process ends, after which it is not started again
-BRIDGE = Path(__file__).resolve().parents[1] / "data" / "salmonn_bridge.py"
+
+
+class SalmonnSettings(Settings):
+    """`repo`: checkout of bytedance/SALMONN (branch salmonn); `python`: its interpreter; `decode`: its decoding YAML; `timeout` seconds a clip."""
+
+    repo: FilePath
+    python: FilePath
+    decode: FilePath
+    device: str = "cuda:0"
+    prompt: str = PROMPT
+    timeout: Annotated[float, Field(gt=0)] = 1800.0
+
+    def reaches(self) -> list[str]:
+        """The interpreter."""
+        return [f"starts the program {self.python}"]
 
 
 @CAPTIONERS.register
-class Salmonn(ListeningCaptioner):
+class Salmonn(ListeningCaptioner[SalmonnSettings]):
     """One clip at a time over JSON lines; the model runs in a process of its own, started by a list of arguments."""
 
     kind = "salmonn"
-
-    class Settings(registry.Settings):
-        """`repo`: checkout of bytedance/SALMONN (branch salmonn); `python`: its interpreter; `decode`: its decoding YAML; `timeout` seconds a clip."""
-
-        repo: Path
-        python: Path
-        decode: Path
-        device: str = "cuda:0"
-        prompt: str = PROMPT
-        timeout: Annotated[float, Field(gt=0)] = 1800.0
-
-        def reaches(self) -> list[str]:
-            """The interpreter."""
-            return [f"starts the program {self.python}"]
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
@@ -55,17 +56,17 @@ class Salmonn(ListeningCaptioner):
 
     def identity(self) -> str:
         """Bytes of the decoding configuration, and the prompt."""
-        s: Any = self.settings
+        s = self.settings
         return json.dumps([sha256_file(s.decode), s.prompt])
 
     def describe(self) -> str:
         """One line for provenance."""
-        return f"SALMONN ({self.settings.decode.name})"  # type: ignore[attr-defined]
+        return f"SALMONN ({self.settings.decode.name})"
 
     def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
         """In order. A process that has ended is started again for the next clip, until it ends several times in a row."""
-        s: Any = self.settings
-        command = [str(s.python.absolute()), str(BRIDGE), str(s.repo.absolute()), str(s.decode.absolute()), s.device]
+        s = self.settings
+        command = [str(s.python.absolute()), str(bundled("salmonn_bridge.py")), str(s.repo.absolute()), str(s.decode.absolute()), s.device]
         bridge: _Bridge | None = None
         ends = 0
         with tempfile.TemporaryDirectory() as scratch:

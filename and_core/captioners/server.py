@@ -19,17 +19,18 @@ from and_core.reply import Reply
 SECONDS = 30
 
 
+class CaptionServerSettings(ServerSettings):
+    """Where the server is, see :class:`and_core.openai_api.ServerSettings`; `prompt` (empty: the sound alone); `max_tokens` of a caption."""
+
+    prompt: str = PROMPT
+    max_tokens: Annotated[int, Field(ge=8, le=4096)] = 200
+
+
 @CAPTIONERS.register
-class Server(ListeningCaptioner):
+class CaptionServer(ListeningCaptioner[CaptionServerSettings]):
     """Clips as 16-bit WAV in the request, `in_flight` at a time; each clip is cut at 30 s."""
 
     kind = "server"
-
-    class Settings(ServerSettings):
-        """Where the server is, see :class:`and_core.openai_api.ServerSettings`; `prompt` (empty: the sound alone); `max_tokens` of a caption."""
-
-        prompt: str = PROMPT
-        max_tokens: Annotated[int, Field(ge=8, le=4096)] = 200
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
@@ -37,16 +38,16 @@ class Server(ListeningCaptioner):
 
     def identity(self) -> str:
         """Name of the model on the server, its tag, prompt and length."""
-        s: Any = self.settings
+        s = self.settings
         return json.dumps([s.model, s.tag, s.prompt, s.max_tokens])
 
     def describe(self) -> str:
         """One line for provenance."""
-        return f"{self.settings.model} (server)"  # type: ignore[attr-defined]
+        return f"{self.settings.model} (server)"
 
     def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
         """Captions in the order in which the server gives them."""
-        s: Any = self.settings
+        s = self.settings
         requests = (
             {"messages": [{"role": "user", "content": _content(wave, s.prompt, self.sample_rate)}], "temperature": 0.0, "max_tokens": s.max_tokens}
             for wave in waves

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from and_core import registry
 from and_core.captioners.base import CAPTIONERS, Captioner, Listen, sentence
-from and_core.config import PluginConfig
 from and_core.records import Provenance
+from and_core.registry import PluginConfig, Settings
+
+
+class SeveralSettings(Settings):
+    """`parts`: captioners, each with its own settings."""
+
+    parts: tuple[PluginConfig, ...]
+
+    def reaches(self) -> list[str]:
+        """What the parts do."""
+        return [reach for part in self.parts for reach in CAPTIONERS.reaches(part)]
+
+    @classmethod
+    def absolute(cls, raw: Mapping[str, Any], base: Path) -> dict[str, Any]:
+        """The parts' paths."""
+        parts = raw.get("parts")
+        if not isinstance(parts, list):
+            return dict(raw)
+        return {**raw, "parts": [CAPTIONERS.absolute(part, base) if isinstance(part, dict) else part for part in parts]}
 
 
 @CAPTIONERS.register
-class Several(Captioner):
+class Several(Captioner[SeveralSettings]):
     """Joins what each part says of a clip; a clip lacks a caption only where every part does."""
 
     kind = "several"
 
-    class Settings(registry.Settings):
-        """`parts`: captioners, each with its own settings."""
-
-        parts: tuple[PluginConfig, ...]
-
-        def reaches(self) -> list[str]:
-            """What the parts do."""
-            return [reach for part in self.parts for reach in CAPTIONERS.reaches(part)]
-
     @cached_property
     def parts(self) -> list[Captioner]:
         """The captioners."""
-        settings: Any = self.settings
-        return [CAPTIONERS.create(part, self.recorded) for part in settings.parts]
+        return [CAPTIONERS.create(part, self.recorded) for part in self.settings.parts]
+
+    def identifying_settings(self) -> dict[str, Any]:
+        """The parts' own."""
+        return {"kind": self.kind, "parts": [CAPTIONERS.given_settings(part) for part in self.settings.parts]}
 
     @property
     def provenance(self) -> Provenance:  # type: ignore[override]

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from and_core import registry
 from and_core.audio.decode import SUFFIXES
 from and_core.captioners.base import CAPTIONERS, Captioner, Listen, clean_caption, joined
 from and_core.errors import DataError
 from and_core.records import Provenance
+from and_core.registry import FilePath, Settings
 from and_core.store.files import plain_file
 
 NAME_COLUMNS = ("filename", "file", "name", "file_name", "clip")
@@ -32,17 +32,18 @@ def readable_title(title: str) -> str:
     return title
 
 
+class CaptionColumnSettings(Settings):
+    """`column`: its name."""
+
+    column: str
+
+
 @CAPTIONERS.register
-class Column(Captioner):
+class CaptionColumn(Captioner[CaptionColumnSettings]):
     """A column of the dataset's own table, such as the uploaders' titles."""
 
     kind = "column"
     provenance: Provenance = "imported"
-
-    class Settings(registry.Settings):
-        """`column`: its name."""
-
-        column: str
 
     def fingerprint(self) -> str:
         """Version of the reading of titles."""
@@ -50,14 +51,14 @@ class Column(Captioner):
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
         """The column's texts, underscores and file endings read as spaces."""
-        column = self.settings.column  # type: ignore[attr-defined]
+        column = self.settings.column
         if rows and column not in rows[0]:
             raise DataError(f"captions.column={column!r} is no column of the dataset; there are: {', '.join(rows[0])}")
         return [None if row[column] in (None, "") else readable_title(str(row[column])) for row in rows]
 
     def describe(self) -> str:
         """One line for provenance."""
-        return f"column {self.settings.column!r} of the dataset"  # type: ignore[attr-defined]
+        return f"column {self.settings.column!r} of the dataset"
 
 
 def _by(part: Callable[[str], str], names: Iterable[str]) -> dict[str, list[str]]:
@@ -67,8 +68,15 @@ def _by(part: Callable[[str], str], names: Iterable[str]) -> dict[str, list[str]
     return found
 
 
+class CaptionFileSettings(Settings):
+    """`column`: the text's column in a CSV, found by name where it is not given."""
+
+    path: FilePath
+    column: str | None = None
+
+
 @CAPTIONERS.register
-class File(Captioner):
+class CaptionFile(Captioner[CaptionFileSettings]):
     """A CSV with a column of file names and one or several of captions, or a JSON object of file name to text or texts (the reference's format).
 
     A clip may have several captions, in rows or in columns ``caption_1``, ``caption_2``, ... of its own: all are used.
@@ -77,18 +85,12 @@ class File(Captioner):
     kind = "file"
     provenance: Provenance = "imported"
 
-    class Settings(registry.Settings):
-        """`column`: the text's column in a CSV, found by name where it is not given."""
-
-        path: Path
-        column: str | None = None
-
     def fingerprint(self) -> str:
         """Hash of the file's bytes."""
         try:
-            return hashlib.sha256(plain_file(Path(self.settings.path)).read_bytes()).hexdigest()  # type: ignore[attr-defined]
+            return hashlib.sha256(plain_file(Path(self.settings.path)).read_bytes()).hexdigest()
         except OSError:
-            raise DataError(f"captions.path={str(self.settings.path)!r} can't be read") from None  # type: ignore[attr-defined]
+            raise DataError(f"captions.path={str(self.settings.path)!r} can't be read") from None
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
         """Return each clip's captions by file name, with or without its folders and ending; several as sentences of one text."""
@@ -99,7 +101,7 @@ class File(Captioner):
         table = self._load()
         found = [table.get(key, []) if key is not None else [] for key in self._keys(table, rows)]
         if rows and not any(found):
-            raise DataError(f"{self.settings.path}: none of its {len(table)} names is a clip of the dataset")  # type: ignore[attr-defined]
+            raise DataError(f"{self.settings.path}: none of its {len(table)} names is a clip of the dataset")
         return found
 
     def notes(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -118,16 +120,16 @@ class File(Captioner):
                 short = part(str(row["name"]))
                 if keys[i] is None and len(names.get(short, [])) == 1:
                     if len(clips[short]) > 1:
-                        raise DataError(f"{self.settings.path}: {names[short][0]!r} could be any of {', '.join(clips[short][:4])}; give the folders too")  # type: ignore[attr-defined]
+                        raise DataError(f"{self.settings.path}: {names[short][0]!r} could be any of {', '.join(clips[short][:4])}; give the folders too")
                     keys[i] = names[short][0]
         return keys
 
     def describe(self) -> str:
         """One line for provenance."""
-        return f"file {Path(self.settings.path).name}"  # type: ignore[attr-defined]
+        return f"file {Path(self.settings.path).name}"
 
     def _load(self) -> dict[str, list[str]]:
-        path = Path(self.settings.path)  # type: ignore[attr-defined]
+        path = Path(self.settings.path)
         try:
             text = plain_file(path).read_text(encoding="utf-8-sig")
             if path.suffix.lower() == ".json":
@@ -141,7 +143,7 @@ class File(Captioner):
             raise DataError(f"captions.path={str(path)!r} can't be read: {error}") from None
         columns = list(rows[0]) if rows else []
         name = next((c for c in NAME_COLUMNS if c in columns), None)
-        wanted = self.settings.column  # type: ignore[attr-defined]
+        wanted = self.settings.column
         chosen = (
             [wanted]
             if wanted in columns

@@ -8,16 +8,16 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from pydantic import Field
 
-from and_core import registry
 from and_core.audio.decode import read_audio
 from and_core.datasets.files import sound_files
 from and_core.errors import DataError
 from and_core.records import Provenance
+from and_core.registry import FilePath, Plugin, Registry, Settings
 from and_core.store.files import plain_file
 
 
@@ -64,16 +64,21 @@ def unlisted(folder: Path, refs: list[ClipRef]) -> dict[str, int]:
     return {**({"sound without a row": without} if without else {}), **dict(sorted(found.passed_over.items()))}
 
 
-class Dataset(registry.Plugin):
+class FileDatasetSettings(Settings):
+    """`path`: the folder; `max_seconds`: the longest clip that is taken."""
+
+    path: FilePath
+    max_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
+
+
+S = TypeVar("S", bound=Settings)
+F = TypeVar("F", bound=FileDatasetSettings)
+
+
+class Dataset(Plugin[S]):
     """A list of clips and a way to hear each."""
 
     provenance: Provenance = "computed"
-
-    class Settings(registry.Settings):
-        """Settings that every dataset on disk shares."""
-
-        path: Path
-        max_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
 
     def references(self) -> list[ClipRef]:
         """Every clip, in an order that does not depend on the file system."""
@@ -81,8 +86,7 @@ class Dataset(registry.Plugin):
 
     def read(self, ref: ClipRef) -> tuple[np.ndarray, int]:
         """Waveform (samples,) float32 mono and its rate; :class:`DataError` says what is wrong with a bad clip."""
-        assert ref.path is not None
-        return read_audio(ref.path, self.settings.max_seconds)  # type: ignore[attr-defined]
+        raise NotImplementedError
 
     def check(self) -> tuple[dict[str, int], list[str]]:
         """Counts (clips, classes, folds, sources) and the names of files that are not there, without decoding anything."""
@@ -91,6 +95,10 @@ class Dataset(registry.Plugin):
         for what in ("label", "fold", "source"):
             counts[{"label": "classes", "fold": "folds", "source": "sources"}[what]] = len({getattr(r, what) for r in refs} - {None})
         return counts, [r.name for r in refs if r.path is not None and not Path(r.path).is_file()]
+
+    def fresh_settings(self) -> dict[str, Any] | None:
+        """Return settings that give other clips of the same kind, to fit on; None where there are no others."""
+        return None
 
     def passed_over(self) -> dict[str, int]:
         """Count what lies in the data set's folder and is no clip: kind -> how many."""
@@ -112,7 +120,22 @@ class Dataset(registry.Plugin):
 
     def describe(self) -> str:
         """One line for provenance."""
-        return f"{self.kind}: {Path(self.settings.path).name}"  # type: ignore[attr-defined]
+        return self.kind
 
 
-DATASETS: registry.Registry[Dataset] = registry.Registry("dataset", "and_core.datasets")
+class FileDataset(Dataset[F]):
+    """Sound files in a folder."""
+
+    Settings = FileDatasetSettings
+
+    def read(self, ref: ClipRef) -> tuple[np.ndarray, int]:
+        """Decode the clip's file."""
+        assert ref.path is not None
+        return read_audio(ref.path, self.settings.max_seconds)
+
+    def describe(self) -> str:
+        """One line for provenance."""
+        return f"{self.kind}: {self.settings.path.name}"
+
+
+DATASETS: Registry[Dataset[Any]] = Registry("dataset", "and_core.datasets")

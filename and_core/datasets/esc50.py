@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from and_core.datasets.base import DATASETS, ClipRef, Dataset, read_rows, unlisted
+from and_core.datasets.base import DATASETS, ClipRef, FileDataset, FileDatasetSettings, read_rows, unlisted
 from and_core.errors import DataError
 
 REQUIRED = ("filename", "fold", "category")
 
 
 @DATASETS.register
-class Esc50(Dataset):
+class Esc50(FileDataset[FileDatasetSettings]):
     """Columns `filename, fold, target, category, esc10, src_file, take`; further columns are kept."""
 
     kind = "esc50"
 
     def references(self) -> list[ClipRef]:
         """Clips in the order of the CSV."""
-        root = Path(self.settings.path)  # type: ignore[attr-defined]
+        root = self.settings.path
         tables = sorted((root / "meta").glob("*.csv"))
         if len(tables) != 1:
             raise DataError(f"dataset.path={str(root)!r}: one CSV in meta/ is needed, {len(tables)} found")
@@ -36,4 +34,4 @@ class Esc50(Dataset):
 
     def passed_over(self) -> dict[str, int]:
         """Count sound files that no row of the table names, and what is no sound."""
-        return unlisted(Path(self.settings.path) / "audio", self.references())  # type: ignore[attr-defined]
+        return unlisted(self.settings.path / "audio", self.references())

@@ -48,7 +48,7 @@ def sound_files(root: Path, every: bool = False) -> SoundFiles:
     return found
 
 
-def _walk(folder: Path, above: tuple[str, ...], way: tuple[str, ...], every: bool, found: SoundFiles) -> None:
+def _walk(folder: Path, above: tuple[str, ...], parents: tuple[str, ...], every: bool, found: SoundFiles) -> None:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
     except OSError:
@@ -64,10 +64,10 @@ def _walk(folder: Path, above: tuple[str, ...], way: tuple[str, ...], every: boo
             found.passed_over["hidden"] += 1
         elif is_folder:
             real = os.path.realpath(path)
-            if real in way:
+            if real in parents:
                 found.passed_over["link that leads back"] += 1
             else:
-                _walk(path, parts, (*way, real), every, found)
+                _walk(path, parts, (*parents, real), every, found)
         elif not is_file and not entry.is_symlink():
             found.passed_over["no regular file"] += 1
         elif every or path.suffix.lower() in SUFFIXES:

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from and_core.audio.decode import SUFFIXES
-from and_core.datasets.base import DATASETS, ClipRef, Dataset
+from and_core.datasets.base import DATASETS, ClipRef, FileDataset, FileDatasetSettings
 from and_core.datasets.files import SoundFiles, sound_files
 from and_core.errors import DataError
 
 
+class FolderSettings(FileDatasetSettings):
+    """`all_files`: try every file, not only those with an audio suffix."""
+
+    all_files: bool = False
+
+
 @DATASETS.register
-class Folder(Dataset):
+class Folder(FileDataset[FolderSettings]):
     """Every file with a suffix of sound, in order of name; each is read, or listed with the reason. Links are followed, hidden files left out."""
 
     kind = "folder"
 
-    class Settings(Dataset.Settings):
-        """`all_files`: try every file, not only those with an audio suffix."""
-
-        all_files: bool = False
-
     @cached_property
     def _walked(self) -> SoundFiles:
-        root = Path(self.settings.path)  # type: ignore[attr-defined]
+        root = self.settings.path
         if not root.is_dir():
             raise DataError(f"dataset.path={str(root)!r} is no folder")
-        return sound_files(root, self.settings.all_files)  # type: ignore[attr-defined]
+        return sound_files(root, self.settings.all_files)
 
     def references(self) -> list[ClipRef]:
         """Return the clips below the folder; the first folder on the way down is the label."""
@@ -36,7 +36,7 @@ class Folder(Dataset):
         if not refs:
             others = ", ".join(f"{count} {what}" for what, count in self.passed_over().items())
             raise DataError(
-                f"dataset.path={str(self.settings.path)!r} holds no sound: no file that ends in {', '.join(SUFFIXES)}"  # type: ignore[attr-defined]
+                f"dataset.path={str(self.settings.path)!r} holds no sound: no file that ends in {', '.join(SUFFIXES)}"
                 + (f"; there are: {others}" if others else "")
             )
         return refs

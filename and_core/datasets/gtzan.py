@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from and_core.datasets.base import DATASETS, ClipRef, Dataset
+from and_core.datasets.base import DATASETS, ClipRef, FileDataset, FileDatasetSettings
 from and_core.datasets.files import readable, sound_files
 from and_core.errors import DataError
 
 
 @DATASETS.register
-class Gtzan(Dataset):
+class Gtzan(FileDataset[FileDatasetSettings]):
     """Ten genres of a hundred excerpts of 30 s; one file of the published set (jazz.00054) is known to be broken and gets listed."""
 
     kind = "gtzan"
 
     def references(self) -> list[ClipRef]:
         """Return the clips by genre and name."""
-        root = Path(self.settings.path) / "genres_original"  # type: ignore[attr-defined]
+        root = self.settings.path / "genres_original"
         paths = [path for parts, path in sound_files(root).files if len(parts) == 2 and path.suffix.lower() == ".wav"]
         if not paths:
             raise DataError(f"dataset.path={str(root.parent)!r} holds no genres_original/<genre>/*.wav")
@@ -25,6 +23,6 @@ class Gtzan(Dataset):
 
     def passed_over(self) -> dict[str, int]:
         """Count what lies beside the excerpts."""
-        found = sound_files(Path(self.settings.path) / "genres_original")  # type: ignore[attr-defined]
+        found = sound_files(self.settings.path / "genres_original")
         others = sum(len(parts) != 2 or path.suffix.lower() != ".wav" for parts, path in found.files)
         return {**({"other sound": others} if others else {}), **dict(sorted(found.passed_over.items()))}

@@ -12,35 +12,36 @@ import numpy as np
 from huggingface_hub.constants import HF_HUB_CACHE
 from pydantic import Field
 
-from and_core import registry
 from and_core.audio.decode import MAX_DECODED_BYTES, check_file, read_audio
 from and_core.datasets.base import DATASETS, ClipRef, Dataset
 from and_core.errors import DataError, MissingExtra, first_line
+from and_core.registry import PathMark, Settings
 from and_core.store.files import lies_in
 
 
+class HubDatasetSettings(Settings):
+    """`id`: ``owner/name`` or a local folder; `config`, `split`, `revision` as `datasets` takes them; names of the columns."""
+
+    id: Annotated[str, PathMark(always=False, identifies=True)]
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    audio: str = "audio"
+    label: str | None = "label"
+    fold: str | None = None
+    source: str | None = None
+    max_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
+
+    def reaches(self) -> list[str]:
+        """The hub, for all but a folder."""
+        return [] if Path(self.id).is_dir() else [f"fetches the data set {self.id}"]
+
+
 @DATASETS.register
-class Hub(Dataset):
+class HubDataset(Dataset[HubDatasetSettings]):
     """Clips of one split; bytes are decoded here like every other clip's. Other plain columns are kept, for captions among them."""
 
     kind = "hub"
-
-    class Settings(registry.Settings):
-        """`id`: ``owner/name`` or a local folder; `config`, `split`, `revision` as `datasets` takes them; names of the columns."""
-
-        id: str
-        config: str | None = None
-        split: str = "train"
-        revision: str | None = None
-        audio: str = "audio"
-        label: str | None = "label"
-        fold: str | None = None
-        source: str | None = None
-        max_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
-
-        def reaches(self) -> list[str]:
-            """The hub, for all but a folder."""
-            return [] if Path(self.id).is_dir() else [f"fetches the data set {self.id}"]
 
     @cached_property
     def _table(self) -> Any:
@@ -48,7 +49,7 @@ class Hub(Dataset):
             import datasets
         except ImportError:
             raise MissingExtra("datasets", "hub", "dataset.kind='hub'") from None
-        s: Any = self.settings
+        s = self.settings
         try:
             table = datasets.load_dataset(s.id, s.config, split=s.split, revision=s.revision)
         except Exception as error:  # noqa: BLE001 - the hub, the network and every file format have errors of their own
@@ -70,7 +71,7 @@ class Hub(Dataset):
 
     @cached_property
     def _references(self) -> list[ClipRef]:
-        s: Any = self.settings
+        s = self.settings
         table = self._table
         features = table.features
         label: Any = features.get(s.label) if s.label is not None else None
@@ -106,7 +107,7 @@ class Hub(Dataset):
         return self._references
 
     def _bytes(self, row: int) -> bytes:
-        sound = self._table[row][self.settings.audio]  # type: ignore[attr-defined]
+        sound = self._table[row][self.settings.audio]
         if sound["bytes"] is not None:
             return bytes(sound["bytes"])
         path = Path(sound["path"] or "")
@@ -122,7 +123,7 @@ class Hub(Dataset):
         """Where files of the data set lie: its own folder, or where `datasets` puts what it fetches."""
         import datasets
 
-        own = Path(self.settings.id)  # type: ignore[attr-defined]
+        own = Path(self.settings.id)
         return [own] if own.is_dir() else [Path(datasets.config.HF_DATASETS_CACHE), Path(HF_HUB_CACHE)]
 
     def read(self, ref: ClipRef) -> tuple[np.ndarray, int]:
@@ -130,7 +131,7 @@ class Hub(Dataset):
         with tempfile.NamedTemporaryFile(suffix=Path(ref.name).suffix) as file:
             file.write(self._bytes(int(str(ref.extra["hub_row"]))))
             file.flush()
-            return read_audio(file.name, self.settings.max_seconds)  # type: ignore[attr-defined]
+            return read_audio(file.name, self.settings.max_seconds)
 
     def fingerprint(self) -> str:
         """Names, labels, folds and the bytes of every clip."""
@@ -146,7 +147,7 @@ class Hub(Dataset):
 
     def describe(self) -> str:
         """One line for provenance."""
-        s: Any = self.settings
+        s = self.settings
         return f"hub: {Path(s.id).name if Path(s.id).is_dir() else s.id}, {s.split}"
 
 

@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, field_validator
 
-from and_core import registry
+from and_core.corpus import clips as corpus
+from and_core.corpus.recipes import CATEGORIES
 from and_core.datasets.base import DATASETS, ClipRef, Dataset
-from and_core.demo import corpus
-from and_core.demo.recipes import CATEGORIES
+from and_core.registry import Settings
+
+FRESH_SEED = 7777  # of the clips that units are planted by
+
+
+class SyntheticSettings(Settings):
+    """`categories` empty means all of them."""
+
+    per_category: Annotated[int, Field(ge=1, le=1000)] = corpus.PER_CATEGORY
+    seed: int = 0
+    categories: tuple[str, ...] = ()
+
+    @field_validator("categories")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(value) - set(CATEGORIES))
+        if unknown:
+            raise ValueError(f"not in the corpus: {', '.join(unknown)}; allowed: {', '.join(CATEGORIES)}")
+        return value
 
 
 @DATASETS.register
-class Synthetic(Dataset):
+class Synthetic(Dataset[SyntheticSettings]):
     """Clips in ESC-50's categories, drawn from a seed. Shown as synthetic everywhere."""
 
     kind = "synthetic"
     provenance = "synthetic"
 
-    class Settings(registry.Settings):
-        """`categories` empty means all of them."""
-
-        per_category: Annotated[int, Field(ge=1, le=1000)] = corpus.PER_CATEGORY
-        seed: int = 0
-        categories: tuple[str, ...] = ()
-
-        @field_validator("categories")
-        @classmethod
-        def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-            unknown = sorted(set(value) - set(CATEGORIES))
-            if unknown:
-                raise ValueError(f"not in the corpus: {', '.join(unknown)}; allowed: {', '.join(CATEGORIES)}")
-            return value
-
     def _jobs(self) -> list[tuple[str, int, int]]:
         s = self.settings
-        return corpus.corpus_jobs(s.per_category, s.seed, s.categories or CATEGORIES)  # type: ignore[attr-defined]
+        return corpus.corpus_jobs(s.per_category, s.seed, s.categories or CATEGORIES)
 
     def references(self) -> list[ClipRef]:
         """Clips by category and number; folds as in ESC-50."""
@@ -57,15 +60,19 @@ class Synthetic(Dataset):
         """The recipe, and the truth that the clip was made from."""
         return {**ref.extra, **corpus.truth_row(_made(str(ref.extra["recipe"]))[1])}
 
+    def fresh_settings(self) -> dict[str, Any]:
+        """Another seed."""
+        return {"seed": FRESH_SEED, "per_category": 20}
+
     def fingerprint(self) -> str:
         """Recipe and version, not bytes: processors may round differently."""
         s = self.settings
-        return corpus.fingerprint(s.per_category, s.seed, s.categories or CATEGORIES)  # type: ignore[attr-defined]
+        return corpus.fingerprint(s.per_category, s.seed, s.categories or CATEGORIES)
 
     def describe(self) -> str:
         """One line for provenance."""
         jobs = self._jobs()
-        return f"synthetic corpus, {len(jobs)} clips in {len({j[0] for j in jobs})} categories, seed {self.settings.seed}"  # type: ignore[attr-defined]
+        return f"synthetic corpus, {len(jobs)} clips in {len({j[0] for j in jobs})} categories, seed {self.settings.seed}"
 
 
 @lru_cache(maxsize=4)

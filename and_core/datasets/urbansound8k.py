@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from and_core.datasets.base import DATASETS, ClipRef, Dataset, read_rows, unlisted
+from and_core.datasets.base import DATASETS, ClipRef, FileDataset, FileDatasetSettings, read_rows, unlisted
 from and_core.errors import DataError
 
 REQUIRED = ("slice_file_name", "fold", "class")
 
 
 @DATASETS.register
-class UrbanSound8K(Dataset):
+class UrbanSound8K(FileDataset[FileDatasetSettings]):
     """Slices of longer recordings; `fsID` names the recording, so that each can count once."""
 
     kind = "urbansound8k"
 
     def references(self) -> list[ClipRef]:
         """Clips in the order of the CSV."""
-        root = Path(self.settings.path)  # type: ignore[attr-defined]
+        root = self.settings.path
         table = root / "metadata" / "UrbanSound8K.csv"
         refs = []
         for number, row in read_rows(table, REQUIRED):
@@ -32,4 +30,4 @@ class UrbanSound8K(Dataset):
 
     def passed_over(self) -> dict[str, int]:
         """Count sound files that no row of the table names, and what is no sound."""
-        return unlisted(Path(self.settings.path) / "audio", self.references())  # type: ignore[attr-defined]
+        return unlisted(self.settings.path / "audio", self.references())

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from and_core.config import PluginConfig
 from and_core.demo import train_ast, train_beats, train_clap, train_listening
-from and_core.demo.training import Progress, silent, synthesise
+from and_core.demo.training import synthesise
 from and_core.encoders.base import ENCODERS
+from and_core.progress import Progress, silent
 
 
 def train(folder: Path, progress: Progress = silent) -> dict[str, dict[str, object]]:
@@ -21,7 +22,7 @@ def train(folder: Path, progress: Progress = silent) -> dict[str, dict[str, obje
     sounds = synthesise(progress)
     reports, pretrained = train_beats.train(folder, sounds, progress=progress)
     encoder = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))  # type: ignore[call-arg]
-    reports["small-clap"] = train_clap.train(folder / "small-clap", sounds, pretrained, encoder, train_beats.Recipe().mel_bins, progress=progress)
+    reports["small-clap"] = train_clap.train(folder / "small-clap", sounds, pretrained, encoder, train_beats.BeatsRecipe().mel_bins, progress=progress)
     reports["ast"] = train_ast.train(folder / "ast", sounds, progress=progress)
     reports["listening"] = train_listening.train(folder / "listening", folder / "ast", sounds, progress=progress)
     return reports

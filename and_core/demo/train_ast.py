@@ -14,13 +14,14 @@ from torch.nn import functional as F
 from transformers import ASTConfig, ASTForAudioClassification
 
 from and_core.audio.fbank import kaldi_fbank
-from and_core.demo import corpus
-from and_core.demo.synth import SAMPLE_RATE
-from and_core.demo.training import Progress, Sounds, augment, cosine, evaluate, half_precision, silent
+from and_core.corpus import clips as corpus
+from and_core.corpus.synth import SAMPLE_RATE
+from and_core.demo.training import Sounds, augment, cosine, evaluate, half_precision
+from and_core.progress import Progress, silent
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ASTRecipe:
     """Everything that decides the weights; stored beside them."""
 
     seed: int = 0
@@ -47,7 +48,7 @@ def features(waves: np.ndarray, mel_bins: int, frames: int) -> torch.Tensor:
     return x if x.shape[1] == frames else F.pad(x, (0, 0, 0, frames - x.shape[1]))
 
 
-def build(recipe: Recipe, classes: tuple[str, ...] = corpus.CATEGORIES) -> ASTForAudioClassification:
+def build(recipe: ASTRecipe, classes: tuple[str, ...] = corpus.CATEGORIES) -> ASTForAudioClassification:
     """The network, randomly initialised from the recipe's seed."""
     torch.manual_seed(recipe.seed)
     names = dict(enumerate(classes))
@@ -60,7 +61,7 @@ def build(recipe: Recipe, classes: tuple[str, ...] = corpus.CATEGORIES) -> ASTFo
     return ASTForAudioClassification(config)
 
 
-def train(folder: Path, sounds: Sounds, recipe: Recipe | None = None, progress: Progress = silent) -> dict[str, object]:
+def train(folder: Path, sounds: Sounds, recipe: ASTRecipe | None = None, progress: Progress = silent) -> dict[str, object]:
     """Train the network and write it in the hub's own format.
 
     Parameters
@@ -75,7 +76,7 @@ def train(folder: Path, sounds: Sounds, recipe: Recipe | None = None, progress: 
     dict
         Contents of `recipe.json`: recipe, data fingerprint, test accuracy, seconds.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or ASTRecipe()
     began = time.time()
     every = features(sounds.waves, recipe.mel_bins, recipe.frames)
     (x, y), (test_x, test_y) = sounds.split(every)
@@ -97,7 +98,7 @@ def train(folder: Path, sounds: Sounds, recipe: Recipe | None = None, progress: 
     return report
 
 
-def fit(model: ASTForAudioClassification, x: torch.Tensor, y: torch.Tensor, recipe: Recipe, scale: float, progress: Progress) -> None:
+def fit(model: ASTForAudioClassification, x: torch.Tensor, y: torch.Tensor, recipe: ASTRecipe, scale: float, progress: Progress) -> None:
     """Train in place on normalised features `x` (clips, frames, mel) and labels `y`; `scale` is what normalising divided by."""
     rng = torch.Generator().manual_seed(recipe.seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
@@ -118,10 +119,10 @@ def fit(model: ASTForAudioClassification, x: torch.Tensor, y: torch.Tensor, reci
             schedule.step()
             step += 1
             if step % 10 == 0:
-                progress(step, steps, f"training, pass {epoch + 1} of {recipe.epochs}, loss {loss.item():.2f}")
+                progress(f"training, pass {epoch + 1} of {recipe.epochs}, loss {loss.item():.2f}", step, steps)
 
 
-def save(model: ASTForAudioClassification, folder: Path, recipe: Recipe, mean: float, std: float, report: dict[str, object]) -> None:
+def save(model: ASTForAudioClassification, folder: Path, recipe: ASTRecipe, mean: float, std: float, report: dict[str, object]) -> None:
     """Write the checkpoint as `save_pretrained` does, with the feature extractor's settings and the report."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder, safe_serialization=True)

@@ -13,13 +13,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from and_core.audio.fbank import kaldi_fbank
-from and_core.demo import corpus
-from and_core.demo.training import Masks, Progress, Sounds, augment, batches, cosine, evaluate, half_precision, silent, step_down, write_folder
+from and_core.corpus import clips as corpus
+from and_core.demo.training import Masks, Sounds, augment, batches, cosine, evaluate, half_precision, step_down, write_folder
 from and_core.nets.beats import FBANK_STD, Beats, BeatsConfig, Encoder, initialise, keep_one_bias, normalise, pooled
+from and_core.progress import Progress, silent
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BeatsRecipe:
     """Everything that decides the weights; stored beside them."""
 
     seed: int = 0
@@ -45,7 +46,7 @@ class Recipe:
     finetune_masks: Masks = ((1, 24, 1), (2, 6, 1))
 
 
-def network_config(recipe: Recipe) -> BeatsConfig:
+def network_config(recipe: BeatsRecipe) -> BeatsConfig:
     """The published network in small: post-norm with DeepNorm, gated relative positions, convolutional positions."""
     return BeatsConfig(
         recipe.patch, embed_dim=recipe.width, encoder_layers=recipe.layers, encoder_embed_dim=recipe.width, encoder_ffn_embed_dim=recipe.mlp,
@@ -81,7 +82,7 @@ class MaskedPrediction(nn.Module):
     its own mean and scale removed.
     """
 
-    def __init__(self, beats: Beats, recipe: Recipe) -> None:
+    def __init__(self, beats: Beats, recipe: BeatsRecipe) -> None:
         super().__init__()
         self.beats, self.recipe = beats, recipe
         rng = torch.Generator().manual_seed(recipe.seed + 1)
@@ -119,7 +120,7 @@ class MaskedPrediction(nn.Module):
         return F.cross_entropy(logits, targets), (logits.argmax(-1) == targets).float().mean()
 
 
-def pretrain(x: torch.Tensor, recipe: Recipe, progress: Progress = silent) -> Beats:
+def pretrain(x: torch.Tensor, recipe: BeatsRecipe, progress: Progress = silent) -> Beats:
     """Masked prediction on maps `x` (clips, frames, mel), without labels."""
     torch.manual_seed(recipe.seed)
     rng = torch.Generator().manual_seed(recipe.seed)
@@ -135,11 +136,11 @@ def pretrain(x: torch.Tensor, recipe: Recipe, progress: Progress = silent) -> Be
             loss, right = model(augment(x[chunk], rng, recipe.gain_db, 2 * FBANK_STD, ()), rng)
         step_down(loss, model, optimiser, schedule)
         if step % 10 == 0:
-            progress(step, steps, f"masked prediction, loss {loss.item():.2f}, {100 * right.item():.0f} % right")
+            progress(f"masked prediction, loss {loss.item():.2f}, {100 * right.item():.0f} % right", step, steps)
     return beats.eval()
 
 
-def linear_classifier(beats: Beats, x: torch.Tensor, y: torch.Tensor, recipe: Recipe, classes: int) -> Classifier:
+def linear_classifier(beats: Beats, x: torch.Tensor, y: torch.Tensor, recipe: BeatsRecipe, classes: int) -> Classifier:
     """A linear layer trained on the frozen network's mean token features; every weight below stays as it is."""
     torch.manual_seed(recipe.seed)
     model = Classifier(beats, classes).eval()
@@ -165,7 +166,7 @@ def linear_classifier(beats: Beats, x: torch.Tensor, y: torch.Tensor, recipe: Re
     return model
 
 
-def finetune(model: Classifier, x: torch.Tensor, y: torch.Tensor, recipe: Recipe, progress: Progress = silent) -> None:
+def finetune(model: Classifier, x: torch.Tensor, y: torch.Tensor, recipe: BeatsRecipe, progress: Progress = silent) -> None:
     """Train every weight in place; layers nearer the input learn more slowly, and the classifier starts from the frozen network's."""
     torch.manual_seed(recipe.seed)
     rng = torch.Generator().manual_seed(recipe.seed)
@@ -186,11 +187,11 @@ def finetune(model: Classifier, x: torch.Tensor, y: torch.Tensor, recipe: Recipe
         loss = F.cross_entropy(logits.float(), y[chunk], label_smoothing=recipe.label_smoothing)
         step_down(loss, model, optimiser, schedule)
         if step % 10 == 0:
-            progress(step, steps, f"fine-tuning, loss {loss.item():.2f}")
+            progress(f"fine-tuning, loss {loss.item():.2f}", step, steps)
     model.eval()
 
 
-def train(folder: Path, sounds: Sounds, recipe: Recipe | None = None, progress: Progress = silent) -> tuple[dict[str, dict[str, object]], Beats]:
+def train(folder: Path, sounds: Sounds, recipe: BeatsRecipe | None = None, progress: Progress = silent) -> tuple[dict[str, dict[str, object]], Beats]:
     """Pre-train, then write ``beats-frozen`` and ``beats-finetuned`` into `folder`.
 
     Returns
@@ -200,18 +201,18 @@ def train(folder: Path, sounds: Sounds, recipe: Recipe | None = None, progress: 
     pretrained : Beats
         The network before fine-tuning, for whoever builds on it.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or BeatsRecipe()
     began = time.time()
     (x, y), (test_x, test_y) = sounds.split(features(sounds.waves, recipe.mel_bins))
     classes = len(corpus.CATEGORIES)
     pretrained = pretrain(x, recipe, progress)
-    progress(0, 2, "linear classifiers on frozen networks")
+    progress("linear classifiers on frozen networks", 0, 2)
     frozen = linear_classifier(copy.deepcopy(pretrained), x, y, recipe, classes)
     torch.manual_seed(recipe.seed)
     untrained = Beats(network_config(recipe)).eval()
     initialise(untrained)
     chance = evaluate(linear_classifier(untrained, x, y, recipe, classes), test_x, test_y)
-    progress(2, 2, "linear classifiers on frozen networks")
+    progress("linear classifiers on frozen networks", 2, 2)
     tuned = copy.deepcopy(frozen)
     finetune(tuned, x, y, recipe, progress)
     reports = {}
@@ -226,7 +227,7 @@ def train(folder: Path, sounds: Sounds, recipe: Recipe | None = None, progress: 
     return reports, pretrained
 
 
-def save(model: Classifier, folder: Path, recipe: Recipe, report: dict[str, object], classes: tuple[str, ...] = corpus.CATEGORIES) -> None:
+def save(model: Classifier, folder: Path, recipe: BeatsRecipe, report: dict[str, object], classes: tuple[str, ...] = corpus.CATEGORIES) -> None:
     """Write `config.json`, `model.safetensors` (float16) and `recipe.json`, as the target `beats` reads a folder."""
     about = {"cfg": asdict(model.beats.config), "classes": list(classes), "mel_bins": recipe.mel_bins}
     write_folder(folder, keep_one_bias(model.state_dict()), about, report)

@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from and_core.demo import corpus
+from and_core.corpus import clips as corpus
 from and_core.demo.train_beats import features
-from and_core.demo.training import Masks, Progress, Sounds, augment, batches, cosine, half_precision, silent, step_down, write_folder
+from and_core.demo.training import Masks, Sounds, augment, batches, cosine, half_precision, step_down, write_folder
 from and_core.encoders.base import TextEncoder
 from and_core.nets.beats import FBANK_STD, Beats, keep_one_bias
 from and_core.nets.small_clap import SmallClap
+from and_core.progress import Progress, silent
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ClapRecipe:
     """Everything that decides the weights besides the pre-trained tower; stored beside them."""
 
     seed: int = 0
@@ -49,7 +50,7 @@ class CaptionVectors:
         for i, parts in enumerate(split):
             self.parts[i, : len(parts)] = torch.tensor([number[p] for p in parts])
 
-    def draw(self, chunk: torch.Tensor, recipe: Recipe, rng: torch.Generator) -> torch.Tensor:
+    def draw(self, chunk: torch.Tensor, recipe: ClapRecipe, rng: torch.Generator) -> torch.Tensor:
         """(B, D) unit vectors: of the whole caption, or the mean over a random part of its sentences."""
         parts = self.parts[chunk]
         weight = (torch.rand(parts.shape, generator=rng) < recipe.sentence).float()
@@ -60,7 +61,7 @@ class CaptionVectors:
         return torch.where(whole, self.vectors[self.whole[chunk]], mixed)
 
 
-def train_encoder(beats: Beats, x: torch.Tensor, captions: CaptionVectors, rows: torch.Tensor, recipe: Recipe, progress: Progress = silent) -> SmallClap:
+def train_encoder(beats: Beats, x: torch.Tensor, captions: CaptionVectors, rows: torch.Tensor, recipe: ClapRecipe, progress: Progress = silent) -> SmallClap:
     """Contrastive training (symmetric InfoNCE, learned temperature) of the whole tower on maps `x[rows]` and their captions."""
     torch.manual_seed(recipe.seed)
     rng = torch.Generator().manual_seed(recipe.seed)
@@ -79,7 +80,7 @@ def train_encoder(beats: Beats, x: torch.Tensor, captions: CaptionVectors, rows:
         loss = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
         step_down(loss, model, optimiser, schedule)
         if step % 10 == 0:
-            progress(step, steps, f"text and sound, loss {loss.item():.2f}")
+            progress(f"text and sound, loss {loss.item():.2f}", step, steps)
     return model.eval()
 
 
@@ -108,7 +109,7 @@ def figures(model: SmallClap, x: torch.Tensor, captions: torch.Tensor, names: to
 
 
 def train(
-    folder: Path, sounds: Sounds, beats: Beats, encoder: TextEncoder, mel_bins: int, recipe: Recipe | None = None, progress: Progress = silent
+    folder: Path, sounds: Sounds, beats: Beats, encoder: TextEncoder, mel_bins: int, recipe: ClapRecipe | None = None, progress: Progress = silent
 ) -> dict[str, object]:
     """Train from a pre-trained tower, which is left as it is, and write `folder`.
 
@@ -117,11 +118,11 @@ def train(
     dict
         Contents of `recipe.json`: recipe, clips, retrieval figures on the test fold.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or ClapRecipe()
     began = time.time()
-    progress(0, 1, "encoding captions")
+    progress("encoding captions", 0, 1)
     captions = CaptionVectors(sounds.captions, encoder)
-    progress(1, 1, "encoding captions")
+    progress("encoding captions", 1, 1)
     x = features(sounds.waves, mel_bins)
     described = np.array([bool(caption) for caption in sounds.captions])
     model = train_encoder(copy.deepcopy(beats), x, captions, torch.from_numpy(np.flatnonzero(described & ~sounds.test)), recipe, progress)

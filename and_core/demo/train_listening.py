@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from and_core.config import ListeningConfig, PluginConfig
-from and_core.demo import corpus
-from and_core.demo.training import TEST_FOLD, Progress, Sounds, silent
-from and_core.listen.front import Front
+from and_core.corpus import clips as corpus
+from and_core.demo.training import TEST_FOLD, Sounds
+from and_core.listen.faithfulness import fidelity_of
 from and_core.listen.listener import load_listener
 from and_core.listen.maps import MapReader, choose_maps
-from and_core.listen.material import Material, split_clips
-from and_core.listen.trial import fidelity_of
+from and_core.listen.stft import Stft
+from and_core.listen.training_data import TrainingData, split_clips
 from and_core.pipeline.listening import POST_HOC, RECIPE, train_all
+from and_core.progress import Progress, silent
 from and_core.store.files import sha256_file
 from and_core.targets.base import TARGETS
 
@@ -49,10 +50,10 @@ def train(folder: Path, network: Path, sounds: Sounds, progress: Progress = sile
     waves, labels = sounds.waves[: len(jobs)].astype(np.float32) / 32768, sounds.labels[: len(jobs)]
     folds = [index % 5 + 1 for _, index, _ in jobs]
     split = split_clips(folds, [None] * len(jobs), TRAINED_FOLDS, config.validation_fold, config.test_folds, SEED)
-    material = Material(waves, labels, MapReader(target, choose_maps(target, config.maps)), Front.for_rate(target.sample_rate))
+    data = TrainingData(waves, labels, MapReader(target, choose_maps(target, config.maps)), Stft.for_rate(target.sample_rate))
     mark = hashlib.sha256(f"{target.fingerprint()} {SEED} {config.model_dump_json()}".encode()).hexdigest()[:12]
     work = folder / f".work-{mark}"
-    found, report = train_all(target, material, split, config, work, SEED, lambda stage, done, total: progress(done, total, stage))
+    found, report = train_all(target, data, split, config, work, SEED, progress)
     for name, listener in found.items():
         listener.save(folder / name, {"checkpoint": target.fingerprint()[:16]})
     shipped = {name: load_listener(folder / name, copy.deepcopy(target)) for name in found}  # measure what is shipped: weights rounded to float16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +16,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from and_core.audio.measures import measure
-from and_core.demo import corpus
-from and_core.demo.captions import write_caption
+from and_core.corpus import clips as corpus
+from and_core.corpus.captions import write_caption
+from and_core.progress import Progress, silent
 
-Progress = Callable[[int, int, str], None]
 Masks = tuple[tuple[int, int, int], ...]
 MASKS: Masks = ((1, 40, 2), (2, 10, 1))
 TEST_FOLD = 1
 EXTRA_PER_CATEGORY, EXTRA_SEED = 200, 101
 CAPTIONED = 80  # of the extra clips of a category: measuring a clip takes six times as long as making it
-
-
-def silent(done: int, total: int, what: str) -> None:
-    """Progress that nobody sees."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def synthesise(progress: Progress = silent, extra: int = EXTRA_PER_CATEGORY, see
             test[i] = truth.seed == 0 and truth.fold == TEST_FOLD
             captions.append(caption)
             if i % 100 == 0:
-                progress(i, len(jobs), "synthesising training clips")
+                progress("synthesising training clips", i, len(jobs))
     about = {"extra_per_category": extra, "seed": seed, "fingerprint": corpus.fingerprint(extra, seed, categories), "test_fold": TEST_FOLD}
     return Sounds(waves, labels, test, captions, about)
 

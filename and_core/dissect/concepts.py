@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from and_core.data import bundled
 from and_core.errors import ConfigError
 from and_core.store.files import plain_file
 
 UNLABELLED = "sound-phrases"  # the set that comes with the package
-CONCEPT_SETS = Path(__file__).resolve().parents[1] / "data" / "concepts"
+CONCEPT_SETS = bundled("concepts")
 
 
 def concept_set(source: str, classes: list[str]) -> list[str]:

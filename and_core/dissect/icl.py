@@ -17,7 +17,7 @@ NOTHING = re.compile(r"^(?:none|no|nothing|n/?a|unknown|unclear|no (?:concept|an
 Embed = Callable[[list[str]], np.ndarray]
 
 
-class Choice(NamedTuple):
+class NamedConcept(NamedTuple):
     """A concept that an answer names: what was said, the concept's number (-1 for none), how it was matched, and how closely."""
 
     said: str
@@ -44,7 +44,7 @@ def read_answer(answer: str, count: int, cut: bool = False) -> list[str]:
     return [name for name in names if name and not NOTHING.match(name)][:count]
 
 
-def match_concepts(names: list[str], concepts: list[str], embed: Embed, vectors: np.ndarray, least: float) -> list[Choice]:
+def match_concepts(names: list[str], concepts: list[str], embed: Embed, vectors: np.ndarray, least: float) -> list[NamedConcept]:
     """Map names to the concept set: an exact match first, else the nearest by embedding if it is near enough.
 
     Parameters
@@ -61,21 +61,21 @@ def match_concepts(names: list[str], concepts: list[str], embed: Embed, vectors:
 
     Returns
     -------
-    list of Choice
+    list of NamedConcept
         In the order of `names`; a concept named twice counts once.
     """
     number = {readable(c).lower(): i for i, c in enumerate(concepts)}
-    found: list[Choice] = []
+    found: list[NamedConcept] = []
     seen: set[int] = set()
     for name in names:
         key = readable(name).lower()
         if key in number:
-            choice = Choice(name, number[key], "exact", 1.0)
+            choice = NamedConcept(name, number[key], "exact", 1.0)
         else:
             similarity = vectors @ embed([readable(name)])[0]
             best = int(similarity.argmax())
             near = float(similarity[best])
-            choice = Choice(name, best, "nearest", near) if near >= least else Choice(name, -1, "none", near)
+            choice = NamedConcept(name, best, "nearest", near) if near >= least else NamedConcept(name, -1, "none", near)
         if choice.concept < 0 or choice.concept not in seen:
             found.append(choice)
             seen.add(choice.concept)

@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from and_core import registry
 from and_core.dissect.points import clean_points
 from and_core.dissect.prompts import fill
 from and_core.dissect.summarize import SUMMARIZERS, CaptionTexts, Summarizer, Summary
-from and_core.llms.base import Ask, Request
+from and_core.llms.base import Ask, Question
 from and_core.records import Point
+from and_core.registry import Settings
 from and_core.reply import Reply
 
 NO_CAPTION = "none of the clips has a caption"
 
 
+class ByLanguageModelSettings(Settings):
+    """`samples` answers a summary; `temperature` and `max_tokens` of each (the paper's: 1, 1024)."""
+
+    samples: Annotated[int, Field(ge=1, le=20)] = 1
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 1024
+
+
 @SUMMARIZERS.register
-class ByLanguageModel(Summarizer):
+class ByLanguageModel(Summarizer[ByLanguageModelSettings]):
     """One answer a side of each neuron, `samples` where their agreement is wanted; the first is the summary."""
 
     kind = "llm"
     asks = True
     random_sets = 0  # a model always finds something to say: a rate of random sets would cost a thousand answers and tell nothing
     VERSION = "1"
-
-    class Settings(registry.Settings):
-        """`samples` answers a summary; `temperature` and `max_tokens` of each (the paper's: 1, 1024)."""
-
-        samples: Annotated[int, Field(ge=1, le=20)] = 1
-        temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
-        max_tokens: Annotated[int, Field(ge=16, le=8192)] = 1024
 
     def fingerprint(self) -> str:
         """Version of the clean-up."""
@@ -43,7 +44,7 @@ class ByLanguageModel(Summarizer):
         """One line for provenance."""
         return "language model"
 
-    def requests(self, texts: CaptionTexts, clips: np.ndarray) -> Iterator[Request]:
+    def requests(self, texts: CaptionTexts, clips: np.ndarray) -> Iterator[Question]:
         """Every question that :meth:`summarize` will ask, row by row, sample by sample."""
         for row in clips:
             said = [texts.captions[c] for c in row if c >= 0 and texts.captions[c]]
@@ -51,14 +52,14 @@ class ByLanguageModel(Summarizer):
                 prompt = fill(texts.prompts["summary"], captions="\n".join(f"{i}. {text}" for i, text in enumerate(said, 1)), count=len(said))
                 yield from self._samples(prompt)
 
-    def _samples(self, prompt: str) -> list[Request]:
-        s: Any = self.settings
-        return [Request(prompt, sample, s.temperature, s.max_tokens) for sample in range(s.samples)]
+    def _samples(self, prompt: str) -> list[Question]:
+        s = self.settings
+        return [Question(prompt, sample, s.temperature, s.max_tokens) for sample in range(s.samples)]
 
     def summarize(self, texts: CaptionTexts, clips: np.ndarray, ask: Ask | None = None) -> list[Summary]:
         """Points of the first sample there is; a row none of whose questions was answered has failed, with the reason."""
         assert ask is not None
-        samples = self.settings.samples  # type: ignore[attr-defined]
+        samples = self.settings.samples
         replies = iter(ask(list(self.requests(texts, clips))))
         found = []
         for row in clips:

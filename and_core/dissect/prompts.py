@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from string import Template
 
+from and_core.data import bundled
 from and_core.errors import ConfigError
 
-BUNDLED = Path(__file__).resolve().parents[1] / "data" / "prompts"
+BUNDLED = bundled("prompts")
 FIELDS: dict[str, frozenset[str]] = {
     "summary": frozenset({"captions", "count"}),
     "icl_top1": frozenset({"concepts", "summary"}),

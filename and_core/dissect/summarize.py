@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import Field
 
-from and_core import registry
-from and_core.llms.base import Ask, Request
+from and_core.llms.base import Ask, Question
 from and_core.records import Point
+from and_core.registry import Plugin, Registry, Settings
 
 MEMORY = 50_000_000  # numbers in the temporaries of one block of neurons
 
@@ -61,7 +61,10 @@ class Summary(NamedTuple):
     samples: Sequence[str] = ()
 
 
-class Summarizer(registry.Plugin):
+S = TypeVar("S", bound=Settings)
+
+
+class Summarizer(Plugin[S]):
     """Turns the captions of K clips into points, for many neurons at once.
 
     `asks`: it needs a language model. `random_sets`: how many random sets of clips are summarised for comparison.
@@ -78,7 +81,7 @@ class Summarizer(registry.Plugin):
         """Version of the method."""
         return ""
 
-    def requests(self, texts: CaptionTexts, clips: np.ndarray) -> Iterator[Request]:
+    def requests(self, texts: CaptionTexts, clips: np.ndarray) -> Iterator[Question]:
         """Questions that :meth:`summarize` will ask of these rows; none by default."""
         return iter(())
 
@@ -97,22 +100,23 @@ class Summarizer(registry.Plugin):
         raise NotImplementedError
 
 
-SUMMARIZERS: registry.Registry[Summarizer] = registry.Registry("summarizer", "and_core.dissect")
+SUMMARIZERS: Registry[Summarizer[Any]] = Registry("summarizer", "and_core.dissect", "and_core.summarizers")
+
+
+class CommonalitySettings(Settings):
+    """`share` of the K clips, rounded up; `threshold` of the grouping; `most` clause points a summary."""
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.6
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    most: Annotated[int, Field(ge=1, le=20)] = 4
 
 
 @SUMMARIZERS.register
-class Commonality(Summarizer):
+class Commonality(Summarizer[CommonalitySettings]):
     """A point is what at least `share` of the K clips say: an attribute, or clauses whose cosine similarity exceeds `threshold`."""
 
     kind = "commonality"
     VERSION = "1"
-
-    class Settings(registry.Settings):
-        """`share` of the K clips, rounded up; `threshold` of the grouping; `most` clause points a summary."""
-
-        share: Annotated[float, Field(gt=0, le=1)] = 0.6
-        threshold: Annotated[float, Field(gt=0, lt=1)] = 0.6
-        most: Annotated[int, Field(ge=1, le=20)] = 4
 
     def fingerprint(self) -> str:
         """Version of the method and of the lexicon behind it."""
@@ -128,7 +132,7 @@ class Commonality(Summarizer):
         """Points, those of most clips first; attributes before clauses at equal counts."""
         s = self.settings
         of = (clips >= 0).sum(1)
-        need = np.maximum(2, np.array([math.ceil(s.share * n - 1e-9) for n in of]))  # type: ignore[attr-defined]
+        need = np.maximum(2, np.array([math.ceil(s.share * n - 1e-9) for n in of]))
         present = clips >= 0
         counts = (texts.clip_values[clips] & present[:, :, None]).sum(1) if texts.values else np.zeros((len(clips), 0), int)
         groups = self._groups(texts, clips, need)
@@ -163,8 +167,8 @@ class Commonality(Summarizer):
         ids = np.where(clips[:, :, None] >= 0, texts.clip_clauses[clips], -1).reshape(rows, k * per_clip)
         vectors = texts.embeddings[ids]
         vectors[ids < 0] = 0
-        close = np.matmul(vectors, vectors.transpose(0, 2, 1)) > s.threshold  # type: ignore[attr-defined]
-        for _ in range(s.most):  # type: ignore[attr-defined]
+        close = np.matmul(vectors, vectors.transpose(0, 2, 1)) > s.threshold
+        for _ in range(s.most):
             reach = close.reshape(rows, k * per_clip, k, per_clip).any(3).sum(2)
             best = reach.argmax(1)
             count = reach[np.arange(rows), best]

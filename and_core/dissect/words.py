@@ -7,16 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from and_core.data import bundled
 from and_core.dissect.attributes import NEGATIONS, WINDOW
 from and_core.errors import ConfigError
 
-DATA = Path(__file__).resolve().parents[1] / "data"
-BUNDLED_TAGGER = DATA / "en_and_tagger"
 POS = {
     "adjective": ("JJ", "JJR", "JJS", "VBN"),
     "noun": ("NN", "NNS", "NNP", "NNPS"),
@@ -66,7 +64,7 @@ def load_tagger(name: str = "bundled") -> Any:
     import spacy
 
     try:
-        return spacy.load(BUNDLED_TAGGER if name == "bundled" else name)
+        return spacy.load(bundled("en_and_tagger") if name == "bundled" else name)
     except (OSError, ValueError) as error:
         raise ConfigError(f"open.tagger={name!r} can't be loaded: {str(error).splitlines()[0]}") from None
 
@@ -151,5 +149,5 @@ def _nearest(similarity: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _lexicon() -> dict[str, bool]:
-    with open(DATA / "sound_words.csv", newline="", encoding="utf-8") as handle:
+    with open(bundled("sound_words.csv"), newline="", encoding="utf-8") as handle:
         return {row["word"]: row["acoustic"] == "1" for row in csv.DictReader(handle)}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
-from and_core import registry
 from and_core.errors import ConfigError
+from and_core.registry import Plugin, Registry, Settings
+
+S = TypeVar("S", bound=Settings)
 
 
-class TextEncoder(registry.Plugin):
+class TextEncoder(Plugin[S]):
     """Turns texts into unit vectors whose dot product is their cosine similarity."""
 
     def fingerprint(self) -> str:
@@ -30,7 +33,7 @@ class TextEncoder(registry.Plugin):
         return 0
 
 
-class TextAudioEncoder(TextEncoder):
+class TextAudioEncoder(TextEncoder[S]):
     """A text encoder that hears as well: clips and texts lie in one space, so that their dot product is a cosine similarity."""
 
     sample_rate: int = 48_000
@@ -72,4 +75,4 @@ def encode_by_length(texts: list[str], width: int, encode: Callable[[list[str]],
     return out
 
 
-ENCODERS: registry.Registry[TextEncoder] = registry.Registry("encoder", "and_core.encoders")
+ENCODERS: Registry[TextEncoder[Any]] = Registry("encoder", "and_core.encoders")

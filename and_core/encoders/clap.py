@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from and_core import registry
 from and_core.encoders.base import ENCODERS, TextAudioEncoder, encode_by_length
 from and_core.errors import ConfigError, DataError, MissingExtra
+from and_core.registry import Settings
 from and_core.store.files import check_weights, sha256_file
 
 CONTEXT = 77
@@ -30,47 +30,48 @@ def crops(wave: np.ndarray, most: int = SAMPLES, many: int = 3) -> list[np.ndarr
     return [wave[start : start + most] for start in np.linspace(0, len(wave) - most, many).round().astype(int)]
 
 
+class ClapSettings(Settings):
+    """`model`: hub id or folder (``engine: transformers``), or a ``.pt`` file (``engine: laion_clap``); `batch` texts or crops at a time."""
+
+    model: str = "laion/clap-htsat-unfused"
+    revision: str | None = None
+    engine: Literal["transformers", "laion_clap"] = "transformers"
+    device: str = "cpu"
+    crops: int = 3
+    batch: int = 16
+
+
 @ENCODERS.register
-class Clap(TextAudioEncoder):
+class Clap(TextAudioEncoder[ClapSettings]):
     """Unit vectors of sound and text. Clips go in at 48 kHz, quantised to 16 bits; repeated and padded to 10 s, or cropped without chance."""
 
     kind = "clap"
     sample_rate = 48_000
 
-    class Settings(registry.Settings):
-        """`model`: hub id or folder (``engine: transformers``), or a ``.pt`` file (``engine: laion_clap``); `batch` texts or crops at a time."""
-
-        model: str = "laion/clap-htsat-unfused"
-        revision: str | None = None
-        engine: Literal["transformers", "laion_clap"] = "transformers"
-        device: str = "cpu"
-        crops: int = 3
-        batch: int = 16
-
     @cached_property
     def _engine(self) -> _Engine:
-        s: Any = self.settings
+        s = self.settings
         return _Laion(s) if s.engine == "laion_clap" else _Transformers(s, self.loading)
 
     def fingerprint(self) -> str:
         """Hash of the weights' file, or id and revision on the hub."""
-        s: Any = self.settings
+        s = self.settings
         weights = Path(s.model) / "model.safetensors" if Path(s.model).is_dir() else Path(s.model)
         return sha256_file(weights) if weights.is_file() else f"{s.model}@{s.revision}"
 
     def describe(self) -> str:
         """One line for provenance."""
-        s: Any = self.settings
+        s = self.settings
         return f"CLAP {Path(s.model).name} ({s.engine})"
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """Texts cut at 77 tokens."""
         engine = self._engine
-        return encode_by_length(texts, engine.width, engine.read, self.settings.batch)  # type: ignore[attr-defined]
+        return encode_by_length(texts, engine.width, engine.read, self.settings.batch)
 
     def encode_audio(self, waves: list[np.ndarray]) -> np.ndarray:
         """Mean of a clip's crops, unit norm again."""
-        s: Any = self.settings
+        s = self.settings
         parts = [crops(quantise(wave), SAMPLES, s.crops) for wave in waves]
         flat = [crop for part in parts for crop in part]
         heard = np.concatenate([self._engine.hear(flat[i : i + s.batch]) for i in range(0, len(flat), s.batch)])

@@ -9,50 +9,51 @@ from typing import Any, Literal
 
 import numpy as np
 
-from and_core import registry
 from and_core.encoders.base import ENCODERS, TextEncoder, encode_by_length
 from and_core.errors import DataError, MissingExtra
+from and_core.registry import Settings
 from and_core.store.files import check_weights, sha256_file
 
 CONTEXT = 77
 
 
+class ClipEncoderSettings(Settings):
+    """`model`: hub id or folder; for ``engine: open_clip`` a tag such as ``openai``, or a file. `revision` on the hub.
+
+    `architecture` is open_clip's name; OpenAI's weights need the one with quick GELU.
+    """
+
+    model: str = "openai/clip-vit-base-patch32"
+    revision: str | None = None
+    engine: Literal["transformers", "open_clip"] = "transformers"
+    architecture: str = "ViT-B-32-quickgelu"
+
+    def reaches(self) -> list[str]:
+        """open_clip fetches what it does not find."""
+        fetches = self.engine == "open_clip" and not Path(self.model).is_file()
+        return [f"fetches the weights {self.model} of {self.architecture}"] if fetches else []
+
+
 @ENCODERS.register
-class Clip(TextEncoder):
+class ClipEncoder(TextEncoder[ClipEncoderSettings]):
     """Projected text embeddings, unit norm; longer texts are cut at 77 tokens. Set `closed.softmax_scale` to 100 with it."""
 
     kind = "clip"
 
-    class Settings(registry.Settings):
-        """`model`: hub id or folder; for ``engine: open_clip`` a tag such as ``openai``, or a file. `revision` on the hub.
-
-        `architecture` is open_clip's name; OpenAI's weights need the one with quick GELU.
-        """
-
-        model: str = "openai/clip-vit-base-patch32"
-        revision: str | None = None
-        engine: Literal["transformers", "open_clip"] = "transformers"
-        architecture: str = "ViT-B-32-quickgelu"
-
-        def reaches(self) -> list[str]:
-            """open_clip fetches what it does not find."""
-            fetches = self.engine == "open_clip" and not Path(self.model).is_file()
-            return [f"fetches the weights {self.model} of {self.architecture}"] if fetches else []
-
     @cached_property
     def _reader(self) -> tuple[int, Callable[[list[str]], np.ndarray]]:
-        return _open_clip(self.settings) if self.settings.engine == "open_clip" else _transformers(self.settings, self.loading)  # type: ignore[attr-defined]
+        return _open_clip(self.settings) if self.settings.engine == "open_clip" else _transformers(self.settings, self.loading)
 
     def fingerprint(self) -> str:
         """Hash of the weights' file, or id and revision on the hub."""
-        s: Any = self.settings
+        s = self.settings
         weights = Path(s.model) / "model.safetensors" if Path(s.model).is_dir() else Path(s.model)
         name = sha256_file(weights) if weights.is_file() else f"{s.model}@{s.revision}"
         return name if s.engine == "transformers" else f"{name} {s.architecture}"
 
     def describe(self) -> str:
         """One line for provenance."""
-        s: Any = self.settings
+        s = self.settings
         return f"CLIP text {Path(s.model).name}" + (" (open_clip)" if s.engine == "open_clip" else "")
 
     def encode(self, texts: list[str]) -> np.ndarray:
@@ -62,7 +63,7 @@ class Clip(TextEncoder):
 
     def count_cut(self, texts: list[str]) -> int:
         """Texts of more than 77 tokens, their marks included."""
-        s: Any = self.settings
+        s = self.settings
         if s.engine == "open_clip":
             return 0  # its tokenizer cuts without telling
         from transformers import AutoTokenizer

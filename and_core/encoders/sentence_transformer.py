@@ -5,28 +5,29 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from and_core import registry
 from and_core.encoders.base import ENCODERS, TextEncoder
 from and_core.errors import DataError, MissingExtra
+from and_core.registry import PathMark, Settings
 from and_core.store.files import check_weights, sha256_file
 
 
+class SentenceTransformerSettings(Settings):
+    """`model`: hub id or folder; `revision` on the hub."""
+
+    model: Annotated[str, PathMark(always=False, separator=True, identifies=True)]
+    revision: str | None = None
+    device: str | None = None
+
+
 @ENCODERS.register
-class SentenceTransformer(TextEncoder):
+class SentenceTransformer(TextEncoder[SentenceTransformerSettings]):
     """A model by hub id or folder; remote code is never run."""
 
     kind = "sentence_transformer"
-
-    class Settings(registry.Settings):
-        """`model`: hub id or folder; `revision` on the hub."""
-
-        model: str
-        revision: str | None = None
-        device: str | None = None
 
     @cached_property
     def _model(self) -> Any:
@@ -35,24 +36,24 @@ class SentenceTransformer(TextEncoder):
         except ImportError:
             raise MissingExtra("sentence-transformers", "sentence-transformers", "encoder.kind='sentence_transformer'") from None
         s = self.settings
-        check_weights(Path(s.model), f"encoder.model={s.model!r}", DataError)  # type: ignore[attr-defined]
+        check_weights(Path(s.model), f"encoder.model={s.model!r}", DataError)
         try:
-            return Model(s.model, device=s.device, **self.loading)  # type: ignore[attr-defined]
+            return Model(s.model, device=s.device, **self.loading)
         except (OSError, ValueError) as error:
-            raise DataError(f"encoder.model={s.model!r} can't be loaded: {str(error).splitlines()[0]}") from None  # type: ignore[attr-defined]
+            raise DataError(f"encoder.model={s.model!r} can't be loaded: {str(error).splitlines()[0]}") from None
 
     def fingerprint(self) -> str:
         """Hashes of a folder's weights, or id and revision on the hub."""
         s = self.settings
-        folder = Path(s.model)  # type: ignore[attr-defined]
+        folder = Path(s.model)
         if folder.is_dir():
             weights = sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".bin", ".json", ".txt"))
             return hashlib.sha256("/".join(f"{p.relative_to(folder)}:{sha256_file(p)}" for p in weights).encode()).hexdigest()
-        return f"{s.model}@{s.revision}"  # type: ignore[attr-defined]
+        return f"{s.model}@{s.revision}"
 
     def describe(self) -> str:
         """One line for provenance."""
-        return str(self.settings.model)  # type: ignore[attr-defined]
+        return str(self.settings.model)
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """Encode through the model's own modules."""

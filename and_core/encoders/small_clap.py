@@ -11,33 +11,35 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from and_core import registry
 from and_core.audio.fbank import kaldi_fbank
+from and_core.data import bundled
 from and_core.encoders.base import ENCODERS, TextAudioEncoder
 from and_core.errors import DataError
 from and_core.nets.beats import Beats, BeatsConfig, normalise, share_bias
 from and_core.nets.small_clap import SmallClap as Network
+from and_core.registry import FileOrName, Settings
 from and_core.store.files import sha256_file
 
-WEIGHTS = Path(__file__).resolve().parents[1] / "demo" / "weights" / "small-clap"
+WEIGHTS = bundled("weights/small-clap")
 SECONDS = 3.0
 
 
+class SmallClapSettings(Settings):
+    """`checkpoint`: a folder that `and-dissect demo train` has written, or ``demo``."""
+
+    checkpoint: FileOrName = "demo"
+
+
 @ENCODERS.register
-class SmallClap(TextAudioEncoder):
+class SmallClapEncoder(TextAudioEncoder[SmallClapSettings]):
     """Knows the sounds of the corpus; on other recordings it is a toy. A longer clip is heard in 3 s windows, their mean taken."""
 
     kind = "small_clap"
     sample_rate = 16_000
 
-    class Settings(registry.Settings):
-        """`checkpoint`: a folder that `and-dissect demo train` has written, or ``demo``."""
-
-        checkpoint: str = "demo"
-
     @cached_property
     def _folder(self) -> Path:
-        name = self.settings.checkpoint  # type: ignore[attr-defined]
+        name = self.settings.checkpoint
         folder = WEIGHTS if name == "demo" else Path(name)
         missing = [f for f in ("config.json", "model.safetensors") if not (folder / f).is_file()]
         if missing:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from and_core.data import bundled
 from and_core.errors import ConfigError
 
-BUNDLED = Path(__file__).resolve().parents[1] / "data" / "confidence.json"
 FEATURES: dict[str, tuple[str, ...]] = {  # kind of explanation -> what its probability is made from, all of it from held-out clips
     "closed": ("presence_pearson",), "SUM": ("text_pearson", "text_auprc"), "word": ("pearson",),
 }  # fmt: skip
@@ -76,7 +76,7 @@ def save(path: Path, calibrators: Mapping[str, Calibrator], about: Mapping[str, 
 
 
 def _file(source: str) -> Path:
-    return BUNDLED if source == "bundled" else Path(source)
+    return bundled("confidence.json") if source == "bundled" else Path(source)
 
 
 def load(source: str = "bundled") -> dict[str, Calibrator]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from and_core.evaluate.explanations import PREDICTORS
 from and_core.evaluate.metrics import (
     HEADLINE,
     METRICS,
@@ -27,7 +28,6 @@ from and_core.evaluate.metrics import (
     shown,
     unit_rows,
 )  # fmt: skip
-from and_core.evaluate.told import PREDICTORS
 
 BASELINES = ("shuffled explanation", "shuffled activations", "most common", "empty")
 WRONG = 3  # clips kept of those that an explanation gets most wrong, on either side
@@ -36,7 +36,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldOut:
     """The held-out clips of one fold.
 
     Attributes
@@ -57,14 +57,14 @@ class Held:
     mixed: np.ndarray
 
 
-def held_out(clips: np.ndarray, draws: int, seed: int) -> Held:
+def held_out(clips: np.ndarray, draws: int, seed: int) -> HeldOut:
     """Everything random about a fold, from one seed."""
     rng = np.random.default_rng(seed)
-    return Held(clips, bootstrap_weights(len(clips), draws, seed), detection_places(len(clips), seed), rng.permutation(len(clips)))
+    return HeldOut(clips, bootstrap_weights(len(clips), draws, seed), detection_places(len(clips), seed), rng.permutation(len(clips)))
 
 
 @dataclass(frozen=True)
-class Said:
+class MethodBlock:
     """What a method says of a block of neurons: rows of explanations, the layer's most common one, and the predictors that read them."""
 
     which: np.ndarray
@@ -72,15 +72,15 @@ class Said:
     predictors: Mapping[str, Predict]
 
 
-def score_block(u: np.ndarray, held: Held, methods: Mapping[str, Said], seed: int, threads: int = 2) -> dict[str, np.ndarray]:
+def score_block(u: np.ndarray, held: HeldOut, methods: Mapping[str, MethodBlock], seed: int, threads: int = 2) -> dict[str, np.ndarray]:
     """Every metric of every method and predictor.
 
     Parameters
     ----------
     u : (R, N) float32
         Activations on the held-out clips.
-    held : Held
-    methods : mapping of str to Said
+    held : HeldOut
+    methods : mapping of str to MethodBlock
     seed : int
         Of the shuffled explanations.
     threads : int
@@ -96,14 +96,14 @@ def score_block(u: np.ndarray, held: Held, methods: Mapping[str, Said], seed: in
     activity = _Activity(u, held)
     order = np.random.default_rng(seed).permutation(len(u))
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        found = list(pool.map(lambda said: _method(said, activity, order), methods.values()))
+        found = list(pool.map(lambda block: _method(block, activity, order), methods.values()))
     return {name: np.stack([one[name] for one in found]) for name in found[0]}
 
 
 class _Activity:
     """What all methods share: a block's activations, ranked once."""
 
-    def __init__(self, u: np.ndarray, held: Held) -> None:
+    def __init__(self, u: np.ndarray, held: HeldOut) -> None:
         self.u, self.held = np.ascontiguousarray(u, np.float32), held
         r = ranked(self.u)
         self.order, self.ranks = r.order, mean_ranks(r)
@@ -112,7 +112,7 @@ class _Activity:
         self.mixed_positives = held.mixed[self.positives].astype(np.int32)
 
 
-def _method(said: Said, a: _Activity, order: np.ndarray) -> dict[str, np.ndarray]:
+def _method(block: MethodBlock, a: _Activity, order: np.ndarray) -> dict[str, np.ndarray]:
     neurons, clips = a.u.shape
     draws = len(a.held.weights)
     out = {
@@ -121,12 +121,12 @@ def _method(said: Said, a: _Activity, order: np.ndarray) -> dict[str, np.ndarray
         "draws": np.full((len(HEADLINE), neurons, draws), np.nan, np.float32),
         "missed": np.full((neurons, WRONG), -1, np.int32), "false": np.full((neurons, WRONG), -1, np.int32),
     }  # fmt: skip
-    explained = np.flatnonzero(said.which >= 0)
+    explained = np.flatnonzero(block.which >= 0)
     if not len(explained):
         return out
-    unique, row = np.unique(said.which[explained], return_inverse=True)
+    unique, row = np.unique(block.which[explained], return_inverse=True)
     for p, name in enumerate(PREDICTORS):
-        predict = said.predictors.get(name)
+        predict = block.predictors.get(name)
         if predict is None:
             continue
         values = predict(unique)
@@ -144,7 +144,7 @@ def _method(said: Said, a: _Activity, order: np.ndarray) -> dict[str, np.ndarray
             take = min(WRONG, clips // 2)
             out["missed"][mine, :take] = a.held.clips[np.argsort(gap, axis=1, kind="stable")[:, :take]]
             out["false"][mine, :take] = a.held.clips[np.argsort(-gap, axis=1, kind="stable")[:, :take]]
-            _baselines(out["baselines"], said, r, mine, at, a, order)
+            _baselines(out["baselines"], block, r, mine, at, a, order)
     return out
 
 
@@ -162,7 +162,7 @@ def _rows(r: Ranked, row: np.ndarray) -> Ranked:
     return Ranked(r.values, r.order, r.reach[row])
 
 
-def _baselines(out: np.ndarray, said: Said, r: Ranked, mine: np.ndarray, at: np.ndarray, a: _Activity, order: np.ndarray) -> None:
+def _baselines(out: np.ndarray, block: MethodBlock, r: Ranked, mine: np.ndarray, at: np.ndarray, a: _Activity, order: np.ndarray) -> None:
     ring = np.argsort(order[mine], kind="stable")
     other = np.empty_like(at)
     other[ring] = at[np.roll(ring, 1)]  # each takes the next one's, so that none keeps its own
@@ -172,7 +172,7 @@ def _baselines(out: np.ndarray, said: Said, r: Ranked, mine: np.ndarray, at: np.
     mixed = np.empty_like(a.unit[mine])
     mixed[:, a.held.mixed] = a.unit[mine]
     out[1][:, mine] = np.einsum("rn,rn->r", unit[at], mixed), auprc(_rows(r, at), a.mixed_positives[mine])
-    for place, row in ((2, said.common), (3, -1)):
-        one = ranked(np.nan_to_num(said.predictors["text"](np.array([row]))))
+    for place, row in ((2, block.common), (3, -1)):
+        one = ranked(np.nan_to_num(block.predictors["text"](np.array([row]))))
         same = np.zeros(len(mine), int)
         out[place][:, mine] = pearson(one.values[same], a.u[mine]), auprc(_rows(one, same), a.positives[mine])

@@ -8,10 +8,10 @@ from typing import Any
 from and_core.errors import DataError
 from and_core.figures.gallery import together
 from and_core.figures.listening import listening_table
-from and_core.figures.part import Found, Part
+from and_core.figures.paper_table import PaperTable, Part
 from and_core.figures.scores import planted_table, sanity_table, score_table
 from and_core.figures.strategies import ABOUT_STRATEGIES, statements
-from and_core.figures.tables import REFERENCE_FAULTS, column_name, last_layer_rows, last_layer_table, project
+from and_core.figures.tables import REFERENCE_FAULTS, column_name, last_layer_rows, last_layer_table
 from and_core.figures.unlearning import (
     ABOUT_UNLEARNING,
     importance_table,
@@ -22,17 +22,18 @@ from and_core.figures.unlearning import (
     unlearning_table,
     verdicts,
 )
+from and_core.query.comparable import comparable
 from and_core.store.dissection import Dissection
 
 
-def _last_layer(d: Dissection) -> Found:
+def _last_layer(d: Dissection) -> PaperTable:
     d.require("last_layer")
-    found = project(d)
-    return Found([Part("Table 7", last_layer_table(found), "top-1 % / top-5 % / cos. " + REFERENCE_FAULTS)], last_layer_rows(found))
+    found = comparable(d)
+    return PaperTable([Part("Table 7", last_layer_table(found), "top-1 % / top-5 % / cos. " + REFERENCE_FAULTS)], last_layer_rows(found))
 
 
-def _unlearning(d: Dissection) -> Found:
-    found = project(d, "unlearning")
+def _unlearning(d: Dissection) -> PaperTable:
+    found = comparable(d, "unlearning")
     if not found:
         d.require("unlearning")
     on = [f"{column_name(x)}: {tested_on(list(tested_clips(x).values()))}" for x in found]
@@ -41,18 +42,18 @@ def _unlearning(d: Dissection) -> Found:
         Part("Table 4", unlearning_table(found), f"{ABOUT_UNLEARNING} {'; '.join(on)}."),
         Part("The paper's Table 4", paper_unlearning_table(), "neurons / \u0394A / \u0394R / gap"), *([Part("", said)] if said else []),
     ]  # fmt: skip
-    return Found(parts, unlearning_rows(found))
+    return PaperTable(parts, unlearning_rows(found))
 
 
-def _importance(d: Dissection) -> Found:
-    rows, notes = d.table("importance/curves").to_pylist(), d.notes("importance")
+def _importance(d: Dissection) -> PaperTable:
+    rows, notes = d.importance_curves.to_pylist(), d.notes("importance")
     about = f"Loss of accuracy in points from {notes['accuracy']:.1f} %, mean over seeds {notes['seeds']}"
     note = f"{about}; in brackets, as many neurons in the same layers at random."
-    return Found([Part("Figure 4 in numbers", importance_table(rows, notes["accuracy"]), note)], rows)
+    return PaperTable([Part("Figure 4 in numbers", importance_table(rows, notes["accuracy"]), note)], rows)
 
 
-def _clusters(d: Dissection) -> Found:
-    notes, table = d.notes("clusters"), d.table("clusters/sentences").to_pandas()
+def _clusters(d: Dissection) -> PaperTable:
+    notes, table = d.notes("clusters"), d.cluster_sentences.to_pandas()
     said = table.sort_values("distance", kind="stable").drop_duplicates("text").groupby("cluster")["text"].head(3)
     nearest = {number: list(rows) for number, rows in said.groupby(table["cluster"])}
     counts = table.groupby("cluster").agg(captions=("clip", "nunique"), sentences=("text", "size"))
@@ -60,29 +61,29 @@ def _clusters(d: Dissection) -> Found:
         {"cluster": int(c), "captions": int(r.captions), "sentences": int(r.sentences), "nearest to its centre": " / ".join(nearest.get(c, []))}
         for c, r in counts.iterrows()
     ]  # fmt: skip
-    how = f"number of clusters by {d.document('clusters/elbow')['by']}; K-means, seed {notes['seed']}"
+    how = f"number of clusters by {d.cluster_elbow['by']}; K-means, seed {notes['seed']}"
     note = f"{notes['sentences']} sentences, {notes['distinct']} distinct; {how}."
     if not rows:
         raise DataError(f"the captions of {d.name!r} hold no sentence, so there are no clusters")
-    return Found([Part("Table 8", [{k: str(v) for k, v in row.items()} for row in rows], note)], rows)
+    return PaperTable([Part("Table 8", [{k: str(v) for k, v in row.items()} for row in rows], note)], rows)
 
 
-def _interpretability(d: Dissection) -> Found:
-    rows = [{"network": x.name, **row} for x in together(d, "interpretability") for row in x.table("interpretability/layers").to_pylist()]
+def _interpretability(d: Dissection) -> PaperTable:
+    rows = [{"network": x.name, **row} for x in together(d, "interpretability") for row in x.interpretability_table.to_pylist()]
     grid: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
         cells = grid.setdefault((row["network"], row["layer"]), {"network": row["network"], "layer": row["layer"]})
         cells[f"K={row['k']} \u03c4={row['tau']}"] = "-" if row["percent"] != row["percent"] else f"{row['percent']:.0f}"
     null = [
-        {"network": x.name, "layer": "random clips", **{f"K={c['k']} \u03c4={c['tau']}": f"{c['percent']:.0f}" for c in x.document("interpretability/chance")}}
+        {"network": x.name, "layer": "random clips", **{f"K={c['k']} \u03c4={c['tau']}": f"{c['percent']:.0f}" for c in x.interpretability_chance}}
         for x in together(d, "interpretability")
     ]
     note = f"Percentage of uninterpretable neurons; {d.notes('interpretability')['clusters']} clusters. Random clips: what sets drawn by chance give."
-    return Found([Part("Figures 6, 11 to 14 in numbers", [*grid.values(), *null], note)], rows)
+    return PaperTable([Part("Figures 6, 11 to 14 in numbers", [*grid.values(), *null], note)], rows)
 
 
-def _acoustics(d: Dissection) -> Found:
-    rows, notes = d.document("acoustics/tests"), d.notes("acoustics")
+def _acoustics(d: Dissection) -> PaperTable:
+    rows, notes = d.acoustic_tests, d.notes("acoustics")
     if not rows:
         raise DataError(f"no adjective of {d.name!r} is said of enough neurons for a test")
     cells = [
@@ -91,15 +92,15 @@ def _acoustics(d: Dissection) -> Found:
     ]  # fmt: skip
     held = f"{notes['expected_yes']} of {notes['expected']} expectations hold"
     note = f"The 40 largest effects of {notes['tests']} tests (Cliff's \u03b4; q corrected for all); {held}."
-    return Found([Part("Figure 8 and beyond", cells, note)], rows)
+    return PaperTable([Part("Figure 8 and beyond", cells, note)], rows)
 
 
-def _strategies(d: Dissection) -> Found:
+def _strategies(d: Dissection) -> PaperTable:
     found = statements(together(d, "word_counts"))
-    return Found([Part("Training strategies compared", [{k: str(v) for k, v in row.items()} for row in found], ABOUT_STRATEGIES)], found)
+    return PaperTable([Part("Training strategies compared", [{k: str(v) for k, v in row.items()} for row in found], ABOUT_STRATEGIES)], found)
 
 
-TABLES: dict[str, Callable[[Dissection], Found]] = {
+TABLES: dict[str, Callable[[Dissection], PaperTable]] = {
     "last-layer": _last_layer, "unlearning": _unlearning, "importance": _importance, "clusters": _clusters, "interpretability": _interpretability,
     "acoustics": _acoustics, "strategies": _strategies, "scores": score_table, "planted": planted_table, "sanity": sanity_table,
     "listening": listening_table,

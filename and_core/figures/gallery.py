@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 
 from and_core.errors import DataError
 from and_core.figures.network import KINDS, adjective_bars, elbow_curve, uninterpretable_curves, word_boxes, words_by_block, words_by_kind
-from and_core.figures.tables import project
 from and_core.figures.unlearning import CURVES, change_by_class, importance_figure
+from and_core.query.comparable import comparable
 from and_core.store.dissection import Dissection
 
 Figures = dict[str, go.Figure]
@@ -27,55 +27,50 @@ def together(d: Dissection, stage: str) -> list[Dissection]:
         The dissection itself has not.
     """
     d.require(stage)
-    return [d, *(x for x in project(d, stage) if x.name != d.name)]
+    return [d, *(x for x in comparable(d, stage) if x.name != d.name)]
 
 
 def adjectives(d: Dissection, top: int = 20) -> Figures:
     """Figs. 3 and 9."""
     every = together(d, "word_counts")
-    found = {x.name: x.document("word_counts/adjectives") for x in every}
+    found = {x.name: x.adjective_counts for x in every}
     return {"adjectives": adjective_bars(found, {x.name: x.neuron_count for x in every}, top)}
 
 
 def words_by_depth(d: Dissection) -> Figures:
     """Fig. 5, one for each kind of word."""
     every = together(d, "word_counts")
-    return {
-        f"{KINDS[kind].replace(' ', '-')}-by-depth": words_by_block({x.name: x.document("word_counts/blocks")[kind] for x in every}, kind) for kind in KINDS
-    }
+    return {f"{KINDS[kind].replace(' ', '-')}-by-depth": words_by_block({x.name: x.block_word_counts[kind] for x in every}, kind) for kind in KINDS}
 
 
 def words_by_layer_kind(d: Dissection) -> Figures:
     """Words by kind of layer, one for each kind of word."""
     every = together(d, "word_counts")
-    return {f"{KINDS[kind].replace(' ', '-')}-by-layer-kind": words_by_kind({x.name: x.document("word_counts/layers") for x in every}, kind) for kind in KINDS}
+    return {f"{KINDS[kind].replace(' ', '-')}-by-layer-kind": words_by_kind({x.name: x.layer_word_counts for x in every}, kind) for kind in KINDS}
 
 
 def interpretability(d: Dissection) -> Figures:
     """Figs. 6 and 11 to 14: one for each K and tau."""
     every = together(d, "interpretability")
-    return {
-        f"uninterpretable-k{row['k']}-tau{row['tau']}": uninterpretable_curves(*by_depth(every, row["k"], row["tau"]))
-        for row in d.document("interpretability/chance")
-    }
+    return {f"uninterpretable-k{row['k']}-tau{row['tau']}": uninterpretable_curves(*by_depth(every, row["k"], row["tau"])) for row in d.interpretability_chance}
 
 
 def by_depth(found: Sequence[Dissection], k: int, tau: int) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
     """Network -> its rows of uninterpretable neurons by layer, and -> the percentage that random clips give, at one K and tau."""
-    rows = {x.name: [r for r in x.table("interpretability/layers").to_pylist() if (r["k"], r["tau"]) == (k, tau)] for x in found}
-    chance = {x.name: r["percent"] for x in found for r in x.document("interpretability/chance") if (r["k"], r["tau"]) == (k, tau)}
+    rows = {x.name: [r for r in x.interpretability_table.to_pylist() if (r["k"], r["tau"]) == (k, tau)] for x in found}
+    chance = {x.name: r["percent"] for x in found for r in x.interpretability_chance if (r["k"], r["tau"]) == (k, tau)}
     return rows, chance
 
 
 def importance(d: Dissection) -> Figures:
     """Fig. 4 a, b, c."""
-    rows, accuracy = d.table("importance/curves").to_pylist(), d.notes("importance")["accuracy"]
+    rows, accuracy = d.importance_curves.to_pylist(), d.notes("importance")["accuracy"]
     return {f"importance-{name}": importance_figure(rows, name, accuracy) for name in CURVES}
 
 
 def called(d: Dissection, word: str) -> np.ndarray:
     """(R,) bool: neurons whose open concepts hold an adjective."""
-    words = d.table("open/words").to_pandas()
+    words = d.word_table.to_pandas()
     mask = np.zeros(d.neuron_count, bool)
     mask[words[(words["word"] == word) & words["acoustic"]]["neuron"]] = True
     return mask
@@ -83,7 +78,7 @@ def called(d: Dissection, word: str) -> np.ndarray:
 
 def acoustics(d: Dissection) -> Figures:
     """Fig. 8, for the words that enough neurons have."""
-    means, made = d.table("acoustics/means"), {}
+    means, made = d.acoustic_means, {}
     for word, (measure, unit) in MEASURED.items():
         mask = called(d, word)
         if mask.any():
@@ -93,8 +88,8 @@ def acoustics(d: Dissection) -> Figures:
 
 def unlearning(d: Dissection) -> Figures:
     """Fig. 10 for every concept of the stage, under DB and OCP."""
-    runs, by_class = d.table("unlearning/runs").to_pylist(), d.array("unlearning/by_class")
-    classes, words = d.document("split/classes"), d.document("split/words")
+    runs, by_class = d.unlearning_runs.to_pylist(), d.unlearning_by_class
+    classes, words = d.network_classes, d.concept_terms
     made = {}
     for i, row in enumerate(runs):
         if row["number"] == "own" and not row["control"] and row["strategy"] in ("DB", "OCP") and row["count"]:
@@ -108,7 +103,7 @@ def unlearning(d: Dissection) -> Figures:
 
 def clusters(d: Dissection) -> Figures:
     """The elbow curve behind Table 8."""
-    found = d.document("clusters/elbow")
+    found = d.cluster_elbow
     return {"elbow": elbow_curve(found["counts"], found["inertia"], found["chosen"])}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from and_core.errors import DataError
-from and_core.figures.part import Found, Part
+from and_core.figures.paper_table import PaperTable, Part
 from and_core.store.dissection import Dissection
 
 EXPLAINED = 0.1  # held-out R² below which the dictionary does not explain a neuron
@@ -29,18 +29,18 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} %"
 
 
-def listening_table(d: Dissection) -> Found:
+def listening_table(d: Dissection) -> PaperTable:
     """Everything that the stage `listening` measured."""
-    report = d.document("listening/report")
+    report = d.listening_report
     measured = report["measured"]
     if not measured:
         raise DataError(f"nothing was measured of {d.name!r}")
     parts, rows = [], []
     head = []
     names = list(dict.fromkeys(k for found in measured.values() for k in found.get("fidelity", {})))
-    for way, found in measured.items():
+    for mode, found in measured.items():
         fidelity = found.get("fidelity", {})
-        told = {"way": way, **{k: _percent(fidelity.get(k)) if k.startswith("top") else _cell(fidelity.get(k)) for k in names}}
+        told = {"mode": mode, **{k: _percent(fidelity.get(k)) if k.startswith("top") else _cell(fidelity.get(k)) for k in names}}
         falls, right = found.get("falls"), found.get("accuracy")
         head.append(
             told | {"accuracy": _percent(None if right is None else 100 * right), "own sound out, H falls": _percent(None if falls is None else 100 * falls)}
@@ -50,21 +50,21 @@ def listening_table(d: Dissection) -> Found:
     note += "Fidelity: the network's class is among the interpreter's first k."
     parts.append(Part("Fidelity", head, note))
     count = f", {learned['measured']} clips" + (" (few: differences may be chance)" if learned["measured"] < FEW else "")
-    for way, found in measured.items():
-        field = [*found["field"], *(report["published"] if way == "post-hoc" else [])]
-        parts.append(Part(f"The field's metrics, {way}{count}", [{"method": r["method"], **{k: _cell(r.get(k)) for k in FIELD}} for r in field], ABOUT_FIELD))
-        rows += [{"way": way, "table": "field", **r} for r in field]
-        parts.append(Part(f"Faithfulness by threshold, {way}{count}", [{k: _cell(v) for k, v in r.items()} for r in found["thresholds"]], ABOUT_TAU))
-        rows += [{"way": way, "table": "thresholds", **r} for r in found["thresholds"]]
+    for mode, found in measured.items():
+        field = [*found["field"], *(report["published"] if mode == "post-hoc" else [])]
+        parts.append(Part(f"The field's metrics, {mode}{count}", [{"method": r["method"], **{k: _cell(r.get(k)) for k in FIELD}} for r in field], ABOUT_FIELD))
+        rows += [{"mode": mode, "table": "field", **r} for r in field]
+        parts.append(Part(f"Faithfulness by threshold, {mode}{count}", [{k: _cell(v) for k, v in r.items()} for r in found["thresholds"]], ABOUT_TAU))
+        rows += [{"mode": mode, "table": "thresholds", **r} for r in found["thresholds"]]
         if "corruptions" in found:
             parts.append(
                 Part(
-                    f"Corrupted clips, {way}{count}",
+                    f"Corrupted clips, {mode}{count}",
                     [{k: _cell(v) for k, v in r.items()} for r in found["corruptions"]],
                     "Gain in dB of what is kept over the corrupted clip; negative: it holds less of the clean sound.",
                 )
             )
-            rows += [{"way": way, "table": "corruptions", **r} for r in found["corruptions"]]
+            rows += [{"mode": mode, "table": "corruptions", **r} for r in found["corruptions"]]
     training = report["training"].get("post-hoc", {}).get("dictionary")
     if training:
         c = training["coherence"]
@@ -82,7 +82,7 @@ def listening_table(d: Dissection) -> Found:
                 "Published dictionaries are very coherent (mean cosine .57 and .86): taking out one component alone is then ambiguous.",
             )
         )
-    screened = np.asarray(d.array("listening/explained"))
+    screened = np.asarray(d.explained_variance)
     known = screened[np.isfinite(screened)]
     cells = (
         [
@@ -97,4 +97,4 @@ def listening_table(d: Dissection) -> Found:
     )
     if cells:
         parts.append(Part("Neurons that the dictionary explains", cells, "One ridge regression of every neuron's activation over time on the components."))
-    return Found(parts, rows)
+    return PaperTable(parts, rows)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from and_core.errors import DataError
 from and_core.figures.gallery import together
-from and_core.figures.part import Found, Part
+from and_core.figures.paper_table import PaperTable, Part
 from and_core.figures.theme import GREY, line_styles, plain, themed
 from and_core.store.dissection import Dissection
 
@@ -29,13 +29,13 @@ BESIDE = {
 }
 
 
-def score_table(d: Dissection) -> Found:
+def score_table(d: Dissection) -> PaperTable:
     """Mean score by network, method and metric over all explained neurons, with baselines."""
-    if not d.document("scores/methods"):
+    if not d.scored_methods:
         raise DataError(f"{d.name!r}: {d.notes('scores').get('reason', 'nothing was scored')}")
     rows: list[dict[str, Any]] = []
-    for x in (x for x in together(d, "scores") if x.document("scores/methods")):
-        rows += [{"network": x.name, **row} for row in x.table("scores/layers").to_pylist()]
+    for x in (x for x in together(d, "scores") if x.scored_methods):
+        rows += [{"network": x.name, **row} for row in x.score_layers.to_pylist()]
     cells = []
     for name, method, metric in dict.fromkeys((r["network"], r["method"], r["metric"]) for r in rows):
         mine = [r for r in rows if (r["network"], r["method"], r["metric"]) == (name, method, metric)]
@@ -52,7 +52,7 @@ def score_table(d: Dissection) -> Found:
         f"Explanations made from one half of the clips, scored on the other ({notes['clips'][0]} and {notes['clips'][1]} clips), by similarity to captions; DB "
         f"and TAB by {notes['similarity']}. Beside them what shuffled and trivial explanations score."
     )
-    return Found([Part("Held-out scores", cells, note)], rows)
+    return PaperTable([Part("Held-out scores", cells, note)], rows)
 
 
 def scores_by_depth(found: Mapping[str, Sequence[Mapping[str, Any]]], method: str, metric: str, height: int = 290) -> go.Figure:
@@ -91,10 +91,10 @@ def scores_by_depth(found: Mapping[str, Sequence[Mapping[str, Any]]], method: st
     return figure
 
 
-def planted_table(d: Dissection) -> Found:
+def planted_table(d: Dissection) -> PaperTable:
     """What was planted, and what each module and method says of it."""
     d.require("planted")
-    rows, notes = d.document("planted/rows"), d.notes("planted")
+    rows, notes = d.planted_rows, d.notes("planted")
     about = f"{notes['units']} units with a meaning, {notes['fires_as_planted']} of which fire on it (AUROC .9 or more on the probing set)."
     grid: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in rows:
@@ -110,16 +110,13 @@ def planted_table(d: Dissection) -> Found:
     ]  # fmt: skip
     sure = [
         {k: v if isinstance(v, str) else "-" if v is None else f"{v:.3g}" for k, v in row.items()}
-        for row in _ordered(d.document("planted/confident"), "method", "threshold")
+        for row in _ordered(d.planted_confident, "method", "threshold")
     ]
     keys = ("from", "to", "explanations", "said", "hold")
-    curves = [{"method": name, **{k: f"{row[k]:g}" for k in keys}} for name, curve in d.document("planted/reliability").items() for row in curve]
+    curves = [{"method": name, **{k: f"{row[k]:g}" for k in keys}} for name, curve in d.planted_reliability.items() for row in curve]
     precise = "Precision counts the planted word alone; most other words said are true of the neuron's clips by their measures."
-    lost = [
-        {k: v if isinstance(v, str) else "-" if v is None else f"{v:.1f}" for k, v in row.items()}
-        for row in _ordered(d.document("planted/lost"), "step", "all %")
-    ]
-    return Found([
+    lost = [{k: v if isinstance(v, str) else "-" if v is None else f"{v:.1f}" for k, v in row.items()} for row in _ordered(d.planted_lost, "step", "all %")]
+    return PaperTable([
         Part("Planted neurons: the concept, top-1 / top-5 %", [{c: cells.get(c, "") for c in columns} for cells in grid.values()], about),
         Part("Planted neurons: the adjective", heard, precise),
         Part("Where planted adjectives get lost", lost, "Share that is still there after each step."),
@@ -133,10 +130,10 @@ def _ordered(rows: list[dict[str, Any]], *first: str) -> list[dict[str, Any]]:
     return [{**{name: row[name] for name in first}, **row} for row in rows]
 
 
-def sanity_table(d: Dissection) -> Found:
+def sanity_table(d: Dissection) -> PaperTable:
     """Which scores notice that an explanation was made worse."""
     d.require("scores")
-    rows = _ordered(d.document("scores/sanity"), "score", "passes") if d.document("scores/methods") else []
+    rows = _ordered(d.score_sanity, "score", "passes") if d.scored_methods else []
     if not rows:
         raise DataError(f"{d.name!r}: {d.notes('scores').get('reason', 'nothing was scored')}")
     cells = [{k: f"{v:.0f}" if isinstance(v, float) else {True: "yes", False: "no"}.get(v, str(v)) for k, v in row.items()} for row in rows]
@@ -144,4 +141,4 @@ def sanity_table(d: Dissection) -> Found:
         "Share of neurons whose score falls by a tenth of its distance from chance or more when half of the labels are missing, or as many wrong ones "
         "are added (NeuronEval's checks); a score passes where at least 90 % of the neurons notice, everywhere."
     )
-    return Found([Part("Which scores notice a worse explanation", cells, note)], rows)
+    return PaperTable([Part("Which scores notice a worse explanation", cells, note)], rows)

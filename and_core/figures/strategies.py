@@ -32,16 +32,16 @@ def statements(found: Sequence[Dissection]) -> list[dict[str, Any]]:
         where there is nothing to compare).
     """
     rows = []
-    supervised = [d.document("word_counts/blocks")["adjective"] for d in found if _training(d) == "supervised"]
+    supervised = [d.block_word_counts["adjective"] for d in found if _training(d) == "supervised"]
     for d in found:
-        rows.append(_row("words", d, d.document("word_counts/blocks")["adjective"], "a block", supervised))
+        rows.append(_row("words", d, d.block_word_counts["adjective"], "a block", supervised))
     for d in found:
         if d.has("interpretability"):
-            rows.append(_row("interpretable", d, d.document("interpretability/depth"), "points a block"))
+            rows.append(_row("interpretable", d, d.interpretability_depth, "points a block"))
     rows += _last_layers([d for d in found if d.has("last_layer")])
     for d in found:
         if d.has("unlearning"):
-            mine = {r["strategy"]: r for r in d.document("unlearning/averages")["strategies"] if r["number"] == "own" and r["strategy"] != "random"}
+            mine = {r["strategy"]: r for r in d.unlearning_averages["strategies"] if r["number"] == "own" and r["strategy"] != "random"}
             gaps = "; ".join(f"{s} {r['gap']:+.2f} (fair random {r['fair_gap']:+.2f})" for s, r in sorted(mine.items()) if r["gap"] is not None)
             rows.append(_said("unlearned", d, f"gap: {gaps}", *_leads(d)))
     return rows
@@ -70,7 +70,7 @@ def _training(d: Dissection) -> str | None:
 
 def _named(d: Dissection) -> dict[str, Any] | None:
     """DB under its best similarity function."""
-    mine = [r for r in d.document("last_layer/scores") if r["method"] == "DB"]
+    mine = [r for r in d.last_layer_scores if r["method"] == "DB"]
     return max(mine, key=lambda r: (r["top1"], r["top5"]), default=None)
 
 
@@ -123,7 +123,7 @@ def _row(name: str, d: Dissection, fit: dict[str, Any], unit: str, supervised: S
 
 def _leads(d: Dissection) -> tuple[str, str]:
     """Which strategy is ahead at equal numbers of neurons, and whether that is OCP before both others."""
-    pairs = d.document("unlearning/averages")["pairs"]
+    pairs = d.unlearning_averages["pairs"]
     ahead = []
     for pair in pairs:
         low, high, p = pair["difference_low"], pair["difference_high"], pair["p"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from and_core.figures.part import Part
+from and_core.figures.paper_table import Part
 from and_core.figures.theme import GREY, HIGH, INK, MUTED, line_styles, plain, themed
 
 Rows = Sequence[Mapping[str, Any]]

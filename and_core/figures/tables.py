@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from and_core.errors import ANDError
 from and_core.figures.paper import LAST_LAYER, NETWORKS, TABLE_2
-from and_core.store.dissection import Dissection, list_dissections
-from and_core.store.manifest import FILE
+from and_core.store.dissection import Dissection
 
 NOT_RUN = "not run"
 METHODS = ("ICL", "TAB", "DB")
@@ -19,31 +15,6 @@ REFERENCE_FAULTS = (
     "and soft_wpmi is 0 for every concept (hence 2 / 10); for hidden layers its DB sees the five highest clips alone. Ours scores a layer together over all "
     "clips; closed.scoring: reference does as the reference does."
 )
-
-
-def project(d: Dissection, stage: str = "last_layer") -> list[Dissection]:
-    """Dissections of one cache that have a stage, and their clips and concept set in common with `d`, itself among them, by name."""
-    found = []
-    for name in list_dissections(d.folder.parent):
-        try:
-            other = d if name == d.name else _neighbour(d.folder.parent / name, (d.folder.parent / name / FILE).stat().st_mtime_ns)
-            if other.has(stage) and _common(other) == _common(d):
-                found.append(other)
-        except (ANDError, OSError):
-            continue  # a damaged neighbour has no place in a table, and its own page says what ails it
-    return found
-
-
-@lru_cache(maxsize=16)
-def _neighbour(folder: Path, stamp: int) -> Dissection:
-    """A reader that is kept until the manifest changes: a page asks for its neighbours at every step."""
-    return Dissection(folder)
-
-
-def _common(d: Dissection) -> tuple[str, Any, bool]:
-    d.require("clips")
-    planted = d.manifest.config.get("target", {}).get("kind") == "planted"  # no network of its own: it stands with its like alone
-    return d.manifest.stages["clips"].key, d.document("texts/concepts"), planted
 
 
 def column_name(d: Dissection) -> str:
@@ -61,7 +32,7 @@ def last_layer_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
     """
     rows = []
     for d in found:
-        for row in d.document("last_layer/scores"):
+        for row in d.last_layer_scores:
             scores = {key: row[key] for key in ("method", "similarity", "top1", "top5", "cos")}
             rows.append({"network": column_name(d), "source": "ours", **scores, "encoder": d.notes("last_layer")["encoder"]})
     for network in NETWORKS:
@@ -94,7 +65,7 @@ def best_table(found: Sequence[Dissection]) -> list[dict[str, str]]:
     for method in METHODS:
         row = {"method": method}
         for d in found:
-            mine = [r for r in d.document("last_layer/scores") if r["method"] == method]
+            mine = [r for r in d.last_layer_scores if r["method"] == method]
             best = max(mine, key=lambda r: (r["top1"], r["top5"]), default=None)
             under = f" ({best['similarity']})" if best is not None and best["similarity"] != "-" else ""
             row[column_name(d)] = _cell(best) + under

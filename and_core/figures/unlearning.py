@@ -162,8 +162,8 @@ def importance_table(rows: Sequence[Mapping[str, Any]], accuracy: float) -> list
 
 def tested_clips(d: Dissection) -> dict[str, int]:
     """Return how many tested clips each class of the network has, for those that have any."""
-    counts = np.bincount(np.asarray(d.array("split/labels")), minlength=len(d.document("split/classes")))
-    return {plain_name(name): int(count) for name, count in zip(d.document("split/classes"), counts, strict=True) if count}
+    counts = np.bincount(np.asarray(d.tested_labels), minlength=len(d.network_classes))
+    return {plain_name(name): int(count) for name, count in zip(d.network_classes, counts, strict=True) if count}
 
 
 def tested_on(counts: Sequence[int]) -> str:
@@ -183,7 +183,7 @@ def unlearning_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
     for d in found:
         counts = tested_clips(d)
         tested = {"tested_clips": sum(counts.values()), "tested_classes": len(counts)}
-        for row in d.document("unlearning/averages")["strategies"]:
+        for row in d.unlearning_averages["strategies"]:
             rows.append({"network": column_name(d), "source": "ours", **row, **tested})
     for (network, strategy), (count, ablating, remaining, gap) in TABLE_4.items():
         rows.append({"network": network, "source": "paper", "strategy": strategy, "number": "own", "concepts": 50, "count": count,
@@ -218,8 +218,8 @@ def paper_unlearning_table() -> list[dict[str, str]]:
 
 def verdicts(d: Dissection) -> list[str]:
     """Say what this data shows of the paper's ranking, a sentence per comparison; nothing where a concept has fewer than :data:`FEWEST` tested clips."""
-    found, clips = d.document("unlearning/averages"), tested_clips(d)
-    few = sorted(concept for concept in d.document("unlearning/notes") if clips.get(plain_name(concept), 0) < FEWEST)
+    found, clips = d.unlearning_averages, tested_clips(d)
+    few = sorted(concept for concept in d.unlearning_notes if clips.get(plain_name(concept), 0) < FEWEST)
     if few:
         which = ", ".join(f"{name.replace('_', ' ')} ({clips.get(plain_name(name), 0)})" for name in few[:4]) + (" and others" if len(few) > 4 else "")
         return [f"No verdict: fewer than {FEWEST} tested clips of {which}. More folds in unlearning.test_folds would give more."]

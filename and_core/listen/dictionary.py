@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
+from and_core.progress import Steps
+
 FLOOR = 1e-9
-Progress = Callable[[int, int], None]
 
 
 def normalise(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +33,7 @@ def activations(x: np.ndarray, w: np.ndarray, sparsity: float = 0.0, steps: int 
     return h
 
 
-def learn(x: np.ndarray, components: int, sparsity: float, steps: int = 200, seed: int = 0, progress: Progress = lambda done, total: None) -> np.ndarray:
+def learn(x: np.ndarray, components: int, sparsity: float, steps: int = 200, seed: int = 0, progress: Steps = lambda done, total: None) -> np.ndarray:
     """Dictionary W (F, K) of unit columns from frames X (F, N), by multiplicative updates.
 
     ``W <- W * (A + W diag(1'(B * W))) / (B + W diag(1'(A * W)))`` with A = X H', B = W H H' keeps columns at unit length up to rounding.

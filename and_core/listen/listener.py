@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.special import softmax
 
 from and_core.audio.decode import resample
 from and_core.errors import ArtifactError, TargetError
-from and_core.listen.front import Front, log_magnitude, peak, with_magnitude
+from and_core.listen.interpreter import Interpreter, MaskDecoder
 from and_core.listen.maps import MapReader, choose_maps
-from and_core.listen.network import Interpreter, MaskDecoder
+from and_core.listen.stft import Stft, log_magnitude, peak, with_magnitude
 from and_core.store.files import write_atomic
 from and_core.targets.base import Target
 
@@ -58,6 +59,11 @@ class Interpretation:
     wave: np.ndarray
     remark: str = ""
 
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Softmax of the logits, (C,)."""
+        return softmax(self.logits)
+
     def relevant(self, tau: float) -> list[int]:
         """Components with a relevance above `tau`, most relevant first."""
         return [int(k) for k in np.argsort(-self.relevance, kind="stable") if self.relevance[k] > tau]
@@ -88,7 +94,7 @@ class Listener:
         self.target, self.w, self.interpreter, self.samples, self.maps = target, w, interpreter.eval(), samples, list(maps)
         self.decoder = None if decoder is None else decoder.eval()
         self.by_design = by_design
-        self.front = Front.for_rate(target.sample_rate)
+        self.stft = Stft.for_rate(target.sample_rate)
         self.reader = MapReader(target, choose_maps(target, self.maps))
 
     def fit_length(self, wave: np.ndarray, rate: int | None = None) -> np.ndarray:
@@ -97,7 +103,7 @@ class Listener:
         return np.pad(wave[: self.samples], (0, max(0, self.samples - len(wave)))).astype(np.float32)
 
     @torch.inference_mode()
-    def hear(self, waves: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    def forward(self, waves: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]:
         """One pass over (B, samples): f's logits, H (B, K, T), z (B, K), g, and the maps."""
         f, maps = self.reader(self.target.features(list(waves)))
         h, z, g = self.interpreter(maps, self.frames)
@@ -106,13 +112,13 @@ class Listener:
     @property
     def frames(self) -> int:
         """Columns of a spectrogram."""
-        return max(self.samples, self.front.n_fft) // self.front.hop + 1
+        return max(self.samples, self.stft.n_fft) // self.stft.hop + 1
 
     def predict(self, waves: np.ndarray, batch: int = 32) -> np.ndarray:
         """(N, C) logits of what decides: the target, or by-design the interpreter."""
         parts = []
         for start in range(0, len(waves), batch):
-            f, _, _, g, _ = self.hear(waves[start : start + batch])
+            f, _, _, g, _ = self.forward(waves[start : start + batch])
             parts.append((g if self.by_design else f).numpy())
         return np.concatenate(parts)
 
@@ -141,7 +147,7 @@ class Listener:
         shown : int, optional
             Class to explain; by default the predicted one.
         """
-        f, h, z, g, _ = self.hear(wave[None])
+        f, h, z, g, _ = self.forward(wave[None])
         logits = (g if self.by_design else f)[0].numpy()
         c = int(logits.argmax()) if shown is None else shown
         evidence = (z[0] * self.interpreter.theta[c].detach()).numpy()
@@ -160,10 +166,10 @@ class Listener:
         """As :meth:`render` for (B, samples) and (B, F, T); `linear` masks weigh the magnitude itself, as a mask decoder's are trained to."""
         x = torch.from_numpy(waves)
         scale = peak(x)
-        spectrum = self.front.spectrum(x / scale)
+        spectrum = self.stft.spectrum(x / scale)
         log = log_magnitude(spectrum)
         parts = (spectrum * part if linear else with_magnitude(spectrum, log * part) for part in (masks, 1 - masks))
-        pair = (self.front.waves(part, waves.shape[-1]) * scale for part in parts)
+        pair = (self.stft.waves(part, waves.shape[-1]) * scale for part in parts)
         kept, left = (part.numpy() for part in pair)
         return kept, left
 
@@ -178,7 +184,7 @@ class Listener:
         """
         if self.decoder is None:
             raise TargetError("no mask decoder was trained here")
-        *_, maps = self.hear(waves)
+        *_, maps = self.forward(waves)
         return self.decoder(maps, self.frames)
 
     # -- on disk -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import torch
 
 from and_core.errors import TargetError
 from and_core.targets.base import Target
-from and_core.targets.capture import owned
+from and_core.targets.hooks import hooked, owned
 
 LAST = 3  # maps that are read unless others are named
 
@@ -49,21 +49,17 @@ class MapReader:
 
     def __call__(self, features: Any) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Logits (B, C) and maps (B, channels, rows, columns) in the order of the modules, on the CPU; gradients as they are on."""
-        found: dict[str, list[torch.Tensor]] = {}
+        maps: dict[str, list[torch.Tensor]] = {}
 
-        def hook(name: str) -> Any:
-            return lambda module, args, output: found.setdefault(name, []).append(owned(self.target.to_map(output, name)))
+        def collect(name: str, output: Any) -> None:
+            maps.setdefault(name, []).append(owned(self.target.to_map(output, name)))
 
-        handles = [module.register_forward_hook(hook(name)) for name, module in self.modules.items()]
-        try:
+        with hooked(self.modules, collect):
             logits = self.target.forward(features).float().cpu()
-        finally:
-            for handle in handles:
-                handle.remove()
-        missing = [name for name in self.modules if name not in found]
+        missing = [name for name in self.modules if name not in maps]
         if missing:
             raise TargetError(f"{self.target.describe()}: {missing[0]} did not run in a forward pass")
-        return logits, [parts[0] if len(parts) == 1 else _joined(parts) for parts in (found[name] for name in self.modules)]
+        return logits, [parts[0] if len(parts) == 1 else _joined(parts) for parts in (maps[name] for name in self.modules)]
 
 
 def _joined(parts: list[torch.Tensor]) -> torch.Tensor:

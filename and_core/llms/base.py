@@ -7,18 +7,18 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
-from and_core import registry
 from and_core.errors import ConfigError
+from and_core.registry import PathMark, Plugin, Registry, Settings
 from and_core.reply import Reply
 from and_core.store.files import sha256_files
 
 
 @dataclass(frozen=True)
-class Request:
+class Question:
     """One question. `sample` tells apart several answers to the same prompt; `temperature` 0 is greedy."""
 
     prompt: str
@@ -27,26 +27,32 @@ class Request:
     max_tokens: int = 1024
 
 
-class LanguageModel(registry.Plugin):
+class LanguageModelSettings(Settings):
+    """`model`: name on the server, hub id, or folder; `top_p` of sampling; `seed` to which a question's `sample` is added."""
+
+    model: Annotated[str, PathMark(always=False, separator=True, identifies=True)]
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    seed: int = 0
+
+
+L = TypeVar("L", bound=LanguageModelSettings)
+
+
+class LanguageModel(Plugin[L]):
     """Answers prompts; each is one turn of a user, put into the model's own chat template."""
 
-    class Settings(registry.Settings):
-        """`model`: name on the server, hub id, or folder; `top_p` of sampling; `seed` to which a request's `sample` is added."""
-
-        model: str
-        top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-        seed: int = 0
+    Settings = LanguageModelSettings
 
     def fingerprint(self) -> str:
         """Identity of the model and of how it samples. Needs no loading and no server."""
-        s: Any = self.settings
+        s = self.settings
         return json.dumps([s.model, s.top_p, s.seed])
 
     def describe(self) -> str:
         """One line for provenance."""
-        return f"{self.settings.model} ({self.kind})"  # type: ignore[attr-defined]
+        return f"{self.settings.model} ({self.kind})"
 
-    def answer(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
+    def answer(self, requests: Iterable[Question]) -> Iterator[tuple[int, Reply]]:
         """Answers as they come, each with the number of its request; a request that fails gives a reply with an error.
 
         Raises
@@ -56,8 +62,8 @@ class LanguageModel(registry.Plugin):
         """
         raise NotImplementedError
 
-    def key(self, request: Request) -> str:
-        """Name of a question in the book of answers: the same question to the same model is asked once."""
+    def key(self, request: Question) -> str:
+        """Name of a question in the answer cache: the same question to the same model is asked once."""
         parts = [self.fingerprint(), request.prompt, request.sample, request.temperature, request.max_tokens]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -76,7 +82,7 @@ def folder_hash(folder: Path) -> str:
     return sha256_files(files)
 
 
-Ask = Callable[[list[Request]], list[Reply]]
-"""Replies in the order of the requests, from the book of answers."""
+Ask = Callable[[list[Question]], list[Reply]]
+"""Replies in the order of the requests, from the answer cache."""
 
-LLMS: registry.Registry[LanguageModel] = registry.Registry("llm", "and_core.llms")
+LLMS: Registry[LanguageModel[Any]] = Registry("llm", "and_core.llms")

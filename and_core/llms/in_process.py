@@ -11,33 +11,34 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from and_core.errors import ConfigError, first_line
-from and_core.llms.base import LLMS, LanguageModel, Request, folder_hash
+from and_core.llms.base import LLMS, LanguageModel, LanguageModelSettings, Question, folder_hash
 from and_core.reply import Reply, said
 from and_core.store.files import check_weights
 
 AHEAD = 16  # batches whose prompts are sorted by length together
 
 
+class TransformersSettings(LanguageModelSettings):
+    """`revision` on the hub; `device` and `dtype` as transformers names them; `batch` prompts at a time."""
+
+    revision: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    batch: Annotated[int, Field(ge=1, le=512)] = 8
+
+
 @LLMS.register
-class Transformers(LanguageModel):
+class Transformers(LanguageModel[TransformersSettings]):
     """Batches padded on the left; the chat template is the model's own. Remote code is never run."""
 
     kind = "transformers"
-
-    class Settings(LanguageModel.Settings):
-        """`revision` on the hub; `device` and `dtype` as transformers names them; `batch` prompts at a time."""
-
-        revision: str | None = None
-        device: str = "auto"
-        dtype: str = "auto"
-        batch: Annotated[int, Field(ge=1, le=512)] = 8
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        s: Any = self.settings
+        s = self.settings
         check_weights(Path(s.model), f"llm.model={s.model!r}", ConfigError)
         try:
             tokenizer = AutoTokenizer.from_pretrained(s.model, padding_side="left", **self.loading)
@@ -53,19 +54,19 @@ class Transformers(LanguageModel):
 
     def fingerprint(self) -> str:
         """Also the hashes of a folder's files."""
-        folder = Path(self.settings.model)  # type: ignore[attr-defined]
+        folder = Path(self.settings.model)
         if not folder.is_dir():
-            return super().fingerprint() + str(self.settings.revision)  # type: ignore[attr-defined]
-        s: Any = self.settings
+            return super().fingerprint() + str(self.settings.revision)
+        s = self.settings
         return repr([self._hash, s.top_p, s.seed])
 
     @cached_property
     def _hash(self) -> str:
-        return folder_hash(Path(self.settings.model))  # type: ignore[attr-defined]
+        return folder_hash(Path(self.settings.model))
 
-    def answer(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
+    def answer(self, requests: Iterable[Question]) -> Iterator[tuple[int, Reply]]:
         """Batch by batch, prompts of similar length together; one that can't be answered spoils no other."""
-        s: Any = self.settings
+        s = self.settings
         numbered = enumerate(requests)
         while window := list(islice(numbered, s.batch * AHEAD)):
             groups: dict[tuple[float, int, int], list[tuple[int, int, str]]] = {}
@@ -85,7 +86,7 @@ class Transformers(LanguageModel):
                     members = members[len(batch) :]
                     yield from zip((n for _, n, _ in batch), self._try([t for _, _, t in batch], temperature, most, sample), strict=True)
 
-    def _prompt(self, request: Request) -> tuple[str, int]:
+    def _prompt(self, request: Question) -> tuple[str, int]:
         """The prompt in the model's chat template, and its length in tokens."""
         tokenizer, _ = self._loaded
         text = tokenizer.apply_chat_template([{"role": "user", "content": request.prompt}], add_generation_prompt=True, tokenize=False)
@@ -108,7 +109,7 @@ class Transformers(LanguageModel):
     def _generate(self, texts: list[str], temperature: float, most: int, sample: int) -> list[Reply]:
         import torch
 
-        s: Any = self.settings
+        s = self.settings
         tokenizer, model = self._loaded
         batch = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt").to(model.device)
         length = batch["input_ids"].shape[1]

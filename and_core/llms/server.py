@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from and_core.llms.base import LLMS, LanguageModel, Request
+from and_core.llms.base import LLMS, LanguageModel, LanguageModelSettings, Question
 from and_core.openai_api import ChatServer, ServerSettings, api_key
 from and_core.reply import Reply
 
 
+class LanguageServerSettings(LanguageModelSettings, ServerSettings):
+    """Where the server is, see :class:`and_core.openai_api.ServerSettings`."""
+
+    model: str  # its name on the server, never a folder here
+
+
 @LLMS.register
-class Server(LanguageModel):
+class LanguageServer(LanguageModel[LanguageServerSettings]):
     """`in_flight` requests at a time, each retried with growing waits."""
 
     kind = "server"
-
-    class Settings(LanguageModel.Settings, ServerSettings):
-        """Where the server is, see :class:`and_core.openai_api.ServerSettings`."""
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
@@ -25,12 +28,12 @@ class Server(LanguageModel):
 
     def fingerprint(self) -> str:
         """Name of the model on the server, its tag, and how it samples."""
-        tag = self.settings.tag  # type: ignore[attr-defined]
+        tag = self.settings.tag
         return super().fingerprint() + (f" {tag}" if tag else "")
 
-    def answer(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
+    def answer(self, requests: Iterable[Question]) -> Iterator[tuple[int, Reply]]:
         """Answers in the order in which the server gives them."""
-        s: Any = self.settings
+        s = self.settings
         yield from ChatServer(s).ask(
             {
                 "messages": [{"role": "user", "content": r.prompt}], "temperature": r.temperature, "top_p": s.top_p,

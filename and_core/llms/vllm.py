@@ -11,26 +11,27 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from and_core.errors import MissingExtra, first_line
-from and_core.llms.base import LLMS, LanguageModel, Request, folder_hash
+from and_core.llms.base import LLMS, LanguageModel, LanguageModelSettings, Question, folder_hash
 from and_core.reply import Reply, said
 
 
+class VLLMSettings(LanguageModelSettings):
+    """`max_model_len` and `gpu_memory` as vLLM takes them."""
+
+    batch: Annotated[int, Field(ge=1, le=8192)] = 512
+    max_model_len: int | None = None
+    gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.9
+
+    def reaches(self) -> list[str]:
+        """vLLM starts processes of its own, and fetches what it does not find."""
+        return [f"starts vLLM with the model {self.model}"]
+
+
 @LLMS.register
-class VLLM(LanguageModel):
+class VLLM(LanguageModel[VLLMSettings]):
     """vLLM's own batching; answers are handed on every `batch` prompts, so that they are kept early."""
 
     kind = "vllm"
-
-    class Settings(LanguageModel.Settings):
-        """`max_model_len` and `gpu_memory` as vLLM takes them."""
-
-        batch: Annotated[int, Field(ge=1, le=8192)] = 512
-        max_model_len: int | None = None
-        gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.9
-
-        def reaches(self) -> list[str]:
-            """vLLM starts processes of its own, and fetches what it does not find."""
-            return [f"starts vLLM with the model {self.model}"]
 
     @cached_property
     def _engine(self) -> tuple[Any, Any]:
@@ -38,27 +39,27 @@ class VLLM(LanguageModel):
             from vllm import LLM, SamplingParams
         except ImportError:
             raise MissingExtra("vllm", "vllm", "llm.kind='vllm'") from None
-        s: Any = self.settings
+        s = self.settings
         engine = LLM(model=s.model, max_model_len=s.max_model_len, gpu_memory_utilization=s.gpu_memory, seed=s.seed, trust_remote_code=False)
         return engine, SamplingParams
 
     def fingerprint(self) -> str:
         """Also the hashes of a folder's files."""
-        folder = Path(self.settings.model)  # type: ignore[attr-defined]
+        folder = Path(self.settings.model)
         return super().fingerprint() + (self._hash if folder.is_dir() else "")
 
     @cached_property
     def _hash(self) -> str:
-        return folder_hash(Path(self.settings.model))  # type: ignore[attr-defined]
+        return folder_hash(Path(self.settings.model))
 
-    def answer(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
+    def answer(self, requests: Iterable[Question]) -> Iterator[tuple[int, Reply]]:
         """In order, a batch at a time; where vLLM refuses a batch (one prompt is too long), its members one by one."""
         numbered = enumerate(requests)
-        while part := list(islice(numbered, self.settings.batch)):  # type: ignore[attr-defined]
+        while part := list(islice(numbered, self.settings.batch)):
             yield from zip((number for number, _ in part), self._chat([r for _, r in part]), strict=True)
 
-    def _chat(self, requests: list[Request]) -> list[Reply]:
-        s: Any = self.settings
+    def _chat(self, requests: list[Question]) -> list[Reply]:
+        s = self.settings
         engine, sampling = self._engine
         turns = [[{"role": "user", "content": r.prompt}] for r in requests]
         wanted = [sampling(temperature=r.temperature, top_p=s.top_p, max_tokens=r.max_tokens, seed=s.seed + r.sample) for r in requests]

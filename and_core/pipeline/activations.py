@@ -20,8 +20,8 @@ from and_core.store.artifacts import layer_artifact
 from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 from and_core.targets.base import Target, pick_device
-from and_core.targets.capture import Capture
 from and_core.targets.company import check_company
+from and_core.targets.hooks import Capture
 from and_core.targets.precision import autocast, choose_precision
 
 UNIT_CHUNK = 64  # neurons an inner chunk: one neuron of one chunk of rows is then a read of 64 KiB
@@ -32,7 +32,7 @@ def parameters(run: Run) -> dict[str, Any]:
     """The network, and how it is read."""
     a = run.config.activations
     return {
-        "target": run.settings(run.config.target, run.target), "fingerprint": run.target.fingerprint(),
+        "target": run.target.identifying_settings(), "fingerprint": run.target.fingerprint(),
         "batch": a.batch, "rows": a.rows, "precision": a.precision,
     }  # fmt: skip
 

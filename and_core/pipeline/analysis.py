@@ -49,7 +49,7 @@ def word_counts(run: Run, writer: StageWriter) -> None:
 def cluster_parameters(run: Run) -> dict[str, Any]:
     """Encoder, number of clusters and seed."""
     section = run.config.clusters.model_dump(mode="json")
-    return {**section, "encoder": run.settings(run.config.encoder, run.encoder), "fingerprint": run.encoder.fingerprint(), "seed": run.config.seed}
+    return {**section, "encoder": run.encoder.identifying_settings(), "fingerprint": run.encoder.fingerprint(), "seed": run.config.seed}
 
 
 def clusters(run: Run, writer: StageWriter) -> None:

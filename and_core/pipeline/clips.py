@@ -21,7 +21,7 @@ PARALLEL_FROM = 96  # clips; below that, starting worker processes costs more th
 
 def parameters(run: Run) -> dict[str, Any]:
     """The data and how they are read."""
-    return {"dataset": run.settings(run.config.dataset, run.dataset), "fingerprint": run.dataset_fingerprint, "chunk": PER_CHUNK, "bits": BITS}
+    return {"dataset": run.dataset.identifying_settings(), "fingerprint": run.dataset_fingerprint, "chunk": PER_CHUNK, "bits": BITS}
 
 
 def compute(run: Run, writer: StageWriter) -> None:

@@ -59,7 +59,7 @@ def sound_parameters(run: Run) -> dict[str, Any]:
     """Encoder and concept set."""
     assert run.audio_encoder is not None and run.config.audio_encoder is not None
     return {
-        "encoder": run.settings(run.config.audio_encoder, run.audio_encoder), "fingerprint": run.audio_encoder.fingerprint(),
+        "encoder": run.audio_encoder.identifying_settings(), "fingerprint": run.audio_encoder.fingerprint(),
         "template": run.config.closed.template,
     }  # fmt: skip
 

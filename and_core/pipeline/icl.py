@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from and_core.dissect.icl import match_concepts, read_answer
 from and_core.dissect.prompts import fill
-from and_core.llms.base import Request
-from and_core.pipeline.asking import unanswered
+from and_core.llms.base import Question
+from and_core.pipeline.llm_cache import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.records import Layer
 from and_core.store.dissection import Dissection
@@ -26,9 +26,9 @@ NAMED_NOTHING = "the answer names nothing"
 
 def parameters(run: Run) -> dict[str, Any]:
     """The language model, the questions and the section."""
-    assert run.asker is not None
+    assert run.cached_llm is not None
     prompts = {name: run.prompts[f"icl_{name}"] for name in QUESTIONS}
-    return {"llm": run.asker.model.fingerprint(), "prompts": prompts, **run.config.icl.model_dump(mode="json")}
+    return {"llm": run.cached_llm.model.fingerprint(), "prompts": prompts, **run.config.icl.model_dump(mode="json")}
 
 
 def chosen_layers(run: Run) -> list[Layer]:
@@ -49,8 +49,8 @@ def summaries_of(d: Dissection, layer: Layer) -> dict[int, str]:
 
 def compute(run: Run, writer: StageWriter) -> None:
     """Ask, match the answers to the concept set, and keep what was said beside what it was taken for."""
-    d, config, asker = run.dissection, run.config.icl, run.asker
-    assert asker is not None
+    d, config, cached_llm = run.dissection, run.config.icl, run.cached_llm
+    assert cached_llm is not None
     concepts, vectors = d.document("texts/concepts"), np.asarray(d.array("texts/concept_embeddings"))
     listed = ", ".join(concepts)
     layers = chosen_layers(run)
@@ -63,16 +63,16 @@ def compute(run: Run, writer: StageWriter) -> None:
             embedded.update(zip(new, run.encoder.encode([run.config.closed.template.replace("{}", t) for t in new]), strict=True))
         return np.stack([embedded[t] for t in texts])
 
-    def request(question: str, summary: str) -> Request:
-        return Request(fill(run.prompts[f"icl_{question}"], concepts=listed, summary=summary), 0, config.temperature, config.max_tokens)
+    def request(question: str, summary: str) -> Question:
+        return Question(fill(run.prompts[f"icl_{question}"], concepts=listed, summary=summary), 0, config.temperature, config.max_tokens)
 
-    def every() -> Iterator[Request]:
+    def every() -> Iterator[Question]:
         for layer in layers:
             for summary in summaries[layer.name].values():
                 yield from (request(question, summary) for question in QUESTIONS)
 
     total = len(QUESTIONS) * sum(map(len, summaries.values()))
-    asker.fetch("icl", every(), total)
+    cached_llm.fetch("icl", every(), total)
     best = {q: np.full((d.neuron_count, n), -1, np.int32) for q, n in QUESTIONS.items()}
     rows: list[tuple[int, str, int, str, int, str, float]] = []
     failed: list[tuple[int, str, str]] = []
@@ -82,7 +82,7 @@ def compute(run: Run, writer: StageWriter) -> None:
             if neuron not in said:
                 failed += [(neuron, question, NO_SUMMARY) for question in QUESTIONS]
                 continue
-            for question, reply in zip(QUESTIONS, asker([request(q, said[neuron]) for q in QUESTIONS]), strict=True):
+            for question, reply in zip(QUESTIONS, cached_llm([request(q, said[neuron]) for q in QUESTIONS]), strict=True):
                 if reply.text is None:
                     failed.append((neuron, question, reply.error or "no answer"))
                     continue
@@ -105,7 +105,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     }))  # fmt: skip
     lost = [reason for _, _, reason in failed if reason not in (NO_SUMMARY, NAMED_NOTHING)]
     writer.notes = {
-        "llm": asker.model.describe(), "layers": [layer.name for layer in layers], "asked": total,
+        "llm": cached_llm.model.describe(), "layers": [layer.name for layer in layers], "asked": total,
         **{name: sum(r[5] == how for r in rows) for name, how in (("exact", "exact"), ("nearest", "nearest"), ("outside", "none"))},
         "without_summary": sum(reason == NO_SUMMARY for _, _, reason in failed) // 2, "named_nothing": sum(r == NAMED_NOTHING for _, _, r in failed),
         **unanswered(lost),

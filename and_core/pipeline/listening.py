@@ -12,20 +12,20 @@ import numpy as np
 from and_core.audio.decode import resample
 from and_core.audio.media import read_flac
 from and_core.config import ListeningConfig
+from and_core.data import bundled
 from and_core.errors import ArtifactError, ConfigError, TargetError
-from and_core.listen import trial
-from and_core.listen.front import Front
+from and_core.listen import faithfulness
+from and_core.listen.explained_variance import explained_variance
 from and_core.listen.listener import Listener, load_listener
 from and_core.listen.maps import MapReader, choose_maps
-from and_core.listen.material import Material, Split, split_clips
-from and_core.listen.screen import screen
-from and_core.listen.train import train_by_design, train_post_hoc
+from and_core.listen.stft import Stft
+from and_core.listen.training import train_by_design, train_post_hoc
+from and_core.listen.training_data import ClipSplit, TrainingData, split_clips
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.files import sha256_file
 from and_core.store.writer import StageWriter
 from and_core.targets.base import Target
 
-SHIPPED = Path(__file__).resolve().parents[1] / "demo" / "weights" / "listening"
 POST_HOC, BY_DESIGN = "post-hoc", "by-design"
 RECIPE = "recipe.json"  # beside trained listeners: how they were trained
 MOST_BYTES = 1 << 30  # of waveforms in memory; beyond, clips are drawn
@@ -33,7 +33,7 @@ SCREENED = 400  # clips that the regression over neurons is fitted on
 
 
 def _folder(config: ListeningConfig) -> Path | None:
-    return None if config.weights is None else SHIPPED if config.weights == "demo" else Path(config.weights)
+    return None if config.weights is None else bundled("weights/listening") if config.weights == "demo" else Path(config.weights)
 
 
 def _parameters(run: Run) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _compute(run: Run, writer: StageWriter) -> None:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     listeners, report = _listeners(
-        run, target, Material(waves, labels, MapReader(target, choose_maps(target, config.maps)), Front.for_rate(target.sample_rate)), split, writer
+        run, target, TrainingData(waves, labels, MapReader(target, choose_maps(target, config.maps)), Stft.for_rate(target.sample_rate)), split, writer
     )
     tested = np.sort(np.random.default_rng([run.config.seed, 5]).permutation(split.test)[: config.measured])
     report["measured"] = measured = {}
@@ -101,7 +101,9 @@ def _compute(run: Run, writer: StageWriter) -> None:
     run.progress("listening: measuring", len(listeners), len(listeners))
     first = listeners[POST_HOC]
     fitted = np.random.default_rng(run.config.seed).permutation(np.concatenate([split.train, split.validation]))[:SCREENED]
-    found = screen(target, waves, np.sort(fitted), tested, first.w, first.front, lambda done, total: run.progress("listening: screening neurons", done, total))
+    found = explained_variance(
+        target, waves, np.sort(fitted), tested, first.w, first.stft, lambda done, total: run.progress("listening: screening neurons", done, total)
+    )
     writer.array("explained", found, ["neuron"], "held-out R²")
     writer.array("dictionary", first.w, ["frequency", "component"], "unit length")
     checkpoint = target.fingerprint()[:16]
@@ -110,7 +112,7 @@ def _compute(run: Run, writer: StageWriter) -> None:
         writer.files(name, "weights", [writer.out / name / f for f in ("listener.json", "listener.safetensors")], [], "float16", [])
     report |= {
         "clips": {"learned": len(split.train), "chosen": len(split.validation), "measured": len(tested)},
-        "published": list(trial.PUBLISHED),
+        "published": list(faithfulness.PUBLISHED),
         "tau": config.tau,
     }
     writer.json("report", json.loads(json.dumps(report, default=_number).replace("NaN", "null")))
@@ -125,7 +127,7 @@ def _number(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def _listeners(run: Run, target: Target, material: Material, split: Split, writer: StageWriter) -> tuple[dict[str, Listener], dict[str, Any]]:
+def _listeners(run: Run, target: Target, data: TrainingData, split: ClipSplit, writer: StageWriter) -> tuple[dict[str, Listener], dict[str, Any]]:
     """Trained now, going on where a stopped run was; or read from where they were trained."""
     config, seed = run.config.listening, run.config.seed
     assert config is not None
@@ -134,52 +136,52 @@ def _listeners(run: Run, target: Target, material: Material, split: Split, write
         found = {POST_HOC: load_listener(folder / POST_HOC, target)}
         if (folder / BY_DESIGN / "listener.safetensors").exists():
             found[BY_DESIGN] = load_listener(folder / BY_DESIGN, copy.deepcopy(target))
-        if any(listener.samples != material.waves.shape[1] for listener in found.values()):
-            raise ArtifactError(f"listening.weights: they listen to {found[POST_HOC].samples} samples, the clips here have {material.waves.shape[1]}")
+        if any(listener.samples != data.waves.shape[1] for listener in found.values()):
+            raise ArtifactError(f"listening.weights: they listen to {found[POST_HOC].samples} samples, the clips here have {data.waves.shape[1]}")
         try:
             return found, {"training": json.loads((folder / RECIPE).read_text(encoding="utf-8"))["training"]}
         except (OSError, ValueError, KeyError, TypeError):  # a folder of listeners alone will do
             return found, {"training": {}}
-    return train_all(target, material, split, config, writer.partial / "work", seed, run.progress)
+    return train_all(target, data, split, config, writer.partial / "work", seed, run.progress)
 
 
 def train_all(
-    target: Target, material: Material, split: Split, config: ListeningConfig, work: Path, seed: int, progress: Any
+    target: Target, data: TrainingData, split: ClipSplit, config: ListeningConfig, work: Path, seed: int, progress: Any
 ) -> tuple[dict[str, Listener], dict[str, Any]]:
     """Everything that the configuration asks for; the target itself stays as it is."""
     try:
-        listener, told = train_post_hoc(target, material, split, config, work, seed, progress)
+        listener, told = train_post_hoc(target, data, split, config, work, seed, progress)
     except ValueError as error:
         raise ConfigError(f"listening.{error}") from None
     found, training = {POST_HOC: listener}, {POST_HOC: told}
     if config.by_design:
-        if (material.labels[np.concatenate([split.train, split.validation])] < 0).any():
+        if (data.labels[np.concatenate([split.train, split.validation])] < 0).any():
             raise TargetError("listening.by_design needs a class of the network for every clip it learns from")
         own = copy.deepcopy(target)
-        found[BY_DESIGN], training[BY_DESIGN] = train_by_design(own, material, split, config, listener.w, work, seed, progress)
+        found[BY_DESIGN], training[BY_DESIGN] = train_by_design(own, data, split, config, listener.w, work, seed, progress)
     return found, {"training": training}
 
 
 def _measure(listener: Listener, waves: np.ndarray, labels: np.ndarray, config: ListeningConfig, seed: int) -> dict[str, Any]:
     tau = config.tau[0]
     classes = int(listener.interpreter.theta.shape[0])
-    ways: dict[str, trial.Masks] = {
-        "L2I": trial.relevant_masks(listener, tau), "energy-matched components": trial.energy_matched(listener, tau, seed),
-        **({"wrong class": trial.wrong_class(listener, tau, classes, seed)} if classes > 1 else {}),
-        "randomised weights": trial.randomised(listener, tau, seed), "all-ones mask": trial.all_ones(listener),
+    ways: dict[str, faithfulness.Masks] = {
+        "L2I": faithfulness.relevant_masks(listener, tau), "energy-matched components": faithfulness.energy_matched(listener, tau, seed),
+        **({"wrong class": faithfulness.wrong_class(listener, tau, classes, seed)} if classes > 1 else {}),
+        "randomised weights": faithfulness.randomised(listener, tau, seed), "all-ones mask": faithfulness.all_ones(listener),
     }  # fmt: skip
-    found: dict[str, Any] = {"field": [{"method": name, **trial.judge(listener, waves, masks)} for name, masks in ways.items()]}
+    found: dict[str, Any] = {"field": [{"method": name, **faithfulness.judge(listener, waves, masks)} for name, masks in ways.items()]}
     if listener.decoder is not None:
-        found["field"].append({"method": "mask decoder (L-MAC)", **trial.judge(listener, waves, lambda mine, c: listener.decoded(mine), linear=True)})
-    found |= {"thresholds": trial.by_threshold(listener, waves, config.tau), "falls": trial.falls(listener, waves, tau)}
+        found["field"].append({"method": "mask decoder (L-MAC)", **faithfulness.judge(listener, waves, lambda mine, c: listener.decoded(mine), linear=True)})
+    found |= {"thresholds": faithfulness.by_threshold(listener, waves, config.tau), "falls": faithfulness.drops_when_removed(listener, waves, tau)}
     if not listener.by_design:  # a network by design has no other head to agree with
-        found["fidelity"] = trial.fidelity_of(listener, waves, config.multi_label)
+        found["fidelity"] = faithfulness.fidelity_of(listener, waves, config.multi_label)
     known = labels >= 0
     if known.any():
         said = listener.predict(waves[known])
         found["accuracy"] = float(np.mean(said.argmax(1) == labels[known]))
         if len(set(labels[known].tolist())) > 1:
-            found["corruptions"] = trial.corruptions(listener, waves[known], labels[known], tau, seed)
+            found["corruptions"] = faithfulness.corruptions(listener, waves[known], labels[known], tau, seed)
     return found
 
 

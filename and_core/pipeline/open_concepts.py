@@ -10,8 +10,8 @@ from and_core.dissect.attributes import head
 from and_core.dissect.prompts import fill
 from and_core.dissect.words import UNCLEAR, AcousticWords, Verdict, read_verdict, words_of
 from and_core.errors import ConfigError
-from and_core.llms.base import Request
-from and_core.pipeline.asking import unanswered
+from and_core.llms.base import Question
+from and_core.pipeline.llm_cache import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.writer import StageWriter
 
@@ -38,8 +38,8 @@ def open_parameters(run: Run) -> dict[str, Any]:
     section = run.config.open.model_dump(exclude={"judge"})
     if judge_of(run) == "lexicon":
         return section
-    assert run.asker is not None
-    return {"tagger": section["tagger"], "llm": run.asker.model.fingerprint(), "prompt": run.prompts["acoustic_word"]}
+    assert run.cached_llm is not None
+    return {"tagger": section["tagger"], "llm": run.cached_llm.model.fingerprint(), "prompt": run.prompts["acoustic_word"]}
 
 
 def spoken(text: str, attribute: str) -> str:
@@ -96,10 +96,10 @@ def open_concepts(run: Run, writer: StageWriter) -> None:
 
 def _asked(run: Run, words: list[str]) -> dict[str, Verdict]:
     """The language model's verdict on each distinct word; a word is asked once for all dissections of a cache."""
-    assert run.asker is not None
-    requests = [Request(fill(run.prompts["acoustic_word"], word=word), max_tokens=WORD_TOKENS) for word in words]
-    run.asker.fetch("open", requests, len(requests))
-    replies = run.asker(requests)
+    assert run.cached_llm is not None
+    requests = [Question(fill(run.prompts["acoustic_word"], word=word), max_tokens=WORD_TOKENS) for word in words]
+    run.cached_llm.fetch("open", requests, len(requests))
+    replies = run.cached_llm(requests)
     return {w: Verdict(None, r.error or "no answer") if r.text is None else read_verdict(r.text) for w, r in zip(words, replies, strict=True)}
 
 

@@ -11,23 +11,23 @@ import pyarrow as pa
 import torch
 
 from and_core.config import RunConfig, ScoresConfig, make_config
+from and_core.datasets.base import DATASETS
 from and_core.dissect.probe import probe_mask
 from and_core.dissect.words import content_lemmas
 from and_core.errors import DataError
 from and_core.evaluate.confidence import reliability
-from and_core.evaluate.plant import Unit, choose_units, fit_units, measured_words
-from and_core.evaluate.planted import HEARD, adjective_truths, confident_rows, findings, lost_rows, summary_rows, sure_rows
+from and_core.evaluate.planted_report import HEARD, adjective_truths, confident_rows, findings, lost_rows, summary_rows, sure_rows
+from and_core.evaluate.planted_units import Unit, choose_units, fit_units, measured_words
+from and_core.pipeline.recorded import check_harmless
 from and_core.pipeline.stage import Progress, Run, Stage
-from and_core.recorded import check_harmless
 from and_core.records import Layer
 from and_core.store.dissection import SCORED, Dissection
 from and_core.store.files import write_atomic
 from and_core.store.writer import StageWriter
 from and_core.targets.base import TARGETS, pick_device
-from and_core.unlearn.select import concept_words
+from and_core.unlearn.selection import concept_words
 
 SHARE = 0.5  # of the source recordings that units are fitted on, where no other clips can be had
-FRESH = {"seed": 7777, "per_category": 20}  # of the synthetic corpus that units are fitted on
 MEANING, WORKSHOP = "meaning.json", "planting"
 
 
@@ -95,8 +95,9 @@ def _fitting(d: Dissection, config: RunConfig, progress: Progress, recorded: boo
     """Where activations to fit on come from, which of its clips, and the probing set that is left."""
     from and_core import pipeline
 
-    if config.dataset.kind == "synthetic":
-        dataset = config.dataset.model_copy(update=FRESH)
+    settings = DATASETS.create(config.dataset, recorded).fresh_settings()
+    if settings is not None:
+        dataset = config.dataset.model_copy(update=settings)
         fresh = config.model_copy(update={"name": "fitting", "dataset": dataset})
         inside = d.folder.parent / WORKSHOP / d.name
         pipeline.run(fresh, root=inside, only=["clips", "activations"], progress=progress, recorded=recorded)

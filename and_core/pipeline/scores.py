@@ -14,12 +14,12 @@ from and_core.dissect.attributes import head, value_text
 from and_core.dissect.concepts import readable
 from and_core.dissect.probe import both, first_half
 from and_core.evaluate import confidence, sanity
+from and_core.evaluate.explanations import CLOSED, METHODS, PREDICTORS, Explanations, adjective_shares, load_explanations
 from and_core.evaluate.metrics import HEADLINE, METRICS, unit_rows
 from and_core.evaluate.sanity import CHANCE
-from and_core.evaluate.score import BASELINES, Said, held_out, score_block
-from and_core.evaluate.told import CLOSED, METHODS, PREDICTORS, Told, said_values, told_by
+from and_core.evaluate.score import BASELINES, MethodBlock, held_out, score_block
 from and_core.pipeline import icl
-from and_core.pipeline.asking import unanswered
+from and_core.pipeline.llm_cache import unanswered
 from and_core.pipeline.neurons import label_numbers
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.views import make_view
@@ -70,7 +70,7 @@ class Fold:
         clips = held_clips(run, half)
         self.view, self.held = view, held_out(clips, section(run).draws, config.seed + HALVES.index(half))
         concepts, spoken = d.document("texts/concepts"), spoken_concepts(run)
-        self.told = {name: told for name in methods if (told := told_by(view, name, config.closed.similarity, spoken)) is not None}
+        self.told = {name: told for name in methods if (told := load_explanations(view, name, config.closed.similarity, spoken)) is not None}
         values = [tuple(v) for v in d.document("texts/values")]
         said = np.asarray(d.array("texts/clip_values"))[clips].astype(np.float32)
         labels, number = label_numbers(d)[clips], {readable(c).lower(): i for i, c in enumerate(d.classes)}
@@ -89,7 +89,7 @@ class Fold:
             if name in CLOSED and (of_class >= 0).any():
                 found["label"] = _labelled(of_class, labels)
             if name == "OPEN":
-                found["words"] = _worded(said_values(told, values), said)
+                found["words"] = _worded(adjective_shares(told, values), said)
             self.predictors[name] = found
         self.values, self.said = values, said
 
@@ -173,7 +173,7 @@ def _class_neurons(d: Dissection) -> tuple[np.ndarray, np.ndarray] | None:
     return np.stack([labels == names[i] for i in there]), np.asarray(d.layer_activations("fc"), np.float32).T[there]
 
 
-def common(told: Told, layer: Layer) -> int:
+def common(told: Explanations, layer: Layer) -> int:
     """The explanation that most neurons of a layer have, -1 where none has any."""
     mine = told.which[layer.offset : layer.offset + layer.size]
     mine = mine[mine >= 0]
@@ -197,11 +197,11 @@ def compute(run: Run, writer: StageWriter) -> None:
         fold, (layer, units) = both_folds[i // len(parts)], parts[i % len(parts)]
         u = np.asarray(d.layer_activations(layer.name, units), np.float32)[fold.held.clips].T
         mine = slice(layer.offset + units.start, layer.offset + units.stop)
-        said = {name: Said(fold.told[name].which[mine], common(fold.told[name], layer), fold.predictors[name]) for name in methods}
+        said = {name: MethodBlock(fold.told[name].which[mine], common(fold.told[name], layer), fold.predictors[name]) for name in methods}
         found = score_block(u, fold.held, said, run.config.seed + i, run.config.workers)
         return {**found, "words": unit_rows(u) @ unit_rows(fold.said.T).T}
 
-    keep = run.asker is None  # explanations by a language model may be others when a stopped run goes on
+    keep = run.cached_llm is None  # explanations by a language model may be others when a stopped run goes on
     chunks = list(run.chunks(writer, 2 * len(parts), chunk, 2 * d.neuron_count, BLOCK, keep)) if methods else []
     writer.json("sanity", sanity.table(_class_neurons(d), len(d.clips), run.config.seed))
     if methods:
@@ -227,7 +227,7 @@ def _write(run: Run, writer: StageWriter, methods: list[str], pair: list[Fold], 
     values = _mean([fold_of("values", i, 3) for i in (0, 1)], nothing[:, None])
     baselines = _mean([fold_of("baselines", i, 3) for i in (0, 1)], nothing[:2, None])
     draws = _mean([fold_of("draws", i, 2) for i in (0, 1)], nothing[:2, None, None])
-    every = {m: told_by(d, m, run.config.closed.similarity, spoken_concepts(run)) for m in methods}
+    every = {m: load_explanations(d, m, run.config.closed.similarity, spoken_concepts(run)) for m in methods}
     silent = np.stack([every[m].which < 0 if every[m] is not None else np.ones(d.neuron_count, bool) for m in methods])  # type: ignore[union-attr]
     silent |= d.table("neurons/statistics")["dead"].to_numpy()
     text = values[:, PREDICTORS.index("text")][:, [METRICS.index(name) for name in HEADLINE]]

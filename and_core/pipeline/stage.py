@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from and_core.captioners.base import CAPTIONERS, Captioner
-from and_core.config import PluginConfig, RunConfig
+from and_core.config import RunConfig
 from and_core.datasets.base import DATASETS, Dataset
 from and_core.dissect.probe import probe_mask
 from and_core.dissect.prompts import load_prompts
@@ -22,14 +22,14 @@ from and_core.dissect.summarize import SUMMARIZERS, Summarizer
 from and_core.encoders.base import ENCODERS, TextAudioEncoder, TextEncoder
 from and_core.errors import ConfigError, one_of
 from and_core.llms.base import LLMS
-from and_core.pipeline.asking import Asker
+from and_core.pipeline.llm_cache import CachedLLM
 from and_core.progress import Progress, silent
 from and_core.store.dissection import Dissection
 from and_core.store.versions import STAGE_VERSIONS
 from and_core.store.writer import StageWriter
 from and_core.targets.base import TARGETS, Target, pick_device
 
-PLUGINS = ("dataset", "dataset_fingerprint", "target", "captioner", "encoder", "closed_encoder", "summarizer", "audio_encoder", "asker", "prompts")
+PLUGINS = ("dataset", "dataset_fingerprint", "target", "captioner", "encoder", "closed_encoder", "summarizer", "audio_encoder", "cached_llm", "prompts")
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Run:
 
     @property
     def cache(self) -> Path:
-        """Cache folder, where the book of answers lies."""
+        """Cache folder, where the answer cache lies."""
         return self.root or self.folder.parent
 
     def part(self, config: RunConfig, folder: Path, progress: Progress) -> Run:
@@ -130,9 +130,9 @@ class Run:
         return made
 
     @cached_property
-    def asker(self) -> Asker | None:
-        """The language model with the book of its answers; None where none is configured."""
-        return None if self.config.llm is None else Asker(LLMS.create(self.config.llm, self.recorded), self.cache, self.progress)
+    def cached_llm(self) -> CachedLLM | None:
+        """The language model with the cache of its answers; None where none is configured."""
+        return None if self.config.llm is None else CachedLLM(LLMS.create(self.config.llm, self.recorded), self.cache, self.progress)
 
     @cached_property
     def prompts(self) -> dict[str, str]:
@@ -158,16 +158,6 @@ class Run:
         for done, arrays in enumerate(writer.chunked(count, compute) if keep else map(compute, range(count)), 1):
             yield arrays
             self.progress(writer.stage, min(done * size, total), total)
-
-    def settings(self, section: PluginConfig, plugin: Any) -> dict[str, Any]:
-        """A plug-in's settings, defaults filled in, without paths: two places of one file are one input."""
-        return {"kind": section.kind, **_without_paths(plugin.settings.model_dump(mode="json"))}
-
-
-def _without_paths(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_paths(v) for k, v in value.items() if k not in ("path", "checkpoint", "repo", "python", "decode")}
-    return [_without_paths(v) for v in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

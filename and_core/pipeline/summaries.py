@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from and_core.dissect.calibrate import calibrate
 from and_core.dissect.summarize import CaptionTexts, Summarizer
-from and_core.pipeline.asking import unanswered
+from and_core.pipeline.llm_cache import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.records import Point, Side
 from and_core.store.dissection import Dissection
@@ -44,18 +44,18 @@ def top_sets(d: Dissection, side: Side, k: int) -> np.ndarray:
 def parameters(run: Run) -> dict[str, Any]:
     """K and the summariser, with the language model and its prompt where it asks one."""
     found = {
-        "k": run.config.k, "summarizer": run.settings(run.config.summarizer, run.summarizer),
+        "k": run.config.k, "summarizer": run.summarizer.identifying_settings(),
         "fingerprint": run.summarizer.fingerprint(), "seed": run.config.seed,
     }  # fmt: skip
-    if run.summarizer.asks and run.asker is not None:
-        found |= {"llm": run.asker.model.fingerprint(), "prompt": run.prompts["summary"]}
+    if run.summarizer.asks and run.cached_llm is not None:
+        found |= {"llm": run.cached_llm.model.fingerprint(), "prompt": run.prompts["summary"]}
     return found
 
 
 def compute(run: Run, writer: StageWriter) -> None:
     """Summaries of both sides for blocks of neurons, and of random sets of clips for comparison."""
     d, k, summarizer = run.dissection, run.config.k, run.summarizer
-    ask = run.asker if summarizer.asks else None
+    ask = run.cached_llm if summarizer.asks else None
     texts = caption_texts(d, run.prompts if summarizer.asks else None)
     sets = {side: top_sets(d, side, k) for side in SIDES}
     starts = range(0, d.neuron_count, BLOCK)
@@ -75,7 +75,7 @@ def compute(run: Run, writer: StageWriter) -> None:
                     rows.append((starts[i] + offset, side, summary.failed or "", summary.missing or "", agreement))
         return {**columns.arrays(), **_remarks(rows)}
 
-    keep = ask is None  # answers are kept in their own book, and a failed one may be there the next time
+    keep = ask is None  # answers are kept in their own cache, and a failed one may be there the next time
     parts = list(run.chunks(writer, len(starts), chunk, d.neuron_count, BLOCK, keep))
     table = pa.concat_tables([_Columns.load(arrays) for arrays in parts])
     table = table.sort_by([("neuron", "ascending"), ("side", "ascending"), ("rank", "ascending")])

@@ -16,10 +16,10 @@ from and_core.dissect.attributes import LEXICON, VERSION, parse, value_text
 from and_core.dissect.concepts import concept_set, readable
 from and_core.encoders.base import check_spread
 from and_core.errors import DataError
-from and_core.pipeline.asking import unanswered
+from and_core.pipeline.llm_cache import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.reply import Reply
-from and_core.store.answers import AnswerBook
+from and_core.store.answers import AnswerCache
 from and_core.store.writer import StageWriter
 
 ENCODE_CHUNK = 512
@@ -27,7 +27,7 @@ ENCODE_CHUNK = 512
 
 def caption_parameters(run: Run) -> dict[str, Any]:
     """The captioner and its settings."""
-    return {"captioner": run.settings(run.config.captions, run.captioner), "fingerprint": run.captioner.fingerprint()}
+    return {"captioner": run.captioner.identifying_settings(), "fingerprint": run.captioner.fingerprint()}
 
 
 def caption(run: Run, writer: StageWriter) -> None:
@@ -40,7 +40,7 @@ def caption(run: Run, writer: StageWriter) -> None:
     failed: dict[int, str] = {}
 
     def listen(captioner: ListeningCaptioner) -> list[Reply]:
-        replies = heard(run, captioner)
+        replies = listened(run, captioner)
         failed.update({i: reply.error or "no answer" for i, reply in enumerate(replies) if reply.text is None})
         return replies
 
@@ -65,12 +65,12 @@ def caption(run: Run, writer: StageWriter) -> None:
     }  # fmt: skip
 
 
-def heard(run: Run, captioner: ListeningCaptioner) -> list[Reply]:
-    """What a captioner says of every clip: from the book of answers where it has said it before, else asked now and kept at once."""
-    d, book = run.dissection, AnswerBook(run.cache)
+def listened(run: Run, captioner: ListeningCaptioner) -> list[Reply]:
+    """What a captioner says of every clip: from the answer cache where it has said it before, else asked now and kept at once."""
+    d, answers = run.dissection, AnswerCache(run.cache)
     total = len(d.clips)
     keys = [hashlib.sha256(f"{captioner.kind}/{captioner.identity()}/".encode() + d.audio(i)).hexdigest() for i in range(total)]
-    new = [i for i, key in enumerate(keys) if not book.given(key)]
+    new = [i for i, key in enumerate(keys) if not answers.given(key)]
 
     def waves() -> Iterator[np.ndarray]:
         for i in new:
@@ -79,10 +79,10 @@ def heard(run: Run, captioner: ListeningCaptioner) -> list[Reply]:
 
     for done, (number, reply) in enumerate(captioner.hear(waves()), 1):
         clip = new[number]
-        book.put(keys[clip], captioner.describe(), d.clips[clip].name, 0, reply.text, reply.error, reply.cut)
+        answers.put(keys[clip], captioner.describe(), d.clips[clip].name, 0, reply.text, reply.error, reply.cut)
         run.progress("captions", total - len(new) + done, total)
-    found = book.get(keys)
-    book.close()
+    found = answers.get(keys)
+    answers.close()
     return [Reply(*found[key]) if key in found else Reply(None, "not heard") for key in keys]
 
 
@@ -91,11 +91,11 @@ def text_parameters(run: Run) -> dict[str, Any]:
     c = run.config.closed
     words = concept_set(c.concepts, run.dissection.classes)
     found = {
-        "encoder": run.settings(run.config.encoder, run.encoder), "fingerprint": run.encoder.fingerprint(),
+        "encoder": run.encoder.identifying_settings(), "fingerprint": run.encoder.fingerprint(),
         "concepts": words, "template": c.template, "lexicon": VERSION + repr(LEXICON),
     }  # fmt: skip
     if run.closed_encoder is not None and c.encoder is not None:
-        found |= {"closed_encoder": run.settings(c.encoder, run.closed_encoder), "closed_fingerprint": run.closed_encoder.fingerprint()}
+        found |= {"closed_encoder": run.closed_encoder.identifying_settings(), "closed_fingerprint": run.closed_encoder.fingerprint()}
     return found
 
 

@@ -13,19 +13,18 @@ from and_core.dissect.concepts import readable
 from and_core.dissect.probe import both, probe_mask, without_tested
 from and_core.dissect.words import content_lemmas
 from and_core.errors import ConfigError
-from and_core.pipeline.asking import unanswered
+from and_core.pipeline.llm_cache import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.views import make_view
 from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 from and_core.unlearn.average import averages
-from and_core.unlearn.choose import UNTESTED, said_words
 from and_core.unlearn.evaluator import Evaluator
 from and_core.unlearn.importance import accuracy, points
 from and_core.unlearn.measure import accuracy_by_class
-from and_core.unlearn.request import PAPER_SHARE, SIMILARITY, Request
-from and_core.unlearn.select import concept_words, hidden
-from and_core.unlearn.trials import Trial, measured, per_layer, read_split, trials
+from and_core.unlearn.request import PAPER_SHARE, SIMILARITY, AblationRequest
+from and_core.unlearn.runs import AblationRun, measured, per_layer, plan_runs, read_split
+from and_core.unlearn.selection import UNTESTED, concept_words, hidden, said_words
 
 RELATED, RELATED_FLOOR = 6, 0.5  # concepts marked as related: at most so many, by cosine or by a word in common
 SYNONYM_FLOOR = 0.4  # of cosine; what a request's `synonyms` asks for lies above
@@ -125,19 +124,19 @@ def unlearning(run: Run, writer: StageWriter) -> None:
 
     def chunk(i: int) -> dict[str, np.ndarray]:
         if i == 0:
-            made = [Trial(request, trials(d, "run", request, ())[0][0].selection) for request in _at_random(config)]
-            after = evaluator.logits([trial.selection.masks for trial in made])
+            made = [AblationRun(request, plan_runs(d, "run", request, ())[0][0].selection) for request in _at_random(config)]
+            after = evaluator.logits([run.selection.masks for run in made])
             seen = [measured(made, tested, after, concept) for concept in concepts]
             return {
                 "rows": _packed([row for found, _ in seen for row in found]), "by_class": np.concatenate([changes for _, changes in seen]),
                 "per_layer": per_layer(made * len(concepts), names), "logits": np.zeros((0, *tested.before.shape), np.float32),
             }  # fmt: skip
-        made, said = trials(d, "compare", Request(concept=concepts[i - 1]), config.seeds[: config.fair], config.strategies)
+        made, said = plan_runs(d, "compare", AblationRequest(concept=concepts[i - 1]), config.seeds[: config.fair], config.strategies)
         if not made:
             raise ConfigError(f"unlearning.strategies: none can be used; {'; '.join(said)}")
-        after = evaluator.logits([trial.selection.masks for trial in made])
+        after = evaluator.logits([run.selection.masks for run in made])
         rows, by_class = measured(made, tested, after)
-        own = [j for j, trial in enumerate(made) if trial.number == "own" and not trial.control]
+        own = [j for j, run in enumerate(made) if run.number == "own" and not run.control]
         return {"rows": _packed(rows), "by_class": by_class, "per_layer": per_layer(made, names), "logits": after[own], "said": _packed(said)}
 
     parts = list(run.chunks(writer, 1 + len(concepts), chunk))
@@ -164,8 +163,8 @@ def unlearning(run: Run, writer: StageWriter) -> None:
         writer.notes["not_run"] = {name: next((n for said in remarks.values() for n in said if n.startswith(f"{name}:")), "") for name in sorted(missing)}
 
 
-def _at_random(config: UnlearningConfig) -> list[Request]:
-    return [Request(strategy="random", seed=seed) for seed in config.seeds]
+def _at_random(config: UnlearningConfig) -> list[AblationRequest]:
+    return [AblationRequest(strategy="random", seed=seed) for seed in config.seeds]
 
 
 def _packed(rows: list[Any]) -> np.ndarray:

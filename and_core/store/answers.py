@@ -1,4 +1,4 @@
-"""The book of answers: everything a language model has said, kept the moment it comes, for all dissections of a cache."""
+"""The answer cache: everything a language model has said, kept the moment it comes, for all dissections of a cache."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
-class AnswerBook:
+class AnswerCache:
     """Answers by key. One that failed is on record with its reason and counts as not given.
 
     Parameters
@@ -64,22 +64,22 @@ class AnswerBook:
             if code in HELD:
                 who = holders(self.path)
                 by = f"by {who}" if who else "by another process (or its file system can't lock files)"
-                raise BusyError(f"the book of answers {self.path} is in use {by}; nothing is lost: try again when that has ended") from None
+                raise BusyError(f"the answer cache {self.path} is in use {by}; nothing is lost: try again when that has ended") from None
             if code == sqlite3.SQLITE_FULL:
-                raise ANDError(f"the disk with the book of answers {self.path} is full; what was answered stays: free some space and run again") from None
+                raise ANDError(f"the disk with the answer cache {self.path} is full; what was answered stays: free some space and run again") from None
             if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
-                raise ANDError(f"the book of answers {self.path} can't be opened for writing: {error}; what was answered stays") from None
+                raise ANDError(f"the answer cache {self.path} can't be opened for writing: {error}; what was answered stays") from None
             if code in DAMAGED:
                 hint = "move it away to begin a new one, and keep it: `sqlite3 FILE .recover` may save its answers"
-                raise ANDError(f"the book of answers {self.path} is damaged and can't be read: {error}; {hint}") from None
-            raise ANDError(f"the book of answers {self.path}: {error}") from None
+                raise ANDError(f"the answer cache {self.path} is damaged and can't be read: {error}; {hint}") from None
+            raise ANDError(f"the answer cache {self.path}: {error}") from None
 
     def _migrate(self) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         done = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         if done > len(MIGRATIONS):
             self._db.execute("ROLLBACK")
-            raise ANDError(f"the book of answers {self.path} was written by a later version of this package")
+            raise ANDError(f"the answer cache {self.path} was written by a later version of this package")
         for statement in MIGRATIONS[done:]:
             self._db.execute(statement)
         self._db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")

@@ -12,13 +12,11 @@ import pyarrow.compute as pc
 
 from and_core.errors import ArtifactError, DataError, NotComputed, one_of
 from and_core.records import Clip, Concept, Layer, NeuronId, Point, Side, Skipped, TopClip
-from and_core.store.artifacts import VIEWS, Artifacts, layer_artifact, reading
+from and_core.store.artifacts import VIEWS, layer_artifact, reading
 from and_core.store.files import SAFE_NAME, cache_root, inside, safe_name
 from and_core.store.headline import Headline, Headlines, headline, headlines
 from and_core.store.manifest import FILE
-
-ScoredMethod = Literal["DB", "TAB"]
-SCORED: dict[ScoredMethod, str] = {"DB": "closed", "TAB": "tab"}
+from and_core.store.results import SCORED, Results, ScoredMethod
 
 
 def list_dissections(root: Path | None = None) -> list[str]:
@@ -48,7 +46,7 @@ def open_dissection(path_or_name: str | Path, root: Path | None = None) -> Disse
     return Dissection(path)
 
 
-class Dissection(Artifacts):
+class Dissection(Results):
     """One dissection, read-only."""
 
     def __init__(self, folder: Path) -> None:
@@ -260,6 +258,14 @@ class Dissection(Artifacts):
         """Mean activation of each class."""
         values = self.array("neurons/class_means")[self.index(neuron)]
         return dict(zip(self.classes, (float(v) for v in values), strict=True))
+
+    def words_of(self, neuron: NeuronId | str) -> pa.Table:
+        """Return the rows of one neuron in :attr:`scored_words`."""
+        return self.rows("scores/words", self.index(neuron))
+
+    def judged_of(self, neuron: NeuronId | str) -> pa.Table:
+        """Return what a language model as judge makes of one neuron's explanations."""
+        return self.rows("judged/scores", self.index(neuron))
 
     def rows(self, name: str, index: int) -> pa.Table:
         """Return the rows of one neuron in a table sorted by `neuron`."""

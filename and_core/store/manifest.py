@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any
@@ -147,13 +148,14 @@ class Manifest(Strict):
             raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
             if not isinstance(raw, dict):
                 raise ArtifactError(f"{path} is not a valid manifest: it holds no object")
-            if raw.get("format", FORMAT) != FORMAT:
-                raise ArtifactError(f"{path} has format {str(raw['format'])[:40]!r}; this version reads format {FORMAT}")
-            told = raw.pop("sha256", "")
-            made = cls(**raw, sha256=told)
-            if told and told != content_hash(raw):
+            written = raw.pop("sha256", "")
+            version = raw.get("format", FORMAT)
+            check_format(path, version)
+            altered = bool(written) and written != content_hash(raw)
+            manifest = cls(**(raw if altered else migrate(raw, version)), sha256=written)
+            if altered:
                 raise ArtifactError(f"{path} is altered: its content is not what was written; make it again: and-dissect run CONFIG.yaml --force")
-            return made
+            return manifest
         except FileNotFoundError:
             raise ArtifactError(f"{folder} is no dissection: it has no {FILE}") from None
         except OSError as error:
@@ -164,6 +166,36 @@ class Manifest(Strict):
             raise ArtifactError(f"{path} is not a valid manifest: {explain_all(error)}") from None
         except (ValueError, TypeError, MemoryError) as error:  # no JSON, no UTF-8, a number of thousands of digits
             raise ArtifactError(f"{path} is truncated or altered: {first_line(error)[:200]}") from None
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""Format -> how a manifest's content of that format becomes one of the next; one entry for each format before :data:`FORMAT`."""
+
+
+def check_format(path: Path, version: Any) -> None:
+    """Raise where a manifest is of a format that this version can't read.
+
+    Raises
+    ------
+    ArtifactError
+        It is newer, or no number of a format at all.
+    """
+    if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT:
+        raise ArtifactError(f"{path} has format {version}: a newer version of Audio Network Dissection wrote it; this one reads up to {FORMAT}")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ArtifactError(f"{path} has format {str(version)[:40]!r}; formats are numbered from 1 to {FORMAT}")
+
+
+def migrate(
+    content: dict[str, Any],
+    version: int,
+    to: int = FORMAT,
+    steps: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MIGRATIONS,
+) -> dict[str, Any]:
+    """Return a manifest's content brought from an older format to a newer one, step by step; it is written when a run next saves it."""
+    for number in range(version, to):
+        content = steps[number](content) | {"format": number + 1}
+    return content
 
 
 def _refuse(constant: str) -> None:

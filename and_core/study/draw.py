@@ -10,8 +10,8 @@ import numpy as np
 
 from and_core.dissect.concepts import readable
 from and_core.errors import StudyError
+from and_core.query.scores import neuron_scores
 from and_core.records import NeuronId, Skipped
-from and_core.scored import neuron_scores
 from and_core.store.dissection import Dissection
 from and_core.study.plan import WRITTEN, StudyConfig, Task
 from and_core.study.texts import Own, description, read_texts
@@ -81,7 +81,7 @@ def draw_neurons(config: StudyConfig, d: Dissection, rng: np.random.Generator) -
     StudyError
         A chosen neuron is dead, or no layer is of the kinds wanted.
     """
-    dead = np.asarray(d.table("neurons/statistics")["dead"].to_numpy(zero_copy_only=False))
+    dead = np.asarray(d.dead)
     if config.neurons.chosen is not None:
         found: dict[int | None, list[NeuronId]] = {}
         for name in config.neurons.chosen:
@@ -226,7 +226,7 @@ def _training(item: Item) -> Item:
 def _known(config: StudyConfig, d: Dissection, rng: np.random.Generator, count: int) -> list[Item]:
     """High anchors: units of the last layer under their class where the network is right about their clips; else clips of one class."""
     fc = next((layer for layer in d.layers if layer.kind == "fc"), None)
-    names = list(d.document("activations/classes") or []) if fc is not None else []
+    names = list(d.target_classes or []) if fc is not None else []
     found: list[Item] = []
     if count == 0:
         return found

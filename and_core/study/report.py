@@ -11,7 +11,9 @@ from sqlalchemy import select
 
 from and_core.config import PluginConfig
 from and_core.encoders.base import ENCODERS
-from and_core.study import faults, results, written
+from and_core.study import fault_attribution as faults
+from and_core.study import results
+from and_core.study import text_similarity as written
 from and_core.study.answers import all_answers
 from and_core.study.database import ASSIGNMENT, CLAIM, RATER
 from and_core.study.exclude import excluded, measures, rows_of, usable

@@ -11,17 +11,26 @@ import torch
 from torch.nn import functional as F
 
 from and_core.audio.fbank import kaldi_fbank, patch_edges
+from and_core.data import bundled
 from and_core.errors import TargetError
+from and_core.registry import FileOrName
 from and_core.store.files import check_weights, sha256_files
-from and_core.targets.base import TARGETS, Target
+from and_core.targets.base import TARGETS, Target, TargetSettings
 from and_core.targets.checkpoint import check_frames, check_keys, class_names
 
-DEMO = Path(__file__).resolve().parents[1] / "demo" / "weights" / "ast"
+DEMO = bundled("weights/ast")
 MODEL_TYPE = "audio-spectrogram-transformer"
 
 
+class ASTSettings(TargetSettings):
+    """`checkpoint`: ``demo``, a folder, or a hub id; `revision` for the hub."""
+
+    checkpoint: FileOrName = "demo"
+    revision: str | None = None
+
+
 @TARGETS.register
-class AST(Target):
+class AST(Target[ASTSettings]):
     """Three linear layers a block, under the paper's names, and the classifier.
 
     The class token is token 0, the distillation token 1, patches follow (frequency outer, time inner). For AST ``reference``
@@ -31,12 +40,6 @@ class AST(Target):
     kind = "ast"
     special_tokens = 2
 
-    class Settings(Target.Settings):
-        """`checkpoint`: ``demo``, a folder, or a hub id; `revision` for the hub."""
-
-        checkpoint: str = "demo"
-        revision: str | None = None
-
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         self._model: Any = None
@@ -44,7 +47,7 @@ class AST(Target):
 
     @property
     def _source(self) -> str:
-        return str(DEMO) if self.settings.checkpoint == "demo" else self.settings.checkpoint  # type: ignore[attr-defined]
+        return str(DEMO) if self.settings.checkpoint == "demo" else self.settings.checkpoint
 
     def fingerprint(self) -> str:
         """Hash of the checkpoint's files, or the hub's commit."""
@@ -57,7 +60,7 @@ class AST(Target):
 
     def describe(self) -> str:
         """One line for provenance."""
-        name = "demo AST (trained on the synthetic corpus)" if self.settings.checkpoint == "demo" else self.settings.checkpoint  # type: ignore[attr-defined]
+        name = "demo AST (trained on the synthetic corpus)" if self.settings.checkpoint == "demo" else self.settings.checkpoint
         return f"AST {Path(name).name if Path(name).is_dir() else name}"
 
     def _configs(self) -> tuple[Any, dict[str, Any]]:
@@ -145,16 +148,16 @@ class AST(Target):
         patches = tokens[:, self.special_tokens :]
         return patches.reshape(len(patches), -1, columns, patches.shape[-1]).permute(0, 3, 1, 2)
 
-    def places(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
+    def map_edges(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
         """By strides of frames of 10 ms and of mel bins."""
         c = self._model.config
         return patch_edges(rows, columns, c.time_stride, c.frequency_stride, self._extractor["num_mel_bins"], self.sample_rate)
 
-    def hears(self, seconds: float) -> float:
+    def heard_seconds(self, seconds: float) -> float:
         """At most the frames that it was made for."""
         return min(seconds, self._extractor["max_length"] / 100 + 0.015)
 
-    def input_of(self, waves: torch.Tensor) -> torch.Tensor:
+    def features_with_grad(self, waves: torch.Tensor) -> torch.Tensor:
         """As :meth:`features`, with gradients."""
         e = self._extractor
         waves = F.pad(waves, (0, max(0, round(0.025 * self.sample_rate) - waves.shape[-1])))

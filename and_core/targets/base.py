@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from and_core import registry
 from and_core.errors import TargetError
 from and_core.records import Layer
+from and_core.registry import Plugin, Registry, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -18,19 +18,26 @@ if TYPE_CHECKING:
 Pooling = Literal["cls", "mean", "max", "first", "reference"]
 
 
-class Target(registry.Plugin):
+class TargetSettings(Settings):
+    """`layers`: name patterns such as ``layer0_*``; `trained_folds`: folds of the probing dataset it was trained on."""
+
+    pooling: Pooling = "cls"
+    layers: tuple[str, ...] = ("*",)
+    trained_folds: tuple[int, ...] = ()
+
+
+T = TypeVar("T", bound=TargetSettings)
+
+
+class Target(Plugin[T]):
     """A network whose linear layers are dissected. Everything below :meth:`load` may be called only after it."""
 
+    Settings = TargetSettings
+
+    from_python: bool = False  # the network is given from Python; no configuration can load it
     sample_rate: int = 16_000
     special_tokens: int = 0
     device: str = "cpu"
-
-    class Settings(registry.Settings):
-        """`layers`: name patterns such as ``layer0_*``; `trained_folds`: folds of the probing dataset it was trained on."""
-
-        pooling: Pooling = "cls"
-        layers: tuple[str, ...] = ("*",)
-        trained_folds: tuple[int, ...] = ()
 
     def fingerprint(self) -> str:
         """Identity of the weights and of what is done with the sound before them. Needs no loading."""
@@ -86,15 +93,15 @@ class Target(registry.Plugin):
         """
         raise TargetError(f"a target of kind {self.kind!r} has no maps over time")
 
-    def places(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
+    def map_edges(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
         """Where the cells of a map lie in the sound: edges in seconds (columns + 1,) and in Hz (rows + 1,), None where frequency is not known."""
         return np.linspace(0, seconds, columns + 1), None
 
-    def hears(self, seconds: float) -> float:
+    def heard_seconds(self, seconds: float) -> float:
         """Seconds of a sound of this length that reach the network: some networks cut what is longer than they take."""
         return seconds
 
-    def input_of(self, waves: torch.Tensor) -> Any:
+    def features_with_grad(self, waves: torch.Tensor) -> Any:
         """Network input from (B, samples) waveforms of one length, with gradients to the waveforms.
 
         Raises
@@ -114,6 +121,11 @@ class Target(registry.Plugin):
         """
         raise TargetError(f"a target of kind {self.kind!r} can't be written")
 
+    def saved_settings(self, folder: Path) -> dict[str, Any] | None:
+        """Return the settings under which what :meth:`save` wrote is loaded; None where no configuration can load it."""
+        changed = {"checkpoint": str(folder), "revision": None}
+        return {name: value for name, value in changed.items() if name in type(self.settings).model_fields}
+
     def modules(self) -> dict[str, torch.nn.Module]:
         """Modules of the chosen layers.
 
@@ -123,7 +135,7 @@ class Target(registry.Plugin):
             A pattern matches no layer; the message names those there are.
         """
         every = self.all_modules()
-        patterns = self.settings.layers  # type: ignore[attr-defined]
+        patterns = self.settings.layers
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in every):
                 raise TargetError(f"target.layers={pattern!r} matches no layer; there are: {', '.join(every)}")
@@ -142,7 +154,7 @@ class Target(registry.Plugin):
         """Pool (B, tokens, R) of a layer to (B, R); (B, R) stays. Special tokens come first and count only for ``cls`` and ``reference``."""
         if output.ndim == 2:
             return output
-        how = self.settings.pooling  # type: ignore[attr-defined]
+        how = self.settings.pooling
         if how in ("cls", "reference"):
             return output[:, 0]
         patches = output[:, self.special_tokens :]
@@ -159,7 +171,7 @@ def layer_record(name: str, size: int, offset: int) -> Layer:
     return Layer(name=name, kind=known, block=block, size=size, offset=offset)
 
 
-TARGETS: registry.Registry[Target] = registry.Registry("target", "and_core.targets")
+TARGETS: Registry[Target[Any]] = Registry("target", "and_core.targets")
 
 
 def pick_device(wanted: str) -> str:

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -16,10 +16,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from and_core.audio.fbank import kaldi_fbank, patch_edges
+from and_core.data import bundled
 from and_core.errors import TargetError, first_line
 from and_core.nets.beats import Beats, BeatsConfig, keep_one_bias, normalise, pooled, share_bias
+from and_core.registry import FileOrName, PathMark
 from and_core.store.files import check_weights
-from and_core.targets.base import TARGETS, Target
+from and_core.targets.base import TARGETS, Target, TargetSettings
 from and_core.targets.checkpoint import class_names
 
 PUBLISHED: dict[str, Any] = {  # of the iter3 files, for checkpoints that carry no configuration of their own
@@ -27,13 +29,23 @@ PUBLISHED: dict[str, Any] = {  # of the iter3 files, for checkpoints that carry 
     "encoder_layerdrop": 0.05, "dropout_input": 0.1,
 }  # fmt: skip
 FRAME, SHIFT = 400, 160
-WEIGHTS = Path(__file__).resolve().parents[1] / "demo" / "weights"
-DEMO = {"demo-finetuned": WEIGHTS / "beats-finetuned", "demo-frozen": WEIGHTS / "beats-frozen"}
+DEMO = {"demo-finetuned": bundled("weights/beats-finetuned"), "demo-frozen": bundled("weights/beats-frozen")}
 MEL_BINS = 128
 
 
+class BEATsSettings(TargetSettings):
+    """`checkpoint`: a ``.pt`` file, a folder with `config.json` and `model.safetensors`, ``demo-finetuned`` or ``demo-frozen``.
+
+    `classes`: a text file, one name a line.
+    """
+
+    checkpoint: FileOrName
+    classes: Annotated[Path, PathMark(identifies=True)] | None = None
+    pooling: Any = "mean"
+
+
 @TARGETS.register
-class BEATs(Target):
+class BEATs(Target[BEATsSettings]):
     """Two linear layers a block, ``layer0_fc1`` and ``layer0_fc2``, and the classifier ``fc`` where the checkpoint has one.
 
     There is no class token: ``cls`` is refused, ``mean`` (over tokens that are not padding) is the default, ``reference`` is
@@ -41,16 +53,6 @@ class BEATs(Target):
     """
 
     kind = "beats"
-
-    class Settings(Target.Settings):
-        """`checkpoint`: a ``.pt`` file, a folder with `config.json` and `model.safetensors`, ``demo-finetuned`` or ``demo-frozen``.
-
-        `classes`: a text file, one name a line.
-        """
-
-        checkpoint: str
-        classes: Path | None = None
-        pooling: Any = "mean"
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
@@ -60,7 +62,7 @@ class BEATs(Target):
 
     @property
     def _files(self) -> list[Path]:
-        name = self.settings.checkpoint  # type: ignore[attr-defined]
+        name = self.settings.checkpoint
         path = DEMO.get(name) or Path(name)
         files = [path / "config.json", path / "model.safetensors"] if path.is_dir() else [path]
         missing = [str(f) for f in files if not f.is_file()]
@@ -80,7 +82,7 @@ class BEATs(Target):
     @cached_property
     def _listed(self) -> list[str] | None:
         """Names that the settings' file lists."""
-        path = self.settings.classes  # type: ignore[attr-defined]
+        path = self.settings.classes
         if path is None:
             return None
         try:
@@ -90,7 +92,7 @@ class BEATs(Target):
 
     def describe(self) -> str:
         """One line for provenance."""
-        name = self.settings.checkpoint  # type: ignore[attr-defined]
+        name = self.settings.checkpoint
         return f"BEATs {name} (trained on the synthetic corpus)" if name in DEMO else f"BEATs {Path(name).name}"
 
     def load(self, device: str) -> None:
@@ -102,7 +104,7 @@ class BEATs(Target):
             Not a checkpoint of BEATs, a file that only unpickling could read, or keys that don't fit (they are named).
         """
         for path in self._files:
-            check_weights(path, f"target.checkpoint={self.settings.checkpoint!r}", TargetError)  # type: ignore[attr-defined]
+            check_weights(path, f"target.checkpoint={self.settings.checkpoint!r}", TargetError)
         config, weights, head, names, self._mel_bins = _read(self._files)
         try:
             self._config, self._net = config, Beats(config)
@@ -173,12 +175,12 @@ class BEATs(Target):
             raise TargetError("this layer gives one vector a clip, not a map over time and frequency")
         return tokens.reshape(len(tokens), -1, rows, tokens.shape[-1]).permute(0, 3, 2, 1)
 
-    def places(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
+    def map_edges(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
         """By patches of frames of 10 ms and of mel bins."""
         patch = self._net.config.input_patch_size
         return patch_edges(rows, columns, patch, patch, self._mel_bins, self.sample_rate)
 
-    def input_of(self, waves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def features_with_grad(self, waves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """As :meth:`features`, with gradients."""
         least = FRAME + SHIFT * (self._net.config.input_patch_size - 1)
         waves = nn.functional.pad(waves, (0, max(0, least - waves.shape[-1])))
@@ -213,7 +215,7 @@ class BEATs(Target):
         """As the base, padding left out; the classifier is always its pooled logit but for ``reference``."""
         if output.ndim == 2:
             return output
-        how = self.settings.pooling  # type: ignore[attr-defined]
+        how = self.settings.pooling
         if how == "reference" or (how == "first" and layer != "fc"):
             return output[:, 0]
         if how == "mean" or layer == "fc":

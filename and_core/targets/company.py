@@ -9,7 +9,7 @@ import torch
 
 from and_core.errors import TargetError, first_line
 from and_core.targets.base import Target
-from and_core.targets.capture import Capture
+from and_core.targets.hooks import Capture
 
 APART = 0.02  # of the distance between clips that a clip may move when others stand beside it; batches are summed in another order
 ROUNDING = 1e-4  # of the largest activation

@@ -11,27 +11,29 @@ import torch
 from torch import nn
 
 from and_core.errors import TargetError
+from and_core.registry import FileOrName
 from and_core.store.files import check_weights, sha256_files
 from and_core.targets.base import TARGETS
 from and_core.targets.checkpoint import check_frames, check_keys, class_names
-from and_core.targets.named import NamedTarget, equal_lengths
+from and_core.targets.named import NamedTarget, NamedTargetSettings, equal_lengths
+
+
+class TransformersTargetSettings(NamedTargetSettings):
+    """`checkpoint`: a folder or a hub id; `revision` on the hub."""
+
+    checkpoint: FileOrName
+    revision: str | None = None
 
 
 @TARGETS.register
-class Hub(NamedTarget):
+class TransformersTarget(NamedTarget[TransformersTargetSettings]):
     """Loaded by its own class and fed by its own feature extractor; code that comes with a checkpoint is never run."""
 
     kind = "transformers"
 
-    class Settings(NamedTarget.Settings):
-        """`checkpoint`: a folder or a hub id; `revision` on the hub."""
-
-        checkpoint: str
-        revision: str | None = None
-
     def fingerprint(self) -> str:
         """Hash of a folder's configuration and weights, or the hub's commit."""
-        s: Any = self.settings
+        s = self.settings
         folder = Path(s.checkpoint)
         if folder.is_dir():
             return sha256_files(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".bin"))
@@ -39,12 +41,12 @@ class Hub(NamedTarget):
 
     def describe(self) -> str:
         """One line for provenance."""
-        return Path(self.settings.checkpoint).name  # type: ignore[attr-defined]
+        return Path(self.settings.checkpoint).name
 
     def _config(self) -> Any:
         from transformers import AutoConfig
 
-        s: Any = self.settings
+        s = self.settings
         if not Path(s.checkpoint).is_dir() and s.checkpoint.count("/") != 1:
             raise TargetError(f"target.checkpoint={s.checkpoint!r} is neither a folder nor a hub id (owner/name)")
         try:
@@ -62,7 +64,7 @@ class Hub(NamedTarget):
         """
         import transformers
 
-        s: Any = self.settings
+        s = self.settings
         config = self._config()
         name = (config.architectures or [""])[0]
         heads = ("ForSequenceClassification", "ForAudioClassification")
@@ -100,7 +102,7 @@ class Hub(NamedTarget):
         """Names of the classifier's units, None where there is none."""
         if self._classifier is None or self._labels is None:
             return None
-        return class_names(f"target.checkpoint={self.settings.checkpoint!r}", self._labels, len(self._labels))  # type: ignore[attr-defined]
+        return class_names(f"target.checkpoint={self.settings.checkpoint!r}", self._labels, len(self._labels))
 
     def features(self, waves: list[np.ndarray]) -> list[tuple[dict[str, torch.Tensor], list[float] | None]]:
         """Input of each run of equally long clips, and which share of its tokens is sound where the extractor pads to a fixed length."""

@@ -13,23 +13,25 @@ from torch import nn
 
 from and_core.errors import TargetError
 from and_core.targets.base import TARGETS
-from and_core.targets.named import NamedTarget, equal_lengths
+from and_core.targets.named import NamedTarget, NamedTargetSettings, equal_lengths
 
 Prepare = Callable[[np.ndarray], torch.Tensor]
 
 
+class ModuleSettings(NamedTargetSettings):
+    """`title` for provenance; `rate` in Hz; `classifier`: dotted name of the layer with one unit a class."""
+
+    title: str
+    rate: int = 16_000
+    classifier: str | None = None
+
+
 @TARGETS.register
-class Module(NamedTarget):
+class Module(NamedTarget[ModuleSettings]):
     """A network of one's own: configure ``{kind: module, title: ...}``, :meth:`bind` the network, and give it to :func:`and_core.pipeline.run`."""
 
     kind = "module"
-
-    class Settings(NamedTarget.Settings):
-        """`title` for provenance; `rate` in Hz; `classifier`: dotted name of the layer with one unit a class."""
-
-        title: str
-        rate: int = 16_000
-        classifier: str | None = None
+    from_python = True
 
     def bind(self, network: nn.Module, prepare: Prepare, classes: list[str] | None = None) -> Module:
         """Give the network.
@@ -48,7 +50,7 @@ class Module(NamedTarget):
         TargetError
             `classifier` names no layer, or its units are not as many as the classes.
         """
-        s: Any = self.settings
+        s = self.settings
         self._net, self._prepare, self._names, self.sample_rate = network, prepare, classes, s.rate
         if s.classifier is not None:
             linear = {name: module.out_features for name, module in network.named_modules() if isinstance(module, nn.Linear) and name}
@@ -79,7 +81,7 @@ class Module(NamedTarget):
 
     def describe(self) -> str:
         """One line for provenance."""
-        return str(self.settings.title)  # type: ignore[attr-defined]
+        return str(self.settings.title)
 
     def load(self, device: str) -> None:
         """Evaluation mode, on the device; then it is tried."""
@@ -92,6 +94,9 @@ class Module(NamedTarget):
         from safetensors.torch import save_model
 
         save_model(self._bound(), str(folder / "model.safetensors"))
+
+    def saved_settings(self, folder: Path) -> None:
+        """None: the network is given from Python."""
 
     @property
     def classes(self) -> list[str] | None:

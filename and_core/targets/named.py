@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -15,15 +15,32 @@ from torch import nn
 
 from and_core.errors import TargetError, first_line
 from and_core.records import Layer
-from and_core.targets.base import Target
-from and_core.targets.capture import StopForward
+from and_core.targets.base import Target, TargetSettings
+from and_core.targets.hooks import StopForward, hooked
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 CLASSIFIER = "fc"
 TRIED = (1.0, 4.0, 10.0)  # seconds of noise: a network may need clips of some length
 
 
-class NamedTarget(Target):
+class NamedTargetSettings(TargetSettings):
+    """`token_axis`: 1 where layers give (batch, tokens, units), 0 for (tokens, batch, units). `special_tokens` stand before the others.
+
+    `maps`: patterns of the dotted names whose outputs are read as maps over time; by default the last three convolutions, else the
+    last three linear layers with tokens. `time_axis`: axis of time in the maps of two-dimensional convolutions.
+    """
+
+    pooling: Any = "mean"
+    maps: tuple[str, ...] = ()
+    time_axis: Literal[2, 3] = 3
+    token_axis: Literal[0, 1] = 1
+    special_tokens: int = 0
+
+
+N = TypeVar("N", bound=NamedTargetSettings)
+
+
+class NamedTarget(Target[N]):
     """A network whose linear layers and convolutions go by the dotted names that PyTorch gives them, in the order in which they run.
 
     A layer that a forward pass never calls, or calls more than once, has no activation of its own and is no layer here. The classifier
@@ -32,19 +49,7 @@ class NamedTarget(Target):
     activations do not depend on its neighbours.
     """
 
-    class Settings(Target.Settings):
-        """`token_axis`: 1 where layers give (batch, tokens, units), 0 for (tokens, batch, units). `special_tokens` stand before the others.
-
-        `maps`: patterns of the dotted names whose outputs are read as maps over time; by default the last three convolutions, else the
-        last three linear layers with tokens. `time_axis`: axis of time in the maps of two-dimensional convolutions.
-        """
-
-        pooling: Any = "mean"
-        maps: tuple[str, ...] = ()
-        time_axis: Literal[2, 3] = 3
-        token_axis: Literal[0, 1] = 1
-        special_tokens: int = 0
-
+    Settings = NamedTargetSettings
     _net: nn.Module
     _classifier: str | None = None
     _layers: dict[str, nn.Module]
@@ -73,12 +78,8 @@ class NamedTarget(Target):
         """
         calls: list[str] = []
         fault: Exception | None = None
-        handles = [
-            module.register_forward_hook(lambda m, a, o, name=name: calls.append(name))
-            for name, module in self._net.named_modules()
-            if isinstance(module, (nn.Linear, *CONVOLUTIONS)) and name
-        ]
-        try:
+        modules = {name: m for name, m in self._net.named_modules() if name and isinstance(m, (nn.Linear, *CONVOLUTIONS))}
+        with hooked(modules, lambda name, output: calls.append(name)):
             for seconds in TRIED:
                 calls.clear()
                 noise = (np.random.default_rng(0).standard_normal(round(seconds * self.sample_rate)) * 0.1).astype(np.float32)
@@ -89,11 +90,8 @@ class NamedTarget(Target):
                     break
                 except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
                     fault = fault or error
-            if fault is not None:
-                raise TargetError(f"{self.describe()} fails on a second of noise: {first_line(fault)}") from fault
-        finally:
-            for handle in handles:
-                handle.remove()
+        if fault is not None:
+            raise TargetError(f"{self.describe()} fails on a second of noise: {first_line(fault)}") from fault
         running = [name for name, times in Counter(calls).items() if times == 1]
         if self._classifier is not None and self._classifier not in running:
             raise TargetError(f"{self.describe()}: the classifier {self._classifier} does not run exactly once in a pass")
@@ -111,7 +109,7 @@ class NamedTarget(Target):
     def map_modules(self) -> dict[str, nn.Module]:
         """By the setting `maps`; else the convolutions, else every hidden linear layer (those without tokens are told when they are read)."""
         hidden = {name: module for name, module in self._layers.items() if name != CLASSIFIER}
-        patterns = self.settings.maps  # type: ignore[attr-defined]
+        patterns = self.settings.maps
         if patterns:
             found = {name: module for name, module in hidden.items() if any(fnmatchcase(name, p) for p in patterns)}
             if not found:
@@ -122,9 +120,9 @@ class NamedTarget(Target):
     def to_map(self, output: Any, name: str) -> torch.Tensor:
         """Convolutions' maps with time last; token states as one row."""
         if isinstance(self._layers[name], CONVOLUTIONS):
-            found = output[:, :, None] if output.ndim == 3 else output if self.settings.time_axis == 3 else output.transpose(2, 3)  # type: ignore[attr-defined]
+            found = output[:, :, None] if output.ndim == 3 else output if self.settings.time_axis == 3 else output.transpose(2, 3)
         else:
-            tokens = output.transpose(0, 1) if self.settings.token_axis == 0 and output.ndim == 3 else output  # type: ignore[attr-defined]
+            tokens = output.transpose(0, 1) if self.settings.token_axis == 0 and output.ndim == 3 else output
             if tokens.ndim != 3:
                 raise TargetError(f"layer {name} gives one vector a clip, not a map over time")
             found = tokens[:, self.special_tokens :].transpose(1, 2)[:, :, None]
@@ -160,7 +158,7 @@ class NamedTarget(Target):
             return output
         if isinstance(self._layers[layer], CONVOLUTIONS):
             output = output.movedim(1, -1)
-        elif self.settings.token_axis == 0:  # type: ignore[attr-defined]
+        elif self.settings.token_axis == 0:
             if output.ndim == 2 and not len(output) % self._batch:
                 output = output.reshape(-1, self._batch, output.shape[-1])
             output = output.transpose(0, 1) if output.ndim == 3 else output

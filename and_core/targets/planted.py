@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import ExitStack
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,35 +13,43 @@ import torch
 
 from and_core.config import PluginConfig
 from and_core.errors import TargetError
-from and_core.targets.base import TARGETS, Target
+from and_core.registry import FilePath
+from and_core.targets.base import TARGETS, Target, TargetSettings
+from and_core.targets.hooks import hooked
 
 ADDED = "_planted"  # ends the name of a layer of added units
 
 
+class PlantedSettings(TargetSettings):
+    """`base`: the target that is read; `path`: the safetensors file of the added units, ``LAYER.weight`` and ``LAYER.bias``."""
+
+    base: dict[str, Any]
+    path: FilePath
+
+    def reaches(self) -> list[str]:
+        """What the base does."""
+        return TARGETS.reaches(PluginConfig(**self.base))
+
+
 @TARGETS.register
-class Planted(Target):
+class Planted(Target[PlantedSettings]):
     """Another target whose chosen layers are read by added linear units; the added units are what is dissected."""
 
     kind = "planted"
 
-    class Settings(Target.Settings):
-        """`base`: the target that is read; `path`: the safetensors file of the added units, ``LAYER.weight`` and ``LAYER.bias``."""
-
-        base: dict[str, Any]
-        path: str
-
-        def reaches(self) -> list[str]:
-            """What the base does."""
-            return TARGETS.reaches(PluginConfig(**self.base))
-
     @cached_property
     def base(self) -> Target:
         """The target that is read."""
-        settings: Any = self.settings
+        settings = self.settings
         return TARGETS.create(PluginConfig(**settings.base), self.recorded)
 
+    def identifying_settings(self) -> dict[str, Any]:
+        """As any target's; the settings of the one that is read without its paths."""
+        base = TARGETS.given_settings(PluginConfig(**self.settings.base))
+        return {**super().identifying_settings(), "base": base}
+
     def _bytes(self) -> bytes:
-        path = Path(self.settings.path)  # type: ignore[attr-defined]
+        path = self.settings.path
         try:
             return path.read_bytes()
         except OSError as error:
@@ -70,6 +78,7 @@ class Planted(Target):
         self.device, self.sample_rate, self.special_tokens = device, self.base.sample_rate, self.base.special_tokens
         tensors, modules = load(self._bytes()), self.base.all_modules()
         self._added: dict[str, torch.nn.Module] = {}
+        read: dict[str, torch.nn.Module] = {}
         for name, module in modules.items():
             if f"{name}.weight" not in tensors:
                 continue
@@ -79,9 +88,14 @@ class Planted(Target):
             added = torch.nn.Linear(weight.shape[1], weight.shape[0])
             added.load_state_dict({"weight": weight, "bias": bias})
             self._added[name + ADDED] = added.eval().to(device)
-            module.register_forward_hook(lambda module, args, output, added=self._added[name + ADDED]: _heard(added, output))
+            read[name] = module
         if tensors:
             raise TargetError(f"units are planted in layers that the network has not: {', '.join(sorted(tensors))}; it has: {', '.join(modules)}")
+        self._hooks = ExitStack()  # the added units run with the network for as long as there is this target
+        self._hooks.enter_context(hooked(read, self._run_added))
+
+    def _run_added(self, name: str, output: torch.Tensor) -> None:
+        self._added[name + ADDED](output)
 
     def all_modules(self) -> dict[str, torch.nn.Module]:
         """Layers of added units, in the order of the layers that they read."""
@@ -103,8 +117,3 @@ class Planted(Target):
     def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
         """As the layer that is read is pooled."""
         return self.base.pool(output, layer.removesuffix(ADDED))
-
-
-def _heard(added: torch.nn.Module, output: torch.Tensor) -> None:
-    """Run the added units on a layer's output, which stays as it is."""
-    added(output)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from and_core.targets.capture import Capture
+from and_core.targets.hooks import Capture
 
 if TYPE_CHECKING:
     from and_core.targets.base import Target

@@ -15,7 +15,7 @@ MEANS = ("count", "ablating", "remaining", "gap", "p_ablating", "p_remaining", "
 
 
 def averages(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, list[dict[str, Any]]]:
-    """Table 4 from the rows of :func:`and_core.unlearn.trials.row`.
+    """Table 4 from the rows of :func:`and_core.unlearn.runs.row`.
 
     Returns
     -------

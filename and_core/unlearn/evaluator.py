@@ -10,14 +10,15 @@ import numpy as np
 import torch
 
 from and_core.config import make_config
-from and_core.dissected import clip_wave, open_target
 from and_core.errors import ANDError, ConfigError, TargetError
+from and_core.progress import Steps
 from and_core.store.dissection import Dissection
+from and_core.targets.ablate import Ablation, How
 from and_core.targets.base import Target
-from and_core.unlearn.ablate import Ablation, How
+from and_core.targets.hooks import hooked
+from and_core.targets.loaded import clip_wave, open_target
 
 KEEP_BYTES = 1 << 30  # network inputs kept in memory; a larger split is decoded anew for each call
-Progress = Callable[[int, int], None]
 
 
 class Cancelled(ANDError):
@@ -52,7 +53,7 @@ class Evaluator:
         self,
         masks: Sequence[Mapping[str, np.ndarray]],
         how: How = "weights",
-        progress: Progress = lambda done, total: None,
+        progress: Steps = lambda done, total: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> np.ndarray:
         """Logits under each ablation; every batch is decoded once for all of them, and equal masks are run once.
@@ -62,7 +63,7 @@ class Evaluator:
         masks : sequence of mapping
             Layer name -> (R,) bool; an empty one is the whole network.
         how : str
-            See :class:`and_core.unlearn.ablate.Ablation`; ``mean`` patches to :meth:`means`.
+            See :class:`and_core.targets.ablate.Ablation`; ``mean`` patches to :meth:`means`.
         progress : callable
             Called with (batches done, batches in all), all ablations counted.
         stop : callable
@@ -111,21 +112,16 @@ class Evaluator:
             sums: dict[str, np.ndarray] = {}
             counts: dict[str, int] = {}
 
-            def add(output: torch.Tensor, name: str) -> None:
+            def add(name: str, output: torch.Tensor) -> None:
                 axis = output.ndim - 1 if isinstance(modules[name], torch.nn.Linear) else 1
                 flat = output.detach().movedim(axis, -1).reshape(-1, output.shape[axis]).double()
                 sums[name] = sums.get(name, np.zeros(flat.shape[1])) + flat.sum(0).cpu().numpy()
                 counts[name] = counts.get(name, 0) + len(flat)
 
-            handles = [module.register_forward_hook(lambda m, a, out, name=name: add(out, name)) for name, module in modules.items()]
-            try:
-                others = np.setdiff1d(np.arange(len(self._d.clips)), self.clips)
+            others = np.setdiff1d(np.arange(len(self._d.clips)), self.clips)
+            with hooked(modules, add), torch.inference_mode():
                 for start in range(0, len(others), self._batch):
-                    with torch.inference_mode():
-                        self.target.forward(self._features(others[start : start + self._batch]))
-            finally:
-                for handle in handles:
-                    handle.remove()
+                    self.target.forward(self._features(others[start : start + self._batch]))
             self._means = {name: (total / counts[name]).astype(np.float32) for name, total in sums.items()}
         return self._means
 
@@ -169,7 +165,7 @@ def open_evaluator(d: Dissection, target: Target | None = None) -> Evaluator:
     NotComputed
         The stage `split` has not been run.
     """
-    clips = np.asarray(d.array("split/clips"))
+    clips = np.asarray(d.tested_clips)
     return Evaluator(open_target(d) if target is None else target, d, clips, make_config(d.manifest.config).activations.batch)
 
 

@@ -16,9 +16,9 @@ from and_core.display import markdown
 from and_core.errors import ConfigError, TargetError
 from and_core.records import NeuronId
 from and_core.store.dissection import Dissection
-from and_core.unlearn.choose import Choice, choose
-from and_core.unlearn.request import Request, make_request
+from and_core.unlearn.request import AblationRequest, make_request
 from and_core.unlearn.result import Result
+from and_core.unlearn.selection import RankedSelection, select_neurons
 
 if TYPE_CHECKING:
     from and_core.targets.base import Target
@@ -28,9 +28,9 @@ CARD, MASK = "README.md", "ablation.json"
 MOST_DIFFERENT = 1e-4  # of the logits of a written network and of the one that it was made from
 
 
-def mask_json(d: Dissection, request: Request, result: Result | None = None) -> str:
+def mask_json(d: Dissection, request: AblationRequest, result: Result | None = None) -> str:
     """The ablated neurons, how they were chosen, and with what effect, for other tools."""
-    choice = choose(d, request)
+    choice = select_neurons(d, request)
     provenance = d.provenance
     return json.dumps({
         "format": FORMAT, "target": provenance.get("target"), "checkpoint": provenance.get("checkpoint"), "dissection": d.name, "request": request.settled(),
@@ -39,7 +39,7 @@ def mask_json(d: Dissection, request: Request, result: Result | None = None) -> 
     }, indent=1, allow_nan=False)  # fmt: skip
 
 
-def read_mask(d: Dissection, path: Path, concept: str = "") -> Request:
+def read_mask(d: Dissection, path: Path, concept: str = "") -> AblationRequest:
     """A request for the neurons of a mask.
 
     Raises
@@ -61,7 +61,7 @@ def read_mask(d: Dissection, path: Path, concept: str = "") -> Request:
     return make_request(strategy="list", neurons=neurons, concept=concept or named, **wanted)
 
 
-def save_pruned(d: Dissection, request: Request, folder: Path, result: Result | None = None, target: Target | None = None) -> float:
+def save_pruned(d: Dissection, request: AblationRequest, folder: Path, result: Result | None = None, target: Target | None = None) -> float:
     """Write the pruned network in the target's own format, with a model card and the mask.
 
     Returns
@@ -77,7 +77,7 @@ def save_pruned(d: Dissection, request: Request, folder: Path, result: Result | 
     TargetError
         The network can't be written so that it acts like the ablated one.
     """
-    choice = choose(d, request)
+    choice = select_neurons(d, request)
     if not choice.count:
         raise ConfigError(f"{request.describe()}: {' '.join(choice.notes)}")
     if folder.is_file() or (folder.exists() and any(folder.iterdir()) and not (folder / MASK).exists()):
@@ -96,11 +96,11 @@ def save_pruned(d: Dissection, request: Request, folder: Path, result: Result | 
     return difference
 
 
-def _write(d: Dissection, request: Request, choice: Choice, folder: Path, target: Target | None) -> float:
+def _write(d: Dissection, request: AblationRequest, choice: RankedSelection, folder: Path, target: Target | None) -> float:
     """Write the weights under ablation; the largest difference between what is loaded back and the network with its activations patched."""
     import torch
 
-    from and_core.unlearn.ablate import Ablation
+    from and_core.targets.ablate import Ablation
     from and_core.unlearn.evaluator import open_evaluator
 
     evaluator = open_evaluator(d, target)
@@ -119,29 +119,28 @@ def _write(d: Dissection, request: Request, choice: Choice, folder: Path, target
                 module: Any = modules[name]
                 module.bias.data[torch.from_numpy(np.flatnonzero(mask))] = torch.from_numpy(means[name][mask]).to(module.bias)
         network.save(folder)
-    return float("nan") if network.kind == "module" else _loaded_back(d, folder, patched)
+    settings = network.saved_settings(folder)
+    return float("nan") if settings is None else _loaded_back(d, settings, patched)
 
 
 def _cannot_hold(module: Any, how: str) -> bool:
-    from and_core.unlearn.ablate import holds_weight
+    from and_core.targets.ablate import holds_weight
 
     return not holds_weight(module) or (how == "mean" and module.bias is None)
 
 
-def _loaded_back(d: Dissection, folder: Path, pruned: np.ndarray) -> float:
+def _loaded_back(d: Dissection, settings: dict[str, Any], pruned: np.ndarray) -> float:
     from and_core.config import make_config
     from and_core.targets.base import TARGETS, pick_device
     from and_core.unlearn.evaluator import open_evaluator
 
     config = make_config(d.manifest.config)
-    again = TARGETS.create(
-        config.target.model_copy(update={"checkpoint": str(folder), **({"revision": None} if config.target.kind != "beats" else {})}), recorded=True
-    )
+    again = TARGETS.create(config.target.model_copy(update=settings), recorded=True)
     again.load(pick_device(config.activations.device))
     return float(np.abs(open_evaluator(d, again).first() - pruned).max())
 
 
-def zip_pruned(d: Dissection, request: Request, path: Path, result: Result | None = None) -> None:
+def zip_pruned(d: Dissection, request: AblationRequest, path: Path, result: Result | None = None) -> None:
     """The folder of :func:`save_pruned` as one ZIP archive."""
     with tempfile.TemporaryDirectory() as place:
         save_pruned(d, request, Path(place) / "pruned", result)
@@ -151,7 +150,7 @@ def zip_pruned(d: Dissection, request: Request, path: Path, result: Result | Non
                     archive.write(file, file.relative_to(place))
 
 
-def card(d: Dissection, request: Request, choice: Choice, result: Result | None = None, difference: float = float("nan")) -> str:
+def card(d: Dissection, request: AblationRequest, choice: RankedSelection, result: Result | None = None, difference: float = float("nan")) -> str:
     """Model card: what was removed, how, and with what effect."""
     p, split = d.provenance, d.notes("split")
     layers = [f"| {markdown(name)} | {int(mask.sum())} | {len(mask)} |" for name, mask in choice.selection.masks.items() if mask.any()]
@@ -190,7 +189,7 @@ def card(d: Dissection, request: Request, choice: Choice, result: Result | None 
     return "\n".join(lines) + "\n"
 
 
-def _chosen(d: Dissection, request: Request) -> str:
+def _chosen(d: Dissection, request: AblationRequest) -> str:
     """How the neurons were chosen, and what that has seen of the tested clips."""
     split = d.notes("split")
     if request.strategy == "random":

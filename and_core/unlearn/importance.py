@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from and_core.store.dissection import Dissection
-from and_core.unlearn.choose import criterion_scores, most, word_counts
 from and_core.unlearn.request import BASIC
-from and_core.unlearn.select import Selection, at_random, fair_random, hidden
+from and_core.unlearn.selection import Selection, at_random, criterion_scores, fair_random, hidden, most, word_counts
 
 CURVES: dict[str, tuple[str, ...]] = {"a": ("noun", "adjective", "verb", "preposition", "summary"), "b": ("basic", "high-level"), "c": BASIC}
 
 
 @dataclass(frozen=True)
-class Point:
+class ImportancePoint:
     """One point of a curve.
 
     Attributes
@@ -39,7 +38,7 @@ class Point:
     control: bool = False
 
 
-def points(d: Dissection, view: Dissection, share: float, seeds: Sequence[int], fair: int) -> list[Point]:
+def points(d: Dissection, view: Dissection, share: float, seeds: Sequence[int], fair: int) -> list[ImportancePoint]:
     """All ablations at one share, with a control for each of the first `fair` seeds.
 
     Parameters
@@ -50,14 +49,14 @@ def points(d: Dissection, view: Dissection, share: float, seeds: Sequence[int], 
     total = sum(layer.size for layer in hidden(d.layers))
     found = []
     for number, seed in enumerate(seeds):
-        found.append(Point("", "random", share, seed, at_random(d.layers, round(share * total), seed)))
+        found.append(ImportancePoint("", "random", share, seed, at_random(d.layers, round(share * total), seed)))
         for figure, criteria in CURVES.items():
             for criterion in criteria:
                 scores = (word_counts(view, "adjective", {criterion}) > 0).astype(float) if figure == "c" else criterion_scores(view, criterion)
                 chosen, _ = most(d, scores, share, seed)
-                found.append(Point(figure, criterion, share, seed, chosen))
+                found.append(ImportancePoint(figure, criterion, share, seed, chosen))
                 if number < fair:
-                    found.append(Point(figure, criterion, share, seed, fair_random(chosen.masks, seed), True))
+                    found.append(ImportancePoint(figure, criterion, share, seed, fair_random(chosen.masks, seed), True))
     return found
 
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from and_core.errors import ANDError, ArtifactError
 from and_core.store.dissection import Dissection
 from and_core.store.files import inside, plain_file, write_atomic
-from and_core.unlearn.request import Kind, Request
+from and_core.unlearn.request import AblationRequest, Kind
 from and_core.unlearn.result import Result, inputs_of, measure, stored
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -34,13 +34,13 @@ MARKERS = ".live"
 
 @dataclass
 class Job:
-    """One run that is waited for; `askers` are the sessions that wait, with when they were last heard of."""
+    """One run that is waited for; `clients` are the sessions that wait, with when they were last heard of."""
 
     key: str
     kind: Kind
-    request: Request
+    request: AblationRequest
     dissection: Dissection
-    askers: dict[str, float]
+    clients: dict[str, float]
     state: State = "queued"
     done: int = 0
     total: int = 0
@@ -68,15 +68,15 @@ class Queue:
         self._worker: threading.Thread | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="and-pruned-")  # checkpoints for download; goes with the process
 
-    def submit(self, d: Dissection, kind: Kind, request: Request, asker: str) -> Job:
+    def submit(self, d: Dissection, kind: Kind, request: AblationRequest, client: str) -> Job:
         """Ask for a run; the same one asked for twice is run once."""
         key = request.key(kind, inputs_of(d))
         with self._lock:
             job = self._jobs.get(key)
             if job is not None and job.state in ("queued", "running", "done") and not job.stop.is_set():
-                job.askers[asker] = time.monotonic()
+                job.clients[client] = time.monotonic()
                 return job
-            job = self._jobs[key] = Job(key, kind, request.of_kind(kind), d, {asker: time.monotonic()})
+            job = self._jobs[key] = Job(key, kind, request.of_kind(kind), d, {client: time.monotonic()})
             self._jobs.move_to_end(key)
             self._waiting.append(job)
             _mark(job)
@@ -90,10 +90,10 @@ class Queue:
         """A run by its key."""
         return self._jobs.get(key)
 
-    def seen(self, job: Job, asker: str) -> None:
+    def seen(self, job: Job, client: str) -> None:
         """A session still waits, or waits as well."""
         with self._lock:
-            job.askers[asker] = time.monotonic()
+            job.clients[client] = time.monotonic()
 
     def place(self, job: Job) -> int:
         """Runs before this one, the running one included; 0 for the running one itself."""
@@ -101,15 +101,15 @@ class Queue:
             waiting = list(self._waiting)
             return waiting.index(job) + any(other.state == "running" for other in self._jobs.values()) if job in waiting else 0
 
-    def cancel(self, key: str, asker: str) -> None:
+    def cancel(self, key: str, client: str) -> None:
         """One session no longer waits; the run ends when nobody does who was heard of lately (a closed tab is not)."""
         with self._lock:
             job = self._jobs.get(key)
             if job is None or job.state not in ("queued", "running"):
                 return
-            job.askers.pop(asker, None)
-            job.askers = {name: seen for name, seen in job.askers.items() if time.monotonic() - seen < SILENT}
-            if job.askers:
+            job.clients.pop(client, None)
+            job.clients = {name: seen for name, seen in job.clients.items() if time.monotonic() - seen < SILENT}
+            if job.clients:
                 return
             job.stop.set()
             if job in self._waiting:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.special import softmax
 
 from and_core.errors import DataError
 
@@ -96,8 +97,7 @@ def _draws(labels: bytes, dtype: str, classes: int, draws: int, seed: int) -> tu
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """Softmax over classes (N, C), in float64."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    return shifted / shifted.sum(1, keepdims=True)
+    return softmax(logits.astype(np.float64), axis=1)
 
 
 def accuracy_by_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ USED: dict[Strategy, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-class Request(BaseModel):
+class AblationRequest(BaseModel):
     """One ablation.
 
     Attributes
@@ -84,10 +84,10 @@ class Request(BaseModel):
         used = ("substring",) if self.strategy == "OCP" and self.substring else USED[self.strategy]
         return {name: every[name] for name in ("concept", "strategy", *used, "dose", "how", "choose_on")}
 
-    def of_kind(self, kind: Kind) -> Request:
+    def of_kind(self, kind: Kind) -> AblationRequest:
         """What a kind of run takes of it: a dose curve has every dose, a comparison every strategy."""
         if kind == "compare":
-            return Request(concept=self.concept, how=self.how, choose_on=self.choose_on)
+            return AblationRequest(concept=self.concept, how=self.how, choose_on=self.choose_on)
         return self.model_copy(update={"dose": 1.0}) if kind == "dose" else self
 
     def key(self, kind: Kind, inputs: dict[str, str]) -> str:
@@ -107,7 +107,7 @@ class Request(BaseModel):
         return said + (f", the first {self.dose:.0%}" if self.dose < 1 else "")
 
 
-def make_request(**settings: Any) -> Request:
+def make_request(**settings: Any) -> AblationRequest:
     """A request from settings.
 
     Raises
@@ -116,7 +116,7 @@ def make_request(**settings: Any) -> Request:
         With the setting, its value and what is allowed.
     """
     try:
-        return Request(**settings)
+        return AblationRequest(**settings)
     except ValidationError as error:
         raise ConfigError(explain(error, "unlearning")) from None
 

@@ -14,9 +14,9 @@ from and_core.store.dissection import Dissection
 from and_core.store.manifest import Manifest, StageRecord
 from and_core.store.versions import STAGE_VERSIONS
 from and_core.store.writer import StageWriter, adopt, sweep, writing
-from and_core.unlearn.choose import choose
-from and_core.unlearn.request import Kind, Request, make_request
-from and_core.unlearn.trials import STRATEGIES, measured, per_layer, read_split, trials
+from and_core.unlearn.request import AblationRequest, Kind, make_request
+from and_core.unlearn.runs import STRATEGIES, measured, per_layer, plan_runs, read_split
+from and_core.unlearn.selection import select_neurons
 
 KEPT = "kept"
 SEVERAL = 2  # random draws, at least, beside a result that is shown without being run
@@ -31,9 +31,9 @@ class Result:
     key : str
         Fingerprint of kind, request and what they read.
     kind : str
-        ``run``, ``dose`` or ``compare``, see :func:`and_core.unlearn.trials.trials`.
+        ``run``, ``dose`` or ``compare``, see :func:`and_core.unlearn.runs.plan_runs`.
     rows : list of dict
-        One per ablation, see :func:`and_core.unlearn.trials.measured`; the first is the request's own.
+        One per ablation, see :func:`and_core.unlearn.runs.measured`; the first is the request's own.
     by_class : (A, 2, C) float32
         Change of each class's own output on its own clips, in logits and in probabilities.
     per_layer : (A, L) int32
@@ -45,7 +45,7 @@ class Result:
 
     key: str
     kind: Kind
-    request: Request
+    request: AblationRequest
     rows: list[dict[str, Any]]
     by_class: np.ndarray
     per_layer: np.ndarray
@@ -56,7 +56,7 @@ class Result:
 def measure(
     d: Dissection,
     kind: Kind,
-    request: Request,
+    request: AblationRequest,
     evaluator: Any,
     progress: Callable[[int, int], None] = lambda done, total: None,
     stop: Callable[[], bool] = lambda: False,
@@ -71,13 +71,13 @@ def measure(
     Raises
     ------
     ANDError
-        As :func:`and_core.unlearn.trials.trials` and the evaluator.
+        As :func:`and_core.unlearn.runs.plan_runs` and the evaluator.
     """
     request = request.of_kind(kind)
-    made, notes = trials(d, kind, request)
+    made, notes = plan_runs(d, kind, request)
     if not made:
         raise ConfigError(f"nothing to run: {' '.join(notes)}")
-    after = evaluator.logits([trial.selection.masks for trial in made], request.how, progress, stop)
+    after = evaluator.logits([run.selection.masks for run in made], request.how, progress, stop)
     rows, by_class = measured(made, read_split(d), after)
     layers = per_layer(made, [layer.name for layer in d.layers])
     return Result(request.key(kind, inputs_of(d)), kind, request, rows, by_class, layers, after[0], tuple(notes))
@@ -118,7 +118,7 @@ def forget(d: Dissection, key: str) -> None:
         sweep(d.folder, manifest)
 
 
-def kept(d: Dissection) -> list[tuple[str, Kind, Request]]:
+def kept(d: Dissection) -> list[tuple[str, Kind, AblationRequest]]:
     """Results that were kept and still hold: key, kind, request."""
     found = []
     for name, record in sorted(d.manifest.stages.items()):
@@ -127,23 +127,21 @@ def kept(d: Dissection) -> list[tuple[str, Kind, Request]]:
     return found
 
 
-def stored(d: Dissection, kind: Kind, request: Request) -> Result | None:
+def stored(d: Dissection, kind: Kind, request: AblationRequest) -> Result | None:
     """A result that need not be run: kept by a user, or made by the stage `unlearning`; None where there is neither."""
     key = request.key(kind, inputs_of(d))
     name = f"{KEPT}-{key}"
     if name in d.manifest.stages and d.has(name):
-        rows = d.table(f"{name}/rows").to_pylist()
-        by_class, layers, after = (np.asarray(d.array(f"{name}/{part}")) for part in ("by_class", "per_layer", "logits"))
-        return Result(key, kind, request, rows, by_class, layers, after, tuple(d.notes(name)["notes"]))
+        return Result(key, kind, request, d.kept_run(key).to_pylist(), *d.kept_arrays(key), tuple(d.notes(name)["notes"]))
     return _from_stage(d, kind, request, key) if d.has("unlearning") else None
 
 
-def _from_stage(d: Dissection, kind: Kind, request: Request, key: str) -> Result | None:
+def _from_stage(d: Dissection, kind: Kind, request: AblationRequest, key: str) -> Result | None:
     """From the stage, which runs every strategy with its defaults."""
-    plain = Request(concept=request.concept, strategy=request.strategy)
+    plain = AblationRequest(concept=request.concept, strategy=request.strategy)
     if kind == "dose" or request.of_kind(kind).strategy not in STRATEGIES or request.of_kind(kind).settled() != plain.of_kind(kind).settled():
         return None
-    rows = d.table("unlearning/runs").to_pylist()
+    rows = d.unlearning_runs.to_pylist()
     mine = [
         i for i, row in enumerate(rows)
         if row["concept"] == request.concept and row["strategy"] != "random"
@@ -154,7 +152,7 @@ def _from_stage(d: Dissection, kind: Kind, request: Request, key: str) -> Result
         return None  # fewer strategies than a comparison has
     if any(row["count"] and sum(r["control"] != "" and r["strategy"] == row["strategy"] for r in own) < SEVERAL for row in own if not row["control"]):
         return None  # fewer controls than a run should have
-    by_class, layers = (np.asarray(d.array(f"unlearning/{part}"))[mine] for part in ("by_class", "per_layer"))
-    after = np.asarray(d.array("unlearning/logits")[rows[mine[0]]["logits"]])
-    notes = d.document("unlearning/notes")[request.concept] if kind == "compare" else choose(d, request).notes
+    by_class, layers = (np.asarray(values)[mine] for values in (d.unlearning_by_class, d.unlearning_by_layer))
+    after = np.asarray(d.unlearning_logits[rows[mine[0]]["logits"]])
+    notes = d.unlearning_notes[request.concept] if kind == "compare" else select_neurons(d, request).notes
     return Result(key, kind, request, [rows[i] for i in mine], by_class, layers, after, tuple(notes))

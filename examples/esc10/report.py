@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from and_core import Dissection, open_dissection
-from and_core.captioners.acoustic import RULES
+from and_core.audio.adjectives import RULES
 from and_core.figures.listening import EXPLAINED
 
 SEED = 10
@@ -57,13 +57,13 @@ def listening(d: Dissection) -> list[str]:
     """Lines on how faithful listening is, where it was learned."""
     if not d.has("listening"):
         return []
-    report = d.document("listening/report")
+    report = d.listening_report
     one = report["measured"]["post-hoc"]
     fidelity = " / ".join(f"{value:.1f}" for value in one["fidelity"].values())
     lines = [f"Fidelity, top 1 / 3 / 5: {fidelity} %, on {report['clips']['measured']} clips of fold 5 (learned from {report['clips']['learned']})."]
     if (two := report["measured"].get("by-design")) is not None:
         lines.append(f"Accuracy by design {100 * two['accuracy']:.1f} %, with the usual head {100 * one['accuracy']:.1f} %.")
-    explained = np.asarray(d.array("listening/explained"))
+    explained = np.asarray(d.explained_variance)
     explained = explained[np.isfinite(explained)]
     lines += [
         f"The dictionary explains {np.mean(explained >= EXPLAINED):.0%} of the neurons (held-out R² of .1 or more), median {np.median(explained):.2f}.",
@@ -87,7 +87,7 @@ def main() -> None:
     print(f"Test accuracy (fold 5): {100 * recipe['test_accuracy']:.1f} %, trained in {recipe['minutes']:.1f} min from {recipe['start']}.")
     print(f"On the synthetic corpus's clips of the ten classes: {100 * recipe['synthetic_accuracy']:.1f} % (chance {100 * recipe['chance']:.0f} %).\n")
     print("| similarity | top-1 % | top-5 % | cos |\n|---|---|---|---|")
-    for row in d.document("last_layer/scores"):
+    for row in d.last_layer_scores:
         print(f"| {row['similarity']} | {row['top1']:.0f} | {row['top5']:.0f} | {row['cos']:.2f} |")
     summaries, calibration = d.notes("summaries"), d.notes("calibration")
     print(f"\nCalibration takes a point from {100 * calibration['share_with_dropped_point']:.0f} % of the summarised neurons. ", end="")

@@ -21,14 +21,14 @@ from transformers import ASTForAudioClassification
 
 from and_core.audio.decode import resample
 from and_core.config import PluginConfig
+from and_core.corpus import clips as corpus
 from and_core.datasets.base import DATASETS
-from and_core.demo import corpus
-from and_core.demo.train_ast import Recipe, build, features, fit, save
+from and_core.demo.train_ast import ASTRecipe, build, features, fit, save
 from and_core.demo.training import evaluate
 from and_core.targets.ast import DEMO
 
 SECONDS, FRAMES = 5, 512
-RECIPE = Recipe(frames=FRAMES, epochs=60, batch=32, learning_rate=6e-4, warmup=60, label_smoothing=0.1, gain_db=6.0)
+RECIPE = ASTRecipe(frames=FRAMES, epochs=60, batch=32, learning_rate=6e-4, warmup=60, label_smoothing=0.1, gain_db=6.0)
 
 
 def load_clips(data: Path) -> tuple[np.ndarray, list[str], np.ndarray]:

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from and_core import Dissection
-from and_core.unlearn.choose import adjectives
-from and_core.unlearn.request import PAPER_SHARE, Request, make_request
+from and_core.unlearn.request import PAPER_SHARE, AblationRequest, make_request
+from and_core.unlearn.selection import adjectives
 from pages.ui.setup import BOUND
 
 STRATEGIES = ("OCP", "DB", "TAB", "adjective", "criterion", "random", "list")
@@ -26,9 +26,9 @@ HOW = ("weights", "mean", "zero")
 HELP_HOW = "weights: row and bias to zero, as the paper; mean, zero: the activation is patched instead"
 
 
-def choose_request(d: Dissection) -> Request:
+def choose_request(d: Dissection) -> AblationRequest:
     """Widgets for one ablation."""
-    concepts = d.document("texts/concepts")
+    concepts = d.concept_set
     asked = st.selectbox("Concept to unlearn", concepts, key="concept", **BOUND)
     strategy = st.selectbox("Neurons chosen by", STRATEGIES, key="strategy", help=" ".join(f"{k}: {v}" for k, v in ABOUT.items()), **BOUND)
     st.caption(ABOUT[strategy])
@@ -71,10 +71,10 @@ def _share() -> float:
     return percent / 100
 
 
-def address(dissection: str, request: Request) -> str:
+def address(dissection: str, request: AblationRequest) -> str:
     """Query of the page that shows a request: the widgets' keys, defaults left out."""
     settled = request.settled()
-    plain = Request(strategy=request.strategy)
+    plain = AblationRequest(strategy=request.strategy)
     values = {name: value for name, value in settled.items() if value != getattr(plain, name) and name not in ("dose", "choose_on", "share", "neurons")}
     values |= {"dissection": dissection, "concept": request.concept, "strategy": request.strategy}
     if request.dose < 1:

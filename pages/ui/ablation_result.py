@@ -10,9 +10,9 @@ from and_core import Dissection
 from and_core.display import csv_text
 from and_core.figures.theme import EXPORT
 from and_core.figures.unlearning import FEWEST, change_by_class, clip_verdict, tested_on
-from and_core.unlearn.request import Request
+from and_core.unlearn.request import AblationRequest
 from and_core.unlearn.result import Result
-from and_core.unlearn.trials import Split
+from and_core.unlearn.runs import TestedClips
 from pages.ui import html
 from pages.ui.media import media_url
 from pages.ui.setup import BOUND
@@ -21,7 +21,7 @@ CARDS = 10
 NO_CLASS = "the concept is no class of the network with tested clips"
 
 
-def draw(d: Dissection, split: Split, result: Result) -> None:
+def draw(d: Dissection, split: TestedClips, result: Result) -> None:
     """Figures, change by class, and clips before and after."""
     _figures(split, result)
     _by_class(d, split, result)
@@ -33,12 +33,12 @@ def number(value: float, digits: int = 2) -> str:
     return "undefined" if np.isnan(value) else f"{value:+.{digits}f}"
 
 
-def file_name(request: Request) -> str:
+def file_name(request: AblationRequest) -> str:
     """A file name from a request, of letters and digits alone."""
     return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in request.describe()).split())[:80].lower()
 
 
-def _figures(split: Split, result: Result) -> None:
+def _figures(split: TestedClips, result: Result) -> None:
     row, fair = result.rows[0], [r for r in result.rows[1:] if r["control"] and r["number"] == "own"]
     unit = st.segmented_control(
         "Unit", ["logits", "probabilities"], default="logits", key="unit_of_change", required=True, label_visibility="collapsed", **BOUND
@@ -71,11 +71,11 @@ def _figures(split: Split, result: Result) -> None:
     )
 
 
-def _by_class(d: Dissection, split: Split, result: Result) -> None:
+def _by_class(d: Dissection, split: TestedClips, result: Result) -> None:
     unit = st.session_state.get("unit_of_change") or "logits"
     which = 1 if unit == "probabilities" else 0
     number = split.number(result.request.concept)
-    known = d.document("split/words").get(result.request.concept, {})
+    known = d.concept_terms.get(result.request.concept, {})
     fair = [i for i, r in enumerate(result.rows) if i and r["control"] and r["number"] == "own"]
     st.html(html.heading("Change by class", "Figure 10; the concept and related classes in red"))
     control = result.by_class[fair, which].mean(0) if fair else None
@@ -97,7 +97,7 @@ def _by_class(d: Dissection, split: Split, result: Result) -> None:
     st.download_button("Changes by class (CSV)", csv, f"{file_name(result.request)}-classes.csv", "text/csv", on_click="ignore")
 
 
-def _accuracies(split: Split, result: Result) -> tuple[np.ndarray, np.ndarray]:
+def _accuracies(split: TestedClips, result: Result) -> tuple[np.ndarray, np.ndarray]:
     found = []
     for logits in (split.before, result.after):
         right = logits.argmax(1) == split.labels
@@ -105,7 +105,7 @@ def _accuracies(split: Split, result: Result) -> tuple[np.ndarray, np.ndarray]:
     return found[0], found[1]
 
 
-def _clips(d: Dissection, split: Split, result: Result) -> None:
+def _clips(d: Dissection, split: TestedClips, result: Result) -> None:
     number = split.number(result.request.concept)
     said = [(clip_verdict(split.classes, b), clip_verdict(split.classes, a)) for b, a in zip(split.before, result.after, strict=True)]
     mine = [i for i, label in enumerate(split.labels) if label == number]

@@ -8,7 +8,7 @@ import numpy as np
 
 from and_core import Dissection, list_dissections, open_dissection
 from and_core.errors import ArtifactError
-from and_core.search import Query, find_neurons
+from and_core.query.search import Query, find_neurons
 from and_core.store.files import cache_root, safe_name
 from and_core.store.manifest import FILE
 from and_core.study.study import FOLDER, Study, list_studies, open_study

@@ -10,7 +10,7 @@ import streamlit as st
 
 from and_core import Dissection, NeuronId
 from and_core.errors import ANDError
-from and_core.search import Query
+from and_core.query.search import Query
 from pages.ui import html
 from pages.ui.data import found_neurons
 from pages.ui.html import markdown
@@ -86,7 +86,7 @@ def _filters(d: Dissection) -> None:
         st.slider("At least this share of the highest clips in one class", 0.0, 1.0, 0.0, 0.2, key="min_share", bind="query-params")
     if d.has("interpretability"):
         st.segmented_control("Interpretable", list(INTERPRETABLE), default="any", key="interpretable", bind="query-params", required=True)
-    if d.has("scores") and (methods := d.document("scores/methods")):
+    if d.has("scores") and (methods := d.scored_methods):
         st.segmented_control("Explanation by", methods, default=methods[0], key="scored", bind="query-params", required=True)
         st.slider("Held-out score (Pearson) at least", -1.0, 1.0, -1.0, 0.05, key="min_score", bind="query-params")
         st.toggle("only those that hold with confidence", key="sure", bind="query-params", help="DB, TAB, ICL and SUM have a calibrated probability")
@@ -111,7 +111,7 @@ def results(d: Dissection, typed: str) -> None:
     except ANDError as error:
         st.html(html.box(html.empty(str(error))))
         return
-    st.html(html.heading("Found", _count(d, len(found), scores is not None)))
+    st.html(html.heading("PaperTable", _count(d, len(found), scores is not None)))
     if not len(found):
         st.html(html.empty("No neuron fits. Search by meaning finds neighbours of words that no summary uses."))
         return
@@ -133,7 +133,7 @@ def _count(d: Dissection, found: int, ranked: bool) -> str:
 
 def result_frame(d: Dissection, found: np.ndarray, scores: np.ndarray | None) -> pd.DataFrame:
     """Rows of neurons for a table."""
-    table = d.table("explanations/explanations").take(found)
+    table = d.explanation_table.take(found)
     frame = table.select(["layer", "unit", "adjectives", "thing", "leading_class", "class_share"]).to_pandas()
     frame = frame.rename(columns={"thing": "said in summary", "leading_class": "class of most high clips", "class_share": "share"})
     frame.insert(4, "concept", d.headlines.concept[found])

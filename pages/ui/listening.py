@@ -8,7 +8,8 @@ from and_core import Dissection, NeuronId
 from and_core.audio.media import flac
 from and_core.errors import ANDError
 from and_core.figures.listening import EXPLAINED
-from and_core.listen.live import fires, group_sound, moves
+from and_core.listen.attribution import group_sound, shapley_attribution
+from and_core.listen.localize import localize
 from pages.ui import html
 from pages.ui.media import media_url, part_url
 from pages.ui.setup import explain
@@ -18,7 +19,7 @@ ABOUT_MAP = (
     "Kept is the clip through that map as a soft mask, and the rest is what is left; together they are the clip. "
     "Rest is the median over all patches of the neuron's highest and lowest clips, full is its highest patch among them."
 )
-ABOUT_MOVES = (
+ABOUT_ATTRIBUTION = (
     "Groups of the dictionary's components are taken out of the neuron's highest clips and of random ones, in random orders; a group's value is its "
     "share of what the clip does to the neuron (Shapley; the values of all groups add up to the clip's activation less that on silence). Control: the "
     "drop when as much energy is taken out at random. Own and others: the drop of this neuron and of the rest of its layer, in standard deviations. A "
@@ -34,7 +35,7 @@ def where_it_fires(d: Dissection, neuron: NeuronId) -> None:
     with opened:
         tops = d.extreme_clips(neuron, "high")
         try:
-            found = fires(d, neuron, tops[0].clip.index) if tops else None
+            found = localize(d, neuron, tops[0].clip.index) if tops else None
         except ANDError as error:
             explain(error)
             return
@@ -60,10 +61,10 @@ def what_moves_it(d: Dissection, neuron: NeuronId) -> None:
         if not d.has("listening"):
             st.html(html.empty("No dictionary of sounds was learned here. Add listening: {} to the configuration and run", "and-dissect run CONFIG.yaml"))
             return
-        explained = float(d.array("listening/explained")[d.index(neuron)])
+        explained = float(d.explained_variance[d.index(neuron)])
         st.html(html.empty(_explained(explained)))
-        key = ("moves", d.name, str(neuron), d.manifest.stages["listening"].key)
-        kept = st.session_state.get("moves", (None, []))
+        key = ("shapley_attribution", d.name, str(neuron), d.manifest.stages["listening"].key)
+        kept = st.session_state.get("shapley_attribution", (None, []))
         if kept[0] != key:
             holder = st.empty()
             if not holder.button("Take its clips apart", key="take_apart"):
@@ -71,12 +72,12 @@ def what_moves_it(d: Dissection, neuron: NeuronId) -> None:
             holder.empty()
             bar = st.progress(0.0, "Taking clips apart")
             try:
-                rows = moves(d, neuron, progress=lambda done, total: bar.progress(done / total, f"Taking clips apart: {done} of {total}"))
+                rows = shapley_attribution(d, neuron, progress=lambda done, total: bar.progress(done / total, f"Taking clips apart: {done} of {total}"))
             except ANDError as error:
                 explain(error)
                 return
             bar.empty()
-            kept = st.session_state["moves"] = (key, rows)
+            kept = st.session_state["shapley_attribution"] = (key, rows)
         _groups(d, neuron, kept[1])
 
 
@@ -96,7 +97,7 @@ def _groups(d: Dissection, neuron: NeuronId, rows: list[dict]) -> None:
     ]  # fmt: skip
     holding = [r for r in shown if r["holds"]]
     nothing = "" if holding else " No group here holds: the neuron follows no single group of sounds."
-    st.html(html.about(neuron, html.box(html.plain_table(cells)) + html.empty(ABOUT_MOVES + nothing)))
+    st.html(html.about(neuron, html.box(html.plain_table(cells)) + html.empty(ABOUT_ATTRIBUTION + nothing)))
     for row in (holding or shown)[:3]:
         clip = row["clips"][0]
         kept, rest, rate = group_sound(d, clip, row["group"])

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from and_core import Dissection
 from and_core.figures.map import neuron_map
-from and_core.scored import score_of_all
-from and_core.search import interpretable
+from and_core.query.scores import score_of_all
+from and_core.query.search import interpretable
 
 SCORED_BY = "held-out score, "
 SCORE_STEPS = (("below 0", 0.0), ("0 to .1", 0.1), (".1 to .2", 0.2), (".2 to .3", 0.3), (".3 to .4", 0.4), (".4 or more", 2.0))  # Pearson correlation
@@ -22,17 +22,15 @@ SCORE_STEPS = (("below 0", 0.0), ("0 to .1", 0.1), (".1 to .2", 0.2), (".2 to .3
 def map_figure(d: Dissection, places: str, by: str, word: str | None, found: tuple[int, ...]) -> go.Figure:
     """The figure of a choice; made once, since 55,000 names take longer to write down than to show."""
     if by.startswith(SCORED_BY):
-        return neuron_map(
-            np.asarray(d.array(f"map/{places}")), groups(d, by, word), titles(d), np.array(found, int), [name for name, _ in SCORE_STEPS], "no score"
-        )
+        return neuron_map(np.asarray(d.map_places(places)), groups(d, by, word), titles(d), np.array(found, int), [name for name, _ in SCORE_STEPS], "no score")
     ordered = [f"block {b}" for b in sorted({x.block for x in d.layers if x.block is not None})] if by == "block" else []
-    return neuron_map(np.asarray(d.array(f"map/{places}")), groups(d, by, word), titles(d), np.array(found, int), ordered, "no block" if ordered else "others")
+    return neuron_map(np.asarray(d.map_places(places)), groups(d, by, word), titles(d), np.array(found, int), ordered, "no block" if ordered else "others")
 
 
 @lru_cache(maxsize=4)
 def titles(d: Dissection) -> np.ndarray:
     """(R,) what each neuron is called on the map."""
-    table = d.table("explanations/explanations")
+    table = d.explanation_table
     named = pa.array(np.where(d.headlines.holds, d.headlines.concept, None), pa.string())
     said = pc.coalesce(named, pc.if_else(pc.equal(table["adjectives"], ""), None, table["adjectives"]), "unclear")
     joined = pc.binary_join_element_wise(table["layer"].cast(pa.string()), "/", table["unit"].cast(pa.string()), ": ", said, "")
@@ -41,7 +39,7 @@ def titles(d: Dissection) -> np.ndarray:
 
 def groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
     """What each neuron is coloured by."""
-    table = d.table("explanations/explanations")
+    table = d.explanation_table
     if by.startswith(SCORED_BY):
         score = score_of_all(d, by.removeprefix(SCORED_BY))
         return [None if value != value else next(name for name, most in SCORE_STEPS if value < most) for value in score.tolist()]

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from and_core import Dissection, NeuronId
 from and_core.errors import ANDError
-from and_core.listen.live import fires_picture, fires_sound
+from and_core.listen.localize import localized_picture, localized_sound
 from and_core.web import ranged
 from pages.ui.data import get_dissection
 
@@ -61,7 +61,7 @@ async def _part(request: Request) -> Response:
         clip = int(found["clip"])
         d.clip_row(clip)
         kind = found["what"].partition(".")[0]
-        return fires_picture(d, neuron, clip) if kind == "map" else fires_sound(d, neuron, clip, kind)
+        return localized_picture(d, neuron, clip) if kind == "map" else localized_sound(d, neuron, clip, kind)
 
     try:
         data = await run_in_threadpool(work)

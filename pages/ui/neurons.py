@@ -10,7 +10,7 @@ import streamlit as st
 
 from and_core import Dissection, NeuronId
 from and_core.analyze.interpretability import TAUS
-from and_core.captioners.acoustic import earned
+from and_core.audio.adjectives import earned
 from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.neuron import activation_histogram, class_means_figure
@@ -218,7 +218,7 @@ def _cluster(d: Dissection, neuron: NeuronId) -> None:
     if d.statistics(neuron)["dead"]:
         return
     for k, tau in ((k, TAUS[k][1]) for k in d.notes("interpretability")["k"]):
-        most, cluster = int(d.array(f"interpretability/most_{k}")[index]), int(d.array(f"interpretability/cluster_{k}")[index])
+        most, cluster = int(d.most_in_one_cluster(k)[index]), int(d.shared_cluster(k)[index])
         if cluster < 0:
             continue
         link = f'<a href="/words?dissection={quote(d.name)}&cluster={cluster}" target="_self">cluster {cluster}</a>'

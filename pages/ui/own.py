@@ -8,8 +8,8 @@ import streamlit as st
 
 from and_core import Dissection, NeuronId
 from and_core.errors import ANDError
-from and_core.listen.own import KEPT, LONGEST, OwnSound, Reaction, kept_sounds, react, read_sound, value_of
 from and_core.store.files import cache_root, safe_name
+from and_core.uploads.sound import KEPT, LONGEST, OwnSound, Reaction, kept_sounds, react, read_sound, value_of
 from pages.ui import html
 
 KEY, SOURCES = "own_sound", "own_sources"

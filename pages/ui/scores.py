@@ -6,7 +6,7 @@ import streamlit as st
 
 from and_core import Dissection, NeuronId
 from and_core.figures.scores import SAID
-from and_core.scored import confident_words, judged_scores, neuron_scores, wrong_clips
+from and_core.query.scores import confident_words, judged_scores, neuron_scores, wrong_clips
 from and_core.store.headline import SURE, Headline
 from pages.ui import html
 from pages.ui.media import media_url
@@ -24,7 +24,7 @@ def box(d: Dissection, neuron: NeuronId) -> None:
     if not d.has("scores"):
         st.html(html.heading("Held-out scores") + html.box(html.empty("Not scored yet. Run", "and-dissect run CONFIG.yaml --only scores")))
         return
-    if not d.document("scores/methods"):
+    if not d.scored_methods:
         st.html(html.heading("Held-out scores") + html.box(html.empty(f"Nothing could be scored: {d.notes('scores').get('reason', 'no method')}.")))
         return
     rows = []

@@ -17,7 +17,7 @@ from and_core.figures.study import block_figure, fault_part, rating_figure, resu
 from and_core.figures.theme import EXPORT
 from and_core.study.answers import DICTIONARY, import_answers
 from and_core.study.answers import export as as_file
-from and_core.study.faults import ABOUT
+from and_core.study.fault_attribution import ABOUT
 from and_core.study.report import Report
 from and_core.study.results import item_ratings
 from and_core.study.sounds import read_sound

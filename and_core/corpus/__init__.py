@@ -1,0 +1,1 @@
+"""The synthetic world: recipes of sounds, clips, and captions that say what is in them."""

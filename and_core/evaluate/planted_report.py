@@ -1,0 +1,223 @@
+"""What the pipeline says of planted neurons, beside what they were planted to mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from and_core.dissect.attributes import LEXICON, head
+from and_core.evaluate import confidence
+from and_core.evaluate.explanations import CLOSED, PREDICTORS
+from and_core.evaluate.metrics import METRICS
+from and_core.evaluate.planted_units import KINDS, Unit, auroc, meant, measured_words, true_words
+from and_core.store.dissection import SCORED, Dissection
+from and_core.store.headline import SURE
+
+HEARD = 0.9  # AUROC on the probing set from which a unit counts as planted: it fires on what it should
+BORNE_OUT = 0.75  # AUROC from which measures bear an adjective out
+STEPS = ("high clips earn it", "captions say it", "raw summary", "calibrated", "open concept")
+
+
+def findings(d: Dissection, units: Sequence[Unit], names: Sequence[set[str]], things: Sequence[set[str]], used: np.ndarray) -> pd.DataFrame:
+    """One row a planted neuron: what it means, how well it fires on that, and what each method says.
+
+    Parameters
+    ----------
+    d : Dissection
+        Of the planted units, scored.
+    units : sequence of Unit, R
+    names : sequence of set of str
+        For each concept the words that name it, as open-concept pruning matches them.
+    things : sequence of set of str, R
+        Content words of what each neuron's summary says sounds.
+    used : (N,) bool
+        The probing set: no clip that units were fitted on is in it.
+    """
+    rows = d.clip_table.to_pylist()
+    labels, words = [row["label"] for row in rows], measured_words(rows)
+    concepts, methods = d.concept_set, d.scored_methods
+    values, sure = (np.asarray(values) for values in (d.score_values, d.confidence))
+    named = {concept: words for concept, words in zip(concepts, names, strict=True)}
+    base = {word: float(np.mean([word in said for said, inside in zip(words, used, strict=True) if inside])) for word in frozenset().union(*words)}
+    found = []
+    for index, unit in enumerate(units):
+        mask = meant(unit, labels, words)
+        neuron = d.neuron_id(index)
+        row: dict[str, Any] = {
+            "network": d.name, "layer": neuron.layer, "neuron": index, "kind": unit.kind, "concept": unit.concept, "word": unit.word,
+            "auroc": float("nan") if mask is None else auroc(np.asarray(d.activations(neuron))[used], mask[used]),
+        }  # fmt: skip
+        for m, method in enumerate(methods):
+            if method in SCORED:
+                for similarity in d.notes(SCORED[method])["similarities"]:
+                    best = [c.name for c in d.closed_concepts(neuron, similarity, method)[:5]]
+                    row |= {f"{method}/{similarity}/top1": unit.concept in best[:1], f"{method}/{similarity}/top5": unit.concept in best}
+            elif method == "ICL":
+                named_by = [answer["concept"] for answer in d.icl_answers(neuron, "top1")[0]]
+                row["ICL/-/top1"] = unit.concept in named_by[:1]
+            if method not in (*CLOSED, "SUM"):
+                continue
+            features = confidence.features_of("SUM" if method == "SUM" else "closed", values[m][..., index : index + 1], PREDICTORS, METRICS)
+            row |= {f"{method} {name}": float(value[0]) for name, value in features.items()} | {f"{method} confidence": float(sure[m, index])}
+        row["SUM/thing"] = bool(unit.concept) and bool(things[index] & named.get(unit.concept, set()))
+        said = set(d.open_concepts(neuron))
+        row |= {"adjectives": ", ".join(sorted(said)), "adjectives said": len(said), "right adjective": bool(unit.word) and unit.word in said}
+        row["true adjectives"] = len(said & (true_words(d, index, words, d.k, base) | {unit.word}))
+        if unit.word:
+            row |= _steps(d, index, unit.word, words)
+        found.append(row)
+    return pd.DataFrame(found)
+
+
+def _steps(d: Dissection, index: int, word: str, words: Sequence[frozenset[str]]) -> dict[str, bool]:
+    """Whether an adjective is still there after each step of the pipeline."""
+    neuron = d.neuron_id(index)
+    tops = [top.clip.index for top in d.extreme_clips(neuron)]
+    most = len(tops) / 2
+    said = [i for i, (_, value) in enumerate(d.caption_values) if head(value) == word]
+    table = d.caption_value_mask
+    points = [point for point in d.summary(neuron) if head(point.text) == word]
+    still = (
+        sum(word in words[c] for c in tops) > most, sum(bool(table[c, i]) for c in tops for i in said) > most, bool(points),
+        any(point.kept for point in points), word in d.open_concepts(neuron),
+    )  # fmt: skip
+    return dict(zip(STEPS, still, strict=True))
+
+
+def adjective_truths(d: Dissection, used: np.ndarray) -> pd.DataFrame:
+    """Every adjective of every neuron with its held-out features, and whether measures bear it out over the probing set."""
+    rows = d.clip_table.to_pylist()
+    words = measured_words(rows)
+    table = d.scored_words.to_pandas()
+    masks = {word: np.array([word in said for said in words])[used] for word in set(table["word"])}
+    known = {word for word, mask in masks.items() if mask.any() and not mask.all()} & {head(v) for values in LEXICON.values() for v in values}
+    table = table[table["word"].isin(known) & table["pearson"].notna()]
+    values = [auroc(np.asarray(d.activations(d.neuron_id(n)))[used], masks[w]) for n, w in zip(table["neuron"], table["word"], strict=True)]
+    return table.assign(auroc=values, holds=np.array(values) >= BORNE_OUT, network=d.name)
+
+
+def summary_rows(found: pd.DataFrame) -> list[dict[str, Any]]:
+    """The table of planted neurons: per kind and method, all units and those that fire on what they should."""
+    rows = []
+    methods = sorted({column.rsplit("/", 1)[0] for column in found.columns if column.endswith("/top1")})
+    for kind in KINDS[:3]:
+        mine = found[found["kind"] == kind]
+        for which, part in (("all", mine), (f"AUROC {HEARD}+", mine[mine["auroc"] >= HEARD])):
+            if not len(part):
+                continue
+            about = {"planted": kind, "units": which, "number": len(part)}
+            if kind != "property":
+                for method in methods:
+                    top5 = f"{method}/top5"
+                    row = {**about, "module": "A", **_named(method), "top-1 %": 100 * part[f"{method}/top1"].mean()}
+                    rows.append({**row, "top-5 %": 100 * part[top5].mean() if top5 in part else float("nan")})
+                rows.append({**about, "module": "B", "method": "SUM", "similarity": "", "top-1 %": 100 * part["SUM/thing"].mean()})
+            if kind != "concept":
+                right, held = int(part["right adjective"].sum()), max(1, int(part["adjectives said"].sum()))
+                recall, strict, true = 100 * right / len(part), 100 * right / held, 100 * int(part["true adjectives"].sum()) / held
+                rows.append(
+                    {**about, "module": "C", "method": "OPEN", "similarity": "", "recall %": recall, "precision %": strict, "true of its clips %": true}
+                )
+    negations = found[found["kind"] == "negation"]
+    for method in methods:
+        if len(negations):
+            rows.append({"planted": "negation", "units": "all", "number": len(negations), "module": "A", **_named(method),
+                         "top-1 %": 100 * negations[f"{method}/top1"].mean()})  # fmt: skip
+    return rows
+
+
+def _named(column: str) -> dict[str, str]:
+    method, similarity = column.split("/")
+    return {"method": method, "similarity": similarity.removeprefix("-")}
+
+
+def confident_rows(found: pd.DataFrame, method: str, similarity: str) -> dict[str, Any]:
+    """How often a random direction is named with confidence, at the threshold where 80 % of the planted concepts are confident and right."""
+    planted, random = found[found["kind"] == "concept"], found[found["kind"] == "random"]
+    right = planted[f"{method}/{similarity}/top1"].to_numpy(bool)
+    sure, other = planted[f"{method} confidence"].to_numpy(), random[f"{method} confidence"].to_numpy()
+    sure, other = np.nan_to_num(sure, nan=-1), np.nan_to_num(other, nan=-1)
+    needed = int(np.ceil(0.8 * len(planted)))
+    best = np.sort(sure[right])[::-1]
+    reached = 0 < needed <= len(best) and best[needed - 1] >= 0
+    return _confident(f"{method} {similarity}", float(best[needed - 1]) if reached else None, sure, right, other)
+
+
+def _confident(method: str, threshold: float | None, sure: np.ndarray, right: np.ndarray, random: np.ndarray) -> dict[str, Any]:
+    """Shares at a threshold, None where there is no such threshold or nothing to count."""
+
+    def share(part: np.ndarray, of: int) -> float | None:
+        return None if threshold is None or not of else 100 * float((part >= threshold).sum()) / of
+
+    return {
+        "method": method, "threshold": threshold, "planted confident and right %": share(sure[right], len(sure)),
+        "planted confident and wrong %": share(sure[~right], len(sure)), "random confident %": share(random, len(random)),
+    }  # fmt: skip
+
+
+def sure_rows(found: pd.DataFrame, adjectives: pd.DataFrame) -> list[dict[str, Any]]:
+    """Summaries and adjectives at the threshold of the dashboard: what is said with confidence of planted and of random units."""
+    planted, random = found[found["kind"] == "concept"], found[found["kind"] == "random"]
+    rows = []
+    if "SUM confidence" in found:
+        sure, other = (np.nan_to_num(part["SUM confidence"].to_numpy(float), nan=-1) for part in (planted, random))
+        rows.append(_confident("summary", SURE, sure, planted["SUM/thing"].to_numpy(bool), other))
+    best = adjectives.groupby("neuron")["confidence"].max()
+    said = {(n, w): c for n, w, c in zip(adjectives["neuron"], adjectives["word"], adjectives["confidence"], strict=True)}
+    own = found[found["kind"] == "property"]
+    sure = np.array([said.get((n, w), -1.0) for n, w in zip(own["neuron"], own["word"], strict=True)])
+    other = np.array([best.get(n, -1.0) for n in random["neuron"]])
+    rows.append(_confident("adjectives", SURE, sure, np.ones(len(sure), bool), other))
+    return rows
+
+
+def lost_rows(found: pd.DataFrame) -> list[dict[str, Any]]:
+    """Where planted adjectives get lost: the share that is still there after each step."""
+    mine = found[(found["kind"] == "property") & (found["auroc"] >= HEARD)]
+    every = found[found["kind"] == "property"]
+    if not len(every):
+        return []
+    return [
+        {
+            "step": step,
+            "all %": 100 * every[step].astype(bool).mean(),
+            f"AUROC {HEARD} or more %": 100 * mine[step].astype(bool).mean() if len(mine) else float("nan"),
+        }
+        for step in STEPS
+    ]
+
+
+def calibrate(found: pd.DataFrame, adjectives: pd.DataFrame, similarity: str) -> tuple[dict[str, confidence.Calibrator], dict[str, Any]]:
+    """Fit the calibrators on every second concept, adjective and random direction, and check them on the others.
+
+    Returns
+    -------
+    calibrators : dict
+        Fitted on all.
+    about : dict
+        Numbers, and the reliability curves of calibrators fitted on one half alone and checked on the other.
+    """
+    units = found[found["kind"].isin(["concept", "conjunction", "negation", "random"])].reset_index(drop=True)
+    places = {c: i for i, c in enumerate(sorted(set(units["concept"]) - {""}))}
+    develop = np.array([places[c] % 2 == 0 if c else n % 2 == 0 for c, n in zip(units["concept"], units["neuron"], strict=True)])
+    named = ~units["kind"].isin(["negation", "random"]).to_numpy()
+    made: dict[str, confidence.Calibrator] = {}
+    about: dict[str, Any] = {"networks": sorted(set(found["network"])), "similarity": similarity, "reliability": {}, "numbers": {}}
+    words = {word: i for i, word in enumerate(sorted(set(adjectives["word"])))}
+    parts = {
+        "closed": ({f: units[f"DB {f}"].to_numpy() for f in confidence.FEATURES["closed"]}, units[f"DB/{similarity}/top1"].to_numpy(bool) & named, develop),
+        "SUM": ({f: units[f"SUM {f}"].to_numpy() for f in confidence.FEATURES["SUM"]}, units["SUM/thing"].to_numpy(bool) & named, develop),
+        "word": (
+            {f: adjectives[f].to_numpy(float) for f in confidence.FEATURES["word"]}, adjectives["holds"].to_numpy(bool),
+            np.array([words[w] % 2 == 0 for w in adjectives["word"]]),
+        ),
+    }  # fmt: skip
+    for name, (features, holds, half) in parts.items():
+        checked = confidence.fit({f: x[half] for f, x in features.items()}, holds[half])({f: x[~half] for f, x in features.items()})
+        about["reliability"][name] = confidence.reliability(checked, holds[~half])
+        about["numbers"][name] = {"fitted": len(holds), "hold": int(holds.sum())}
+        made[name] = confidence.fit(features, holds)
+    return made, about

@@ -1,0 +1,108 @@
+"""Planted neurons: linear units fitted to mean something known, so that hidden layers have a ground truth.
+
+Each reads one layer of the network and is fitted by ridge regression on clips that are not in the probing set: to a class, to a
+measured property of the sound, to both together, to everything but a class; or it is a random direction and means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from and_core.audio.adjectives import earned
+from and_core.store.dissection import Dissection
+
+KINDS = ("concept", "property", "conjunction", "negation", "random")
+RIDGE = 100.0  # of features of unit variance
+LEAST = 8  # clips with and without the meaning that a fit needs
+EACH = {"conjunction": 10, "negation": 10, "random": 40}  # units of a layer, at most
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What a unit was planted to mean: a class, an adjective that measures bear out, both, all but a class, or nothing."""
+
+    kind: str
+    concept: str = ""
+    word: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """For a file."""
+        return asdict(self)
+
+
+def measured_words(rows: Sequence[Mapping[str, Any]]) -> list[frozenset[str]]:
+    """For each clip the adjectives that its measures earn."""
+    return [frozenset(rule.word for rule in earned({k: float("nan") if v is None else v for k, v in row.items()}).values()) for row in rows]
+
+
+def meant(unit: Unit, labels: Sequence[str | None], words: Sequence[frozenset[str]]) -> np.ndarray | None:
+    """(N,) bool: clips that have a unit's meaning; None for a random direction."""
+    of_class = np.array([label == unit.concept for label in labels])
+    with_word = np.array([unit.word in said for said in words])
+    found: dict[str, np.ndarray] = {"concept": of_class, "property": with_word, "conjunction": of_class & with_word, "negation": ~of_class}
+    return found.get(unit.kind)
+
+
+def choose_units(labels: Sequence[str | None], words: Sequence[frozenset[str]], seed: int) -> list[Unit]:
+    """What is planted: every class and every measured adjective that enough fitting clips have, and some of the other kinds, drawn by `seed`."""
+    rng = np.random.default_rng(seed)
+    classes = sorted({label for label in labels if label is not None})
+    adjectives = sorted(frozenset().union(*words)) if words else []
+
+    def fits(unit: Unit) -> bool:
+        mask = meant(unit, labels, words)
+        return mask is not None and mask.sum() >= LEAST and (~mask).sum() >= LEAST
+
+    singles = [unit for unit in (*(Unit("concept", c) for c in classes), *(Unit("property", word=w) for w in adjectives)) if fits(unit)]
+    pairs = [Unit("conjunction", c, w) for c in classes for w in adjectives]
+    pairs = [unit for unit in pairs if fits(unit) and (meant(Unit("concept", unit.concept), labels, words) & ~meant(unit, labels, words)).sum() >= LEAST]  # type: ignore[operator]
+    others = [unit for unit in (Unit("negation", c) for c in classes) if fits(unit)]
+    drawn = [[found[i] for i in sorted(rng.permutation(len(found))[: EACH[kind]])] for kind, found in (("conjunction", pairs), ("negation", others))]
+    return [*singles, *drawn[0], *drawn[1], *(Unit("random") for _ in range(EACH["random"]))]
+
+
+def fit_units(
+    features: np.ndarray, units: Sequence[Unit], labels: Sequence[str | None], words: Sequence[frozenset[str]], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and biases of all units of one layer.
+
+    Parameters
+    ----------
+    features : (N, D) float32
+        Pooled activations of the layer on the fitting clips.
+
+    Returns
+    -------
+    weight : (U, D) float32
+    bias : (U,) float32
+        Such that each unit has mean 0 and variance 1 on the fitting clips.
+    """
+    x = features.astype(np.float64)
+    middle, spread = x.mean(0), x.std(0)
+    spread[spread <= 1e-9] = np.inf  # a dead neuron tells nothing
+    x = (x - middle) / spread
+    targets = np.stack([np.zeros(len(x)) if (mask := meant(unit, labels, words)) is None else mask.astype(float) for unit in units], 1)
+    weight = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (targets - targets.mean(0)))
+    rng = np.random.default_rng(seed)
+    nothing = [i for i, unit in enumerate(units) if unit.kind == "random"]
+    weight[:, nothing] = rng.standard_normal((x.shape[1], len(nothing)))
+    weight = weight / np.maximum((x @ weight).std(0), 1e-12) / spread[:, None]
+    return np.ascontiguousarray(weight.T, np.float32), -(middle @ weight).astype(np.float32)
+
+
+def auroc(values: np.ndarray, mask: np.ndarray) -> float:
+    """Area under the ROC curve; NaN where all or no clips have the meaning."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(mask, values)) if mask.any() and not mask.all() else float("nan")
+
+
+def true_words(d: Dissection, index: int, words: Sequence[frozenset[str]], k: int, base: Mapping[str, float]) -> set[str]:
+    """Adjectives that most of a neuron's highest clips earn by their measures, and more of them than of all clips."""
+    tops = [int(c) for c in np.asarray(d.extreme_indices("high")[index, :k]) if c >= 0]
+    counts = {word: sum(word in words[c] for c in tops) / max(1, len(tops)) for word in base}
+    return {word for word, share in counts.items() if share > 0.5 and share > base[word]}

@@ -1,0 +1,243 @@
+"""Is what is heard what decides? Every metric of a listener on clips that it never learned from, with controls beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+
+from and_core.listen import metrics
+from and_core.listen.listener import Listener
+from and_core.listen.stft import log_magnitude, peak
+
+PUBLISHED = (  # ESC-50, Cnn14, out-of-domain mixtures: AI, AD, AG, FF, Fid-In
+    {"method": "L2I (published)", "AI": 6.75, "AD": 25.9, "AG": 1.25, "FF": 0.26, "Fid-In": None},
+    {"method": "L-MAC (published)", "AI": 61.6, "AD": 3.8, "AG": 33.5, "FF": 0.40, "Fid-In": 0.82},
+)
+BATCH = 32
+Masks = Callable[[np.ndarray, np.ndarray], torch.Tensor]
+"""(waves (B, samples), predicted classes (B,)) -> masks (B, F, T)."""
+
+
+def batches(waves: np.ndarray) -> Iterator[slice]:
+    """Slices of at most :data:`BATCH` clips."""
+    for start in range(0, len(waves), BATCH):
+        yield slice(start, min(start + BATCH, len(waves)))
+
+
+def relevance(listener: Listener, waves: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Relevance (B, K) of every component for given classes, H (B, K, T), and whether there is positive evidence (B,)."""
+    _, h, z, _, _ = listener.forward(waves)
+    evidence = (z * listener.interpreter.theta.detach()[torch.from_numpy(c)]).numpy()
+    top = evidence.max(1, keepdims=True)
+    return np.where(top > 0, evidence / np.where(top > 0, top, 1), 0.0), h.numpy(), top[:, 0] > 0
+
+
+def relevant_masks(listener: Listener, tau: float) -> Masks:
+    """What L2I keeps: the components whose relevance is above tau."""
+
+    def made(waves: np.ndarray, c: np.ndarray) -> torch.Tensor:
+        r, h, _ = relevance(listener, waves, c)
+        return _above(listener, r, h, tau)
+
+    return made
+
+
+def _above(listener: Listener, r: np.ndarray, h: np.ndarray, tau: float) -> torch.Tensor:
+    return torch.from_numpy(np.stack([listener.mask_of(one, row > tau) for row, one in zip(r, h, strict=True)]))
+
+
+def energy_matched(listener: Listener, tau: float, seed: int) -> Masks:
+    """Components drawn at random until as much energy is gone, as it is rendered, as without L2I's: what any removal of that size does."""
+
+    def made(waves: np.ndarray, c: np.ndarray) -> torch.Tensor:
+        r, h, _ = relevance(listener, waves, c)
+        return _matched(listener, r, h, _logs(listener, waves), c, tau, seed)
+
+    return made
+
+
+def _logs(listener: Listener, waves: np.ndarray) -> np.ndarray:
+    x = torch.from_numpy(waves)
+    return log_magnitude(listener.stft.spectrum(x / peak(x))).numpy()
+
+
+def _matched(listener: Listener, r: np.ndarray, h: np.ndarray, logs: np.ndarray, c: np.ndarray, tau: float, seed: int) -> torch.Tensor:
+    found = []
+    for i, (row, one, log) in enumerate(zip(r, h, logs, strict=True)):
+        goal = listener.energy_lost(log, listener.mask_of(one, row > tau))
+        order = np.random.default_rng([seed, i, int(c[i])]).permutation(len(one))
+        found.append(_nearest(lambda count: listener.mask_of(one, np.isin(np.arange(len(one)), order[:count])), listener, log, goal, len(order)))  # noqa: B023
+    return torch.from_numpy(np.stack(found))
+
+
+def _nearest(mask_of: Callable[[int], np.ndarray], listener: Listener, log: np.ndarray, goal: float, most: int) -> np.ndarray:
+    """The mask of so many components, in their random order, that its loss is nearest to the goal; the loss grows with their number."""
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if listener.energy_lost(log, mask_of(middle)) < goal else (low, middle)
+    ends = [mask_of(count) for count in (low, high)]
+    return min(ends, key=lambda mask: abs(listener.energy_lost(log, mask) - goal))
+
+
+def wrong_class(listener: Listener, tau: float, classes: int, seed: int) -> Masks:
+    """What L2I keeps for a class that was not predicted."""
+    inner = relevant_masks(listener, tau)
+
+    def made(waves: np.ndarray, c: np.ndarray) -> torch.Tensor:
+        return inner(waves, (c + np.random.default_rng([seed, len(c)]).integers(1, classes, len(c))) % classes)
+
+    return made
+
+
+def all_ones(listener: Listener) -> Masks:
+    """Everything is kept: a plain round trip."""
+    return lambda waves, c: torch.ones(len(waves), listener.stft.bins, listener.frames)
+
+
+def judge(listener: Listener, waves: np.ndarray, masks: Masks, linear: bool = False) -> dict[str, float]:
+    """The field's metrics of one way to keep parts of clips, through the waveform and the model's own features again."""
+    kept_p, left_p, clips_p = [], [], []
+    share, spread, relative, energy = [], [], [], []
+    for rows in batches(waves):
+        mine = waves[rows]
+        logits = listener.predict(mine)
+        mask = masks(mine, logits.argmax(1))
+        kept, left = listener.render_all(mine, mask, linear)
+        clips_p.append(softmax(logits, 1))
+        kept_p.append(softmax(listener.predict(kept), 1))
+        left_p.append(softmax(listener.predict(left), 1))
+        for one, whole, part in zip(mask.numpy(), mine, left, strict=True):
+            share.append(metrics.sparseness(one))
+            nats, of = metrics.complexity(one)
+            spread.append(nats)
+            relative.append(of)
+            energy.append(1 - float((part**2).sum() / max(float((whole**2).sum()), 1e-12)))
+    clips, kept_all, left_all = (np.concatenate(p) for p in (clips_p, kept_p, left_p))
+    c = clips.argmax(1)
+    row = np.arange(len(c))
+    p, o, q = clips[row, c], kept_all[row, c], left_all[row, c]
+    return {
+        "AI": metrics.average_increase(p, o), "AD": metrics.average_drop(p, o), "AG": metrics.average_gain(p, o), "FF": metrics.faithfulness(p, q),
+        "FF median": float(np.median(p - q)), "Fid-In": metrics.input_fidelity(kept_all, c), "SPS": float(np.mean(share)), "COMP": float(np.mean(spread)),
+        "COMP share": float(np.mean(relative)), "energy": float(np.mean(energy)),
+    }  # fmt: skip
+
+
+def fidelity_of(listener: Listener, waves: np.ndarray, multi_label: bool = False) -> dict[str, float]:
+    """How well the interpreter's logits follow the network's: top-1, 3, 5; for several classes a clip, AUPRC and F1 against its decisions."""
+    f, g = [], []
+    for rows in batches(waves):
+        one, _, _, two, _ = listener.forward(waves[rows])
+        f.append(one.numpy())
+        g.append(two.numpy())
+    logits, said = np.concatenate(f), np.concatenate(g)
+    if multi_label:
+        return metrics.multi_label(logits > 0, 1 / (1 + np.exp(-said)))
+    return {f"top-{k}": metrics.fidelity(logits, said, k) for k in (1, 3, 5)}
+
+
+def by_threshold(listener: Listener, waves: np.ndarray, taus: list[float], draws: int = 3) -> list[dict[str, Any]]:
+    """Faithfulness in logits ``f(x)_c - f(x without L)_c`` for several tau: median, mean, components, energy, and energy-matched random components."""
+    found: dict[float, dict[str, list[float]]] = {tau: {key: [] for key in ("lost", "counts", "energy", "random", "random energy")} for tau in sorted(taus)}
+    for part in batches(waves):
+        mine = waves[part]
+        logits = listener.predict(mine)
+        c = logits.argmax(1)
+        said = logits[np.arange(len(c)), c]
+        r, h, _ = relevance(listener, mine, c)
+        logs = _logs(listener, mine)
+        for tau, row in found.items():
+            chosen = _above(listener, r, h, tau)
+            random = [_matched(listener, r, h, logs, c, tau, seed) for seed in range(draws)]
+            row["counts"] += (r > tau).sum(1).tolist()
+            for masks, lost, gone in ((chosen, "lost", "energy"), *((other, "random", "random energy") for other in random)):
+                _, left = listener.render_all(mine, masks)
+                row[lost] += (said - listener.predict(left)[np.arange(len(c)), c]).tolist()
+                row[gone] += _gone(mine, left)
+    return [
+        {
+            "tau": tau, "median": float(np.median(row["lost"])), "mean": float(np.mean(row["lost"])), "components": float(np.mean(row["counts"])),
+            "energy": float(np.mean(row["energy"])), "random median": float(np.median(row["random"])), "random mean": float(np.mean(row["random"])),
+            "random energy": float(np.mean(row["random energy"])),
+        }
+        for tau, row in found.items()
+    ]  # fmt: skip
+
+
+def _gone(whole: np.ndarray, left: np.ndarray) -> list[float]:
+    """Share of each clip's energy that is not in what is left."""
+    return list(map(float, 1 - (left**2).sum(1) / np.maximum((whole**2).sum(1), 1e-12)))
+
+
+def drops_when_removed(listener: Listener, waves: np.ndarray, tau: float, most: int = 40) -> float | None:
+    """Share of relevant components whose activation H_k falls when their own sound is taken out of the clip; None where none is relevant.
+
+    The interpreter sees the whole clip, so that this has to be looked at.
+    """
+    found = []
+    for wave in waves[:most]:
+        told = listener.interpret(wave)
+        chosen = told.relevant(tau)
+        if chosen:
+            masks = np.stack([listener.mask_of(told.h, np.arange(len(told.relevance)) == k) for k in chosen])
+            _, left = listener.render_all(np.repeat(wave[None], len(chosen), 0), torch.from_numpy(masks))
+            after = listener.forward(left)[1].sum(2).numpy()
+            found += [bool(after[i, k] < told.h[k].sum()) for i, k in enumerate(chosen)]
+    return float(np.mean(found)) if found else None
+
+
+def corruptions(listener: Listener, waves: np.ndarray, labels: np.ndarray, tau: float, seed: int) -> list[dict[str, Any]]:
+    """Noise at 0 dB, and two classes mixed: does the interpretation of the class hold more of its sound than the mixture does?"""
+    rng = np.random.default_rng(seed)
+    other = np.array([int(rng.choice(np.flatnonzero(labels != label))) for label in labels])
+    noise = rng.standard_normal(waves.shape).astype(np.float32)
+    rows = []
+    for name, added in (("noise at 0 dB", noise), ("another class", waves[other])):
+        level = np.linalg.norm(waves, axis=1, keepdims=True) / np.maximum(np.linalg.norm(added, axis=1, keepdims=True), 1e-9)
+        mixed = (waves + added * level).astype(np.float32)
+        gain, before, after, nothing = [], [], [], 0
+        for part in batches(waves):
+            mine = mixed[part]
+            c = listener.predict(waves[part]).argmax(1)
+            kept, _ = listener.render_all(mine, relevant_masks(listener, tau)(mine, c))
+            heard = [(k, w, m) for k, w, m in zip(kept, waves[part], mine, strict=True) if np.any(k)]  # nothing kept has no ratio
+            gain += [metrics.si_sdr(k, w) - metrics.si_sdr(m, w) for k, w, m in heard]
+            nothing += len(kept) - len(heard)
+            if name == "another class":
+                second = listener.predict(waves[other[part]]).argmax(1)
+                at = np.arange(len(c))
+                before += softmax(listener.predict(mine), 1)[at, second].tolist()
+                after += softmax(listener.predict(kept), 1)[at, second].tolist()
+        rows.append({
+            "corruption": name, "SI-SDR gain": float(np.mean(gain)) if gain else None, "nothing kept": nothing,
+            "other class, mixture": float(np.mean(before)) if before else None,
+            "other class, kept": float(np.mean(after)) if after else None,
+        })  # fmt: skip
+    return rows
+
+
+def randomised(listener: Listener, tau: float, seed: int) -> Masks:
+    """What the interpreter keeps when it reads a network whose weights are random: a sanity check that the network is read at all."""
+    inner = relevant_masks(listener, tau)
+    network = listener.target.network
+
+    def made(waves: np.ndarray, c: np.ndarray) -> torch.Tensor:
+        whole = {name: p.detach().clone() for name, p in network.named_parameters()}
+        rng = torch.Generator().manual_seed(seed)
+        try:
+            with torch.no_grad():
+                for p in network.parameters():
+                    if p.ndim > 1:
+                        p.copy_(torch.randn(p.shape, generator=rng) * p.std())
+            return inner(waves, c)
+        finally:
+            with torch.no_grad():
+                for name, p in network.named_parameters():
+                    p.copy_(whole[name])
+
+    return made

@@ -1,0 +1,1 @@
+"""Reading across a dissection or several: search, scores, which ones compare."""

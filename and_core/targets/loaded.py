@@ -1,0 +1,59 @@
+"""The network that a dissection is of: loaded as its configuration names it, once for everybody who asks."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+import numpy as np
+
+from and_core.audio.decode import resample
+from and_core.audio.media import read_flac
+from and_core.config import make_config
+from and_core.errors import TargetError
+from and_core.store.dissection import Dissection
+from and_core.targets.base import TARGETS, Target, pick_device
+
+LOADED = 2  # networks kept loaded
+_kept: OrderedDict[tuple[str, str], Target] = OrderedDict()
+_lock = threading.RLock()
+
+
+def open_target(d: Dissection) -> Target:
+    """The target of a dissection, loaded.
+
+    Raises
+    ------
+    TargetError
+        It can't be loaded, or it is not the network that was dissected.
+    """
+    config = make_config(d.manifest.config)
+    target = TARGETS.create(config.target, recorded=True)
+    found, dissected = target.fingerprint()[:16], d.notes("activations")["checkpoint"]
+    if found != dissected:
+        raise TargetError(f"target.checkpoint has changed since {d.name!r} was made: fingerprint {found}, dissected {dissected}; run the dissection again")
+    target.load(pick_device(config.activations.device))
+    return target
+
+
+def shared_target(d: Dissection) -> Target:
+    """As :func:`open_target`, the last few kept loaded; call within :func:`using`, since a network runs one pass at a time."""
+    key = (str(d.folder), d.manifest.stages["activations"].key)
+    with _lock:
+        if key not in _kept:
+            _kept[key] = open_target(d)
+            while len(_kept) > LOADED:
+                _kept.popitem(last=False)
+        _kept.move_to_end(key)
+        return _kept[key]
+
+
+def network_lock() -> threading.RLock:
+    """The lock under which shared networks run."""
+    return _lock
+
+
+def clip_wave(d: Dissection, clip: int, rate: int) -> np.ndarray:
+    """(samples,) a probing clip at a network's rate."""
+    wave, own = read_flac(d.audio(clip))
+    return resample(wave, own, rate)
