@@ -16,6 +16,11 @@ ADDRESS = re.compile(r"(?<=:)(?=\\?/\\?/)|(?<=www)(?=\.)|(?=@)|(?<=mailto)(?=\\?
 JOINER = "\u2060"  # of no width: breaks an address, so that no Markdown makes a link of it
 
 
+def whole_characters(text: str) -> str:
+    """Return a text with ``?`` for half characters (lone surrogates), which no file and no database takes."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def visible(text: object) -> str:
     """Return a text without what acts on a terminal or on the text beside it.
 

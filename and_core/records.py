@@ -11,6 +11,7 @@ NAME_LENGTH = 200  # of a layer
 Side = Literal["high", "low"]
 LayerKind = Literal["attention_output", "intermediate", "output", "fc1", "fc2", "fc", "other"]
 Provenance = Literal["computed", "imported", "synthetic"]
+How = Literal["weights", "mean", "zero"]  # neurons are silenced: parameters to zero, output patched to its mean or to zero
 
 
 class Record(BaseModel):
@@ -73,6 +74,11 @@ class Clip(Record):
     source: str | None = None
     seconds: float = 0.0
     trained: bool | None = None
+
+    @property
+    def source_name(self) -> str:
+        """The recording that the clip was cut from; the clip itself where that is not known."""
+        return self.source if self.source is not None else f"clip {self.index}"
 
 
 class TopClip(Record):

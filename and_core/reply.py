@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from and_core.display import whole_characters
+
 THINKS = r"think|thought|reason|reflect|scratch_?pad|deliberat|monologue|analysis|rationale|cot\b"
 # One mark that opens or closes a stretch of thinking: <think>, </Thinking>, [THINK], <|begin_of_thought|>, <|END_THINKING|>, ◁think▷, &lt;think&gt;
 MARK = re.compile(
@@ -91,7 +93,7 @@ def without_thinking(text: str) -> str:
 
 def printable(text: str) -> str:
     """Return a text that every store and screen takes: no control characters but line ends and tabs, no half characters."""
-    text = text.encode("utf-8", "replace").decode()
+    text = whole_characters(text)
     return "".join(c for c in text if c in "\n\t" or (unicodedata.category(c) not in ("Cc", "Cs", "Co") and ord(c) & 0xFFFE != 0xFFFE) or c == "\r")
 
 

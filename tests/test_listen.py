@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from and_core import open_dissection, pipeline
+from and_core.audio.media import clip_wave
 from and_core.config import ListeningConfig, PluginConfig
 from and_core.errors import ArtifactError, ConfigError, NotComputed, TargetError
 from and_core.listen import dictionary, faithfulness, metrics
@@ -25,7 +26,7 @@ from and_core.listen.stft import Stft, log_magnitude, with_magnitude
 from and_core.listen.training import train_by_design, train_decoder, train_post_hoc
 from and_core.listen.training_data import TrainingData, split_clips
 from and_core.targets.base import TARGETS
-from and_core.targets.loaded import clip_wave, open_target, shared_target
+from and_core.targets.loaded import open_target, shared_target
 from tests.conftest import small_config, tone
 
 QUICK = {"components": 6, "epochs": 2, "measured": 6, "by_design": True, "decoder": True, "learning_rate": 0.002}

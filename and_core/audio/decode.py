@@ -15,6 +15,7 @@ import soxr
 from and_core.audio import ffmpeg
 from and_core.audio.containers import MP3_TAG, Samples, mended, ogg_links, samples_of
 from and_core.errors import DataError
+from and_core.store.files import LFS_POINTER, is_lfs_pointer
 
 READ_HERE = (
     ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au", ".snd", ".w64", ".rf64", ".caf", ".voc", ".sph",
@@ -144,8 +145,8 @@ def check_file(path: Path) -> None:
         raise DataError("empty: 0 bytes")
     if status.st_size < 1024:
         with open(path, "rb") as file:
-            if file.read(22) == b"version https://git-lf":
-                raise DataError("a Git LFS pointer, not the sound itself; fetch it with: git lfs pull")
+            if is_lfs_pointer(file.read(64)):
+                raise DataError(LFS_POINTER)
 
 
 def _decode_file(path: Path, max_seconds: float) -> tuple[np.ndarray, int]:

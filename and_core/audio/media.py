@@ -12,6 +12,7 @@ from PIL import Image
 
 from and_core.audio.decode import full_scale, resample
 from and_core.audio.measures import ANALYSIS_RATE, FRAME, HOP
+from and_core.store.dissection import Dissection
 
 LISTENING_RATE = 48_000
 MEL_BINS = 112
@@ -29,6 +30,12 @@ def flac(wave: np.ndarray, rate: int) -> bytes:
     buffer = io.BytesIO()
     sf.write(buffer, full_scale(wave)[0], rate, format="FLAC", subtype="PCM_24")
     return buffer.getvalue()
+
+
+def clip_wave(d: Dissection, clip: int, rate: int) -> np.ndarray:
+    """Return a probing clip's waveform (samples,) at a rate in Hz."""
+    wave, own = read_flac(d.audio(clip))
+    return resample(wave, own, rate)
 
 
 def read_flac(data: bytes) -> tuple[np.ndarray, int]:

@@ -12,6 +12,7 @@ from and_core.cli.console import AsRecorded, OwnConfig, bars, out, reported, tru
 from and_core.config import RunConfig
 from and_core.errors import ConfigError, one_of
 from and_core.store.dissection import Dissection
+from and_core.unlearn.request import CRITERIA, HOW, SEEDS, STRATEGIES
 
 Name = Annotated[str, typer.Argument(help="Name of a dissection in the cache, or its folder.")]
 
@@ -19,20 +20,20 @@ Name = Annotated[str, typer.Argument(help="Name of a dissection in the cache, or
 def prune(
     name: Name,
     concept: Annotated[str, typer.Option(help="What is unlearned.")] = "",
-    strategy: Annotated[str, typer.Option(help="OCP, DB, TAB, random, adjective, criterion or list.")] = "OCP",
+    strategy: Annotated[str, typer.Option(help=f"{', '.join(STRATEGIES)}.")] = STRATEGIES[0],
     top: Annotated[int, typer.Option(help="DB, TAB: the concept is among a neuron's so many closed concepts.")] = 3,
     leave_shared: Annotated[bool, typer.Option(help="OCP: leave out words that name several concepts.")] = False,
     substring: Annotated[bool, typer.Option(help="OCP: match as the reference implementation does.")] = False,
     synonyms: Annotated[float | None, typer.Option(help="OCP: count nouns with at least this cosine similarity to the concept's name.")] = None,
     adjective: Annotated[str, typer.Option(help="adjective: which.")] = "",
-    criterion: Annotated[str, typer.Option(help="criterion: noun, adjective, verb, preposition, summary, basic or high-level.")] = "noun",
+    criterion: Annotated[str, typer.Option(help=f"criterion: {', '.join(CRITERIA)}.")] = CRITERIA[0],
     share: Annotated[float | None, typer.Option(help="criterion, random: share of the hidden neurons, 0 to 1.")] = None,
     neuron: Annotated[list[str] | None, typer.Option(help="list: layer/unit; may be repeated.")] = None,
     mask: Annotated[Path | None, typer.Option(help="Neurons of a mask written before (ablation.json).")] = None,
     dose: Annotated[float, typer.Option(help="Share of the chosen neurons, the most responsive first.")] = 1.0,
-    how: Annotated[str, typer.Option(help="weights, zero or mean.")] = "weights",
+    how: Annotated[str, typer.Option(help=f"{', '.join(HOW)}.")] = HOW[0],
     choose_on: Annotated[str, typer.Option(help="others: never look at the tested clips; all.")] = "others",
-    seed: Annotated[int, typer.Option(help="Of random choices.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of random choices.")] = SEEDS[0],
     compare: Annotated[bool, typer.Option(help="All strategies beside one another, at equal numbers too.")] = False,
     curve: Annotated[bool, typer.Option(help="The dose curve.")] = False,
     keep: Annotated[bool, typer.Option(help="Keep the result in the dissection.")] = False,
@@ -93,7 +94,8 @@ def _known(d: Dissection, concept: str) -> str:
 
 
 def _measured(d: Dissection, kind: Any, request: Any) -> Any:
-    from and_core.figures.unlearning import FEWEST, plain_name, tested_clips, tested_on
+    from and_core.figures.unlearning import FEWEST, tested_clips, tested_on
+    from and_core.names import plain_name
     from and_core.unlearn.evaluator import open_evaluator
     from and_core.unlearn.result import measure, stored
 

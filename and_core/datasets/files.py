@@ -26,7 +26,7 @@ class SoundFiles:
     passed_over: Counter[str] = field(default_factory=Counter)
 
 
-def readable(name: str) -> str:
+def printable_name(name: str) -> str:
     """Return a file's name with U+FFFD for the bytes that are no UTF-8 (as archives of other systems leave them)."""
     return os.fsencode(name).decode("utf-8", "replace")
 
@@ -55,7 +55,7 @@ def _walk(folder: Path, above: tuple[str, ...], parents: tuple[str, ...], every:
         found.passed_over["folder that can't be read"] += 1
         return
     for entry in entries:
-        parts, path = (*above, readable(entry.name)), Path(entry.path)
+        parts, path = (*above, printable_name(entry.name)), Path(entry.path)
         try:
             is_folder, is_file = entry.is_dir(), entry.is_file()
         except OSError:  # a link to itself
@@ -73,4 +73,4 @@ def _walk(folder: Path, above: tuple[str, ...], parents: tuple[str, ...], every:
         elif every or path.suffix.lower() in SUFFIXES:
             found.files.append((parts, path))
         else:
-            found.passed_over[readable(path.suffix.lower()) or "without suffix"] += 1
+            found.passed_over[printable_name(path.suffix.lower()) or "without suffix"] += 1

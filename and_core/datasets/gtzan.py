@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from and_core.datasets.base import DATASETS, ClipRef, FileDataset, FileDatasetSettings
-from and_core.datasets.files import readable, sound_files
+from and_core.datasets.files import printable_name, sound_files
 from and_core.errors import DataError
 
 
@@ -19,7 +19,7 @@ class Gtzan(FileDataset[FileDatasetSettings]):
         paths = [path for parts, path in sound_files(root).files if len(parts) == 2 and path.suffix.lower() == ".wav"]
         if not paths:
             raise DataError(f"dataset.path={str(root.parent)!r} holds no genres_original/<genre>/*.wav")
-        return [ClipRef(readable(path.name), readable(path.parent.name), None, readable(path.stem), str(path)) for path in paths]
+        return [ClipRef(printable_name(path.name), printable_name(path.parent.name), None, printable_name(path.stem), str(path)) for path in paths]
 
     def passed_over(self) -> dict[str, int]:
         """Count what lies beside the excerpts."""

@@ -11,6 +11,7 @@ from typing import Any
 from and_core.audio.decode import full_scale, resample
 from and_core.audio.measures import ANALYSIS_RATE, MEASURES, measure
 from and_core.audio.media import flac, spectrogram_jpeg
+from and_core.display import whole_characters
 from and_core.errors import DataError
 from and_core.store.chunks import mark_chunk
 
@@ -53,7 +54,7 @@ def _row(dataset: Any, ref: Any, wave: Any, rate: int, packs: dict[str, list[byt
     }  # fmt: skip
     row |= measure(analysis).as_dict()
     row |= {key: value for key, value in dataset.columns(ref).items() if key not in RESERVED}
-    row = {key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value for key, value in row.items()}  # half a character
+    row = {key: whole_characters(value) if isinstance(value, str) else value for key, value in row.items()}  # half a character
     blobs = {"audio": flac(wave, rate), "spectrogram": spectrogram_jpeg(analysis)}
     for what, blob in blobs.items():
         row[f"{what}_offset"] = sum(map(len, packs[what]))

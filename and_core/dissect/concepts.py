@@ -7,6 +7,7 @@ from pathlib import Path
 
 from and_core.data import bundled
 from and_core.errors import ConfigError
+from and_core.names import readable
 from and_core.store.files import plain_file
 
 UNLABELLED = "sound-phrases"  # the set that comes with the package
@@ -49,8 +50,3 @@ def concept_set(source: str, classes: list[str]) -> list[str]:
     if twice:
         raise ConfigError(f"closed.concepts={source!r} names {len(twice)} concepts more than once: {', '.join(twice[:10])}")
     return concepts
-
-
-def readable(concept: str) -> str:
-    """Underscores as spaces."""
-    return " ".join(concept.replace("_", " ").split())

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from and_core.dissect.concepts import readable
+from and_core.names import numbers_by_name, plain_name, readable
 
 ANSWER = re.compile(r"^\W*answers?\W*?:[*_ \t]*", re.IGNORECASE | re.MULTILINE)
 LISTED = re.compile(r"^(?:\(?\d{1,2}[.):]|[-*\u2022])\s+")
@@ -64,11 +64,11 @@ def match_concepts(names: list[str], concepts: list[str], embed: Embed, vectors:
     list of NamedConcept
         In the order of `names`; a concept named twice counts once.
     """
-    number = {readable(c).lower(): i for i, c in enumerate(concepts)}
+    number = numbers_by_name(concepts)
     found: list[NamedConcept] = []
     seen: set[int] = set()
     for name in names:
-        key = readable(name).lower()
+        key = plain_name(name)
         if key in number:
             choice = NamedConcept(name, number[key], "exact", 1.0)
         else:

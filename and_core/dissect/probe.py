@@ -34,7 +34,7 @@ def probe_mask(clips: Sequence[Clip], probe: ProbeConfig, seed: int = 0) -> np.n
         raise ConfigError(f"probe.without_folds={unknown} are no folds of the probing dataset; it has: {sorted(f for f in folds if f is not None)}")
     kept &= np.array([clip.fold not in probe.without_folds for clip in clips], bool)
     if probe.without_share:
-        names = [clip.source if clip.source is not None else f"clip {clip.index}" for clip in clips]
+        names = [clip.source_name for clip in clips]
         sources = sorted(set(names))
         out = np.random.default_rng(seed).permutation(len(sources))[: max(1, round(probe.without_share * len(sources)))]
         drawn = {sources[i] for i in out}
@@ -53,7 +53,7 @@ def first_half(clips: Sequence[Clip], seed: int) -> np.ndarray:
     """
     sources: dict[str, list[int]] = {}
     for clip in clips:
-        sources.setdefault(clip.source if clip.source is not None else f"clip {clip.index}", []).append(clip.index)
+        sources.setdefault(clip.source_name, []).append(clip.index)
     by_class: dict[str, list[str]] = {}
     for name in sorted(sources):
         by_class.setdefault(clips[sources[name][0]].label or "", []).append(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from and_core.dissect.concepts import readable
+from and_core.names import numbers_by_name, plain_name
 
 
 def last_layer_scores(best: np.ndarray, classes: list[str], concepts: list[str], embeddings: np.ndarray) -> dict[str, float]:
@@ -26,8 +26,8 @@ def last_layer_scores(best: np.ndarray, classes: list[str], concepts: list[str],
     dict
         ``top1``, ``top5`` (percent), ``cos`` (mean cosine of predicted and true concept), ``classes`` (number counted).
     """
-    number = {readable(c).lower(): i for i, c in enumerate(concepts)}
-    units = [(unit, number[readable(name).lower()]) for unit, name in enumerate(classes) if readable(name).lower() in number]
+    number = numbers_by_name(concepts)
+    units = [(unit, number[plain_name(name)]) for unit, name in enumerate(classes) if plain_name(name) in number]
     if not units:
         return {"top1": float("nan"), "top5": float("nan"), "cos": float("nan"), "classes": 0}
     rows = np.array([u for u, _ in units])

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from and_core.figures.paper import NETWORKS, TABLE_4
 from and_core.figures.tables import NOT_RUN, column_name
 from and_core.figures.theme import GREY, HIGH, INK, LOW, PALETTE, plain, themed
+from and_core.names import plain_name
 from and_core.store.dissection import Dissection
 
 ORDER = ("random", "TAB", "DB", "OCP")
@@ -170,11 +171,6 @@ def tested_on(counts: Sequence[int]) -> str:
     """Say on how many clips of how many classes an ablation was tested, from the clips of each class."""
     each = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     return f"tested on {sum(counts)} clips of {len(counts)} classes, {each} a class"
-
-
-def plain_name(name: str) -> str:
-    """Return a class or concept as it is compared: lower case, spaces for underscores."""
-    return " ".join(name.replace("_", " ").lower().split())
 
 
 def unlearning_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from and_core.audio.media import RANGE_DB, WIDTH, flac, palette
+from and_core.audio.media import RANGE_DB, WIDTH, clip_wave, flac, palette
 from and_core.records import NeuronId
 from and_core.store.dissection import Dissection
-from and_core.targets.loaded import clip_wave, network_lock, shared_target
+from and_core.targets.loaded import network_lock, shared_target
 
 if TYPE_CHECKING:
     from and_core.listen.stft import Stft

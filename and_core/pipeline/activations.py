@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from and_core.audio.decode import resample
-from and_core.audio.media import read_flac
+from and_core.audio.media import clip_wave
 from and_core.errors import TargetError
 from and_core.pipeline.stage import Run, Stage
 from and_core.records import NAME_LENGTH, Layer, is_layer_name
@@ -46,7 +45,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     check_company(target, dissection.clips[0].seconds)
     roots = [writer.out / f"layer{number:04d}" for number in range(len(layers))]  # a name of PyTorch's may hold what no file's name can
     arrays = {layer.name: _array(root, layer, total, config.rows) for root, layer in zip(roots, layers, strict=True)}
-    first = target.features(_waves(dissection, range(min(config.batch, total)), target.sample_rate))
+    first = target.features([clip_wave(dissection, clip, target.sample_rate) for clip in range(min(config.batch, total))])
     precision = choose_precision(target, first, config.precision, device)
     starts = range(0, total, config.rows)
     for number, start in enumerate(starts):
@@ -110,7 +109,7 @@ def extract(
     starts = list(range(clips.start, clips.stop, batch))
 
     def prepare(start: int) -> Any:
-        return target.features(_waves(dissection, range(start, min(start + batch, clips.stop)), target.sample_rate))
+        return target.features([clip_wave(dissection, clip, target.sample_rate) for clip in range(start, min(start + batch, clips.stop))])
 
     modules = target.modules()
     last = None if "fc" in modules else list(modules)[-1]
@@ -134,14 +133,6 @@ def _check_outputs(outputs: dict[str, Any], modules: dict[str, Any], clips: int)
     for name, values in outputs.items():
         if len(values) != clips:
             raise TargetError(f"layer {name} gives {len(values)} rows for {clips} clips; leave it out with target.layers")
-
-
-def _waves(dissection: Dissection, clips: range, rate: int) -> list[np.ndarray]:
-    found = []
-    for clip in clips:
-        wave, own = read_flac(dissection.audio(clip))
-        found.append(resample(wave, own, rate))
-    return found
 
 
 def _array(path: Path, layer: Layer, clips: int, rows: int) -> Any:

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from and_core.audio.decode import resample
-from and_core.audio.media import read_flac
+from and_core.audio.media import clip_wave
 from and_core.config import ClosedConfig
-from and_core.dissect.concepts import readable
 from and_core.dissect.similarity import SIMILARITIES, score_as_reference, top_clips
 from and_core.encoders.base import check_spread
 from and_core.errors import ConfigError
+from and_core.names import readable
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.writer import StageWriter
 
@@ -73,8 +72,8 @@ def sounds(run: Run, writer: StageWriter) -> None:
     starts = range(0, total, HEAR_CHUNK)
 
     def chunk(i: int) -> dict[str, np.ndarray]:
-        read = (read_flac(d.audio(clip)) for clip in range(starts[i], min(starts[i] + HEAR_CHUNK, total)))
-        return {"x": encoder.encode_audio([resample(wave, rate, encoder.sample_rate) for wave, rate in read])}
+        clips = range(starts[i], min(starts[i] + HEAR_CHUNK, total))
+        return {"x": encoder.encode_audio([clip_wave(d, clip, encoder.sample_rate) for clip in clips])}
 
     heard = np.concatenate([arrays["x"] for arrays in run.chunks(writer, len(starts), chunk, total, HEAR_CHUNK)])
     writer.array("clip_embeddings", heard, ["clip", "dimension"], "unit vector")

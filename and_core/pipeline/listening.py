@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from and_core.audio.decode import resample
-from and_core.audio.media import read_flac
+from and_core.audio.media import clip_wave
 from and_core.config import ListeningConfig
 from and_core.data import bundled
 from and_core.errors import ArtifactError, ConfigError, TargetError
@@ -21,6 +20,7 @@ from and_core.listen.maps import MapReader, choose_maps
 from and_core.listen.stft import Stft
 from and_core.listen.training import train_by_design, train_post_hoc
 from and_core.listen.training_data import ClipSplit, TrainingData, split_clips
+from and_core.names import numbers_by_name, plain_name
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.files import sha256_file
 from and_core.store.writer import StageWriter
@@ -59,21 +59,16 @@ def _clips(run: Run, target: Target, seconds: float) -> tuple[np.ndarray, np.nda
         rows = np.sort(np.random.default_rng(run.config.seed).permutation(rows)[:most])
     waves = np.zeros((len(rows), samples), np.float32)
     for i, clip in enumerate(rows):
-        wave, rate = read_flac(d.audio(int(clip)))
-        mine = resample(wave, rate, target.sample_rate)[:samples]
-        waves[i, : len(mine)] = mine
+        wave = clip_wave(d, int(clip), target.sample_rate)[:samples]
+        waves[i, : len(wave)] = wave
         if i % 50 == 0:
             run.progress("listening: clips", i + 1, len(rows))
     return rows, waves
 
 
 def _labels(run: Run, target: Target, rows: np.ndarray) -> np.ndarray:
-    names = {_plain(name): i for i, name in enumerate(target.classes or [])}
-    return np.array([names.get(_plain(run.dissection.clips[i].label or ""), -1) for i in rows])
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.replace("_", " ").lower().split())
+    number = numbers_by_name(target.classes or [])
+    return np.array([number.get(plain_name(run.dissection.clips[i].label or ""), -1) for i in rows])
 
 
 def _compute(run: Run, writer: StageWriter) -> None:

@@ -31,7 +31,7 @@ def label_numbers(dissection: Dissection) -> np.ndarray:
 
 def source_numbers(dissection: Dissection) -> np.ndarray:
     """(N,) number of each clip's source recording; a clip without one is a source of its own."""
-    names = [clip.source if clip.source is not None else f"clip {clip.index}" for clip in dissection.clips]
+    names = [clip.source_name for clip in dissection.clips]
     return np.unique(np.array(names), return_inverse=True)[1]
 
 

@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 
 from and_core.config import ProbeConfig, ScoresConfig
 from and_core.dissect.attributes import head, value_text
-from and_core.dissect.concepts import readable
 from and_core.dissect.probe import both, first_half
 from and_core.evaluate import confidence, sanity
 from and_core.evaluate.explanations import CLOSED, METHODS, PREDICTORS, Explanations, adjective_shares, load_explanations
 from and_core.evaluate.metrics import HEADLINE, METRICS, unit_rows
 from and_core.evaluate.sanity import CHANCE
 from and_core.evaluate.score import BASELINES, MethodBlock, held_out, score_block
+from and_core.names import numbers_by_name, plain_name, readable
 from and_core.pipeline import icl
 from and_core.pipeline.llm_cache import unanswered
 from and_core.pipeline.neurons import label_numbers
@@ -73,8 +73,8 @@ class Fold:
         self.told = {name: told for name in methods if (told := load_explanations(view, name, config.closed.similarity, spoken)) is not None}
         values = [tuple(v) for v in d.document("texts/values")]
         said = np.asarray(d.array("texts/clip_values"))[clips].astype(np.float32)
-        labels, number = label_numbers(d)[clips], {readable(c).lower(): i for i, c in enumerate(d.classes)}
-        of_class = np.array([number.get(readable(c).lower(), -1) for c in concepts])
+        labels, number = label_numbers(d)[clips], numbers_by_name(d.classes)
+        of_class = np.array([number.get(plain_name(c), -1) for c in concepts])
         present = presence(d, config.closed.softmax_scale)[clips].T
         self.predictors: dict[str, dict[str, Any]] = {}
         for name, told in self.told.items():
@@ -165,8 +165,8 @@ def _class_neurons(d: Dissection) -> tuple[np.ndarray, np.ndarray] | None:
     """Labels and activations of the classifier's neurons that have clips of their class."""
     if not any(layer.name == "fc" for layer in d.layers):
         return None
-    labels = np.array([readable(clip.label).lower() if clip.label is not None else "" for clip in d.clips])
-    names = [readable(name).lower() for name in d.document("activations/classes") or []]
+    labels = np.array([plain_name(clip.label) if clip.label is not None else "" for clip in d.clips])
+    names = [plain_name(name) for name in d.document("activations/classes") or []]
     there = [i for i, name in enumerate(names) if 2 <= (labels == name).sum() <= len(labels) // 2]
     if not there:
         return None

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from and_core.audio.decode import resample
-from and_core.audio.media import read_flac
+from and_core.audio.media import clip_wave
 from and_core.captioners.base import ListeningCaptioner, clean_caption, joined
 from and_core.dissect.attributes import LEXICON, VERSION, parse, value_text
-from and_core.dissect.concepts import concept_set, readable
+from and_core.dissect.concepts import concept_set
 from and_core.encoders.base import check_spread
 from and_core.errors import DataError
+from and_core.names import readable
 from and_core.pipeline.llm_cache import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.reply import Reply
@@ -74,8 +74,7 @@ def listened(run: Run, captioner: ListeningCaptioner) -> list[Reply]:
 
     def waves() -> Iterator[np.ndarray]:
         for i in new:
-            wave, rate = read_flac(d.audio(i))
-            yield resample(wave, rate, captioner.sample_rate)
+            yield clip_wave(d, i, captioner.sample_rate)
 
     for done, (number, reply) in enumerate(captioner.hear(waves()), 1):
         clip = new[number]

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from and_core.config import UnlearningConfig
-from and_core.dissect.concepts import readable
 from and_core.dissect.probe import both, probe_mask, without_tested
 from and_core.dissect.words import content_lemmas
 from and_core.errors import ConfigError
+from and_core.names import numbers_by_name, plain_name
 from and_core.pipeline.llm_cache import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.views import make_view
@@ -56,8 +56,8 @@ def split(run: Run, writer: StageWriter) -> None:
         raise ConfigError("unlearning must know which layer is the classifier, to leave it whole; name it with target.classifier")
     if not hidden(d.layers):
         raise ConfigError(f"unlearning: target.layers leaves no hidden layer to ablate; there are: {', '.join(run.network.all_modules())}")
-    number = {readable(name).lower(): i for i, name in enumerate(classes)}
-    labels = np.array([number.get(readable(clip.label).lower(), -1) if clip.label is not None else -1 for clip in d.clips])
+    number = numbers_by_name(classes)
+    labels = np.array([number.get(plain_name(clip.label), -1) if clip.label is not None else -1 for clip in d.clips])
     probe = without_tested(d.clips, _section(run))
     held = ~probe_mask(d.clips, probe, run.config.seed)
     tested = np.flatnonzero(held & (labels >= 0))

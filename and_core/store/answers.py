@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from and_core.display import whole_characters
 from and_core.errors import ANDError, BusyError
 from and_core.reply import printable, said
 
@@ -102,7 +103,7 @@ class AnswerCache:
 
     def put(self, key: str, model: str, prompt: str, sample: int, text: str | None, error: str | None, cut: bool) -> None:
         """Keep an answer, or the reason why there is none. A given answer is never replaced."""
-        words = [value if value is None else value.encode("utf-8", "replace").decode() for value in (model, prompt, text, error)]  # no half characters
+        words = [value if value is None else whole_characters(value) for value in (model, prompt, text, error)]  # no half characters
         with self._told():
             self._db.execute(
                 "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?) ON CONFLICT(key) DO UPDATE SET "

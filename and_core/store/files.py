@@ -14,6 +14,7 @@ from pathlib import Path
 from and_core.errors import ANDError, ArtifactError
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".json")  # files of a checkpoint that decide what it computes
+LFS_POINTER = "a Git LFS pointer, not the file itself; fetch it with: git lfs pull"
 NOT_WHOLE = "is no safetensors file, or was cut short"
 LARGEST_TEXT = 1 << 28  # bytes of a table or text that is read whole
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -158,6 +159,11 @@ def sync_tree(folder: Path) -> None:
         sync(path)
 
 
+def is_lfs_pointer(head: bytes) -> bool:
+    """Whether a file that begins so is a Git LFS pointer."""
+    return head.startswith(b"version https://git-lfs")
+
+
 def weights_fault(path: Path) -> str | None:
     """Say what stands in a checkpoint's file in place of what its ending promises: a Git LFS pointer, a web page, a pickle, half a file; None if nothing."""
     size = path.stat().st_size
@@ -165,8 +171,8 @@ def weights_fault(path: Path) -> str | None:
         head = handle.read(512)
     if size == 0:
         return "is empty"
-    if head.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer, not the file itself; fetch it with: git lfs pull"
+    if is_lfs_pointer(head):
+        return f"is {LFS_POINTER}"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return "is a web page (HTML or XML), not the file itself; download it again"
     if path.suffix == ".safetensors":

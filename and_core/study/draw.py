@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from and_core.dissect.concepts import readable
 from and_core.errors import StudyError
+from and_core.names import readable
 from and_core.query.scores import neuron_scores
 from and_core.records import NeuronId, Skipped
 from and_core.store.dissection import Dissection

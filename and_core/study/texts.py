@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from and_core.dissect.concepts import readable
 from and_core.errors import DataError, StudyError
+from and_core.names import readable
 from and_core.records import NeuronId
 from and_core.store.dissection import Dissection
 

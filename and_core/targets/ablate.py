@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -12,8 +12,7 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from and_core.errors import TargetError
-
-How = Literal["weights", "zero", "mean"]
+from and_core.records import How
 
 
 def holds_weight(module: nn.Module) -> bool:
@@ -51,8 +50,8 @@ class Ablation(AbstractContextManager["Ablation"]):
     def __init__(
         self, modules: Mapping[str, nn.Module], masks: Mapping[str, np.ndarray], how: How = "weights", means: Mapping[str, np.ndarray] | None = None
     ) -> None:
-        if how not in ("weights", "zero", "mean"):
-            raise TargetError(f"how={how!r} is not known; allowed: weights, zero, mean")
+        if how not in get_args(How):
+            raise TargetError(f"how={how!r} is not known; allowed: {', '.join(get_args(How))}")
         self.how, self.means = how, means or {}
         self._parts: list[tuple[str, nn.Module, torch.Tensor]] = []
         for name, mask in masks.items():

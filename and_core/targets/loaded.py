@@ -5,10 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-import numpy as np
-
-from and_core.audio.decode import resample
-from and_core.audio.media import read_flac
 from and_core.config import make_config
 from and_core.errors import TargetError
 from and_core.store.dissection import Dissection
@@ -51,9 +47,3 @@ def shared_target(d: Dissection) -> Target:
 def network_lock() -> threading.RLock:
     """The lock under which shared networks run."""
     return _lock
-
-
-def clip_wave(d: Dissection, clip: int, rate: int) -> np.ndarray:
-    """(samples,) a probing clip at a network's rate."""
-    wave, own = read_flac(d.audio(clip))
-    return resample(wave, own, rate)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from and_core.audio.media import clip_wave
 from and_core.config import make_config
 from and_core.errors import ANDError, ConfigError, TargetError
 from and_core.progress import Steps
@@ -16,7 +17,7 @@ from and_core.store.dissection import Dissection
 from and_core.targets.ablate import Ablation, How
 from and_core.targets.base import Target
 from and_core.targets.hooks import hooked
-from and_core.targets.loaded import clip_wave, open_target
+from and_core.targets.loaded import open_target
 
 KEEP_BYTES = 1 << 30  # network inputs kept in memory; a larger split is decoded anew for each call
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from and_core.config import SimilarityName, explain
 from and_core.errors import ConfigError
-from and_core.records import NeuronId
+from and_core.records import How, NeuronId
 
-Strategy = Literal["OCP", "DB", "TAB", "random", "adjective", "criterion", "list"]
+Strategy = Literal["OCP", "DB", "TAB", "adjective", "criterion", "random", "list"]
 Criterion = Literal["noun", "adjective", "verb", "preposition", "summary", "basic", "high-level"]
 Kind = Literal["run", "dose", "compare", "checkpoint"]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+HOW: tuple[How, ...] = get_args(How)
 BASIC = ("high-pitched", "high-quality", "clear", "loud")  # the paper's basic adjectives; all others are high-level
 SIMILARITY: dict[str, SimilarityName] = {"TAB": "soft_wpmi", "DB": "cos_cubed"}  # the paper's choice
 SEEDS = (20, 202, 2024)
@@ -74,7 +77,7 @@ class AblationRequest(BaseModel):
     share: Annotated[float, Field(gt=0, le=1)] = PAPER_SHARE
     neurons: tuple[str, ...] = ()
     dose: Annotated[float, Field(ge=0, le=1)] = 1.0
-    how: Literal["weights", "zero", "mean"] = "weights"
+    how: How = "weights"
     choose_on: Literal["others", "all"] = "others"
     seed: Annotated[int, Field(ge=0)] = SEEDS[0]
 

@@ -15,7 +15,7 @@ from and_core.store.manifest import Manifest, StageRecord
 from and_core.store.versions import STAGE_VERSIONS
 from and_core.store.writer import StageWriter, adopt, sweep, writing
 from and_core.unlearn.request import AblationRequest, Kind, make_request
-from and_core.unlearn.runs import STRATEGIES, measured, per_layer, plan_runs, read_split
+from and_core.unlearn.runs import COMPARED, measured, per_layer, plan_runs, read_split
 from and_core.unlearn.selection import select_neurons
 
 KEPT = "kept"
@@ -139,7 +139,7 @@ def stored(d: Dissection, kind: Kind, request: AblationRequest) -> Result | None
 def _from_stage(d: Dissection, kind: Kind, request: AblationRequest, key: str) -> Result | None:
     """From the stage, which runs every strategy with its defaults."""
     plain = AblationRequest(concept=request.concept, strategy=request.strategy)
-    if kind == "dose" or request.of_kind(kind).strategy not in STRATEGIES or request.of_kind(kind).settled() != plain.of_kind(kind).settled():
+    if kind == "dose" or request.of_kind(kind).strategy not in COMPARED or request.of_kind(kind).settled() != plain.of_kind(kind).settled():
         return None
     rows = d.unlearning_runs.to_pylist()
     mine = [
@@ -148,7 +148,7 @@ def _from_stage(d: Dissection, kind: Kind, request: AblationRequest, key: str) -
         and (kind == "compare" or (row["strategy"] == request.strategy and row["number"] == "own"))
     ]  # fmt: skip
     own = [rows[i] for i in mine if rows[i]["number"] == "own"]
-    if not own or own[0]["control"] or (kind == "compare" and {row["strategy"] for row in own} != set(STRATEGIES)):
+    if not own or own[0]["control"] or (kind == "compare" and {row["strategy"] for row in own} != set(COMPARED)):
         return None  # fewer strategies than a comparison has
     if any(row["count"] and sum(r["control"] != "" and r["strategy"] == row["strategy"] for r in own) < SEVERAL for row in own if not row["control"]):
         return None  # fewer controls than a run should have

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from and_core.dissect.concepts import readable
 from and_core.errors import ANDError
+from and_core.names import numbers_by_name, plain_name
 from and_core.store.dissection import Dissection
 from and_core.unlearn.measure import accuracy_by_class, effect, probabilities
 from and_core.unlearn.request import SEEDS, AblationRequest, Kind
 from and_core.unlearn.selection import RankedSelection, Selection, fair_random, select_neurons
 
 DOSES = tuple(round(0.1 * i, 1) for i in range(1, 11))
-STRATEGIES = ("TAB", "DB", "OCP")
+COMPARED = ("TAB", "DB", "OCP")
 FIGURES = ("ablating", "remaining", "gap")
 
 
@@ -61,9 +61,8 @@ class TestedClips:
 
     def number(self, concept: str) -> int | None:
         """Class of a concept, None where it is no class or no tested clip is of it."""
-        wanted = readable(concept).lower()
-        found = next((i for i, name in enumerate(self.classes) if readable(name).lower() == wanted), None)
-        return found if found is not None and (self.labels == found).any() else None
+        number = numbers_by_name(self.classes).get(plain_name(concept))
+        return number if number is not None and (self.labels == number).any() else None
 
 
 def read_split(d: Dissection) -> TestedClips:
@@ -73,7 +72,7 @@ def read_split(d: Dissection) -> TestedClips:
 
 
 def plan_runs(
-    d: Dissection, kind: Kind, request: AblationRequest, seeds: Sequence[int] = SEEDS, strategies: Sequence[str] = STRATEGIES
+    d: Dissection, kind: Kind, request: AblationRequest, seeds: Sequence[int] = SEEDS, strategies: Sequence[str] = COMPARED
 ) -> tuple[list[AblationRun], list[str]]:
     """Ablations of a kind, and remarks.
 

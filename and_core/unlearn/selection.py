@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from and_core.analyze.words import summary_tokens
-from and_core.dissect.concepts import readable
 from and_core.dissect.words import content_lemmas
 from and_core.errors import ConfigError, NotComputed, one_of
+from and_core.names import readable
 from and_core.records import Layer, NeuronId
 from and_core.store.dissection import SCORED, Dissection
 from and_core.unlearn.request import BASIC, SEEDS, SIMILARITY, AblationRequest, neuron_ids

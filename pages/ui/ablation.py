@@ -7,11 +7,10 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from and_core import Dissection
-from and_core.unlearn.request import PAPER_SHARE, AblationRequest, make_request
+from and_core.unlearn.request import CRITERIA, HOW, PAPER_SHARE, SEEDS, STRATEGIES, AblationRequest, make_request
 from and_core.unlearn.selection import adjectives
 from pages.ui.setup import BOUND
 
-STRATEGIES = ("OCP", "DB", "TAB", "adjective", "criterion", "random", "list")
 ABOUT = {
     "OCP": "Open-concept pruning: a noun of the calibrated summary names the concept.",
     "DB": "The concept is among the neuron's best closed concepts by captions.",
@@ -21,8 +20,6 @@ ABOUT = {
     "random": "Any hidden neurons; the paper takes 3,000 of AST's 55,296.",
     "list": "Your own list.",
 }
-CRITERIA = ("noun", "adjective", "verb", "preposition", "summary", "basic", "high-level")
-HOW = ("weights", "mean", "zero")
 HELP_HOW = "weights: row and bias to zero, as the paper; mean, zero: the activation is patched instead"
 
 
@@ -61,7 +58,7 @@ def _options(d: Dissection, strategy: str, seen: bool) -> dict:
         criterion = st.selectbox("Most", CRITERIA, key="criterion", help="basic: high-pitched, high-quality, clear, loud; high-level: all others", **BOUND)
         return {"criterion": criterion, "share": _share()}
     if strategy == "random":
-        return {"share": _share(), "seed": int(st.number_input("Seed", 0, 999_999, 20, key="seed", **BOUND))}
+        return {"share": _share(), "seed": int(st.number_input("Seed", 0, 999_999, SEEDS[0], key="seed", **BOUND))}
     typed = st.text_input("Neurons, most important first", key="neurons", placeholder="layer2_intermediate/412 layer3_output/7", **BOUND)
     return {"neurons": tuple(typed.replace(",", " ").split())}
 

@@ -1,0 +1,26 @@
+"""Names of classes and concepts: as they are read, and as they are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def readable(concept: str) -> str:
+    """Return a concept with spaces for underscores.
+
+    Examples
+    --------
+    >>> readable("water_drops")
+    'water drops'
+    """
+    return " ".join(concept.replace("_", " ").split())
+
+
+def plain_name(name: str) -> str:
+    """Return a class or concept as it is compared with others: readable, in lower case."""
+    return readable(name).lower()
+
+
+def numbers_by_name(names: Iterable[str]) -> dict[str, int]:
+    """Return plain name -> place in a list, to match the classes of a network, the labels of clips and concepts by name."""
+    return {plain_name(name): number for number, name in enumerate(names)}
