@@ -52,6 +52,7 @@ class ActivationsConfig(Section):
     rows: Annotated[int, Field(ge=1, le=4096)] = 256  # clips a chunk on disk; a killed run goes on at such a boundary
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    resampler: Literal["soxr", "torchaudio"] = "soxr"  # torchaudio (an extra) resamples on the device
 
 
 class NeuronsConfig(Section):

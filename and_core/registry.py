@@ -41,6 +41,11 @@ class PathMark:
     identifies: bool = False
 
 
+@dataclass(frozen=True)
+class LaterSetting:
+    """Marks a setting that came later: at its default results are those of before, so it tells results apart only where it differs."""
+
+
 FilePath = Annotated[Path, PathMark()]
 """Setting that is a file or folder."""
 FileOrName = Annotated[str, PathMark(always=False)]
@@ -108,7 +113,7 @@ class Plugin(Generic[S]):
 
     def identifying_settings(self) -> dict[str, Any]:
         """Return kind and settings, defaults filled in, by which results are told apart; paths are left out (:class:`PathMark`)."""
-        return {"kind": self.kind, **without_paths(type(self.settings), self.settings.model_dump(mode="json"))}
+        return {"kind": self.kind, **identifying(type(self.settings), self.settings.model_dump(mode="json"))}
 
 
 P = TypeVar("P", bound=Plugin[Any])
@@ -196,7 +201,7 @@ class Registry(Generic[P]):
 
     def given_settings(self, config: PluginConfig) -> dict[str, Any]:
         """Return the settings of a plug-in within a plug-in as they are given, without paths that identify nothing."""
-        return without_paths(self.get(config.kind).Settings, config.model_dump(mode="json"))
+        return identifying(self.get(config.kind).Settings, config.model_dump(mode="json"))
 
     def _checked(self, config: PluginConfig) -> tuple[type[P], Settings]:
         cls = self.get(config.kind)
@@ -261,10 +266,18 @@ def _absolute(value: Any, mark: PathMark, base: Path) -> Any:
     return path if mark.always or (os.path.exists(path) and not named) else value
 
 
-def without_paths(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a model's values without the paths that identify nothing."""
+def without_later(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's values without later settings at their defaults, see :class:`LaterSetting`."""
+    fields = model.model_fields.items()
+    defaults = {name: field.default for name, field in fields if any(isinstance(m, LaterSetting) for m in field.metadata)}
+    return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
+
+
+def identifying(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's values without the paths that identify nothing, and without later settings at their defaults."""
     marks = path_marks(model)
-    return {name: value for name, value in values.items() if name not in marks or marks[name].identifies}
+    kept = {name: value for name, value in values.items() if name not in marks or marks[name].identifies}
+    return without_later(model, kept)
 
 
 # -- messages ----------------------------------------------------------------------------------------------------------

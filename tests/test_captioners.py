@@ -18,6 +18,7 @@ from and_core.captioners.base import CAPTIONERS, ListeningCaptioner, clean_capti
 from and_core.config import PluginConfig
 from and_core.errors import ConfigError, DataError
 from and_core.reply import Reply
+from and_core.testing import check_captioner
 from tests.conftest import small_config, tone
 from tests.fake_server import FakeServer
 from tests.tiny import tiny_audio_llm
@@ -118,13 +119,9 @@ CAPTIONER_SETTINGS: dict[str, Callable[[Path], dict]] = {
 @pytest.mark.parametrize("kind", CAPTIONERS.names())
 def test_every_captioner(kind: str, tmp_path: Path) -> None:
     with settings_of(kind, tmp_path) as settings:
-        captioner = CAPTIONERS.create(PluginConfig(kind=kind, **settings))
+        captioner = check_captioner(lambda: CAPTIONERS.create(PluginConfig(kind=kind, **settings)), ROWS, listen_to)
         found = captioner.captions(ROWS, listen_to)
-        assert len(found) == 2 and isinstance(found[0], str) and found[0]
-        assert found == captioner.captions(ROWS, listen_to)
-    again = CAPTIONERS.create(PluginConfig(kind=kind, **settings))
-    assert captioner.describe() and captioner.fingerprint() == again.fingerprint()
-    assert again.notes(ROWS) == captioner.notes(ROWS), "remarks depend on the rows alone, not on having captioned"
+    assert isinstance(found[0], str)
     if kind in ("column", "file"):
         assert found[1] is None  # a clip without caption is said to have none
 

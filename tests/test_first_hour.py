@@ -195,12 +195,19 @@ class Ablated:
     def __init__(self, counts: dict[str, int]) -> None:
         self.counts = counts
 
-    def array(self, name: str) -> np.ndarray:
+    @property
+    def tested_labels(self) -> np.ndarray:
         return np.repeat(np.arange(len(self.counts)), list(self.counts.values()))
 
-    def document(self, name: str) -> object:
-        row = {"strategy": "DB", "number": "own", "difference": 2.0, "difference_low": 1.0, "difference_high": 3.0, "p": 0.01, "pairs": 9}
-        return {"split/classes": list(self.counts), "unlearning/notes": {"Wind_chimes": []}, "unlearning/averages": {"strategies": [row], "pairs": []}}[name]
+    @property
+    def network_classes(self) -> list[str]:
+        return list(self.counts)
+
+    unlearning_notes: dict[str, list[str]] = {"Wind_chimes": []}
+    unlearning_averages: dict[str, list] = {
+        "strategies": [{"strategy": "DB", "number": "own", "difference": 2.0, "difference_low": 1.0, "difference_high": 3.0, "p": 0.01, "pairs": 9}],
+        "pairs": [],
+    }
 
 
 @pytest.mark.parametrize(("clips_of", "refused"), [(0, True), (1, True), (4, True), (5, False), (40, False)])

@@ -18,6 +18,7 @@ from and_core.config import PluginConfig
 from and_core.errors import ConfigError, MissingExtra
 from and_core.llms.base import LLMS, LanguageModel, Question
 from and_core.pipeline.llm_cache import CachedLLM
+from and_core.testing import check_language_model
 from tests.conftest import ROOT
 from tests.fake_server import FakeServer, tiny_chat_model
 
@@ -75,18 +76,9 @@ KINDS: dict[str, Callable] = {"server": server, "transformers": in_process, "vll
 @pytest.mark.parametrize("kind", LLMS.names())
 def test_every_language_model(kind: str, tmp_path: Path) -> None:
     with KINDS[kind](tmp_path) as settings:
-        made = model(kind, **settings)
-        requests = [Question(f"say {'very ' * i}something", max_tokens=8) for i in range(7)]
-        first = dict(made.answer(iter(requests)))
-        assert sorted(first) == list(range(7)), "every request is answered once"
-        assert all((r.text is None) != (r.error is None) for r in first.values())
-        assert any(r.text for r in first.values())
+        made = check_language_model(lambda: model(kind, **settings))
         if kind != "transformers":  # a random network may say nothing
-            assert first[3].text == "You said: say very very very something"
-        again = dict(model(kind, **settings).answer(requests))
-        assert again == first, "greedy answers do not change"
-        assert made.fingerprint() == model(kind, **settings).fingerprint() and made.describe()
-        assert len({made.key(r) for r in [*requests, Question("x"), Question("x", sample=1), Question("x", temperature=1.0)]}) == 10
+            assert dict(made.answer([Question("say it", max_tokens=8)]))[0].text == "You said: say it"
 
 
 def test_vllm_names_its_extra() -> None:

@@ -105,16 +105,16 @@ def test_the_similarity_that_is_shown_can_be_changed(cache: Path) -> None:
 
 
 def test_paths_count_from_the_configurations_folder_and_links_stay(tmp_path: Path) -> None:
-    from and_core.config import _absolute
+    from and_core.config import absolute_config
 
     for name in ("labels.txt", "real", "esc50"):
         (tmp_path / name).write_text("x")
     (tmp_path / "python").symlink_to(tmp_path / "real")
     raw = {
         "target": {"kind": "beats", "classes": "labels.txt", "checkpoint": "nothing"}, "closed": {"concepts": "esc50"},
-        "captions": {"kind": "salmonn", "python": "python"}, "llm": {"kind": "server", "model": "labels.txt"}, "dataset": {"path": "../x"},
+        "captions": {"kind": "salmonn", "python": "python"}, "llm": {"kind": "server", "model": "labels.txt"}, "dataset": {"kind": "folder", "path": "../x"},
     }  # fmt: skip
-    found = _absolute(raw, tmp_path)
+    found = absolute_config(raw, tmp_path)
     assert found["target"] == {"kind": "beats", "classes": str(tmp_path / "labels.txt"), "checkpoint": "nothing"}
     assert found["closed"]["concepts"] == "esc50" and found["llm"]["model"] == "labels.txt", "names stay names"
     assert found["captions"]["python"] == str(tmp_path / "python"), "a virtual environment's interpreter is a link"

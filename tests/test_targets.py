@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -17,6 +16,7 @@ from and_core.errors import TargetError
 from and_core.targets.base import TARGETS, Target
 from and_core.targets.hooks import Capture
 from and_core.targets.precision import agreement, choose_precision
+from and_core.testing import check_target
 from tests.conftest import CATEGORIES, tone
 from tests.tiny import tiny_ast, tiny_beats, tiny_hub
 
@@ -140,12 +140,9 @@ FIRST = {
 
 @pytest.mark.parametrize("kind", TARGETS.names())
 def test_every_target(kind: str, tmp_path: Path) -> None:
-    target = TARGET_MAKERS[kind](tmp_path / "net")
-    assert target.fingerprint() and target.describe()
-    target.load("cpu")
+    target = check_target(lambda: TARGET_MAKERS[kind](tmp_path / "net"))
     layers = target.layers()
     assert [x.name for x in layers][:3] == FIRST[kind] and (layers[-1].name == "fc") is (target.classes is not None)
-    assert [x.offset for x in layers] == np.cumsum([0, *(x.size for x in layers[:-1])]).tolist()
     waves = [tone(0.4), tone(3.0), tone(3.0, hz=900), tone(0.1)]
     features = target.features(waves)
     with Capture(target.modules(), target.pool) as capture:

@@ -7,6 +7,7 @@ that are linear in mel. Checked against torchaudio's values and against transfor
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -56,6 +57,16 @@ def kaldi_fbank(
     power = torch.fft.rfft(frames, padded).abs().square()[..., :-1]
     energies = power @ _mel_banks(mel_bins, padded, sample_rate, low_hz).to(power)
     return energies.clamp_min(EPSILON).log()
+
+
+def fbank_by(front_end: str) -> Callable[..., torch.Tensor]:
+    """Return what computes filter banks: :func:`kaldi_fbank` (``own``) or torchaudio's, which takes the same arguments."""
+    if front_end == "own":
+        return kaldi_fbank
+    from and_core.audio.torchaudio_bridge import require_torchaudio, torchaudio_fbank
+
+    require_torchaudio(f"target.front_end={front_end!r}")
+    return torchaudio_fbank
 
 
 @lru_cache(maxsize=8)

@@ -15,6 +15,7 @@ import typer
 
 from and_core.cli.console import bars, out, reported
 from and_core.errors import ANDError
+from and_core.store.files import cache_root
 
 HOST, PORT = "127.0.0.1", 8501
 
@@ -39,6 +40,7 @@ def serve(host: str, port: int, browser: bool, names: Sequence[str] = ()) -> int
     script = dashboard_script()
     url = f"http://{host}:{port}"
     out.print(f"dashboard: {url}")
+    out.print(f"dissections: {cache_root()}", soft_wrap=True)
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.address", host, "--server.port", str(port)]
     command += ["--server.headless", "false" if browser and os.environ.get("DISPLAY", sys.platform != "linux") else "true"]
     try:
@@ -93,7 +95,7 @@ def _build_demo() -> None:
     with bars() as progress:
         outcomes = build(progress=progress)
     computed = sum(len(o.computed) for o in outcomes)
-    out.print(f"demo ready: {computed} stages computed in {time.time() - began:.0f} s")
+    out.print(f"demo ready: {computed} stages computed in {time.time() - began:.0f} s, in {cache_root()}", soft_wrap=True)
 
 
 def _explained(name: str) -> bool:

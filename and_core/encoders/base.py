@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -63,6 +64,19 @@ def check_spread(encoder: TextEncoder, setting: str) -> None:
     alike = float(((vectors @ vectors.T).sum() - np.square(vectors).sum()) / (count * (count - 1)))
     if not alike <= ALIKE:
         raise ConfigError(f"{setting}: {encoder.describe()} gives phrases with nothing in common all but one vector (mean cosine {alike:.2f}); take another")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch take one thread: some processors sum in another order on several, and every number that rests on a text would change."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def encode_by_length(texts: list[str], width: int, encode: Callable[[list[str]], np.ndarray], batch: int = 64) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from and_core.encoders.base import ENCODERS, TextEncoder, encode_by_length
+from and_core.encoders.base import ENCODERS, TextEncoder, encode_by_length, one_thread
 from and_core.errors import DataError
 from and_core.registry import Settings
 from and_core.store.files import sha256_file
@@ -50,11 +50,19 @@ class MiniLM(TextEncoder[MiniLMSettings]):
         return folder
 
     @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        from transformers import AutoModel, AutoTokenizer
+    def _model(self) -> Any:
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-        plain = {"trust_remote_code": False}
-        return AutoTokenizer.from_pretrained(self.folder, **plain), AutoModel.from_pretrained(self.folder, use_safetensors=True, **plain).eval()
+        plain = {"trust_remote_code": False, "local_files_only": True}
+        words = Transformer(
+            str(self.folder),
+            max_seq_length=self.settings.max_tokens,
+            model_kwargs={"use_safetensors": True, **plain},
+            processor_kwargs=plain,
+            config_kwargs=plain,
+        )
+        return SentenceTransformer(modules=[words, Pooling(words.get_embedding_dimension(), "mean"), Normalize()], device="cpu")
 
     def fingerprint(self) -> str:
         """Hash of the weights."""
@@ -69,20 +77,14 @@ class MiniLM(TextEncoder[MiniLMSettings]):
         return "MiniLM-L12 (paper)" if "L12" in str(self.folder) else "MiniLM-L6 (bundled)"
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Mean of the token vectors, padding left out."""
-        import torch
-
-        tokenizer, model = self._loaded
+        """Mean of the token vectors, padding left out; on one thread, so that the numbers are the same on any number of cores."""
+        model = self._model
 
         def part(texts: list[str]) -> np.ndarray:
-            batch = tokenizer(texts, padding=True, truncation=True, max_length=self.settings.max_tokens, return_tensors="pt")
-            with torch.inference_mode():
-                tokens = model(**batch).last_hidden_state
-            mask = batch["attention_mask"].unsqueeze(-1).float()
-            mean = (tokens * mask).sum(1) / mask.sum(1).clamp_min(1)
-            return torch.nn.functional.normalize(mean, dim=1).numpy()
+            return model.encode(texts, batch_size=len(texts), show_progress_bar=False, convert_to_numpy=True)
 
-        return encode_by_length(texts, model.config.hidden_size, part)
+        with one_thread():
+            return encode_by_length(texts, model.get_embedding_dimension(), part)
 
 
 def _cached_paper_model() -> Path | None:

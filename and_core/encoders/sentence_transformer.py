@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from and_core.encoders.base import ENCODERS, TextEncoder
-from and_core.errors import DataError, MissingExtra
+from and_core.errors import DataError
 from and_core.registry import PathMark, Settings
 from and_core.store.files import check_weights, sha256_file
 
@@ -31,10 +31,8 @@ class SentenceTransformer(TextEncoder[SentenceTransformerSettings]):
 
     @cached_property
     def _model(self) -> Any:
-        try:
-            from sentence_transformers import SentenceTransformer as Model
-        except ImportError:
-            raise MissingExtra("sentence-transformers", "sentence-transformers", "encoder.kind='sentence_transformer'") from None
+        from sentence_transformers import SentenceTransformer as Model
+
         s = self.settings
         check_weights(Path(s.model), f"encoder.model={s.model!r}", DataError)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from and_core.audio.media import clip_wave
+from and_core.audio.media import clip_wave, read_flac
 from and_core.errors import TargetError
 from and_core.pipeline.stage import Run, Stage
 from and_core.records import NAME_LENGTH, Layer, is_layer_name
@@ -32,7 +32,7 @@ def parameters(run: Run) -> dict[str, Any]:
     a = run.config.activations
     return {
         "target": run.target.identifying_settings(), "fingerprint": run.target.fingerprint(),
-        "batch": a.batch, "rows": a.rows, "precision": a.precision,
+        "batch": a.batch, "rows": a.rows, "precision": a.precision, **({} if a.resampler == "soxr" else {"resampler": a.resampler}),
     }  # fmt: skip
 
 
@@ -45,7 +45,8 @@ def compute(run: Run, writer: StageWriter) -> None:
     check_company(target, dissection.clips[0].seconds)
     roots = [writer.out / f"layer{number:04d}" for number in range(len(layers))]  # a name of PyTorch's may hold what no file's name can
     arrays = {layer.name: _array(root, layer, total, config.rows) for root, layer in zip(roots, layers, strict=True)}
-    first = target.features([clip_wave(dissection, clip, target.sample_rate) for clip in range(min(config.batch, total))])
+    read = reader(dissection, target, config.resampler)
+    first = target.features([read(clip) for clip in range(min(config.batch, total))])
     precision = choose_precision(target, first, config.precision, device)
     starts = range(0, total, config.rows)
     for number, start in enumerate(starts):
@@ -54,7 +55,7 @@ def compute(run: Run, writer: StageWriter) -> None:
             for path in (path for root in roots for path in (root / "c" / str(number)).glob("*")):
                 path.unlink()  # what a killed run has left would be read
             rows = {layer.name: np.empty((stop - start, layer.size), np.float32) for layer in layers}
-            for at, outputs in extract(target, dissection, range(start, stop), config.batch, run.config.workers, precision):
+            for at, outputs in extract(target, dissection, range(start, stop), config.batch, run.config.workers, precision, read):
                 for name, values in outputs.items():
                     rows[name][at - start : at - start + len(values)] = values
                 run.progress("activations", min(at + config.batch, total), total)
@@ -94,8 +95,24 @@ def check_names(layers: list[Layer]) -> None:
             raise TargetError(f"two layers are called {name!r}; leave them out with target.layers")
 
 
+def reader(dissection: Dissection, target: Target, resampler: str = "soxr") -> Callable[[int], np.ndarray]:
+    """Return a function that gives a clip's waveform (samples,) at the target's rate."""
+    if resampler == "soxr":
+        return lambda clip: clip_wave(dissection, clip, target.sample_rate)
+    from and_core.audio.torchaudio_bridge import require_torchaudio, torchaudio_resample
+
+    require_torchaudio(f"activations.resampler={resampler!r}")
+    return lambda clip: torchaudio_resample(*read_flac(dissection.audio(clip)), target.sample_rate, target.device)
+
+
 def extract(
-    target: Target, dissection: Dissection, clips: range, batch: int, workers: int, precision: str = "float32"
+    target: Target,
+    dissection: Dissection,
+    clips: range,
+    batch: int,
+    workers: int,
+    precision: str = "float32",
+    read: Callable[[int], np.ndarray] | None = None,
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """Pooled layer outputs batch by batch; clips are decoded and turned into features by threads meanwhile.
 
@@ -106,10 +123,11 @@ def extract(
     outputs : dict of str to (B, R) float32
         Layer name -> activations.
     """
+    read = read or reader(dissection, target)
     starts = list(range(clips.start, clips.stop, batch))
 
     def prepare(start: int) -> Any:
-        return target.features([clip_wave(dissection, clip, target.sample_rate) for clip in range(start, min(start + batch, clips.stop))])
+        return target.features([read(clip) for clip in range(start, min(start + batch, clips.stop))])
 
     modules = target.modules()
     last = None if "fc" in modules else list(modules)[-1]

@@ -80,9 +80,9 @@ def wrong_clips(d: Dissection, neuron: NeuronId | str, method: str) -> dict[str,
 def confident_words(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]:
     """Each acoustic adjective of a neuron: word, how many halves say it too, held-out correlation, probability that it holds (None: can't be told)."""
     d.require("scores")
-    return d.words_of(neuron) if d.scored_methods else []
+    return d.words_of(neuron).to_pylist() if d.scored_methods else []
 
 
 def judged_scores(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]:
     """What a language model as judge makes of a neuron's explanations: method, Pearson correlation, clips answered, answers that failed."""
-    return d.judged_of(neuron) if d.has("judged") else []
+    return d.judged_of(neuron).to_pylist() if d.has("judged") else []

@@ -11,6 +11,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from platformdirs import user_data_path
+
 from and_core.errors import ANDError, ArtifactError
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".json")  # files of a checkpoint that decide what it computes
@@ -21,11 +23,16 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def cache_root() -> Path:
-    """Where dissections live: ``AND_CACHE``, else ``cache/`` beside the package in a checkout, else in the working folder."""
+    """Return where dissections live: ``AND_CACHE``; else ``cache/`` of a checkout; else the platform's folder for a user's data."""
     if os.environ.get("AND_CACHE"):
         return Path(os.environ["AND_CACHE"]).expanduser().resolve()
     checkout = Path(__file__).resolve().parents[2]
-    return checkout / "cache" if (checkout / "pyproject.toml").exists() else Path.cwd() / "cache"
+    return checkout / "cache" if (checkout / "pyproject.toml").exists() else user_folder() / "cache"
+
+
+def user_folder() -> Path:
+    """Return the platform's folder for what this package keeps for a user (on Linux ``~/.local/share/and-dissect``)."""
+    return user_data_path("and-dissect", appauthor=False)
 
 
 def safe_name(name: str, what: str = "name") -> str:

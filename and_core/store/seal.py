@@ -19,10 +19,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_data_path
-
 from and_core.errors import ArtifactError
-from and_core.store.files import inside, plain_file, write_atomic
+from and_core.store.files import inside, plain_file, user_folder, write_atomic
 from and_core.store.manifest import Manifest
 
 HOME = "AND_HOME"  # names the folder of the key, in place of the system's own for a user's data
@@ -33,7 +31,7 @@ LENGTH = 32  # bytes of a key
 def key_path() -> Path:
     """Where the key of this installation lies: in ``AND_HOME``, else among the user's data."""
     given = os.environ.get(HOME)
-    return (Path(given).expanduser() if given else user_data_path("and-dissect", appauthor=False)) / KEY
+    return (Path(given).expanduser() if given else user_folder()) / KEY
 
 
 def installation_key() -> bytes:

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from and_core.audio.fbank import kaldi_fbank, patch_edges
+from and_core.audio.fbank import fbank_by, patch_edges
 from and_core.data import bundled
 from and_core.errors import TargetError
 from and_core.registry import FileOrName
 from and_core.store.files import check_weights, sha256_files
-from and_core.targets.base import TARGETS, Target, TargetSettings
+from and_core.targets.base import TARGETS, FrontEnd, Target, TargetSettings
 from and_core.targets.checkpoint import check_frames, check_keys, class_names
 
 DEMO = bundled("weights/ast")
@@ -23,10 +23,11 @@ MODEL_TYPE = "audio-spectrogram-transformer"
 
 
 class ASTSettings(TargetSettings):
-    """`checkpoint`: ``demo``, a folder, or a hub id; `revision` for the hub."""
+    """`checkpoint`: ``demo``, a folder, or a hub id; `revision` for the hub; `front_end`: what computes the filter banks."""
 
     checkpoint: FileOrName = "demo"
     revision: str | None = None
+    front_end: FrontEnd = "own"
 
 
 @TARGETS.register
@@ -43,6 +44,7 @@ class AST(Target[ASTSettings]):
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         self._model: Any = None
+        self._fbank = fbank_by(settings.front_end)
         self.device = "cpu"
 
     @property
@@ -161,7 +163,7 @@ class AST(Target[ASTSettings]):
         """As :meth:`features`, with gradients."""
         e = self._extractor
         waves = F.pad(waves, (0, max(0, round(0.025 * self.sample_rate) - waves.shape[-1])))
-        x = kaldi_fbank(waves, mel_bins=e["num_mel_bins"], sample_rate=self.sample_rate)[:, : e["max_length"]]
+        x = self._fbank(waves, mel_bins=e["num_mel_bins"], sample_rate=self.sample_rate)[:, : e["max_length"]]
         x = F.pad(x, (0, 0, 0, e["max_length"] - x.shape[1]))
         return (x - e["mean"]) / (2 * e["std"]) if e["do_normalize"] else x
 
@@ -172,7 +174,7 @@ class AST(Target[ASTSettings]):
         maps = []
         for wave in waves:
             wave = np.pad(wave, (0, max(0, least - len(wave))))[: e["max_length"] * self.sample_rate // 100 + least]
-            x = kaldi_fbank(torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None], mel_bins=e["num_mel_bins"], sample_rate=self.sample_rate)[0]
+            x = self._fbank(torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None], mel_bins=e["num_mel_bins"], sample_rate=self.sample_rate)[0]
             maps.append(F.pad(x[: e["max_length"]], (0, 0, 0, max(0, e["max_length"] - len(x)))))
         batch = torch.stack(maps)
         return (batch - e["mean"]) / (2 * e["std"]) if e["do_normalize"] else batch

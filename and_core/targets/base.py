@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 
 from and_core.errors import TargetError
 from and_core.records import Layer
-from and_core.registry import Plugin, Registry, Settings
+from and_core.registry import LaterSetting, Plugin, Registry, Settings
 
 if TYPE_CHECKING:
     import torch
 
 Pooling = Literal["cls", "mean", "max", "first", "reference"]
+FrontEnd = Annotated[Literal["own", "torchaudio"], LaterSetting()]  # what computes filter banks
 
 
 class TargetSettings(Settings):

@@ -15,13 +15,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from and_core.audio.fbank import kaldi_fbank, patch_edges
+from and_core.audio.fbank import fbank_by, patch_edges
 from and_core.data import bundled
 from and_core.errors import TargetError, first_line
 from and_core.nets.beats import Beats, BeatsConfig, keep_one_bias, normalise, pooled, share_bias
 from and_core.registry import FileOrName, PathMark
 from and_core.store.files import check_weights
-from and_core.targets.base import TARGETS, Target, TargetSettings
+from and_core.targets.base import TARGETS, FrontEnd, Target, TargetSettings
 from and_core.targets.checkpoint import class_names
 
 PUBLISHED: dict[str, Any] = {  # of the iter3 files, for checkpoints that carry no configuration of their own
@@ -36,12 +36,13 @@ MEL_BINS = 128
 class BEATsSettings(TargetSettings):
     """`checkpoint`: a ``.pt`` file, a folder with `config.json` and `model.safetensors`, ``demo-finetuned`` or ``demo-frozen``.
 
-    `classes`: a text file, one name a line.
+    `classes`: a text file, one name a line. `front_end`: what computes the filter banks.
     """
 
     checkpoint: FileOrName
     classes: Annotated[Path, PathMark(identifies=True)] | None = None
     pooling: Any = "mean"
+    front_end: FrontEnd = "own"
 
 
 @TARGETS.register
@@ -59,6 +60,7 @@ class BEATs(Target[BEATsSettings]):
         if settings.pooling not in ("mean", "max", "first", "reference"):
             raise TargetError(f"target.pooling={settings.pooling!r}: BEATs has no class token; allowed: mean, max, first, reference")
         self._padding: torch.Tensor | None = None
+        self._fbank = fbank_by(settings.front_end)
 
     @property
     def _files(self) -> list[Path]:
@@ -184,7 +186,7 @@ class BEATs(Target[BEATsSettings]):
         """As :meth:`features`, with gradients."""
         least = FRAME + SHIFT * (self._net.config.input_patch_size - 1)
         waves = nn.functional.pad(waves, (0, max(0, least - waves.shape[-1])))
-        return normalise(kaldi_fbank(waves, mel_bins=self._mel_bins, window="povey", scale=2.0**15)), None
+        return normalise(self._fbank(waves, mel_bins=self._mel_bins, window="povey", scale=2.0**15)), None
 
     def features(self, waves: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Normalised filter banks (B, frames, 128) of clips padded to the longest, and which tokens are padding (B, T), None if none.
@@ -197,7 +199,7 @@ class BEATs(Target[BEATsSettings]):
         batch = torch.zeros(len(waves), max(lengths))
         for i, wave in enumerate(waves):
             batch[i, : len(wave)] = torch.from_numpy(np.ascontiguousarray(wave, np.float32))
-        fbank = normalise(kaldi_fbank(batch, mel_bins=self._mel_bins, window="povey", scale=2.0**15))
+        fbank = normalise(self._fbank(batch, mel_bins=self._mel_bins, window="povey", scale=2.0**15))
         if len(set(lengths)) == 1:
             return fbank, None
         columns = torch.tensor([(1 + (n - FRAME) // SHIFT) // patch for n in lengths])

@@ -13,7 +13,7 @@ import torch
 
 from and_core.config import PluginConfig
 from and_core.errors import TargetError
-from and_core.registry import FilePath
+from and_core.registry import FilePath, without_later
 from and_core.targets.base import TARGETS, Target, TargetSettings
 from and_core.targets.hooks import hooked
 
@@ -57,7 +57,8 @@ class Planted(Target[PlantedSettings]):
 
     def fingerprint(self) -> str:
         """Of the network that is read, of how it is pooled, and of the added units."""
-        base = json.dumps(self.base.settings.model_dump(mode="json"), sort_keys=True)
+        settings = self.base.settings
+        base = json.dumps(without_later(type(settings), settings.model_dump(mode="json")), sort_keys=True)
         return hashlib.sha256(self.base.fingerprint().encode() + base.encode() + self._bytes()).hexdigest()
 
     def describe(self) -> str:
