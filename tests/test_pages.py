@@ -124,7 +124,7 @@ def test_concepts_page_from_an_adjective_and_its_table(dissection) -> None:
 def test_stages_that_were_not_run_are_plain_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AND_CACHE", str(tmp_path))
     test = app().run()
-    assert "Nothing dissected yet" in said(test) and "make demo" in said(test) and not test.exception
+    assert "Nothing dissected yet" in said(test) and "and-dissect demo" in said(test) and not test.exception
     pipeline.run(small_config(), root=tmp_path, only=["clips"])
     assert "has not been run yet" in said(app().run())
     pipeline.run(small_config(), root=tmp_path, only=["activations", "neurons"])

@@ -44,10 +44,8 @@ def setup(title: str) -> Dissection:
         if in_progress(cache_root()):
             _being_made()
     if not names:
-        st.html(
-            '<h1 class="and">Nothing dissected yet</h1>'
-            + html.empty("There is no dissection in the cache. Build the embedded default with", "and-dissect demo")
-        )
+        hint = html.empty("There is no dissection in the cache. Build the embedded default with", "and-dissect demo")
+        st.html('<h1 class="and">Nothing dissected yet</h1>' + hint)
         st.stop()
     try:
         dissection = get_dissection(chosen)
