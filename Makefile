@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo build app test slow lint bench train clean
+.PHONY: demo build app test slow lint docs wheel bench train clean
 
 demo: $(STAMP) ## install, build the embedded default, open the dashboard on its first dissection
 	$(BIN)/and-dissect demo
@@ -38,6 +38,13 @@ slow: $(TEST_STAMP) ## the tests that take minutes: kill -9 in the last stages, 
 
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+docs: $(TEST_STAMP) ## the generated parts of the documentation, and all of it as a site
+	$(BIN)/cog -r docs/settings.md docs/commands.md docs/tables.md docs/architecture.md
+	$(BIN)/mkdocs build --strict
+
+wheel: $(TEST_STAMP) ## a wheel, tried in an environment of its own
+	HF_HUB_OFFLINE=1 $(BIN)/pytest -m slow tests/packaging
 
 bench: $(TEST_STAMP) ## the tables of speed and size in the README
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks

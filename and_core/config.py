@@ -266,7 +266,7 @@ def load_config(path: str | Path) -> RunConfig:
 
 
 def read_mapping(path: str | Path, what: str = "configuration", error: type[ANDError] = ConfigError) -> dict:
-    """A YAML file that holds a mapping of settings."""
+    """Return a YAML file that holds a mapping of settings."""
     path = Path(path)
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -284,7 +284,7 @@ def read_mapping(path: str | Path, what: str = "configuration", error: type[ANDE
 
 
 def _nodes(value: Any, known: dict[int, float]) -> float:
-    """Values in what YAML has read, each alias counted as what it stands for; without end where one holds itself."""
+    """Return values in what YAML has read, each alias counted as what it stands for; without end where one holds itself."""
     if not isinstance(value, dict | list):
         return 1
     if id(value) not in known:
@@ -295,7 +295,22 @@ def _nodes(value: Any, known: dict[int, float]) -> float:
 
 
 def make_config(raw: dict) -> RunConfig:
-    """Check a configuration given as a dictionary."""
+    """Check a configuration given as a dictionary.
+
+    Raises
+    ------
+    ConfigError
+        A setting is unknown or wrong; the message names it, what it was and what is allowed.
+
+    Examples
+    --------
+    >>> config = make_config({"name": "mine", "dataset": {"kind": "synthetic"}, "target": {"kind": "ast"}})
+    >>> config.k, config.calibration.t
+    (5, 0.7)
+    >>> make_config({"name": "mine", "dataset": {"kind": "synthetic"}, "target": {"kind": "ast"}, "k": 99})
+    Traceback (most recent call last):
+    and_core.errors.ConfigError: k=99: Input should be less than or equal to 50
+    """
     try:
         return RunConfig(**raw)
     except ValidationError as error:
@@ -318,7 +333,7 @@ def absolute_config(raw: dict, base: Path, model: type[BaseModel] | None = None)
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
-    """The section or plug-in inside a type such as ``ScoresConfig | None``."""
+    """Return the section or plug-in inside a type such as ``ScoresConfig | None``."""
     if isinstance(annotation, type):
         return annotation if issubclass(annotation, BaseModel) else None
     return next((found for part in get_args(annotation) if (found := _section(part)) is not None), None)

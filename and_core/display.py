@@ -17,7 +17,13 @@ JOINER = "\u2060"  # of no width: breaks an address, so that no Markdown makes a
 
 
 def whole_characters(text: str) -> str:
-    """Return a text with ``?`` for half characters (lone surrogates), which no file and no database takes."""
+    """Return a text with ``?`` for half characters (lone surrogates), which no file and no database takes.
+
+    Examples
+    --------
+    >>> whole_characters("a\\ud800b")
+    'a?b'
+    """
     return text.encode("utf-8", "replace").decode()
 
 

@@ -55,7 +55,7 @@ class MissingExtra(ANDError):
 
 
 def one_of(name: str, value: object, allowed: object, error: type[ANDError] = ConfigError) -> ANDError:
-    """Error for a value outside a list of allowed ones."""
+    """Return error for a value outside a list of allowed ones."""
     names = ", ".join(str(item) for item in allowed)  # type: ignore[attr-defined]
     return error(f"{name}={value!r} is not known; allowed: {names}")
 

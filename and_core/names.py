@@ -17,10 +17,22 @@ def readable(concept: str) -> str:
 
 
 def plain_name(name: str) -> str:
-    """Return a class or concept as it is compared with others: readable, in lower case."""
+    """Return a class or concept as it is compared with others: readable, in lower case.
+
+    Examples
+    --------
+    >>> plain_name("Water_drops ")
+    'water drops'
+    """
     return readable(name).lower()
 
 
 def numbers_by_name(names: Iterable[str]) -> dict[str, int]:
-    """Return plain name -> place in a list, to match the classes of a network, the labels of clips and concepts by name."""
+    """Return plain name -> place in a list, to match the classes of a network, the labels of clips and concepts by name.
+
+    Examples
+    --------
+    >>> numbers_by_name(["dog", "Water_drops"])
+    {'dog': 0, 'water drops': 1}
+    """
     return {plain_name(name): number for number, name in enumerate(names)}

@@ -37,12 +37,12 @@ class ServerSettings(Settings):
     retries: Annotated[int, Field(ge=0, le=10)] = 4
 
     def reaches(self) -> list[str]:
-        """The server, and the variable with the key that goes to it."""
+        """Return the server, and the variable with the key that goes to it."""
         return [f"opens {self.base_url}", *([f"sends it what the variable {self.api_key_env} holds"] if self.api_key_env else [])]
 
 
 def api_key(settings: ServerSettings) -> str:
-    """The key that the settings point to.
+    """Return the key that the settings point to.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class ChatServer:
         self._lost = 0
 
     def ask(self, requests: Iterable[dict[str, Any]]) -> Iterator[tuple[int, Reply]]:
-        """Answers as they come, each with the number of its request.
+        """Yield answers as they come, each with the number of its request.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class ChatServer:
         return content_of(message, getattr(first, "finish_reason", None) == "length")
 
     def _line(self, error: BaseException) -> str:
-        """The server's own words on an error where it has some, else the client's; the key is taken out first."""
+        """Return the server's own words on an error where it has some, else the client's; the key is taken out first."""
         body = getattr(error, "body", None)
         told = _message(body)
         return self._clean(f"{told} (status {getattr(error, 'status_code', '?')})" if told else str(error).strip() or type(error).__name__)
@@ -131,7 +131,7 @@ class ChatServer:
 
 @contextmanager
 def _background_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop in a thread of its own; whatever still runs in it ends with it, and nothing is waited for."""
+    """Return an event loop in a thread of its own; whatever still runs in it ends with it, and nothing is waited for."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, name="requests", daemon=True)
     thread.start()
@@ -152,7 +152,7 @@ def _background_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def bounded_client(settings: ServerSettings) -> Any:
-    """An HTTP client whose time limit is for a whole answer, however slowly it drips, and which takes no endless one.
+    """Return an HTTP client whose time limit is for a whole answer, however slowly it drips, and which takes no endless one.
 
     A proxy for the internet is not used for this machine's own addresses, which it can't reach.
     """
@@ -191,7 +191,7 @@ def bounded_client(settings: ServerSettings) -> Any:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address is this machine's own."""
+    """Return whether an address is this machine's own."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     try:
         return ip_address(host).is_loopback or ip_address(host).is_unspecified
@@ -200,7 +200,7 @@ def is_loopback(url: str) -> bool:
 
 
 def _message(body: Any) -> str | None:
-    """A server's own message in the body of an answer that is none."""
+    """Return a server's own message in the body of an answer that is none."""
     for _ in range(3):
         if isinstance(body, list | tuple) and body:
             body = body[0]
@@ -210,7 +210,7 @@ def _message(body: Any) -> str | None:
 
 
 def _told(reply: Any) -> str:
-    """What a server said in place of an answer."""
+    """Return what a server said in place of an answer."""
     if isinstance(reply, str):
         kind = "a web page" if reply.lstrip()[:1] == "<" else "a text"
         return f"{kind}, no completion; does base_url end in /v1? It begins: {reply.strip()[:80]!r}"

@@ -34,7 +34,7 @@ class _Rate(ProgressColumn):
     """Units a second."""
 
     def render(self, task: Task) -> Text:
-        """Blank until there is a rate."""
+        """Render the rate; blank until there is a rate."""
         return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
 
 
@@ -77,7 +77,7 @@ def bars(titles: Mapping[str, str], console: Console | None = None, always: bool
 
 @contextmanager
 def noted(folder: Path, progress: Progress, titles: Mapping[str, str]) -> Iterator[Progress]:
-    """Also keep the progress in a file of the dissection's folder while the work goes on, with the titles of its stages."""
+    """Keep the progress in a file of the dissection's folder while the work goes on, with the titles of its stages."""
     last = 0.0
 
     def update(stage: str, done: int, total: int) -> None:
@@ -97,7 +97,7 @@ def noted(folder: Path, progress: Progress, titles: Mapping[str, str]) -> Iterat
 
 
 def _write(folder: Path, state: dict[str, Any]) -> None:
-    """Not flushed: after a power loss nobody needs it. A full disk stops no run here."""
+    """Write the file; not flushed, since after a power loss nobody needs it. A full disk stops no run here."""
     with suppress(OSError):
         write_atomic(folder / FILE, json.dumps(state).encode(), durable=False)
 

@@ -36,7 +36,7 @@ class Layer(Record):
 
 
 def is_layer_name(name: str) -> bool:
-    """Whether a layer can go by a name: PyTorch allows every character but a dot within a part, a dissection those that can be printed."""
+    """Return whether a layer can go by a name: PyTorch allows every character but a dot within a part, a dissection those that can be printed."""
     return 1 <= len(name) <= NAME_LENGTH and name.isprintable() and name == name.strip()
 
 
@@ -51,12 +51,17 @@ class NeuronId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> NeuronId:
-        """From ``layer2_intermediate/412``.
+        """Parse ``layer2_intermediate/412``.
 
         Raises
         ------
         ValueError
             `text` isn't of that form.
+
+        Examples
+        --------
+        >>> NeuronId.parse("layer2_intermediate/412").unit
+        412
         """
         layer, _, unit = text.rpartition("/")
         if not is_layer_name(layer) or not re.fullmatch(r"[0-9]{1,7}", unit):

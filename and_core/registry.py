@@ -235,7 +235,16 @@ class Registry(Generic[P]):
 
 
 def path_marks(model: type[BaseModel]) -> dict[str, PathMark]:
-    """Return the settings of a model that name files, by their types."""
+    """Return the settings of a model that name files, by their types.
+
+    Examples
+    --------
+    >>> class Mine(Settings):
+    ...     weights: FilePath | None = None
+    ...     units: int = 8
+    >>> list(path_marks(Mine))
+    ['weights']
+    """
     marks = {}
     for name, field in model.model_fields.items():
         found = next((m for m in field.metadata if isinstance(m, PathMark)), None) or _mark(field.annotation)
@@ -245,7 +254,7 @@ def path_marks(model: type[BaseModel]) -> dict[str, PathMark]:
 
 
 def _mark(annotation: Any) -> PathMark | None:
-    """The mark inside a type such as ``FilePath | None``."""
+    """Return the mark inside a type such as ``FilePath | None``."""
     if get_origin(annotation) is Annotated:
         return next((m for m in annotation.__metadata__ if isinstance(m, PathMark)), None)
     return next((mark for part in get_args(annotation) if (mark := _mark(part)) is not None), None)
@@ -293,7 +302,7 @@ def explain(error: ValidationError, where: str = "") -> str:
 
 
 def _shown(path: str, value: Any) -> str:
-    """A setting's value for a message: short, and not where it may be a secret."""
+    """Return a setting's value for a message: short, and not where it may be a secret."""
     last = path.rpartition(".")[2]
     secret = SECRET.search(last) and last != "api_key_env"
     if secret or (isinstance(value, str) and "://" in value and re.search(r"[?@#]", value)):

@@ -123,7 +123,7 @@ def content_of(message: Any, cut: bool) -> Reply:
 
 
 def _parts(content: list[Any] | tuple[Any, ...]) -> list[str]:
-    """Texts among the parts of a content; thinking is none."""
+    """Return texts among the parts of a content; thinking is none."""
     found = []
     for part in content:
         if isinstance(part, str):

@@ -17,7 +17,7 @@ PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
 def ranged(wanted: str | None, data: bytes, kind: str, headers: Mapping[str, str]) -> Response:
-    """The whole, or the one byte range asked for.
+    """Return the whole, or the one byte range asked for.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class HostGuard:
 
 
 def _split(url: str) -> tuple[str, int] | None:
-    """Host and port of an address; None where it is none."""
+    """Return host and port of an address; None where it is none."""
     try:
         parts = urlsplit(url)
         port = parts.port or PORTS.get(parts.scheme, 0)

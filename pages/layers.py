@@ -32,7 +32,7 @@ ABOUT = (
 
 
 def _together(d: Dissection, stage: str) -> list[Dissection]:
-    """The dissection alone, or with all that share its clips and concepts."""
+    """Return the dissection alone, or with all that share its clips and concepts."""
     return together(d, stage) if st.session_state.get("beside", True) else [d]
 
 
@@ -62,7 +62,7 @@ def _scores(d: Dissection) -> None:
 
 
 def _trusted(d: Dissection) -> str:
-    """Scores that pass the checks of missing and extra labels here."""
+    """Return scores that pass the checks of missing and extra labels here."""
     return ", ".join(row["score"].replace("_", " ") for row in d.score_sanity if row["passes"]) or "no score"
 
 

@@ -26,7 +26,7 @@ MODES = {"post-hoc": "the dissected network, read by an interpreter", "by-design
 
 
 def _choose(d: Dissection, left: DeltaGenerator, right: DeltaGenerator) -> tuple[np.ndarray, int, str] | None:
-    """Waveform, rate and name of the sound that is listened to."""
+    """Return waveform, rate and name of the sound that is listened to."""
     own = brought()
     kinds = [*d.classes, *(["all"] if any(c.label is None for c in d.clips) else []), *([OWN] if own else [])]
     kind = left.selectbox("Class", kinds, key="listen_class", format_func=lambda s: s.replace("_", " "), **BOUND)

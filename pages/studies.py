@@ -16,7 +16,7 @@ VIEWS = {"Progress": progress, "Results": results, "Items": items, "Export": exp
 
 
 def _owner(study: Study, name: str) -> bool:
-    """Whether this session has shown the owner's token."""
+    """Return whether this session has shown the owner's token."""
     key = f"owner {name} {study.fingerprint}"
     if st.session_state.get(key) or study.config.simulated is not None:  # nobody's answers are in a simulated one
         return True

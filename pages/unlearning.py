@@ -93,7 +93,7 @@ def _preview(d: Dissection, request: AblationRequest, choice: RankedSelection) -
 
 
 def _result(d: Dissection, kind: Kind, request: AblationRequest, choice: RankedSelection | None, label: str) -> Result | None:
-    """The result of a run where there is one; else the button that starts it, or how far it is."""
+    """Return the result of a run where there is one; else the button that starts it, or how far it is."""
     found = stored(d, kind, request)
     if found is not None:
         return found
@@ -192,7 +192,7 @@ def _keep(d: Dissection, result: Result) -> None:
 
 
 def _checkpoint(d: Dissection, result: Result, name: str) -> None:
-    """The pruned network: written in the queue like any run, then offered for download."""
+    """Offer the pruned network: written in the queue like any run, then offered for download."""
     key = result.request.key("checkpoint", inputs_of(d))
     job = queue().find(key)
     if job is not None and job.state == "done" and job.file is not None:
@@ -216,7 +216,7 @@ def _checkpoint(d: Dissection, result: Result, name: str) -> None:
 
 
 def _said(act: Callable, *arguments: object) -> Callable[[], None]:
-    """A callback whose failure is a sentence on the page."""
+    """Return a callback whose failure is a sentence on the page."""
 
     def go() -> None:
         try:

@@ -119,7 +119,8 @@ def test_no_pickle_no_eval_no_chdir() -> None:
 
 
 def test_no_import_runs_back_up() -> None:
-    there = {path.stem if path.is_file() else path.name for path in (ROOT / "and_core").iterdir() if not path.name.startswith("__")}
+    places = [path for path in (ROOT / "and_core").iterdir() if path.is_dir() or path.suffix == ".py"]
+    there = {path.stem for path in places if not path.name.startswith("__")}
     assert there == set(ROOMS), there ^ set(ROOMS)
     for path in files("and_core"):
         room = path.relative_to(ROOT / "and_core").parts[0].removesuffix(".py")
@@ -164,3 +165,15 @@ def test_results_are_read_by_name() -> None:
                 text = given.value if isinstance(given, ast.Constant) else ast.unparse(given) if isinstance(given, ast.JoinedStr) else ""
                 stage = str(text).strip("f'\"").split("/")[0]
                 assert "/" not in str(text) or stage not in STAGE_VERSIONS, f"{path}: {text}"
+
+
+NO_VERBS = {"a", "an", "the", "what", "whether", "which", "how", "one", "every", "each", "all", "as", "from", "by", "where", "why", "of", "in", "for"}
+
+
+def test_docstrings_begin_with_a_verb() -> None:
+    """Of functions and methods; a property's docstring names what it is."""
+    for path in files("and_core") + files("pages"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not any("property" in ast.unparse(d) for d in node.decorator_list):
+                first = (ast.get_docstring(node) or "Nothing").split()[0]
+                assert first[0].isalpha() and first.lower().strip(".,:") not in NO_VERBS, f"{path}: {node.name}: {first}"

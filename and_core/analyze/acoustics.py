@@ -19,7 +19,7 @@ EXPECTED: dict[str, tuple[str, int]] = {  # word -> measure and the side on whic
 
 
 def means_of_clips(tops: np.ndarray, measures: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Mean of each measure over each neuron's high clips.
+    """Return the mean of each measure over each neuron's high clips.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def means_of_clips(tops: np.ndarray, measures: Mapping[str, np.ndarray]) -> dict
 
 
 def compare(values: np.ndarray, word: np.ndarray) -> dict[str, Any] | None:
-    """Neurons with a word against those without, on one measure.
+    """Return neurons with a word against those without, on one measure.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def compare(values: np.ndarray, word: np.ndarray) -> dict[str, Any] | None:
 
 
 def every_test(means: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """Every acoustic adjective against every measure, with Benjamini and Hochberg's correction over all tests.
+    """Return every acoustic adjective against every measure, with Benjamini and Hochberg's correction over all tests.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def every_test(means: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray])
 
 
 def disagreements(tops: np.ndarray, measures: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray], most: int = 50) -> tuple[list[dict[str, Any]], int]:
-    """Neurons whose word is contradicted by their own clips: they show wrong captions.
+    """Return neurons whose word is contradicted by their own clips: they show wrong captions.
 
     A neuron called loud is listed where the mean of its high clips lies in the lower third of all clips, one called quiet where it
     lies in the upper third, and likewise for every word of :data:`EXPECTED`.

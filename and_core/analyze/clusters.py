@@ -26,13 +26,13 @@ STARTS = 4  # of K-means, the best taken
 
 
 def sentences_of(caption: str) -> list[str]:
-    """Sentences of a caption that say something of the sound, in order; chat and single words left out."""
+    """Return sentences of a caption that say something of the sound, in order; chat and single words left out."""
     found = (" ".join(s.split()) for s in split_sentences(caption))
     return [s for s in found if len(s.split()) >= LEAST_WORDS and not FILLER.match(s.rstrip(" .!:,")) and not CHAT.search(s)]
 
 
 def elbow(vectors: np.ndarray, said: np.ndarray, most: int, seed: int) -> Iterator[tuple[int, float]]:
-    """(number of clusters, inertia) for 1 to `most` clusters, or as many as there are distinct vectors.
+    """Yield (number of clusters, inertia) for 1 to `most` clusters, or as many as there are distinct vectors.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def elbow(vectors: np.ndarray, said: np.ndarray, most: int, seed: int) -> Iterat
 
 
 def bend(counts: Sequence[int], inertia: Sequence[float]) -> int:
-    """Number of clusters where the curve lies farthest below the straight line between its ends.
+    """Return the number of clusters where the curve lies farthest below the straight line between its ends.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def bend(counts: Sequence[int], inertia: Sequence[float]) -> int:
 
 
 def fit(vectors: np.ndarray, said: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """K-means over all sentences, each distinct one as often as it is said.
+    """Return K-means over all sentences, each distinct one as often as it is said.
 
     Returns
     -------
@@ -86,14 +86,14 @@ def fit(vectors: np.ndarray, said: np.ndarray, count: int, seed: int) -> tuple[n
 
 
 def related(clip: np.ndarray, cluster: np.ndarray, clips: int, count: int) -> np.ndarray:
-    """(N, C) bool: a clip is related to a cluster where at least one of its sentences falls in it."""
+    """Return (N, C) bool: a clip is related to a cluster where at least one of its sentences falls in it."""
     found = np.zeros((clips, count), bool)
     found[clip, cluster] = True
     return found
 
 
 def cloud(sentences: Sequence[str], seed: int, width: int = 360, height: int = 200) -> bytes | None:
-    """A word cloud as PNG; None where the sentences hold no word that tells anything (Table 8)."""
+    """Return a word cloud as PNG; None where the sentences hold no word that tells anything (Table 8)."""
     from wordcloud import WordCloud  # draws with matplotlib's colours, which takes a second to import
 
     made = WordCloud(width=width, height=height, background_color="white", color_func=_ink, random_state=seed, collocations=False, max_words=60)
@@ -106,5 +106,5 @@ def cloud(sentences: Sequence[str], seed: int, width: int = 360, height: int = 2
 
 
 def _ink(word: str, font_size: int, position: object, orientation: object, random_state: Random | None = None, **more: object) -> str:
-    """One of the dashboard's inks."""
+    """Return one of the dashboard's inks."""
     return (random_state or Random(0)).choice(("#1b2430", "#0072b2", "#5d6672", "#00795a"))

@@ -15,7 +15,7 @@ DRAWS = 5000  # random sets of clips
 
 
 def most_shared(tops: np.ndarray, related: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each neuron, the cluster that most of its high clips are related to.
+    """Return, for each neuron, the cluster that most of its high clips are related to.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def most_shared(tops: np.ndarray, related: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def by_chance(related: np.ndarray, allowed: np.ndarray, k: int, seed: int, sources: np.ndarray | None = None) -> np.ndarray:
-    """(K + 1,) share of random sets of `k` clips whose best cluster holds 0..k of them.
+    """Return (K + 1,) share of random sets of `k` clips whose best cluster holds 0..k of them.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def by_chance(related: np.ndarray, allowed: np.ndarray, k: int, seed: int, sourc
 
 
 def uninterpretable(most: np.ndarray, alive: np.ndarray, tau: int, layers: Sequence[Layer]) -> list[dict[str, Any]]:
-    """Percentage of uninterpretable neurons by layer (Figs. 6, 11 to 14); dead neurons are not counted."""
+    """Return the percentage of uninterpretable neurons by layer (Figs. 6, 11 to 14); dead neurons are not counted."""
     rows = []
     for layer in layers:
         mine = slice(layer.offset, layer.offset + layer.size)

@@ -17,7 +17,7 @@ DRAWS = 1000
 
 
 def counts_per_neuron(words: pa.Table, neurons: int) -> dict[str, np.ndarray]:
-    """Words of each kind in each neuron's summary.
+    """Return words of each kind in each neuron's summary.
 
     Parameters
     ----------
@@ -40,14 +40,14 @@ def counts_per_neuron(words: pa.Table, neurons: int) -> dict[str, np.ndarray]:
 
 
 def summary_tokens(points: pa.Table, neurons: int) -> np.ndarray:
-    """(R,) words of each calibrated summary, from the points that calibration kept."""
+    """Return (R,) words of each calibrated summary, from the points that calibration kept."""
     kept = points.filter(points["kept"])
     counts = pc.list_value_length(pc.utf8_split_whitespace(kept["text"]))
     return np.bincount(kept["neuron"].to_numpy(), counts.to_numpy(), neurons)
 
 
 def distribution(words: pa.Table, layers: Sequence[Layer]) -> list[dict[str, Any]]:
-    """Acoustic adjectives of the network, most frequent first (Figs. 3 and 9): neurons that have each, in all and by layer."""
+    """Return acoustic adjectives of the network, most frequent first (Figs. 3 and 9): neurons that have each, in all and by layer."""
     rows = words.filter(pc.and_(pc.equal(words["pos"], "adjective"), words["acoustic"]))
     encoded = rows["word"].combine_chunks().dictionary_encode()
     names, codes, neurons = encoded.dictionary.to_pylist(), encoded.indices.to_numpy(), rows["neuron"].to_numpy()
@@ -60,7 +60,7 @@ def distribution(words: pa.Table, layers: Sequence[Layer]) -> list[dict[str, Any
 
 
 def by_layer(counts: dict[str, np.ndarray], alive: np.ndarray, layers: Sequence[Layer]) -> list[dict[str, Any]]:
-    """Mean of each count over a layer's neurons, layer by layer; dead neurons are not counted, and a layer of dead ones has no mean (None)."""
+    """Return the mean of each count over a layer's neurons, layer by layer; dead neurons are not counted, and a layer of dead ones has no mean (None)."""
     rows = []
     for layer in layers:
         mine = slice(layer.offset, layer.offset + layer.size)
@@ -71,7 +71,7 @@ def by_layer(counts: dict[str, np.ndarray], alive: np.ndarray, layers: Sequence[
 
 
 def by_block(values: np.ndarray, layers: Sequence[Layer], seed: int = 0) -> dict[str, Any]:
-    """Mean of a value over the neurons of each block, with a linear fit (Fig. 5); the classifier and neurons without a value (NaN) are left out.
+    """Return the mean of a value over the neurons of each block, with a linear fit (Fig. 5); the classifier and neurons without a value (NaN) are left out.
 
     Returns
     -------
@@ -104,5 +104,5 @@ def by_block(values: np.ndarray, layers: Sequence[Layer], seed: int = 0) -> dict
 
 
 def _normal(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draws of a mean over very many values, by the central limit."""
+    """Return draws of a mean over very many values, by the central limit."""
     return rng.normal(values.mean(), values.std(ddof=1) / np.sqrt(len(values)), DRAWS)

@@ -20,14 +20,14 @@ class Rule:
     threshold: float
 
     def holds(self, row: dict[str, Any]) -> bool:
-        """Whether a clip's measures earn the word; a missing or meaningless measure never does."""
+        """Return whether a clip's measures earn the word; a missing or meaningless measure never does."""
         value = row.get(self.measure)
         if value is None or math.isnan(value):
             return False
         return value >= self.threshold if self.sign == ">=" else value <= self.threshold
 
     def evidence(self, row: dict[str, Any]) -> str:
-        """The measured value, its unit and the threshold."""
+        """Return the measured value, its unit and the threshold."""
         return f"{self.word}: {self.measure} {row[self.measure]:.3g} {self.sign} {self.threshold:g} ({UNITS[self.measure]})"
 
 

@@ -72,7 +72,7 @@ def samples_of(path: Path) -> Samples | None:
 
 
 def _chunks(file: BinaryIO, start: int, size: int, form: str, align: int = 2, own: int = 0) -> Iterator[tuple[bytes, int, int]]:
-    """(name, offset of the body, length) of chunk after chunk; `own`: bytes of its own head that a chunk counts."""
+    """Yield (name, offset of the body, length) of chunk after chunk; `own`: bytes of its own head that a chunk counts."""
     head = struct.calcsize(form)
     while start + head <= size:
         file.seek(start)
@@ -102,7 +102,7 @@ def _wav(file: BinaryIO, size: int, order: str) -> Samples | None:
 
 
 def _only_chunks(file: BinaryIO, start: int, size: int, form: str) -> bool:
-    """Whether nothing but whole chunks follows, so that a length of zero is meant."""
+    """Return whether nothing but whole chunks follows, so that a length of zero is meant."""
     end = start
     for name, at, length in _chunks(file, start, size, form):
         if not name.strip().isalnum():

@@ -115,7 +115,14 @@ def check_wave(wave: np.ndarray) -> np.ndarray:
 
 
 def full_scale(wave: np.ndarray) -> tuple[np.ndarray, float]:
-    """Scale what goes beyond full scale as a whole, so that nothing is clipped; the waveform and its peak before."""
+    """Scale what goes beyond full scale as a whole, so that nothing is clipped; the waveform and its peak before.
+
+    Examples
+    --------
+    >>> wave, peak = full_scale(np.array([0.5, -2.0], np.float32))
+    >>> wave.tolist(), peak
+    ([0.25, -1.0], 2.0)
+    """
     peak = float(np.abs(wave).max()) if wave.size else 0.0
     return (wave, peak) if peak <= 1 else (np.asarray(wave / np.float64(peak), np.float32), peak)
 
@@ -150,7 +157,7 @@ def check_file(path: Path) -> None:
 
 
 def _decode_file(path: Path, max_seconds: float) -> tuple[np.ndarray, int]:
-    """(samples, channels) and the rate, by the way that suits the format."""
+    """Return (samples, channels) and the rate, by the way that suits the format."""
     try:
         found = samples_of(path)
         if found is not None and found.missing:
@@ -172,7 +179,7 @@ def _decode_file(path: Path, max_seconds: float) -> tuple[np.ndarray, int]:
 
 
 def _source(path: Path, found: Samples | None) -> object:
-    """What soundfile opens: the file, or a copy whose header knows the length where its own does not."""
+    """Return what soundfile opens: the file, or a copy whose header knows the length where its own does not."""
     if found is None or found.declared is not None:
         return os.fsencode(path)
     if found.present > MAX_DECODED_BYTES:

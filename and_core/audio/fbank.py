@@ -80,7 +80,7 @@ def _window(name: str, length: int) -> torch.Tensor:
 
 @lru_cache(maxsize=8)
 def _mel_banks(bins: int, padded: int, sample_rate: int, low_hz: float) -> torch.Tensor:
-    """(padded / 2, bins) triangle weights; the bin at half the sample rate has weight 0 and is left out."""
+    """Return (padded / 2, bins) triangle weights; the bin at half the sample rate has weight 0 and is left out."""
 
     edges = np.linspace(_mel(low_hz), _mel(sample_rate / 2), bins + 2)
     at = _mel(np.arange(padded // 2) * sample_rate / padded)[:, None]
@@ -95,7 +95,7 @@ def _mel(hz: np.ndarray | float) -> np.ndarray:
 
 
 def patch_edges(rows: int, columns: int, frames: int, bins: int, mel_bins: int, sample_rate: int, low_hz: float = 20.0) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of a grid of patches over the filter banks: in seconds (columns + 1,) and in Hz (rows + 1,).
+    """Return edges of a grid of patches over the filter banks: in seconds (columns + 1,) and in Hz (rows + 1,).
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ ESTIMATED = ("aac", "mp3", "ac3", "eac3", "amr", "gsm", "dts")  # streams withou
 
 
 def is_there() -> bool:
-    """Whether ffmpeg is installed."""
+    """Return whether ffmpeg is installed."""
     return shutil.which("ffmpeg") is not None and shutil.which("ffprobe") is not None
 
 

@@ -128,7 +128,7 @@ def measure(wave: np.ndarray) -> Measures:
 
 
 def _periodicity(wave: np.ndarray, active: np.ndarray) -> float:
-    """Median over active frames of the autocorrelation's highest peak, lags of 1/2000 s to 1/60 s."""
+    """Return the median over active frames of the autocorrelation's highest peak, lags of 1/2000 s to 1/60 s."""
     padded = np.pad(wave, FRAME // 2)
     frames = librosa.util.frame(padded, frame_length=FRAME, hop_length=HOP)[:, : len(active)]
     frames = frames[:, active[: frames.shape[1]]]
@@ -145,12 +145,12 @@ def _periodicity(wave: np.ndarray, active: np.ndarray) -> float:
 
 @lru_cache(maxsize=1)
 def _mel_filters() -> np.ndarray:
-    """(128, frequencies) filter bank that onsets are looked for in, made once."""
+    """Return (128, frequencies) filter bank that onsets are looked for in, made once."""
     return librosa.filters.mel(sr=ANALYSIS_RATE, n_fft=FRAME, fmax=ANALYSIS_RATE / 2)
 
 
 def _rhythm(power: np.ndarray, duration: float) -> tuple[float, float]:
-    """Onsets per second and how uneven their gaps are, from a power spectrogram (frequencies, frames)."""
+    """Return onsets per second and how uneven their gaps are, from a power spectrogram (frequencies, frames)."""
     mel = librosa.power_to_db(np.abs(np.einsum("ft,mf->mt", power, _mel_filters(), optimize=True)))
     strength = librosa.onset.onset_strength(S=mel, sr=ANALYSIS_RATE, hop_length=HOP, n_fft=FRAME)
     # an absolute floor, or normalising would make "events" of steady noise
@@ -162,7 +162,7 @@ def _rhythm(power: np.ndarray, duration: float) -> tuple[float, float]:
 
 
 def _peaks(x: np.ndarray, before: int = 1, around: int = 6, delta: float = 0.12, wait: int = 1) -> np.ndarray:
-    """Frames that top the one before and exceed the mean of those around by `delta`, at least `wait` frames apart.
+    """Return frames that top the one before and exceed the mean of those around by `delta`, at least `wait` frames apart.
 
     In NumPy on purpose: librosa's picker is compiled by numba at its first call, and processes that do so at once can crash.
     """

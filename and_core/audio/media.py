@@ -45,7 +45,7 @@ def read_flac(data: bytes) -> tuple[np.ndarray, int]:
 
 
 def spectrogram_jpeg(wave: np.ndarray) -> bytes:
-    """Mel spectrogram (time to the right, 30 Hz to 8 kHz upwards) of a waveform at the analysis rate, as JPEG."""
+    """Return mel spectrogram (time to the right, 30 Hz to 8 kHz upwards) of a waveform at the analysis rate, as JPEG."""
     if len(wave) < FRAME:
         wave = np.pad(wave, (0, FRAME - len(wave)))
     hop = max(HOP // 2, len(wave) // WIDTH)
@@ -61,13 +61,13 @@ def spectrogram_jpeg(wave: np.ndarray) -> bytes:
 
 @lru_cache(maxsize=1)
 def _filters() -> np.ndarray:
-    """(mel bins, frequencies) filter bank, made once."""
+    """Return (mel bins, frequencies) filter bank, made once."""
     return librosa.filters.mel(sr=ANALYSIS_RATE, n_fft=FRAME, n_mels=MEL_BINS, fmin=30)
 
 
 @lru_cache(maxsize=1)
 def palette() -> np.ndarray:
-    """(256, 3) uint8 colours from black through violet to pale yellow."""
+    """Return (256, 3) uint8 colours from black through violet to pale yellow."""
     from plotly.colors import sample_colorscale, unlabel_rgb
 
     return np.array([unlabel_rgb(c) for c in sample_colorscale("Inferno", np.linspace(0, 1, 256).tolist())]).round().astype(np.uint8)

@@ -11,7 +11,7 @@ VERSION = "1"
 
 
 def describe_measures(row: dict[str, Any]) -> str:
-    """Two to four sentences on a clip: character, course in time, rhythm.
+    """Return two to four sentences on a clip: character, course in time, rhythm.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ class Acoustic(Captioner):
     kind = "acoustic"
 
     def fingerprint(self) -> str:
-        """Version and rules."""
+        """Return the version and rules."""
         return VERSION + repr(RULES)
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
-        """Words for the measures in `rows`."""
+        """Return words for the measures in `rows`."""
         return [describe_measures(row) for row in rows]
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return "acoustic captioner (measured, no model)"

@@ -79,16 +79,16 @@ class AudioLanguageModel(ListeningCaptioner[AudioLanguageModelSettings]):
         return repr([sha256_file(f) for f in files]) if files else f"{s.model}@{s.revision}"
 
     def identity(self) -> str:
-        """Weights, prompt and length."""
+        """Return weights, prompt and length."""
         s = self.settings
         return json.dumps([self._weights, s.prompt, s.max_tokens, s.dtype])
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return Path(self.settings.model).name
 
     def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
-        """Batch by batch; where one fails (out of memory, a clip that the processor refuses), its clips one by one."""
+        """Yield batch by batch; where one fails (out of memory, a clip that the processor refuses), its clips one by one."""
         _ = self._loaded  # which says at what rate the waves are to come
         first, rest = 0, iter(waves)
         while part := list(islice(rest, self.settings.batch)):

@@ -25,11 +25,11 @@ class Captioner(Plugin[S]):
     provenance: Provenance = "computed"
 
     def fingerprint(self) -> str:
-        """Identity of the captioner besides its settings (bytes of its file, version of its rules)."""
+        """Return the identity of the captioner besides its settings (bytes of its file, version of its rules)."""
         return ""
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
-        """One caption per clip, None where there is none.
+        """Return one caption per clip, None where there is none.
 
         Parameters
         ----------
@@ -45,11 +45,11 @@ class Captioner(Plugin[S]):
         return [[text] if text else [] for text in self.captions(rows, listen)]
 
     def notes(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Remarks on the whole dataset for provenance, such as captions for files that are not in it."""
+        """Return remarks on the whole dataset for provenance, such as captions for files that are not in it."""
         return {}
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return self.kind
 
 
@@ -59,19 +59,19 @@ class ListeningCaptioner(Captioner[S]):
     sample_rate: int = 16_000
 
     def identity(self) -> str:
-        """Everything that decides what it says of a clip: by this its replies are kept."""
+        """Return everything that decides what it says of a clip: by this its replies are kept."""
         raise NotImplementedError
 
     def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
-        """Replies as they come, each with the number of its clip; mono waveforms (samples,) at :attr:`sample_rate` are taken as they are needed."""
+        """Yield replies as they come, each with the number of its clip; mono waveforms (samples,) at :attr:`sample_rate` are taken as they are needed."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
-        """The same identity."""
+        """Return the same identity."""
         return self.identity()
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
-        """What it said of each clip."""
+        """Return what it said of each clip."""
         return [reply.text for reply in listen(self)]
 
 
@@ -85,7 +85,13 @@ def sentence(text: str) -> str:
 
 
 def joined(captions: list[str]) -> str:
-    """Return several captions of a clip as sentences of one text; one stays as it is, none is an empty text."""
+    """Return several captions of a clip as sentences of one text; one stays as it is, none is an empty text.
+
+    Examples
+    --------
+    >>> joined(["a dog barks", "rain falls."])
+    'a dog barks. rain falls.'
+    """
     return " ".join(map(sentence, captions)) if len(captions) > 1 else "".join(captions)
 
 

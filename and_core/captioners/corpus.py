@@ -17,13 +17,13 @@ class Corpus(Captioner):
     provenance: Provenance = "synthetic"
 
     def fingerprint(self) -> str:
-        """Version of the listener."""
+        """Return the version of the listener."""
         from and_core.corpus import captions
 
         return captions.VERSION
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
-        """One caption of two to five sentences per clip."""
+        """Return one caption of two to five sentences per clip."""
         from and_core.corpus.captions import write_caption
 
         if rows and "recipe" not in rows[0]:
@@ -31,5 +31,5 @@ class Corpus(Captioner):
         return [write_caption(row) for row in rows]
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return "synthetic listener of the corpus"

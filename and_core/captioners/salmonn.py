@@ -38,7 +38,7 @@ class SalmonnSettings(Settings):
     timeout: Annotated[float, Field(gt=0)] = 1800.0
 
     def reaches(self) -> list[str]:
-        """The interpreter."""
+        """Return the interpreter."""
         return [f"starts the program {self.python}"]
 
 
@@ -55,16 +55,16 @@ class Salmonn(ListeningCaptioner[SalmonnSettings]):
                 raise ConfigError(f"captions.{name}={str(getattr(settings, name))!r} is not there")
 
     def identity(self) -> str:
-        """Bytes of the decoding configuration, and the prompt."""
+        """Return the bytes of the decoding configuration, and the prompt."""
         s = self.settings
         return json.dumps([sha256_file(s.decode), s.prompt])
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return f"SALMONN ({self.settings.decode.name})"
 
     def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
-        """In order. A process that has ended is started again for the next clip, until it ends several times in a row."""
+        """Yield replies in order. A process that has ended is started again for the next clip, until it ends several times in a row."""
         s = self.settings
         command = [str(s.python.absolute()), str(bundled("salmonn_bridge.py")), str(s.repo.absolute()), str(s.decode.absolute()), s.device]
         bridge: _Bridge | None = None
@@ -113,7 +113,7 @@ class _Bridge:
                 self._said.append(line.strip())
 
     def ask(self, question: dict[str, Any], timeout: float) -> Reply:
-        """The reply to one clip; a line that answers another question is an error, never passed on."""
+        """Return the reply to one clip; a line that answers another question is an error, never passed on."""
         try:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(question) + "\n")

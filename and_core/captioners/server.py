@@ -42,11 +42,11 @@ class CaptionServer(ListeningCaptioner[CaptionServerSettings]):
         return json.dumps([s.model, s.tag, s.prompt, s.max_tokens])
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return f"{self.settings.model} (server)"
 
     def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
-        """Captions in the order in which the server gives them."""
+        """Yield captions in the order in which the server gives them."""
         s = self.settings
         requests = (
             {"messages": [{"role": "user", "content": _content(wave, s.prompt, self.sample_rate)}], "temperature": 0.0, "max_tokens": s.max_tokens}

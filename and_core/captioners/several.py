@@ -18,12 +18,12 @@ class SeveralSettings(Settings):
     parts: tuple[PluginConfig, ...]
 
     def reaches(self) -> list[str]:
-        """What the parts do."""
+        """Return what the parts do."""
         return [reach for part in self.parts for reach in CAPTIONERS.reaches(part)]
 
     @classmethod
     def absolute(cls, raw: Mapping[str, Any], base: Path) -> dict[str, Any]:
-        """The parts' paths."""
+        """Return the parts' paths."""
         parts = raw.get("parts")
         if not isinstance(parts, list):
             return dict(raw)
@@ -42,7 +42,7 @@ class Several(Captioner[SeveralSettings]):
         return [CAPTIONERS.create(part, self.recorded) for part in self.settings.parts]
 
     def identifying_settings(self) -> dict[str, Any]:
-        """The parts' own."""
+        """Return the parts' own."""
         return {"kind": self.kind, "parts": [CAPTIONERS.given_settings(part) for part in self.settings.parts]}
 
     @property
@@ -51,18 +51,18 @@ class Several(Captioner[SeveralSettings]):
         return next((part.provenance for part in self.parts if part.provenance != "computed"), "computed")
 
     def fingerprint(self) -> str:
-        """Fingerprints of the parts."""
+        """Return fingerprints of the parts."""
         return "/".join(part.fingerprint() for part in self.parts)
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
-        """Each part's text as sentences of their own."""
+        """Return each part's text as sentences of their own."""
         columns = [part.captions(rows, listen) for part in self.parts]
         return [" ".join(sentence(text) for text in texts if text) or None for texts in zip(*columns, strict=True)]
 
     def notes(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Remarks of the parts."""
+        """Return remarks of the parts."""
         return {part.kind: part.notes(rows) for part in self.parts if part.notes(rows)}
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return " + ".join(part.describe() for part in self.parts)

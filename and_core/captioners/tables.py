@@ -23,7 +23,7 @@ TEXT_COLUMNS = ("caption", "text", "description", "title")
 
 
 def readable_title(title: str) -> str:
-    """A title that is a file name read as words: no ending, no separators, no runs of digits."""
+    """Return a title that is a file name read as words: no ending, no separators, no runs of digits."""
     path = Path(title)
     if path.suffix.lower() in SUFFIXES or ("_" in title and " " not in title):
         title = path.stem if path.suffix.lower() in SUFFIXES else title
@@ -46,18 +46,18 @@ class CaptionColumn(Captioner[CaptionColumnSettings]):
     provenance: Provenance = "imported"
 
     def fingerprint(self) -> str:
-        """Version of the reading of titles."""
+        """Return the version of the reading of titles."""
         return "2"
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
-        """The column's texts, underscores and file endings read as spaces."""
+        """Return the column's texts, underscores and file endings read as spaces."""
         column = self.settings.column
         if rows and column not in rows[0]:
             raise DataError(f"captions.column={column!r} is no column of the dataset; there are: {', '.join(rows[0])}")
         return [None if row[column] in (None, "") else readable_title(str(row[column])) for row in rows]
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return f"column {self.settings.column!r} of the dataset"
 
 
@@ -105,7 +105,7 @@ class CaptionFile(Captioner[CaptionFileSettings]):
         return found
 
     def notes(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Names in the file that are no clip."""
+        """Return names in the file that are no clip."""
         table = self._load()
         unknown = sorted(set(table) - set(self._keys(table, rows)))
         several = sum(len(texts) > 1 for texts in table.values())
@@ -125,7 +125,7 @@ class CaptionFile(Captioner[CaptionFileSettings]):
         return keys
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return f"file {Path(self.settings.path).name}"
 
     def _load(self) -> dict[str, list[str]]:
@@ -163,5 +163,5 @@ class CaptionFile(Captioner[CaptionFileSettings]):
 
 
 def _distinct(texts: list[str]) -> list[str]:
-    """Texts in order, white space folded, repetitions and what is no text left out."""
+    """Return texts in order, white space folded, repetitions and what is no text left out."""
     return list(dict.fromkeys(text for t in texts if (text := clean_caption(t))))

@@ -25,11 +25,11 @@ class PlainConsole(Console):
         super().__init__(markup=False, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
-        """A text for a cell or a line, as wide as it is shown."""
+        """Return a text for a cell or a line, as wide as it is shown."""
         return super().render_str(visible(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:  # type: ignore[override]
-        """Segments of what is printed; those of rich's own doing (a bar's cursor) pass."""
+        """Yield segments of what is printed; those of rich's own doing (a bar's cursor) pass."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
@@ -40,7 +40,7 @@ err = PlainConsole(stderr=True)
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Errors that a user can act on are one line; an interrupt says that the work goes on where it stopped."""
+    """Report errors that a user can act on as one line; an interrupt says that the work goes on where it stopped."""
     try:
         yield
     except ANDError as error:
@@ -56,7 +56,7 @@ AsRecorded = Annotated[bool, typer.Option(help="Start the programs and open the 
 
 
 def trusted(d: Any, file: Path | None, as_recorded: bool) -> Any:
-    """The configuration that a command may act on, None where it is the record, which acts on nothing."""
+    """Return the configuration that a command may act on, None where it is the record, which acts on nothing."""
     from and_core.pipeline.recorded import config_for, reaches
 
     if file is None and not as_recorded:
@@ -70,7 +70,7 @@ def trusted(d: Any, file: Path | None, as_recorded: bool) -> Any:
 
 @contextmanager
 def bars() -> Iterator[Progress]:
-    """One progress bar per stage, on standard error."""
+    """Return one progress bar per stage, on standard error."""
     from and_core.pipeline import TITLES
 
     with progress.bars(TITLES, err, always=True) as update:

@@ -99,7 +99,7 @@ def _build_demo() -> None:
 
 
 def _explained(name: str) -> bool:
-    """Whether a dissection has neurons to show, each with what is said of it."""
+    """Return whether a dissection has neurons to show, each with what is said of it."""
     from and_core import open_dissection
 
     try:

@@ -18,7 +18,7 @@ def listen(
     folder: Annotated[Path, typer.Option("--out", help="Where the sounds go.")] = Path("listened"),
     clips: Annotated[int, typer.Option(min=1, max=20, help="Highest clips, and as many random ones, of the neuron.")] = 3,
 ) -> None:
-    """What is heard in a decision (--clip) or by a neuron (--neuron), as FLAC files and a table."""
+    """Write what is heard in a decision (--clip) or by a neuron (--neuron), as FLAC files and a table."""
     with reported():
         from and_core import open_dissection
         from and_core.errors import ConfigError, DataError

@@ -76,7 +76,7 @@ def prune(
 
 
 def _check(d: Dissection, request: Any) -> None:
-    """What can be told to be wrong before the tested split is made."""
+    """Raise what can be told to be wrong before the tested split is made."""
     from and_core.unlearn.request import neuron_ids
     from and_core.unlearn.selection import by_list
 
@@ -86,7 +86,7 @@ def _check(d: Dissection, request: Any) -> None:
 
 
 def _known(d: Dissection, concept: str) -> str:
-    """A concept as the concept set spells it, where it has it: `water drops` is `water_drops`."""
+    """Return a concept as the concept set spells it, where it has it: `water drops` is `water_drops`."""
     if not d.has("texts"):
         return concept
     spelled = {c.replace("_", " "): c for c in d.concept_set}

@@ -37,7 +37,7 @@ def run(
 
 
 def status(config: Annotated[str, typer.Argument(help="YAML file, or the name of a dissection.")]) -> None:
-    """Which stages are done, out of date, unfinished or not run."""
+    """Print which stages are done, out of date, unfinished or not run."""
     with reported():
         from and_core import open_dissection, pipeline
         from and_core.config import load_config, make_config

@@ -51,7 +51,7 @@ def new(plan: Annotated[Path, typer.Argument(help="STUDY.yaml, see docs/studies.
 
 @study_app.command("list")
 def list_command(database: Where = None) -> None:
-    """Studies in the cache."""
+    """List the studies in the cache."""
     with reported():
         from and_core.errors import ANDError
         from and_core.study.report import Report
@@ -77,7 +77,7 @@ def invite(
     address: Annotated[str, typer.Option(help="Address at which raters reach the server.")] = f"http://{HOST}:{PORT}",
     database: Where = None,
 ) -> None:
-    """Personal links, each shown once."""
+    """Print personal links, each shown once."""
     with reported():
         from and_core.study.study import open_study
 
@@ -104,7 +104,7 @@ def serve_command(
 
 @study_app.command()
 def progress(name: Name, items: Annotated[bool, typer.Option("--items", help="By item, not by rater.")] = False, database: Where = None) -> None:
-    """Who has answered how much."""
+    """Print who has answered how much."""
     with reported():
         from and_core.study.report import Report
         from and_core.study.study import open_study
@@ -132,7 +132,7 @@ def results(
     bertscore: Annotated[str | None, typer.Option(help="Folder of the model for BERTScore; default: the bundled MiniLM.")] = None,
     database: Where = None,
 ) -> None:
-    """Table 3 and all that stands beside it."""
+    """Print Table 3 and all that stands beside it."""
     with reported():
         from and_core.cli.tables import print_part
         from and_core.figures.study import fault_part, result_parts
@@ -165,7 +165,7 @@ def export(
     file: Annotated[Path | None, typer.Option("--out", help="File; default: NAME.csv or NAME.parquet, with NAME.dictionary.csv beside it.")] = None,
     database: Where = None,
 ) -> None:
-    """The long table, one row an answer, and what its columns mean."""
+    """Write the long table, one row an answer, and what its columns mean."""
     with reported():
         import pandas as pd
 

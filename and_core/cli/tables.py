@@ -28,7 +28,7 @@ def table(
     name: Name = "demo-ast",
     form: Annotated[str, typer.Option("--format", help="text, csv, markdown or latex.")] = "text",
 ) -> None:
-    """A table of the paper for a dissection and all that share its clips and concepts, beside the paper's numbers."""
+    """Print a table of the paper for a dissection and all that share its clips and concepts, beside the paper's numbers."""
     with reported():
         import pandas as pd
 
@@ -55,7 +55,7 @@ def table(
 
 
 def print_table(what: str, d: Any) -> None:
-    """One of the tables for a terminal."""
+    """Print one of the tables."""
     from and_core.figures.catalogue import TABLES
 
     for part in TABLES[what](d).parts:
@@ -63,7 +63,7 @@ def print_table(what: str, d: Any) -> None:
 
 
 def print_part(part: Any) -> None:
-    """One part of a table for a terminal."""
+    """Print one part of a table."""
     if not part.cells:
         out.print(f"{part.title}: nothing to show. {part.note}".strip())
         return
@@ -87,7 +87,7 @@ def figure(
     folder: Annotated[Path, typer.Option("--out", help="Where the files go.")] = Path("figures"),
     form: Annotated[list[str] | None, typer.Option("--format", help="html, svg or png; may be repeated.")] = None,
 ) -> None:
-    """A figure of the paper, from a dissection, as files."""
+    """Write a figure of the paper, from a dissection, as files."""
     with reported():
         from and_core import open_dissection
         from and_core.figures.gallery import FIGURES, draw

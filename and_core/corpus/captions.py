@@ -128,7 +128,7 @@ def _identity(rng: np.random.Generator, category: str) -> list[str]:
 
 
 def _character(rng: np.random.Generator, row: dict[str, Any]) -> list[str]:
-    """Sentences on how it sounds and how it goes on, from the measures, missing a third and mistaking one in thirty."""
+    """Return sentences on how it sounds and how it goes on, from the measures, missing a third and mistaking one in thirty."""
     words: dict[str, str] = {}
     for attribute, rule in earned(row).items():
         if rng.random() < 0.3:

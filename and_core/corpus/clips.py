@@ -44,13 +44,13 @@ class Truth:
 
 
 def clip_name(category: str, index: int) -> str:
-    """File name in ESC-50's pattern, fold-source-take-target."""
+    """Return file name in ESC-50's pattern, fold-source-take-target."""
     target = CATEGORIES.index(category)
     return f"{index % FOLDS + 1}-{100_000 + target * 1000 + index}-A-{target}.wav"
 
 
 def clip_rng(seed: int, category: str, index: int) -> Rng:
-    """Generator of one clip, independent of every other clip's."""
+    """Return generator of one clip, independent of every other clip's."""
     digest = hashlib.sha256(f"{VERSION}/{seed}/{category}/{index}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
@@ -101,7 +101,7 @@ def make_clip(category: str, index: int, seed: int = 0) -> tuple[np.ndarray, Tru
 
 
 def make_many(jobs: list[tuple[str, int, int]], processes: int = 2) -> Iterator[tuple[np.ndarray, Truth]]:
-    """Clips of `(category, index, seed)` in order, made by `processes` worker processes."""
+    """Yield clips of `(category, index, seed)` in order, made by `processes` worker processes."""
     if processes <= 1 or len(jobs) < 16:
         yield from (make_clip(*job) for job in jobs)
         return
@@ -112,17 +112,17 @@ def make_many(jobs: list[tuple[str, int, int]], processes: int = 2) -> Iterator[
 
 
 def corpus_jobs(per_category: int = PER_CATEGORY, seed: int = 0, categories: tuple[str, ...] = CATEGORIES) -> list[tuple[str, int, int]]:
-    """Every `(category, index, seed)` of a corpus, ordered by category."""
+    """Return every `(category, index, seed)` of a corpus, ordered by category."""
     return [(category, index, seed) for category in categories for index in range(per_category)]
 
 
 def fingerprint(per_category: int, seed: int, categories: tuple[str, ...] = CATEGORIES) -> str:
-    """Identity of a corpus: its recipe's version and parameters, not its bytes."""
+    """Return the identity of a corpus: its recipe's version and parameters, not its bytes."""
     return hashlib.sha256(repr(("and-corpus", VERSION, per_category, seed, SECONDS, SAMPLE_RATE, categories)).encode()).hexdigest()
 
 
 def truth_row(truth: Truth) -> dict[str, object]:
-    """Truth as a flat row for a table."""
+    """Return truth as a flat row for a table."""
     return {f"true_{key}": value for key, value in asdict(truth).items() if key not in ("category", "index", "fold")}
 
 
@@ -131,20 +131,20 @@ def _star(job: tuple[str, int, int]) -> tuple[np.ndarray, Truth]:
 
 
 def _loudest(x: np.ndarray) -> float:
-    """RMS of the loudest tenth of 50 ms frames."""
+    """Return RMS of the loudest tenth of 50 ms frames."""
     frames = x[: len(x) // 800 * 800].reshape(-1, 800)
     rms = np.sort(np.sqrt((frames**2).mean(axis=1)))
     return float(rms[-max(1, len(rms) // 10) :].mean()) + 1e-9
 
 
 def _soften(x: np.ndarray) -> np.ndarray:
-    """Tame extreme crests (sparse snaps over silence) so that a clip's level is not one sample's."""
+    """Soften extreme crests (sparse snaps over silence) so that a clip's level is not one sample's."""
     ceiling = 8 * _loudest(x)
     return ceiling * np.tanh(x / ceiling)
 
 
 def _limit(x: np.ndarray) -> np.ndarray:
-    """Soft limiter: transparent below 0.7, never above 1."""
+    """Limit softly: transparent below 0.7, never above 1."""
     over = np.abs(x) > 0.7
     y = x.copy()
     y[over] = np.sign(x[over]) * (0.7 + 0.3 * np.tanh((np.abs(x[over]) - 0.7) / 0.3))
@@ -152,7 +152,7 @@ def _limit(x: np.ndarray) -> np.ndarray:
 
 
 def _edges(rng: Rng) -> tuple[str, str, np.ndarray]:
-    """How the clip begins and ends: whole, faded or cut short."""
+    """Return how the clip begins and ends: whole, faded or cut short."""
     window = np.ones(SAMPLES)
     onset = str(rng.choice(["whole", "fade-in"], p=[0.8, 0.2]))
     ending = str(rng.choice(["whole", "fade-out", "cut"], p=[0.7, 0.2, 0.1]))
@@ -171,7 +171,7 @@ def _edges(rng: Rng) -> tuple[str, str, np.ndarray]:
 
 
 def _background(rng: Rng, kind: str) -> np.ndarray:
-    """Unit-RMS bed of sound behind the main one."""
+    """Return unit-RMS bed of sound behind the main one."""
     if kind == "hiss":
         x = band(noise(rng, SECONDS, -1), 800)
     elif kind == "hum":

@@ -48,7 +48,7 @@ class Scene:
             self.onsets.append(round(at, 3))
 
     def times(self, gap: float, jitter: float, first: float | None = None, most: int = 200) -> list[float]:
-        """Event times in seconds: mean distance `gap` / rate, relative standard deviation `jitter`."""
+        """Return event times in seconds: mean distance `gap` / rate, relative standard deviation `jitter`."""
         self.regular = jitter < 0.12
         at = float(self.rng.uniform(0.02, 0.35)) if first is None else first
         found: list[float] = []
@@ -58,7 +58,7 @@ class Scene:
         return found
 
     def uniform(self, low: float, high: float) -> float:
-        """A draw from [low, high)."""
+        """Return a draw from [low, high)."""
         return float(self.rng.uniform(low, high))
 
 
@@ -68,7 +68,7 @@ def seconds(duration: float) -> Array:
 
 
 def noise(rng: Rng, duration: float, slope: float = 0.0) -> Array:
-    """Gaussian noise of unit RMS with a spectral slope in dB per octave."""
+    """Return Gaussian noise of unit RMS with a spectral slope in dB per octave."""
     white = rng.standard_normal(max(16, int(duration * SAMPLE_RATE)))
     if slope:
         spectrum = np.fft.rfft(white)
@@ -78,7 +78,7 @@ def noise(rng: Rng, duration: float, slope: float = 0.0) -> Array:
 
 
 def band(x: Array, low: float | None = None, high: float | None = None, order: int = 2) -> Array:
-    """Butterworth low-pass, high-pass or band-pass; edges in Hz are kept inside the audible band."""
+    """Return Butterworth low-pass, high-pass or band-pass; edges in Hz are kept inside the audible band."""
     nyquist = SAMPLE_RATE / 2
     low = None if low is None else float(np.clip(low, 15, nyquist * 0.9))
     high = None if high is None else float(np.clip(high, 30, nyquist * 0.98))
@@ -91,12 +91,12 @@ def band(x: Array, low: float | None = None, high: float | None = None, order: i
 
 
 def tone(frequency: Array) -> Array:
-    """Sine whose instantaneous frequency in Hz is given per sample."""
+    """Return sine whose instantaneous frequency in Hz is given per sample."""
     return np.sin(2 * np.pi * np.cumsum(frequency) / SAMPLE_RATE)
 
 
 def harmonics(frequency: Array, rolloff: float = 6.0, count: int = 30, odd_only: bool = False) -> Array:
-    """Harmonic tone; each octave above the fundamental is `rolloff` dB weaker; nothing above 7.2 kHz."""
+    """Return harmonic tone; each octave above the fundamental is `rolloff` dB weaker; nothing above 7.2 kHz."""
     phase = 2 * np.pi * np.cumsum(frequency) / SAMPLE_RATE
     out = np.zeros(len(frequency))
     for k in range(1, count + 1, 2 if odd_only else 1):
@@ -108,7 +108,7 @@ def harmonics(frequency: Array, rolloff: float = 6.0, count: int = 30, odd_only:
 
 
 def voice(rng: Rng, frequency: Array, rolloff: float, breath: float, jitter: float = 0.01) -> Array:
-    """Glottal source: harmonics with slow random jitter (relative) and an added share of breath noise."""
+    """Return glottal source: harmonics with slow random jitter (relative) and an added share of breath noise."""
     wander = np.cumsum(rng.standard_normal(len(frequency)))
     wander = band(wander, 3, 40)
     wander /= np.abs(wander).max() + 1e-9
@@ -118,7 +118,7 @@ def voice(rng: Rng, frequency: Array, rolloff: float, breath: float, jitter: flo
 
 
 def formants(x: Array, peaks: Sequence[tuple[float, float, float]]) -> Array:
-    """Parallel resonances `(frequency Hz, bandwidth Hz, gain)`."""
+    """Return parallel resonances `(frequency Hz, bandwidth Hz, gain)`."""
     out = np.zeros_like(x)
     for frequency, width, gain in peaks:
         frequency = float(np.clip(frequency, 60, 7400))
@@ -128,7 +128,7 @@ def formants(x: Array, peaks: Sequence[tuple[float, float, float]]) -> Array:
 
 
 def modes(duration: float, partials: Sequence[tuple[float, float, float]]) -> Array:
-    """Struck body: a sum of decaying sines `(frequency Hz, decay time s, amplitude)`."""
+    """Return struck body: a sum of decaying sines `(frequency Hz, decay time s, amplitude)`."""
     t = seconds(duration)
     out = np.zeros(len(t))
     for frequency, decay, amplitude in partials:
@@ -138,7 +138,7 @@ def modes(duration: float, partials: Sequence[tuple[float, float, float]]) -> Ar
 
 
 def hump(duration: float, attack: float = 0.1, release: float = 0.3) -> Array:
-    """Envelope from 0 to 1 and back; attack and release are shares of the duration."""
+    """Return envelope from 0 to 1 and back; attack and release are shares of the duration."""
     n = max(2, int(duration * SAMPLE_RATE))
     x = np.linspace(0, 1, n)
     rise = np.clip(x / max(attack, 1e-3), 0, 1)
@@ -147,7 +147,7 @@ def hump(duration: float, attack: float = 0.1, release: float = 0.3) -> Array:
 
 
 def decay(duration: float, tau: float, attack: float = 0.002) -> Array:
-    """Exponential decay (time constant `tau` s) after a linear attack (s)."""
+    """Return exponential decay (time constant `tau` s) after a linear attack (s)."""
     t = seconds(duration)
     return np.minimum(t / attack, 1) * np.exp(-t / tau)
 
@@ -162,7 +162,7 @@ def curve(duration: float, points: Sequence[tuple[float, float]]) -> Array:
 
 
 def wobble(rng: Rng, duration: float, rate: float, depth: float) -> Array:
-    """Slow random modulation around 1: `rate` in Hz, `depth` as standard deviation; never negative."""
+    """Return slow random modulation around 1: `rate` in Hz, `depth` as standard deviation; never negative."""
     n = max(2, int(duration * SAMPLE_RATE))
     knots = rng.standard_normal(int(duration * rate) + 4)
     x = np.linspace(0.0, len(knots) - 1.001, n)
@@ -170,14 +170,14 @@ def wobble(rng: Rng, duration: float, rate: float, depth: float) -> Array:
 
 
 def impulses(rng: Rng, duration: float, per_second: float, spread: float = 1.0) -> Array:
-    """Poisson train of impulses with log-normal heights (sigma `spread`)."""
+    """Return Poisson train of impulses with log-normal heights (sigma `spread`)."""
     n = max(16, int(duration * SAMPLE_RATE))
     hits = rng.random(n) < per_second / SAMPLE_RATE
     return hits * rng.lognormal(0, spread, n) * rng.choice([-1, 1], n)
 
 
 def reverb(rng: Rng, x: Array, time: float, wet: float) -> Array:
-    """Room: convolution with exponentially decaying noise; `time` is the 60 dB decay in seconds."""
+    """Add a room: convolution with exponentially decaying noise; `time` is the 60 dB decay in seconds."""
     n = int(time * SAMPLE_RATE)
     if n < 16 or wet <= 0:
         return x

@@ -34,7 +34,7 @@ class ClipRef:
 
 
 def read_rows(table: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and row of a CSV whose `required` columns must be there and filled.
+    """Yield line number and row of a CSV whose `required` columns must be there and filled.
 
     Raises
     ------
@@ -81,15 +81,15 @@ class Dataset(Plugin[S]):
     provenance: Provenance = "computed"
 
     def references(self) -> list[ClipRef]:
-        """Every clip, in an order that does not depend on the file system."""
+        """Return every clip, in an order that does not depend on the file system."""
         raise NotImplementedError
 
     def read(self, ref: ClipRef) -> tuple[np.ndarray, int]:
-        """Waveform (samples,) float32 mono and its rate; :class:`DataError` says what is wrong with a bad clip."""
+        """Return waveform (samples,) float32 mono and its rate; :class:`DataError` says what is wrong with a bad clip."""
         raise NotImplementedError
 
     def check(self) -> tuple[dict[str, int], list[str]]:
-        """Counts (clips, classes, folds, sources) and the names of files that are not there, without decoding anything."""
+        """Return counts (clips, classes, folds, sources) and the names of files that are not there, without decoding anything."""
         refs = self.references()
         counts = {"clips": len(refs)}
         for what in ("label", "fold", "source"):
@@ -105,11 +105,11 @@ class Dataset(Plugin[S]):
         return {}
 
     def columns(self, ref: ClipRef) -> Mapping[str, object]:
-        """Further columns of a clip's row in the clips table."""
+        """Return further columns of a clip's row in the clips table."""
         return ref.extra
 
     def fingerprint(self) -> str:
-        """Identity of the content: names, labels, folds and the bytes of every file."""
+        """Return the identity of the content: names, labels, folds and the bytes of every file."""
         digest = hashlib.sha256()
         for ref in self.references():
             digest.update(repr((ref.name, ref.label, ref.fold, ref.source, sorted(ref.extra.items()))).encode())
@@ -119,7 +119,7 @@ class Dataset(Plugin[S]):
         return digest.hexdigest()
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return self.kind
 
 
@@ -134,7 +134,7 @@ class FileDataset(Dataset[F]):
         return read_audio(ref.path, self.settings.max_seconds)
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return f"{self.kind}: {self.settings.path.name}"
 
 

@@ -15,7 +15,7 @@ class Esc50(FileDataset[FileDatasetSettings]):
     kind = "esc50"
 
     def references(self) -> list[ClipRef]:
-        """Clips in the order of the CSV."""
+        """Return clips in the order of the CSV."""
         root = self.settings.path
         tables = sorted((root / "meta").glob("*.csv"))
         if len(tables) != 1:

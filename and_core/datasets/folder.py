@@ -46,5 +46,5 @@ class Folder(FileDataset[FolderSettings]):
         return dict(sorted(self._walked.passed_over.items()))
 
     def __getstate__(self) -> dict[str, Any]:
-        """For worker processes, which get their own clips' references and need no other."""
+        """Return the state for worker processes, which get their own clips' references and need no other."""
         return {k: v for k, v in self.__dict__.items() if k != "_walked"}

@@ -33,7 +33,7 @@ class HubDatasetSettings(Settings):
     max_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
 
     def reaches(self) -> list[str]:
-        """The hub, for all but a folder."""
+        """Return the hub, for all but a folder."""
         return [] if Path(self.id).is_dir() else [f"fetches the data set {self.id}"]
 
 
@@ -99,11 +99,11 @@ class HubDataset(Dataset[HubDatasetSettings]):
         return refs
 
     def __getstate__(self) -> dict[str, Any]:
-        """For worker processes, which get their own clips' references and need no other."""
+        """Return the state for worker processes, which get their own clips' references and need no other."""
         return {k: v for k, v in self.__dict__.items() if k != "_references"}
 
     def references(self) -> list[ClipRef]:
-        """Clips in the split's order."""
+        """Return clips in the split's order."""
         return self._references
 
     def _bytes(self, row: int) -> bytes:
@@ -134,7 +134,7 @@ class HubDataset(Dataset[HubDatasetSettings]):
             return read_audio(file.name, self.settings.max_seconds)
 
     def fingerprint(self) -> str:
-        """Names, labels, folds and the bytes of every clip."""
+        """Return names, labels, folds and the bytes of every clip."""
         digest = hashlib.sha256()
         for ref in self.references():
             digest.update(repr((ref.name, ref.label, ref.fold, ref.source, sorted(ref.extra.items()))).encode())
@@ -146,13 +146,13 @@ class HubDataset(Dataset[HubDatasetSettings]):
         return digest.hexdigest()
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         s = self.settings
         return f"hub: {Path(s.id).name if Path(s.id).is_dir() else s.id}, {s.split}"
 
 
 def _cause(error: BaseException) -> str:
-    """What an error says, and what lies at its root."""
+    """Return what an error says, and what lies at its root."""
     root: BaseException = error
     seen = {id(error)}
     while (deeper := root.__cause__ or root.__context__) is not None and id(deeper) not in seen:

@@ -22,7 +22,7 @@ Job = tuple[Any, int, list[Any], str, str]
 
 
 def prepare_chunk(job: Job) -> None:
-    """One chunk: writes its two packs and its rows, then its mark."""
+    """Prepare one chunk: write its two packs and its rows, then its mark."""
     dataset, number, refs, out, chunks = job
     rows: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []

@@ -44,7 +44,7 @@ class Synthetic(Dataset[SyntheticSettings]):
         return corpus.corpus_jobs(s.per_category, s.seed, s.categories or CATEGORIES)
 
     def references(self) -> list[ClipRef]:
-        """Clips by category and number; folds as in ESC-50."""
+        """Return clips by category and number; folds as in ESC-50."""
         refs = []
         for category, index, seed in self._jobs():
             name = corpus.clip_name(category, index)
@@ -57,20 +57,20 @@ class Synthetic(Dataset[SyntheticSettings]):
         return wave, corpus.SAMPLE_RATE
 
     def columns(self, ref: ClipRef) -> dict[str, object]:
-        """The recipe, and the truth that the clip was made from."""
+        """Return the recipe, and the truth that the clip was made from."""
         return {**ref.extra, **corpus.truth_row(_made(str(ref.extra["recipe"]))[1])}
 
     def fresh_settings(self) -> dict[str, Any]:
-        """Another seed."""
+        """Return another seed."""
         return {"seed": FRESH_SEED, "per_category": 20}
 
     def fingerprint(self) -> str:
-        """Recipe and version, not bytes: processors may round differently."""
+        """Return recipe and version, not bytes: processors may round differently."""
         s = self.settings
         return corpus.fingerprint(s.per_category, s.seed, s.categories or CATEGORIES)
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         jobs = self._jobs()
         return f"synthetic corpus, {len(jobs)} clips in {len({j[0] for j in jobs})} categories, seed {self.settings.seed}"
 

@@ -15,7 +15,7 @@ class UrbanSound8K(FileDataset[FileDatasetSettings]):
     kind = "urbansound8k"
 
     def references(self) -> list[ClipRef]:
-        """Clips in the order of the CSV."""
+        """Return clips in the order of the CSV."""
         root = self.settings.path
         table = root / "metadata" / "UrbanSound8K.csv"
         refs = []

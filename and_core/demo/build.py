@@ -30,7 +30,7 @@ NETWORKS = {  # the paper's three training strategies
 
 
 def demo_configs() -> list[RunConfig]:
-    """One configuration per network; they share clips, captions and texts, which are computed once."""
+    """Return one configuration per network; they share clips, captions and texts, which are computed once."""
     return [
         make_config(
             {
@@ -82,14 +82,14 @@ def _run_all(configs: list[dict[str, Any]], root: Path, only: Sequence[str]) -> 
 
 
 def _joined(parts: Sequence[pipeline.Outcome]) -> pipeline.Outcome:
-    """One outcome of several runs of a dissection, one after the other."""
+    """Return one outcome of several runs of a dissection, one after the other."""
     computed, taken = ([name for part in parts for name in getattr(part, what)] for what in ("computed", "taken_over"))
     return pipeline.Outcome(parts[-1].folder, computed, taken, [name for name in parts[-1].unchanged if name not in (*computed, *taken)])
 
 
 @contextmanager
 def _second_process() -> Iterator[Any]:
-    """An executor of one process with one thread, which ends with this one, and at once where this one is interrupted."""
+    """Return an executor of one process with one thread, which ends with this one, and at once where this one is interrupted."""
     from loky import ProcessPoolExecutor
 
     second = ProcessPoolExecutor(1, initializer=leave_with_parent, initargs=(os.getpid(),), env=ONE_THREAD)

@@ -42,14 +42,14 @@ class ASTRecipe:
 
 
 def features(waves: np.ndarray, mel_bins: int, frames: int) -> torch.Tensor:
-    """Un-normalised log-mel features (clips, frames, mel bins), zero-padded or cut to `frames`."""
+    """Return un-normalised log-mel features (clips, frames, mel bins), zero-padded or cut to `frames`."""
     parts = [kaldi_fbank(torch.from_numpy(waves[i : i + 256].astype(np.float32) / 32768), mel_bins=mel_bins) for i in range(0, len(waves), 256)]
     x = torch.cat(parts)[:, :frames]
     return x if x.shape[1] == frames else F.pad(x, (0, 0, 0, frames - x.shape[1]))
 
 
 def build(recipe: ASTRecipe, classes: tuple[str, ...] = corpus.CATEGORIES) -> ASTForAudioClassification:
-    """The network, randomly initialised from the recipe's seed."""
+    """Return the network, randomly initialised from the recipe's seed."""
     torch.manual_seed(recipe.seed)
     names = dict(enumerate(classes))
     config = ASTConfig(

@@ -47,7 +47,7 @@ class BeatsRecipe:
 
 
 def network_config(recipe: BeatsRecipe) -> BeatsConfig:
-    """The published network in small: post-norm with DeepNorm, gated relative positions, convolutional positions."""
+    """Return the published network in small: post-norm with DeepNorm, gated relative positions, convolutional positions."""
     return BeatsConfig(
         recipe.patch, embed_dim=recipe.width, encoder_layers=recipe.layers, encoder_embed_dim=recipe.width, encoder_ffn_embed_dim=recipe.mlp,
         encoder_attention_heads=recipe.heads, deep_norm=True, relative_position_embedding=True, gru_rel_pos=True, num_buckets=160, max_distance=400,
@@ -56,7 +56,7 @@ def network_config(recipe: BeatsRecipe) -> BeatsConfig:
 
 
 def features(waves: np.ndarray, mel_bins: int) -> torch.Tensor:
-    """Normalised log-mel maps (clips, frames, mel bins) of int16 waveforms of one length."""
+    """Return normalised log-mel maps (clips, frames, mel bins) of int16 waveforms of one length."""
     parts = [torch.from_numpy(waves[i : i + 256].astype(np.float32) / 32768) for i in range(0, len(waves), 256)]
     return torch.cat([normalise(kaldi_fbank(part, mel_bins=mel_bins, window="povey", scale=2.0**15)) for part in parts])
 
@@ -70,7 +70,7 @@ class Classifier(nn.Module):
         self.fc = nn.Linear(beats.config.encoder_embed_dim, classes)
 
     def forward(self, fbank: torch.Tensor) -> torch.Tensor:
-        """(B, frames, mel) -> logits (B, classes)."""
+        """Return (B, frames, mel) -> logits (B, classes)."""
         return pooled(self.fc(self.beats(fbank)[0]), None)
 
 
@@ -93,14 +93,14 @@ class MaskedPrediction(nn.Module):
         self.head = nn.Linear(recipe.width, recipe.codes)
 
     def targets(self, fbank: torch.Tensor) -> torch.Tensor:
-        """Codes (B, T) of the patches."""
+        """Return codes (B, T) of the patches."""
         size = self.recipe.patch
         patches = fbank.unfold(1, size, size).unfold(2, size, size).flatten(3).flatten(1, 2)
         patches = (patches - patches.mean(-1, keepdim=True)) / (patches.std(-1, keepdim=True) + 1e-3)
         return (F.normalize(patches @ self.projection, dim=-1) @ self.codes.T).argmax(-1)  # type: ignore[operator]
 
     def forward(self, fbank: torch.Tensor, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss over the masked patches, and how many of them were predicted rightly."""
+        """Return loss over the masked patches, and how many of them were predicted rightly."""
         x = self.beats.patches(fbank)
         batch, length, width = x.shape
         order = torch.rand(batch, length, generator=rng).argsort(1)
@@ -121,7 +121,7 @@ class MaskedPrediction(nn.Module):
 
 
 def pretrain(x: torch.Tensor, recipe: BeatsRecipe, progress: Progress = silent) -> Beats:
-    """Masked prediction on maps `x` (clips, frames, mel), without labels."""
+    """Train by masked prediction on maps `x` (clips, frames, mel), without labels."""
     torch.manual_seed(recipe.seed)
     rng = torch.Generator().manual_seed(recipe.seed)
     beats = Beats(network_config(recipe))
@@ -141,7 +141,7 @@ def pretrain(x: torch.Tensor, recipe: BeatsRecipe, progress: Progress = silent) 
 
 
 def linear_classifier(beats: Beats, x: torch.Tensor, y: torch.Tensor, recipe: BeatsRecipe, classes: int) -> Classifier:
-    """A linear layer trained on the frozen network's mean token features; every weight below stays as it is."""
+    """Return a linear layer trained on the frozen network's mean token features; every weight below stays as it is."""
     torch.manual_seed(recipe.seed)
     model = Classifier(beats, classes).eval()
     with torch.inference_mode():
@@ -192,7 +192,7 @@ def finetune(model: Classifier, x: torch.Tensor, y: torch.Tensor, recipe: BeatsR
 
 
 def train(folder: Path, sounds: Sounds, recipe: BeatsRecipe | None = None, progress: Progress = silent) -> tuple[dict[str, dict[str, object]], Beats]:
-    """Pre-train, then write ``beats-frozen`` and ``beats-finetuned`` into `folder`.
+    """Return pre-train, then write ``beats-frozen`` and ``beats-finetuned`` into `folder`.
 
     Returns
     -------

@@ -51,7 +51,7 @@ class CaptionVectors:
             self.parts[i, : len(parts)] = torch.tensor([number[p] for p in parts])
 
     def draw(self, chunk: torch.Tensor, recipe: ClapRecipe, rng: torch.Generator) -> torch.Tensor:
-        """(B, D) unit vectors: of the whole caption, or the mean over a random part of its sentences."""
+        """Return (B, D) unit vectors: of the whole caption, or the mean over a random part of its sentences."""
         parts = self.parts[chunk]
         weight = (torch.rand(parts.shape, generator=rng) < recipe.sentence).float()
         weight[:, 0] = torch.where((weight * (parts >= 0)).sum(1) == 0, 1.0, weight[:, 0])
@@ -62,7 +62,7 @@ class CaptionVectors:
 
 
 def train_encoder(beats: Beats, x: torch.Tensor, captions: CaptionVectors, rows: torch.Tensor, recipe: ClapRecipe, progress: Progress = silent) -> SmallClap:
-    """Contrastive training (symmetric InfoNCE, learned temperature) of the whole tower on maps `x[rows]` and their captions."""
+    """Train by contrast (symmetric InfoNCE, learned temperature) of the whole tower on maps `x[rows]` and their captions."""
     torch.manual_seed(recipe.seed)
     rng = torch.Generator().manual_seed(recipe.seed)
     model = SmallClap(beats, captions.vectors.shape[1], recipe.width)
@@ -86,7 +86,7 @@ def train_encoder(beats: Beats, x: torch.Tensor, captions: CaptionVectors, rows:
 
 @torch.inference_mode()
 def figures(model: SmallClap, x: torch.Tensor, captions: torch.Tensor, names: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
-    """Retrieval on clips never trained on: recall at 1, 5, 10 and median rank both ways, and classes named without training for it.
+    """Return retrieval on clips never trained on: recall at 1, 5, 10 and median rank both ways, and classes named without training for it.
 
     Parameters
     ----------

@@ -50,13 +50,13 @@ class Sounds:
     about: dict[str, object]
 
     def split(self, x: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-        """Rows of `x` and their labels: those to train on, those to test on."""
+        """Return rows of `x` and their labels: those to train on, those to test on."""
         held, y = torch.from_numpy(self.test), torch.from_numpy(self.labels)
         return (x[~held], y[~held]), (x[held], y[held])
 
 
 def synthesise(progress: Progress = silent, extra: int = EXTRA_PER_CATEGORY, seed: int = EXTRA_SEED, categories: tuple[str, ...] = corpus.CATEGORIES) -> Sounds:
-    """The probing corpus, and `extra` clips a category from another seed."""
+    """Return the probing corpus, and `extra` clips a category from another seed."""
     jobs = corpus.corpus_jobs(categories=categories) + corpus.corpus_jobs(extra, seed, categories)
     waves = np.empty((len(jobs), corpus.SAMPLES), np.int16)
     labels = np.empty(len(jobs), np.int64)
@@ -86,7 +86,7 @@ def _described(job: tuple[str, int, int]) -> tuple[np.ndarray, corpus.Truth, str
 
 
 def augment(x: torch.Tensor, rng: torch.Generator, gain_db: float, scale: float, masks: Masks = MASKS) -> torch.Tensor:
-    """Random roll in time, small gain, masks in time and mel.
+    """Augment by a random roll in time, small gain, masks in time and mel.
 
     Parameters
     ----------
@@ -112,18 +112,18 @@ def augment(x: torch.Tensor, rng: torch.Generator, gain_db: float, scale: float,
 
 
 def cosine(optimiser: torch.optim.Optimizer, warmup: int, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
-    """Linear warm-up, then half a cosine down to nothing."""
+    """Return a schedule: linear warm-up, then half a cosine down to nothing."""
     return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: min(1, (i + 1) / warmup) * 0.5 * (1 + np.cos(np.pi * i / steps)))
 
 
 def batches(count: int, batch: int, epochs: int, rng: torch.Generator) -> Iterator[torch.Tensor]:
-    """Row numbers of each batch, shuffled anew each pass; the rest of a pass is left out."""
+    """Yield row numbers of each batch, shuffled anew each pass; the rest of a pass is left out."""
     for _ in range(epochs):
         yield from torch.randperm(count, generator=rng)[: count // batch * batch].split(batch)
 
 
 def step_down(loss: torch.Tensor, model: nn.Module, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LambdaLR) -> None:
-    """One step of the optimiser, the gradient's norm clipped at 1."""
+    """Take one step of the optimiser, the gradient's norm clipped at 1."""
     optimiser.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -132,7 +132,7 @@ def step_down(loss: torch.Tensor, model: nn.Module, optimiser: torch.optim.Optim
 
 
 def write_folder(folder: Path, weights: dict[str, torch.Tensor], about: dict[str, object], report: dict[str, object]) -> None:
-    """`model.safetensors` in float16, `config.json`, and `recipe.json` with the hash of the weights."""
+    """Write `model.safetensors` in float16, `config.json`, and `recipe.json` with the hash of the weights."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({k: v.detach().half().contiguous() for k, v in weights.items()}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(about, indent=2) + "\n")
@@ -141,7 +141,7 @@ def write_folder(folder: Path, weights: dict[str, torch.Tensor], about: dict[str
 
 
 def half_precision() -> AbstractContextManager[Any]:
-    """bfloat16 autocast where the processor has it, else nothing."""
+    """Return bfloat16 autocast where the processor has it, else nothing."""
     bf16 = "bf16" in torch.backends.cpu.get_cpu_capability().lower() or _has_avx512_bf16()
     return torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
 
@@ -155,7 +155,7 @@ def _has_avx512_bf16() -> bool:
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
-    """Top-1 accuracy."""
+    """Return top-1 accuracy."""
     hits = [(_logits(model(chunk)).argmax(-1) == label).sum().item() for chunk, label in zip(x.split(128), y.split(128), strict=True)]
     return sum(hits) / len(y)
 

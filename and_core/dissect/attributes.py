@@ -132,22 +132,22 @@ def _patterns() -> tuple[re.Pattern[str], dict[str, tuple[str, str]]]:
 
 
 def head(value: str) -> str:
-    """The adjective of a value: that of ``growing louder`` is growing."""
+    """Return the adjective of a value: that of ``growing louder`` is growing."""
     return value.split()[0]
 
 
 def value_text(value: str) -> str:
-    """A value as a text to encode."""
+    """Return a value as a text to encode."""
     return f"a {value} sound"
 
 
 def split_sentences(text: str) -> list[str]:
-    """Sentences of a text, by punctuation and line ends."""
+    """Return sentences of a text, by punctuation and line ends."""
     return [part.strip() for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part.strip(" .!?")]
 
 
 def parse(caption: str) -> Parsed:
-    """Attributes and remaining clauses of one caption; a negated attribute is not counted.
+    """Return attributes and remaining clauses of one caption; a negated attribute is not counted.
 
     Where a caption gives both values of an attribute, neither counts: it says nothing common.
     """
@@ -166,7 +166,7 @@ def parse(caption: str) -> Parsed:
 
 
 def _clauses(sentence: str, pattern: re.Pattern[str]) -> list[str]:
-    """What is left of a sentence without attribute words and openers, in clauses; empty ones are dropped."""
+    """Return what is left of a sentence without attribute words and openers, in clauses; empty ones are dropped."""
     left = []
     for part in re.split(r"[;:,]|\s+(?:while|and then|but)\s+", sentence.strip(" .!?")):
         part = pattern.sub(" ", part)

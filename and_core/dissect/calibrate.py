@@ -12,7 +12,7 @@ Embed = Callable[[list[str]], np.ndarray]
 
 
 def calibrate(high: list[Point], low: list[Point], embed: Embed, t: float = 0.7) -> list[Point]:
-    """Points of `high`, each marked as kept or dropped (AND section 4).
+    """Return points of `high`, each marked as kept or dropped (AND section 4).
 
     A point is dropped when its similarity to *any* low point exceeds `t`; the closest low point and the similarity are recorded
     for dropped and kept points alike. Similarity is the cosine of the embeddings, except for attributes taken by lexicon: the
@@ -26,6 +26,14 @@ def calibrate(high: list[Point], low: list[Point], embed: Embed, t: float = 0.7)
         Texts -> (n, D) unit vectors.
     t : float
         Threshold (paper: 0.7).
+
+    Examples
+    --------
+    >>> vectors = {"a dog barks": [1.0, 0.0], "rain falls": [0.0, 1.0], "steady rain": [0.1, 0.995]}
+    >>> high = [Point(text="a dog barks", count=4, of=5), Point(text="rain falls", count=3, of=5)]
+    >>> low = [Point(text="steady rain", count=5, of=5)]
+    >>> [(p.text, p.kept, p.removed_by) for p in calibrate(high, low, lambda texts: np.array([vectors[t] for t in texts]))]
+    [('a dog barks', True, 'steady rain'), ('rain falls', False, 'steady rain')]
     """
     texts = [p.text for p in (*high, *low) if p.attribute is None]
     vectors = dict(zip(texts, embed(texts), strict=True)) if texts else {}

@@ -27,7 +27,7 @@ class NamedConcept(NamedTuple):
 
 
 def read_answer(answer: str, count: int, cut: bool = False) -> list[str]:
-    """The names in an answer, at most `count`: what stands behind its last "Answer:", or its last line where there is no such mark.
+    """Return the names in an answer, at most `count`: what stands behind its last "Answer:", or its last line where there is no such mark.
 
     Names are cut at semicolons, at the marks of a list, one a line, or at commas where there is none of these. An answer that ran
     into its limit before it came to "Answer:" names nothing.

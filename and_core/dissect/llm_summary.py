@@ -37,15 +37,15 @@ class ByLanguageModel(Summarizer[ByLanguageModelSettings]):
     VERSION = "1"
 
     def fingerprint(self) -> str:
-        """Version of the clean-up."""
+        """Return the version of the clean-up."""
         return self.VERSION
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return "language model"
 
     def requests(self, texts: CaptionTexts, clips: np.ndarray) -> Iterator[Question]:
-        """Every question that :meth:`summarize` will ask, row by row, sample by sample."""
+        """Yield every question that :meth:`summarize` will ask, row by row, sample by sample."""
         for row in clips:
             said = [texts.captions[c] for c in row if c >= 0 and texts.captions[c]]
             if said:
@@ -57,7 +57,7 @@ class ByLanguageModel(Summarizer[ByLanguageModelSettings]):
         return [Question(prompt, sample, s.temperature, s.max_tokens) for sample in range(s.samples)]
 
     def summarize(self, texts: CaptionTexts, clips: np.ndarray, ask: Ask | None = None) -> list[Summary]:
-        """Points of the first sample there is; a row none of whose questions was answered has failed, with the reason."""
+        """Return points of the first sample there is; a row none of whose questions was answered has failed, with the reason."""
         assert ask is not None
         samples = self.settings.samples
         replies = iter(ask(list(self.requests(texts, clips))))

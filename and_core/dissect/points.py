@@ -19,7 +19,7 @@ LEAST_WORDS = 6
 
 
 def clean_points(answer: str, cut: bool = False) -> list[str]:
-    """Points of an answer.
+    """Return points of an answer.
 
     Parameters
     ----------

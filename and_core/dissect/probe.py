@@ -12,7 +12,7 @@ from and_core.records import Clip
 
 
 def probe_mask(clips: Sequence[Clip], probe: ProbeConfig, seed: int = 0) -> np.ndarray:
-    """(N,) bool: clips that may reach an explanation.
+    """Return (N,) bool: clips that may reach an explanation.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def probe_mask(clips: Sequence[Clip], probe: ProbeConfig, seed: int = 0) -> np.n
 
 
 def first_half(clips: Sequence[Clip], seed: int) -> np.ndarray:
-    """(N,) bool: the first of two halves of the source recordings, drawn class by class so that both hold every class alike.
+    """Return (N,) bool: the first of two halves of the source recordings, drawn class by class so that both hold every class alike.
 
     A recording with clips of several classes goes where the first of them goes.
     """
@@ -66,7 +66,7 @@ def first_half(clips: Sequence[Clip], seed: int) -> np.ndarray:
 
 
 def without_tested(clips: Sequence[Clip], config: UnlearningConfig) -> ProbeConfig:
-    """What is left out so that the tested split is never looked at: the tested folds, or a fifth of the sources where there are no folds.
+    """Return what is left out so that the tested split is never looked at: the tested folds, or a fifth of the sources where there are no folds.
 
     The tested folds are the configured ones, else those that the network was not trained on, else the first (as in the paper).
 
@@ -88,6 +88,6 @@ def without_tested(clips: Sequence[Clip], config: UnlearningConfig) -> ProbeConf
 
 
 def both(one: ProbeConfig, other: ProbeConfig) -> ProbeConfig:
-    """What leaves out all that either leaves out; shares are drawn by one seed, so that the larger holds the smaller."""
+    """Return what leaves out all that either leaves out; shares are drawn by one seed, so that the larger holds the smaller."""
     folds = tuple(sorted({*one.without_folds, *other.without_folds}))
     return ProbeConfig(without_folds=folds, without_share=max(one.without_share, other.without_share), half=other.half or one.half)

@@ -20,7 +20,7 @@ NEEDED: dict[str, frozenset[str]] = {**FIELDS, "summary": frozenset({"captions"}
 
 
 def load_prompts(folder: str = "bundled") -> dict[str, str]:
-    """Template text by name: those of a folder, the package's own where the folder has none.
+    """Return template text by name: those of a folder, the package's own where the folder has none.
 
     Parameters
     ----------
@@ -56,5 +56,5 @@ def load_prompts(folder: str = "bundled") -> dict[str, str]:
 
 
 def fill(template: str, **values: object) -> str:
-    """A template with its fields put in; what is put in is never read as a template."""
+    """Return a template with its fields put in; what is put in is never read as a template."""
     return Template(template).substitute(values)

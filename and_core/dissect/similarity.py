@@ -40,13 +40,22 @@ def _similarity(function: Scores) -> Scores:
 
 @_similarity
 def cos(activations: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """``T^T P`` with columns of unit norm."""
+    """Return ``T^T P`` with columns of unit norm.
+
+    Examples
+    --------
+    One neuron that fires on the first of two clips, two concepts:
+
+    >>> import numpy as np
+    >>> (100 * cos(np.array([[1.0], [0.0]]), np.array([[0.8, 0.1], [0.6, 0.9]]))).round().astype(int).tolist()
+    [[80, 11]]
+    """
     return _unit(activations).T @ _unit(features)
 
 
 @_similarity
 def cos_cubed(activations: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """Columns centred, cubed elementwise, then as `cos`; norms are floored at 1e-3."""
+    """Return columns centred, cubed elementwise, then as `cos`; norms are floored at 1e-3."""
     return _unit((activations - activations.mean(0)) ** 3, 1e-3).T @ _unit((features - features.mean(0)) ** 3, 1e-3)
 
 
@@ -54,7 +63,7 @@ def cos_cubed(activations: torch.Tensor, features: torch.Tensor) -> torch.Tensor
 def rank_reorder(
     activations: torch.Tensor, features: torch.Tensor, *, top_fraction: float = 0.05, p: float = 3.0, scale_p: float = 0.5, variant: str = "argsort"
 ) -> torch.Tensor:
-    """``-(e / B) / mean(Q)^scale_p`` over the neuron's top clips.
+    """Return ``-(e / B) / mean(Q)^scale_p`` over the neuron's top clips.
 
     With t the top ``n = floor(top_fraction N)`` activations, descending, Q the features of those clips and asc = t reversed:
     ``e = mean_i |t_i - asc[j_i]|^p`` with j the ascending argsort of Q[:, m] (``variant='argsort'``, the reference) or its ranks
@@ -115,7 +124,7 @@ def rank_reorder(
 
 @_similarity
 def wpmi(activations: torch.Tensor, features: torch.Tensor, *, top_k: int = 28, a: float = 2.0, lam: float = 0.6) -> torch.Tensor:
-    """Pointwise mutual information: ``sum over top clips of log softmax_m(a P)`` minus ``lam`` times the log prior over neurons."""
+    """Return pointwise mutual information: ``sum over top clips of log softmax_m(a P)`` minus ``lam`` times the log prior over neurons."""
     best = top_clips(activations, min(top_k, len(activations)))
     q = torch.softmax(a * features, 1)
     return _minus_prior(torch.nn.functional.embedding_bag(best, torch.log(q + 1e-7), mode="sum"), lam)
@@ -125,7 +134,7 @@ def wpmi(activations: torch.Tensor, features: torch.Tensor, *, top_k: int = 28, 
 def soft_wpmi(
     activations: torch.Tensor, features: torch.Tensor, *, top_k: int = 100, a: float = 10.0, lam: float = 1.0, p_start: float = 0.998, p_end: float = 0.97
 ) -> torch.Tensor:
-    """As `wpmi`, the r-th top clip counting with membership ``p_start - (p_start - p_end) r / top_k``: sum of ``log(1 + p_r (Q - 1))``."""
+    """Return as `wpmi`, the r-th top clip counting with membership ``p_start - (p_start - p_end) r / top_k``: sum of ``log(1 + p_r (Q - 1))``."""
     clips = len(features)
     top_k = min(top_k, clips)
     best = top_clips(activations, top_k)
@@ -141,7 +150,13 @@ def soft_wpmi(
 
 
 def top_clips(activations: torch.Tensor, k: int) -> torch.Tensor:
-    """(R, k) indices of each neuron's highest clips, highest first; ties go to the lowest clip index."""
+    """Return the K clips with the highest activation of each neuron, (R, k), highest first; ties go to the lowest clip index.
+
+    Examples
+    --------
+    >>> top_clips(torch.tensor([[1.0], [3.0], [3.0]]), 2).tolist()
+    [[1, 2]]
+    """
     size = max(1, BLOCK // len(activations))
     found = []
     for columns in activations.split(size, 1):
@@ -155,7 +170,7 @@ def top_clips(activations: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def score_as_reference(name: str, activations: np.ndarray, features: np.ndarray, clips: np.ndarray | None = None, **options: Any) -> np.ndarray:
-    """Scores (R, M) as the authors' implementation makes them: one neuron at a time, so that the prior is the neuron itself.
+    """Return scores (R, M) as the authors' implementation makes them: one neuron at a time, so that the prior is the neuron itself.
 
     With it `soft_wpmi` is 0 everywhere and `wpmi` has no prior (AND's Table 7 shows the former). For hidden layers that
     implementation looks at a neuron's top clips only: give them as `clips` (R, K); None means all clips, as for the last layer.
@@ -177,7 +192,7 @@ def _minus_prior(log_p: torch.Tensor, lam: float) -> torch.Tensor:
 
 
 def _argsort_small(ranks: torch.Tensor) -> torch.Tensor:
-    """Stable argsort of short rows of whole numbers: rank and position packed into one integer, so that a plain sort does it."""
+    """Return stable argsort of short rows of whole numbers: rank and position packed into one integer, so that a plain sort does it."""
     n = ranks.shape[-1]
     bits = max(1, int(n - 1).bit_length())
     packed = (ranks << bits) | torch.arange(n, device=ranks.device)

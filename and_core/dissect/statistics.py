@@ -11,7 +11,7 @@ from and_core.config import MAX_K
 
 
 def extreme(u: np.ndarray, sources: np.ndarray | None = None, k: int = MAX_K) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` highest clips of each neuron, highest first; ties go to the lowest clip index.
+    """Return the `k` highest clips of each neuron, highest first; ties go to the lowest clip index.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def extreme(u: np.ndarray, sources: np.ndarray | None = None, k: int = MAX_K) ->
 
 
 def moments(u: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean, standard deviation, skewness, excess kurtosis, minimum and maximum of each column, and whether it is dead (constant)."""
+    """Return the mean, standard deviation, skewness, excess kurtosis, minimum and maximum of each column, and whether it is dead (constant)."""
     low, high = u.min(0), u.max(0)
     dead = (high - low) <= 1e-6 * np.maximum(np.abs(u).max(0), 1e-12)
     x = u.astype(np.float64)
@@ -58,7 +58,7 @@ def moments(u: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def histograms(u: np.ndarray, bins: int) -> np.ndarray:
-    """(R, bins) counts over each neuron's own range, equal widths from its minimum to its maximum."""
+    """Return (R, bins) counts over each neuron's own range, equal widths from its minimum to its maximum."""
     low, high = u.min(0), u.max(0)
     width = np.where(high > low, high - low, 1)
     index = np.minimum(((u - low) / width * bins).astype(np.int64), bins - 1)
@@ -67,7 +67,7 @@ def histograms(u: np.ndarray, bins: int) -> np.ndarray:
 
 
 def class_means(u: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """(R, classes) mean activation of each class; clips with label -1 are left out, an empty class is NaN."""
+    """Return (R, classes) mean activation of each class; clips with label -1 are left out, an empty class is NaN."""
     member = (labels[:, None] == np.arange(classes)).astype(np.float32)
     count = member.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):

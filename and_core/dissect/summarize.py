@@ -74,19 +74,19 @@ class Summarizer(Plugin[S]):
     random_sets: int = 1000
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return self.kind
 
     def fingerprint(self) -> str:
-        """Version of the method."""
+        """Return the version of the method."""
         return ""
 
     def requests(self, texts: CaptionTexts, clips: np.ndarray) -> Iterator[Question]:
-        """Questions that :meth:`summarize` will ask of these rows; none by default."""
+        """Yield questions that :meth:`summarize` will ask of these rows; none by default."""
         return iter(())
 
     def summarize(self, texts: CaptionTexts, clips: np.ndarray, ask: Ask | None = None) -> list[Summary]:
-        """A summary for each row of `clips`.
+        """Return a summary for each row of `clips`.
 
         Parameters
         ----------
@@ -119,17 +119,17 @@ class Commonality(Summarizer[CommonalitySettings]):
     VERSION = "1"
 
     def fingerprint(self) -> str:
-        """Version of the method and of the lexicon behind it."""
+        """Return the version of the method and of the lexicon behind it."""
         from and_core.dissect.attributes import LEXICON
 
         return self.VERSION + repr(LEXICON)
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return "commonality (no language model)"
 
     def summarize(self, texts: CaptionTexts, clips: np.ndarray, ask: Ask | None = None) -> list[Summary]:
-        """Points, those of most clips first; attributes before clauses at equal counts."""
+        """Return points, those of most clips first; attributes before clauses at equal counts."""
         s = self.settings
         of = (clips >= 0).sum(1)
         need = np.maximum(2, np.array([math.ceil(s.share * n - 1e-9) for n in of]))
@@ -154,7 +154,7 @@ class Commonality(Summarizer[CommonalitySettings]):
         return found
 
     def _groups(self, texts: CaptionTexts, clips: np.ndarray, need: np.ndarray) -> list[list[tuple[int, int]]]:
-        """Greedy cover for each row: the clause that the most clips come close to, its group taken out, and again."""
+        """Return the greedy cover for each row: the clause that the most clips come close to, its group taken out, and again."""
         s = self.settings
         rows, k = clips.shape
         found: list[list[tuple[int, int]]] = [[] for _ in range(rows)]

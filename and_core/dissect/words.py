@@ -45,7 +45,7 @@ class Verdict(NamedTuple):
 
 
 def read_verdict(answer: str) -> Verdict:
-    """A language model's answer, which must begin with yes or no; anything else is not taken for either."""
+    """Return a language model's answer, which must begin with yes or no; anything else is not taken for either."""
     match = re.match(r"\W*(yes|no)\b[\s.,:;!-]*(.*)", answer, re.IGNORECASE | re.DOTALL)
     if not match:
         return Verdict(None, f"{UNCLEAR}: {' '.join(answer.split())[:120]}")
@@ -54,7 +54,7 @@ def read_verdict(answer: str) -> Verdict:
 
 @lru_cache(maxsize=2)
 def load_tagger(name: str = "bundled") -> Any:
-    """spaCy pipeline by name or folder; ``bundled`` is the one in the package.
+    """Return spaCy pipeline by name or folder; ``bundled`` is the one in the package.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def load_tagger(name: str = "bundled") -> Any:
 
 
 def words_of(texts: list[str], tagger: str = "bundled") -> list[list[Word]]:
-    """Words of each text; adjectives as a set, the others counted (AND section 5).
+    """Return words of each text; adjectives as a set, the others counted (AND section 5).
 
     An adjective within four tokens after "no" or "not" is left out, as are stop words and trivial ones.
     """
@@ -94,13 +94,13 @@ def words_of(texts: list[str], tagger: str = "bundled") -> list[list[Word]]:
 
 
 def content_lemmas(texts: list[str], tagger: str = "bundled") -> list[list[str]]:
-    """Lemmas of each text's content words (nouns, verbs, adjectives), in their order."""
+    """Return lemmas of each text's content words (nouns, verbs, adjectives), in their order."""
     documents = load_tagger(tagger).pipe(texts, batch_size=128)
     return [[_normal(t) for t in d if t.tag_ in OF_TAG and OF_TAG[t.tag_] != "preposition" and not t.is_stop] for d in documents]
 
 
 def _normal(token: Any) -> str:
-    """Comparatives and plurals by lemma; participles as they stand (``muffled``, not ``muffle``)."""
+    """Return comparatives and plurals by lemma; participles as they stand (``muffled``, not ``muffle``)."""
     return token.lower_ if token.tag_ in ("JJ", "VBN", "IN") else str(token.lemma_ or token.lower_).lower()
 
 
@@ -127,7 +127,7 @@ class AcousticWords:
         self._vectors: np.ndarray | None = None
 
     def judge(self, words: list[str]) -> dict[str, Verdict]:
-        """Word -> whether it can describe sound."""
+        """Return word -> whether it can describe sound."""
         new = sorted({w for w in words if w not in self._known})
         if new:
             if self._vectors is None:

@@ -18,19 +18,19 @@ class TextEncoder(Plugin[S]):
     """Turns texts into unit vectors whose dot product is their cosine similarity."""
 
     def fingerprint(self) -> str:
-        """Identity of the weights. Needs no loading."""
+        """Return the identity of the weights. Needs no loading."""
         raise NotImplementedError
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         raise NotImplementedError
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """(len(texts), D) float32 of unit norm; the weights are loaded at the first call."""
+        """Return (len(texts), D) float32 of unit norm; the weights are loaded at the first call."""
         raise NotImplementedError
 
     def count_cut(self, texts: list[str]) -> int:
-        """How many texts are longer than what the encoder reads, so that their ends are lost."""
+        """Return how many texts are longer than what the encoder reads, so that their ends are lost."""
         return 0
 
 
@@ -40,7 +40,7 @@ class TextAudioEncoder(TextEncoder[S]):
     sample_rate: int = 48_000
 
     def encode_audio(self, waves: list[np.ndarray]) -> np.ndarray:
-        """(len(waves), D) float32 of unit norm, from mono waveforms (samples,) at :attr:`sample_rate`; a wave's row depends on no other wave."""
+        """Return (len(waves), D) float32 of unit norm, from mono waveforms (samples,) at :attr:`sample_rate`; a wave's row depends on no other wave."""
         raise NotImplementedError
 
 
@@ -80,7 +80,7 @@ def one_thread() -> Iterator[None]:
 
 
 def encode_by_length(texts: list[str], width: int, encode: Callable[[list[str]], np.ndarray], batch: int = 64) -> np.ndarray:
-    """(len(texts), width) rows of `encode`, called on batches of similar length; the result does not depend on the order of the texts."""
+    """Return (len(texts), width) rows of `encode`, called on batches of similar length; the result does not depend on the order of the texts."""
     out = np.zeros((len(texts), width), np.float32)
     order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), texts[i]))
     for start in range(0, len(order), batch):

@@ -19,12 +19,12 @@ SAMPLES = 480_000  # 10 s at 48 kHz
 
 
 def quantise(wave: np.ndarray) -> np.ndarray:
-    """To 16-bit integers and back, as LAION's package does before its mel spectrogram: cut at 1, truncated towards zero."""
+    """Round to 16-bit integers and back, as LAION's package does before its mel spectrogram: cut at 1, truncated towards zero."""
     return ((np.clip(wave, -1, 1) * 32767).astype(np.int16) / 32767).astype(np.float32)
 
 
 def crops(wave: np.ndarray, most: int = SAMPLES, many: int = 3) -> list[np.ndarray]:
-    """A clip of at most 10 s as it is; of a longer one `many` crops at equal distances, where the package draws one at random."""
+    """Return a clip of at most 10 s as it is; of a longer one `many` crops at equal distances, where the package draws one at random."""
     if len(wave) <= most:
         return [wave]
     return [wave[start : start + most] for start in np.linspace(0, len(wave) - most, many).round().astype(int)]
@@ -60,17 +60,17 @@ class Clap(TextAudioEncoder[ClapSettings]):
         return sha256_file(weights) if weights.is_file() else f"{s.model}@{s.revision}"
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         s = self.settings
         return f"CLAP {Path(s.model).name} ({s.engine})"
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Texts cut at 77 tokens."""
+        """Return texts cut at 77 tokens."""
         engine = self._engine
         return encode_by_length(texts, engine.width, engine.read, self.settings.batch)
 
     def encode_audio(self, waves: list[np.ndarray]) -> np.ndarray:
-        """Mean of a clip's crops, unit norm again."""
+        """Return the mean of a clip's crops, unit norm again."""
         s = self.settings
         parts = [crops(quantise(wave), SAMPLES, s.crops) for wave in waves]
         flat = [crop for part in parts for crop in part]

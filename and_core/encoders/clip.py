@@ -29,7 +29,7 @@ class ClipEncoderSettings(Settings):
     architecture: str = "ViT-B-32-quickgelu"
 
     def reaches(self) -> list[str]:
-        """open_clip fetches what it does not find."""
+        """Return that open_clip fetches what it does not find."""
         fetches = self.engine == "open_clip" and not Path(self.model).is_file()
         return [f"fetches the weights {self.model} of {self.architecture}"] if fetches else []
 
@@ -52,17 +52,17 @@ class ClipEncoder(TextEncoder[ClipEncoderSettings]):
         return name if s.engine == "transformers" else f"{name} {s.architecture}"
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         s = self.settings
         return f"CLIP text {Path(s.model).name}" + (" (open_clip)" if s.engine == "open_clip" else "")
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Projected end-of-text states."""
+        """Return projected end-of-text states."""
         width, read = self._reader
         return encode_by_length(texts, width, read)
 
     def count_cut(self, texts: list[str]) -> int:
-        """Texts of more than 77 tokens, their marks included."""
+        """Return texts of more than 77 tokens, their marks included."""
         s = self.settings
         if s.engine == "open_clip":
             return 0  # its tokenizer cuts without telling

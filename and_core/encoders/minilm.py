@@ -73,11 +73,11 @@ class MiniLM(TextEncoder[MiniLMSettings]):
         return sha256_file(self.folder / "model.safetensors")
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return "MiniLM-L12 (paper)" if "L12" in str(self.folder) else "MiniLM-L6 (bundled)"
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Mean of the token vectors, padding left out; on one thread, so that the numbers are the same on any number of cores."""
+        """Return the mean of the token vectors, padding left out; on one thread, so that the numbers are the same on any number of cores."""
         model = self._model
 
         def part(texts: list[str]) -> np.ndarray:

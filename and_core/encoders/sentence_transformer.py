@@ -41,7 +41,7 @@ class SentenceTransformer(TextEncoder[SentenceTransformerSettings]):
             raise DataError(f"encoder.model={s.model!r} can't be loaded: {str(error).splitlines()[0]}") from None
 
     def fingerprint(self) -> str:
-        """Hashes of a folder's weights, or id and revision on the hub."""
+        """Return hashes of a folder's weights, or id and revision on the hub."""
         s = self.settings
         folder = Path(s.model)
         if folder.is_dir():
@@ -50,7 +50,7 @@ class SentenceTransformer(TextEncoder[SentenceTransformerSettings]):
         return f"{s.model}@{s.revision}"
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return str(self.settings.model)
 
     def encode(self, texts: list[str]) -> np.ndarray:

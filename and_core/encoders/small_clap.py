@@ -65,17 +65,17 @@ class SmallClapEncoder(TextAudioEncoder[SmallClapSettings]):
         return sha256_file(self._folder / "model.safetensors")
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return "small CLAP (trained on the synthetic corpus)" if self._folder == WEIGHTS else f"small CLAP {self._folder.name}"
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """MiniLM vectors, projected."""
+        """Return MiniLM vectors, projected."""
         network, _, reader = self._loaded
         with torch.inference_mode():
             return network.read(torch.from_numpy(reader.encode(texts))).numpy()
 
     def encode_audio(self, waves: list[np.ndarray]) -> np.ndarray:
-        """Clip by clip, so that a row depends on nothing else; shorter clips are padded with silence."""
+        """Encode clip by clip, so that a row depends on nothing else; shorter clips are padded with silence."""
         network, mel_bins, _ = self._loaded
         size = round(SECONDS * self.sample_rate)
         rows = []

@@ -32,7 +32,7 @@ class Calibrator:
     bias: float
 
     def __call__(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Probability that each explanation holds; NaN where a feature is."""
+        """Return the probability that each explanation holds; NaN where a feature is."""
         total = self.bias + sum(weight * np.asarray(features[name], float) for name, weight in self.weights.items())
         return 1 / (1 + np.exp(-np.clip(total, -30, 30)))
 
@@ -58,7 +58,7 @@ def fit(features: Mapping[str, np.ndarray], holds: np.ndarray) -> Calibrator:
 
 
 def reliability(probability: np.ndarray, holds: np.ndarray, bins: int = 5) -> list[dict[str, float]]:
-    """The reliability curve: in each bin of probability, how many there are, what was said on average, and how many hold."""
+    """Return the reliability curve: in each bin of probability, how many there are, what was said on average, and how many hold."""
     rows = []
     known = np.isfinite(probability)
     for low in np.arange(bins) / bins:
@@ -80,7 +80,7 @@ def _file(source: str) -> Path:
 
 
 def load(source: str = "bundled") -> dict[str, Calibrator]:
-    """Calibrators of a file, or those fitted on neurons planted in the demo's networks.
+    """Return calibrators of a file, or those fitted on neurons planted in the demo's networks.
 
     Raises
     ------
@@ -99,18 +99,18 @@ def load(source: str = "bundled") -> dict[str, Calibrator]:
 
 
 def fitted_with(source: str = "bundled") -> str | None:
-    """Text encoder of the dissections that a calibration was fitted on, None where it does not say."""
+    """Return the text encoder of the dissections that a calibration was fitted on, None where it does not say."""
     found = json.loads(_file(source).read_text(encoding="utf-8")).get("about", {}).get("encoder")
     return None if found is None else str(found)
 
 
 def fingerprint(calibrators: Mapping[str, Calibrator]) -> dict[str, Any]:
-    """What decides the probabilities."""
+    """Return what decides the probabilities."""
     return {name: {**c.weights, "bias": c.bias} for name, c in calibrators.items()}
 
 
 def features_of(kind: str, values: np.ndarray, predictors: Sequence[str], metrics: Sequence[str]) -> dict[str, np.ndarray]:
-    """Features of the explanations of one method.
+    """Return features of the explanations of one method.
 
     Parameters
     ----------

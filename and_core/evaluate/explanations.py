@@ -38,11 +38,11 @@ class Explanations:
     texts: list[str]
 
     def vectors(self, encode: Encode) -> np.ndarray:
-        """(D, dimension) mean of the unit vectors of the parts."""
+        """Return (D, dimension) mean of the unit vectors of the parts."""
         return np.asarray(self.parts @ encode(self.texts), np.float32)
 
     def numbers(self, names: Sequence[str]) -> np.ndarray:
-        """(D,) place of each explanation's name in a list, -1 where it is not in it."""
+        """Return (D,) place of each explanation's name in a list, -1 where it is not in it."""
         place = {name: i for i, name in enumerate(names)}
         return np.array([place.get(name, -1) for name in self.names], int)
 
@@ -57,7 +57,7 @@ def _explanations(which: np.ndarray, lists: Sequence[tuple[str, ...]], names: li
 
 
 def _distinct(said: dict[int, tuple[str, ...]], neurons: int) -> Explanations:
-    """Neurons with the same parts share a row."""
+    """Return neurons with the same parts share a row."""
     lists = sorted(set(said.values()))
     place = {parts: i for i, parts in enumerate(lists)}
     which = np.full(neurons, -1, np.int32)
@@ -67,7 +67,7 @@ def _distinct(said: dict[int, tuple[str, ...]], neurons: int) -> Explanations:
 
 
 def load_explanations(d: Dissection, method: str, similarity: str, spoken: Sequence[str]) -> Explanations | None:
-    """Explanations by a method, None where it has not been run.
+    """Return explanations by a method, None where it has not been run.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def load_explanations(d: Dissection, method: str, similarity: str, spoken: Seque
 
 
 def adjective_shares(explanations: Explanations, values: Sequence[tuple[str, str]]) -> np.ndarray:
-    """(D, V) share of each explanation's adjectives that is one of the lexicon's values, as captions are searched for them.
+    """Return (D, V) share of each explanation's adjectives that is one of the lexicon's values, as captions are searched for them.
 
     Parameters
     ----------

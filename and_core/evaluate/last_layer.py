@@ -8,7 +8,7 @@ from and_core.names import numbers_by_name, plain_name
 
 
 def last_layer_scores(best: np.ndarray, classes: list[str], concepts: list[str], embeddings: np.ndarray) -> dict[str, float]:
-    """How often the right concept is named.
+    """Return how often the right concept is named.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def ranked(values: np.ndarray) -> Ranked:
 
 
 def mean_ranks(r: Ranked) -> np.ndarray:
-    """(R, N) rank of each value from 1 (lowest), equal ones sharing their mean."""
+    """Return (R, N) rank of each value from 1 (lowest), equal ones sharing their mean."""
     total = r.values.shape[1]
     last = np.take_along_axis(r.reach, r.order, 1)
     begins = np.diff(last, axis=1, prepend=0) > 0
@@ -62,7 +62,7 @@ def mean_ranks(r: Ranked) -> np.ndarray:
 
 
 def unit_rows(x: np.ndarray) -> np.ndarray:
-    """Rows centred and of unit norm; constant rows become 0."""
+    """Return rows centred and of unit norm; constant rows become 0."""
     size = np.abs(x).max(1, keepdims=True)
     x = x - x.mean(1, keepdims=True)
     norm = np.linalg.norm(x, axis=1, keepdims=True)
@@ -71,18 +71,18 @@ def unit_rows(x: np.ndarray) -> np.ndarray:
 
 
 def pearson(s: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """(R,) Pearson correlation; 0 where either is constant, since a constant tells nothing."""
+    """Return (R,) Pearson correlation; 0 where either is constant, since a constant tells nothing."""
     return np.einsum("rn,rn->r", unit_rows(s), unit_rows(u))
 
 
 def highest(u: np.ndarray, share: float = TOP) -> np.ndarray:
-    """(R, P) clips of each neuron's highest activations, `share` of all and at least one; ties go to the lowest clip."""
+    """Return (R, P) clips of each neuron's highest activations, `share` of all and at least one; ties go to the lowest clip."""
     count = max(1, round(share * u.shape[1]))
     return np.argsort(-u, axis=1, kind="stable")[:, :count].astype(np.int32)
 
 
 def auprc(r: Ranked, positives: np.ndarray) -> np.ndarray:
-    """(R,) average precision of the predictions for a neuron's highest clips, by thresholds at distinct predictions.
+    """Return (R,) average precision of the predictions for a neuron's highest clips, by thresholds at distinct predictions.
 
     Chance is the share of positives.
     """
@@ -91,26 +91,26 @@ def auprc(r: Ranked, positives: np.ndarray) -> np.ndarray:
 
 
 def _last_of_equals(reach: np.ndarray) -> np.ndarray:
-    """(R, P) for sorted rows: number of entries up to and including the last that is equal."""
+    """Return (R, P) for sorted rows: number of entries up to and including the last that is equal."""
     count = reach.shape[1]
     ends = np.where(np.diff(reach, axis=1, append=np.iinfo(np.int32).max) > 0, np.arange(1, count + 1), count)
     return np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
 
 
 def spearman(r: Ranked, u_ranks: np.ndarray) -> np.ndarray:
-    """(R,) Pearson correlation of ranks."""
+    """Return (R,) Pearson correlation of ranks."""
     return pearson(mean_ranks(r), u_ranks)
 
 
 def shown(r: Ranked, share: float = TOP) -> np.ndarray:
-    """(R, N) bool: clips that the explanation says hold it: the highest `share` of predictions, none of the lowest value."""
+    """Return (R, N) bool: clips that the explanation says hold it: the highest `share` of predictions, none of the lowest value."""
     count = max(1, round(share * r.values.shape[1]))
     least = np.take_along_axis(r.values, r.order[:, count - 1 : count], 1)
     return (r.values >= least) & (r.values > r.values.min(1, keepdims=True))
 
 
 def roc_auc(mask: np.ndarray, u_ranks: np.ndarray) -> np.ndarray:
-    """(R,) area under the ROC curve of the activations for the clips of `mask`, as in CoSy; 0.5 where it is all or none."""
+    """Return (R,) area under the ROC curve of the activations for the clips of `mask`, as in CoSy; 0.5 where it is all or none."""
     inside = mask.sum(1).astype(np.float64)
     outside = mask.shape[1] - inside
     above = (u_ranks * mask).sum(1) - inside * (inside + 1) / 2
@@ -118,7 +118,7 @@ def roc_auc(mask: np.ndarray, u_ranks: np.ndarray) -> np.ndarray:
 
 
 def mad(mask: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """(R,) ``(mean A1 - mean A0) / std A0`` of the activations inside and outside `mask`, as in CoSy; 0 where it is all or none."""
+    """Return (R,) ``(mean A1 - mean A0) / std A0`` of the activations inside and outside `mask`, as in CoSy; 0 where it is all or none."""
     inside, outside = mask.sum(1), (~mask).sum(1)
     one = (u * mask).sum(1) / np.maximum(1, inside)
     other = (u * ~mask).sum(1) / np.maximum(1, outside)
@@ -128,7 +128,7 @@ def mad(mask: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 
 def detection_places(clips: int, seed: int, each: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Places in the order of falling activation that detection draws: positives equally from ten bins of the upper half, as many of the lower half."""
+    """Return places in the order of falling activation that detection draws: positives equally from ten bins of the upper half, as many of the lower half."""
     rng = np.random.default_rng(seed)
     half = clips // 2
     bins = [part for part in np.array_split(np.arange(half), min(DECILES, half)) if len(part)]
@@ -138,20 +138,20 @@ def detection_places(clips: int, seed: int, each: int = 5) -> tuple[np.ndarray, 
 
 
 def balanced_accuracy(s: np.ndarray, u_order: np.ndarray, places: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """(R,) detection: ``(TP/P + TN/N) / 2`` with a clip called active where its prediction is above the mean of the clips drawn."""
+    """Return (R,) detection: ``(TP/P + TN/N) / 2`` with a clip called active where its prediction is above the mean of the clips drawn."""
     drawn = [np.take_along_axis(s, u_order[:, part], 1) for part in places]
     middle = np.concatenate(drawn, 1).mean(1, keepdims=True)
     return ((drawn[0] > middle).mean(1) + (drawn[1] <= middle).mean(1)) / 2
 
 
 def bootstrap_weights(clips: int, draws: int, seed: int) -> np.ndarray:
-    """(B, N) float32: how often each clip is drawn in each bootstrap sample."""
+    """Return (B, N) float32: how often each clip is drawn in each bootstrap sample."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(clips, np.full(clips, 1 / clips), draws).astype(np.float32)
 
 
 def pearson_draws(s: np.ndarray, u: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(R, B) Pearson correlation in each bootstrap sample."""
+    """Return (R, B) Pearson correlation in each bootstrap sample."""
     s, u, total = unit_rows(s), unit_rows(u), weights.sum(1)
     w = weights.T
     mean_s, mean_u = s @ w / total, u @ w / total
@@ -161,7 +161,7 @@ def pearson_draws(s: np.ndarray, u: np.ndarray, weights: np.ndarray) -> np.ndarr
 
 
 def auprc_draws(r: Ranked, positives: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(R, B) average precision in each bootstrap sample of clips; the positives stay those of all clips."""
+    """Return (R, B) average precision in each bootstrap sample of clips; the positives stay those of all clips."""
     neurons, count = positives.shape
     total = r.order.shape[1]
     reach = np.take_along_axis(r.reach, positives, 1)

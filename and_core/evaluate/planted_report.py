@@ -22,7 +22,7 @@ STEPS = ("high clips earn it", "captions say it", "raw summary", "calibrated", "
 
 
 def findings(d: Dissection, units: Sequence[Unit], names: Sequence[set[str]], things: Sequence[set[str]], used: np.ndarray) -> pd.DataFrame:
-    """One row a planted neuron: what it means, how well it fires on that, and what each method says.
+    """Return one row a planted neuron: what it means, how well it fires on that, and what each method says.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def findings(d: Dissection, units: Sequence[Unit], names: Sequence[set[str]], th
 
 
 def _steps(d: Dissection, index: int, word: str, words: Sequence[frozenset[str]]) -> dict[str, bool]:
-    """Whether an adjective is still there after each step of the pipeline."""
+    """Return whether an adjective is still there after each step of the pipeline."""
     neuron = d.neuron_id(index)
     tops = [top.clip.index for top in d.extreme_clips(neuron)]
     most = len(tops) / 2
@@ -88,7 +88,7 @@ def _steps(d: Dissection, index: int, word: str, words: Sequence[frozenset[str]]
 
 
 def adjective_truths(d: Dissection, used: np.ndarray) -> pd.DataFrame:
-    """Every adjective of every neuron with its held-out features, and whether measures bear it out over the probing set."""
+    """Return every adjective of every neuron with its held-out features, and whether measures bear it out over the probing set."""
     rows = d.clip_table.to_pylist()
     words = measured_words(rows)
     table = d.scored_words.to_pandas()
@@ -100,7 +100,7 @@ def adjective_truths(d: Dissection, used: np.ndarray) -> pd.DataFrame:
 
 
 def summary_rows(found: pd.DataFrame) -> list[dict[str, Any]]:
-    """The table of planted neurons: per kind and method, all units and those that fire on what they should."""
+    """Return the table of planted neurons: per kind and method, all units and those that fire on what they should."""
     rows = []
     methods = sorted({column.rsplit("/", 1)[0] for column in found.columns if column.endswith("/top1")})
     for kind in KINDS[:3]:
@@ -135,7 +135,7 @@ def _named(column: str) -> dict[str, str]:
 
 
 def confident_rows(found: pd.DataFrame, method: str, similarity: str) -> dict[str, Any]:
-    """How often a random direction is named with confidence, at the threshold where 80 % of the planted concepts are confident and right."""
+    """Return how often a random direction is named with confidence, at the threshold where 80 % of the planted concepts are confident and right."""
     planted, random = found[found["kind"] == "concept"], found[found["kind"] == "random"]
     right = planted[f"{method}/{similarity}/top1"].to_numpy(bool)
     sure, other = planted[f"{method} confidence"].to_numpy(), random[f"{method} confidence"].to_numpy()
@@ -147,7 +147,7 @@ def confident_rows(found: pd.DataFrame, method: str, similarity: str) -> dict[st
 
 
 def _confident(method: str, threshold: float | None, sure: np.ndarray, right: np.ndarray, random: np.ndarray) -> dict[str, Any]:
-    """Shares at a threshold, None where there is no such threshold or nothing to count."""
+    """Return shares at a threshold, None where there is no such threshold or nothing to count."""
 
     def share(part: np.ndarray, of: int) -> float | None:
         return None if threshold is None or not of else 100 * float((part >= threshold).sum()) / of
@@ -159,7 +159,7 @@ def _confident(method: str, threshold: float | None, sure: np.ndarray, right: np
 
 
 def sure_rows(found: pd.DataFrame, adjectives: pd.DataFrame) -> list[dict[str, Any]]:
-    """Summaries and adjectives at the threshold of the dashboard: what is said with confidence of planted and of random units."""
+    """Return summaries and adjectives at the threshold of the dashboard: what is said with confidence of planted and of random units."""
     planted, random = found[found["kind"] == "concept"], found[found["kind"] == "random"]
     rows = []
     if "SUM confidence" in found:
@@ -175,7 +175,7 @@ def sure_rows(found: pd.DataFrame, adjectives: pd.DataFrame) -> list[dict[str, A
 
 
 def lost_rows(found: pd.DataFrame) -> list[dict[str, Any]]:
-    """Where planted adjectives get lost: the share that is still there after each step."""
+    """Return where planted adjectives get lost: the share that is still there after each step."""
     mine = found[(found["kind"] == "property") & (found["auroc"] >= HEARD)]
     every = found[found["kind"] == "property"]
     if not len(every):

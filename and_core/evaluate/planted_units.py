@@ -30,17 +30,17 @@ class Unit:
     word: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """For a file."""
+        """Return a dictionary for a file."""
         return asdict(self)
 
 
 def measured_words(rows: Sequence[Mapping[str, Any]]) -> list[frozenset[str]]:
-    """For each clip the adjectives that its measures earn."""
+    """Return, for each clip, the adjectives that its measures earn."""
     return [frozenset(rule.word for rule in earned({k: float("nan") if v is None else v for k, v in row.items()}).values()) for row in rows]
 
 
 def meant(unit: Unit, labels: Sequence[str | None], words: Sequence[frozenset[str]]) -> np.ndarray | None:
-    """(N,) bool: clips that have a unit's meaning; None for a random direction."""
+    """Return (N,) bool: clips that have a unit's meaning; None for a random direction."""
     of_class = np.array([label == unit.concept for label in labels])
     with_word = np.array([unit.word in said for said in words])
     found: dict[str, np.ndarray] = {"concept": of_class, "property": with_word, "conjunction": of_class & with_word, "negation": ~of_class}
@@ -48,7 +48,7 @@ def meant(unit: Unit, labels: Sequence[str | None], words: Sequence[frozenset[st
 
 
 def choose_units(labels: Sequence[str | None], words: Sequence[frozenset[str]], seed: int) -> list[Unit]:
-    """What is planted: every class and every measured adjective that enough fitting clips have, and some of the other kinds, drawn by `seed`."""
+    """Return what is planted: every class and every measured adjective that enough fitting clips have, and some of the other kinds, drawn by `seed`."""
     rng = np.random.default_rng(seed)
     classes = sorted({label for label in labels if label is not None})
     adjectives = sorted(frozenset().union(*words)) if words else []
@@ -68,7 +68,7 @@ def choose_units(labels: Sequence[str | None], words: Sequence[frozenset[str]], 
 def fit_units(
     features: np.ndarray, units: Sequence[Unit], labels: Sequence[str | None], words: Sequence[frozenset[str]], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and biases of all units of one layer.
+    """Return weights and biases of all units of one layer.
 
     Parameters
     ----------
@@ -95,14 +95,14 @@ def fit_units(
 
 
 def auroc(values: np.ndarray, mask: np.ndarray) -> float:
-    """Area under the ROC curve; NaN where all or no clips have the meaning."""
+    """Return the area under the ROC curve; NaN where all or no clips have the meaning."""
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(mask, values)) if mask.any() and not mask.all() else float("nan")
 
 
 def true_words(d: Dissection, index: int, words: Sequence[frozenset[str]], k: int, base: Mapping[str, float]) -> set[str]:
-    """Adjectives that most of a neuron's highest clips earn by their measures, and more of them than of all clips."""
+    """Return adjectives that most of a neuron's highest clips earn by their measures, and more of them than of all clips."""
     tops = [int(c) for c in np.asarray(d.extreme_indices("high")[index, :k]) if c >= 0]
     counts = {word: sum(word in words[c] for c in tops) / max(1, len(tops)) for word in base}
     return {word for word, share in counts.items() if share > 0.5 and share > base[word]}

@@ -33,7 +33,7 @@ FREQUENCIES = (0.01, 0.05, 0.2)  # of the concept of a made-up neuron
 
 
 def scores(s: np.ndarray, u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Every metric of predictions (R, N) for activations (R, N)."""
+    """Return every metric of predictions (R, N) for activations (R, N)."""
     r, active = ranked(s), ranked(u)
     ranks, mask = mean_ranks(active), shown(r)
     found = (
@@ -44,7 +44,7 @@ def scores(s: np.ndarray, u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 
 
 def worse(truth: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Labels (R, N) made worse: half of each neuron's taken away, or as many wrong ones added."""
+    """Return labels (R, N) made worse: half of each neuron's taken away, or as many wrong ones added."""
     rng = np.random.default_rng(seed)
     found = {"missing labels": truth.copy(), "extra labels": truth.copy()}
     for row in range(len(truth)):
@@ -55,7 +55,7 @@ def worse(truth: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 
 
 def noticed(truth: np.ndarray, u: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
-    """For each check and metric, the share of neurons whose score falls by a tenth of its distance from chance or more."""
+    """Return, for each check and metric, the share of neurons whose score falls by a tenth of its distance from chance or more."""
     before = scores(truth.astype(np.float32), u, seed)
     found: dict[str, dict[str, float]] = {}
     for name, labels in worse(truth, seed).items():
@@ -65,7 +65,7 @@ def noticed(truth: np.ndarray, u: np.ndarray, seed: int) -> dict[str, dict[str, 
 
 
 def made_up(frequency: float, clips: int, neurons: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and activations (R, N) of neurons that fire on their concept three standard deviations above the noise that they are elsewhere."""
+    """Return labels and activations (R, N) of neurons that fire on their concept three standard deviations above the noise that they are elsewhere."""
     rng = np.random.default_rng(seed)
     truth = np.zeros((neurons, clips), bool)
     for row in truth:
@@ -74,7 +74,7 @@ def made_up(frequency: float, clips: int, neurons: int, seed: int) -> tuple[np.n
 
 
 def table(classes: tuple[np.ndarray, np.ndarray] | None, clips: int, seed: int = 0) -> list[dict[str, Any]]:
-    """One row a metric: share of neurons that notice each check, on class neurons and on made-up ones, and whether the metric passes all.
+    """Return one row a metric: share of neurons that notice each check, on class neurons and on made-up ones, and whether the metric passes all.
 
     Parameters
     ----------

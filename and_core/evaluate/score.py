@@ -58,7 +58,7 @@ class HeldOut:
 
 
 def held_out(clips: np.ndarray, draws: int, seed: int) -> HeldOut:
-    """Everything random about a fold, from one seed."""
+    """Return everything random about a fold, from one seed."""
     rng = np.random.default_rng(seed)
     return HeldOut(clips, bootstrap_weights(len(clips), draws, seed), detection_places(len(clips), seed), rng.permutation(len(clips)))
 
@@ -73,7 +73,7 @@ class MethodBlock:
 
 
 def score_block(u: np.ndarray, held: HeldOut, methods: Mapping[str, MethodBlock], seed: int, threads: int = 2) -> dict[str, np.ndarray]:
-    """Every metric of every method and predictor.
+    """Return every metric of every method and predictor.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def _method(block: MethodBlock, a: _Activity, order: np.ndarray) -> dict[str, np
 
 
 def _metrics(r: Ranked, row: np.ndarray, a: _Activity, mine: np.ndarray) -> np.ndarray:
-    """(metrics, neurons), rows of predictions spread over the neurons that share them."""
+    """Return (metrics, neurons), rows of predictions spread over the neurons that share them."""
     ranks, mask = unit_rows(mean_ranks(r)), shown(r)
     return np.stack([
         np.einsum("rn,rn->r", unit_rows(r.values)[row], a.unit[mine]), auprc(_rows(r, row), a.positives[mine]),

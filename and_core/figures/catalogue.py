@@ -27,14 +27,14 @@ from and_core.store.dissection import Dissection
 
 
 def _last_layer(d: Dissection) -> PaperTable:
-    """Tables 2 and 7: last-layer accuracy of every method, beside the paper's."""
+    """Return Tables 2 and 7: last-layer accuracy of every method, beside the paper's."""
     d.require("last_layer")
     found = comparable(d)
     return PaperTable([Part("Table 7", last_layer_table(found), "top-1 % / top-5 % / cos. " + REFERENCE_FAULTS)], last_layer_rows(found))
 
 
 def _unlearning(d: Dissection) -> PaperTable:
-    """Table 4: unlearning by strategy, with intervals, beside the paper's."""
+    """Return Table 4: unlearning by strategy, with intervals, beside the paper's."""
     found = comparable(d, "unlearning")
     if not found:
         d.require("unlearning")
@@ -48,7 +48,7 @@ def _unlearning(d: Dissection) -> PaperTable:
 
 
 def _importance(d: Dissection) -> PaperTable:
-    """Fig. 4 in numbers: accuracy by kinds of words."""
+    """Return Fig. 4 in numbers: accuracy by kinds of words."""
     rows, notes = d.importance_curves.to_pylist(), d.notes("importance")
     about = f"Loss of accuracy in points from {notes['accuracy']:.1f} %, mean over seeds {notes['seeds']}"
     note = f"{about}; in brackets, as many neurons in the same layers at random."
@@ -56,7 +56,7 @@ def _importance(d: Dissection) -> PaperTable:
 
 
 def _clusters(d: Dissection) -> PaperTable:
-    """Table 8: clusters of caption sentences."""
+    """Return Table 8: clusters of caption sentences."""
     notes, table = d.notes("clusters"), d.cluster_sentences.to_pandas()
     said = table.sort_values("distance", kind="stable").drop_duplicates("text").groupby("cluster")["text"].head(3)
     nearest = {number: list(rows) for number, rows in said.groupby(table["cluster"])}
@@ -73,7 +73,7 @@ def _clusters(d: Dissection) -> PaperTable:
 
 
 def _interpretability(d: Dissection) -> PaperTable:
-    """Figs. 6, 11 to 14 in numbers: uninterpretable neurons by layer."""
+    """Return Figs. 6, 11 to 14 in numbers: uninterpretable neurons by layer."""
     rows = [{"network": x.name, **row} for x in together(d, "interpretability") for row in x.interpretability_table.to_pylist()]
     grid: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
@@ -88,7 +88,7 @@ def _interpretability(d: Dissection) -> PaperTable:
 
 
 def _acoustics(d: Dissection) -> PaperTable:
-    """Fig. 8 and beyond: adjectives against acoustic measures."""
+    """Return Fig. 8 and beyond: adjectives against acoustic measures."""
     rows, notes = d.acoustic_tests, d.notes("acoustics")
     if not rows:
         raise DataError(f"no adjective of {d.name!r} is said of enough neurons for a test")
@@ -102,7 +102,7 @@ def _acoustics(d: Dissection) -> PaperTable:
 
 
 def _strategies(d: Dissection) -> PaperTable:
-    """What can be said of the training strategies, tested."""
+    """Return what can be said of the training strategies, tested."""
     found = statements(together(d, "word_counts"))
     return PaperTable([Part("Training strategies compared", [{k: str(v) for k, v in row.items()} for row in found], ABOUT_STRATEGIES)], found)
 

@@ -19,7 +19,7 @@ MEASURED = {"loud": ("amplitude", "mean amplitude, 16-bit steps"), "high-pitched
 
 
 def together(d: Dissection, stage: str) -> list[Dissection]:
-    """A dissection and, after it, all others of the same clips and concepts that have a stage.
+    """Return a dissection and, after it, all others of the same clips and concepts that have a stage.
 
     Raises
     ------
@@ -31,45 +31,45 @@ def together(d: Dissection, stage: str) -> list[Dissection]:
 
 
 def adjectives(d: Dissection, top: int = 20) -> Figures:
-    """Figs. 3 and 9."""
+    """Return Figs. 3 and 9."""
     every = together(d, "word_counts")
     found = {x.name: x.adjective_counts for x in every}
     return {"adjectives": adjective_bars(found, {x.name: x.neuron_count for x in every}, top)}
 
 
 def words_by_depth(d: Dissection) -> Figures:
-    """Fig. 5, one for each kind of word."""
+    """Return Fig. 5, one for each kind of word."""
     every = together(d, "word_counts")
     return {f"{KINDS[kind].replace(' ', '-')}-by-depth": words_by_block({x.name: x.block_word_counts[kind] for x in every}, kind) for kind in KINDS}
 
 
 def words_by_layer_kind(d: Dissection) -> Figures:
-    """Words by kind of layer, one for each kind of word."""
+    """Return words by kind of layer, one for each kind of word."""
     every = together(d, "word_counts")
     return {f"{KINDS[kind].replace(' ', '-')}-by-layer-kind": words_by_kind({x.name: x.layer_word_counts for x in every}, kind) for kind in KINDS}
 
 
 def interpretability(d: Dissection) -> Figures:
-    """Figs. 6 and 11 to 14: one for each K and tau."""
+    """Return Figs. 6 and 11 to 14: one for each K and tau."""
     every = together(d, "interpretability")
     return {f"uninterpretable-k{row['k']}-tau{row['tau']}": uninterpretable_curves(*by_depth(every, row["k"], row["tau"])) for row in d.interpretability_chance}
 
 
 def by_depth(found: Sequence[Dissection], k: int, tau: int) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
-    """Network -> its rows of uninterpretable neurons by layer, and -> the percentage that random clips give, at one K and tau."""
+    """Return network -> its rows of uninterpretable neurons by layer, and -> the percentage that random clips give, at one K and tau."""
     rows = {x.name: [r for r in x.interpretability_table.to_pylist() if (r["k"], r["tau"]) == (k, tau)] for x in found}
     chance = {x.name: r["percent"] for x in found for r in x.interpretability_chance if (r["k"], r["tau"]) == (k, tau)}
     return rows, chance
 
 
 def importance(d: Dissection) -> Figures:
-    """Fig. 4 a, b, c."""
+    """Return Fig. 4 a, b, c."""
     rows, accuracy = d.importance_curves.to_pylist(), d.notes("importance")["accuracy"]
     return {f"importance-{name}": importance_figure(rows, name, accuracy) for name in CURVES}
 
 
 def called(d: Dissection, word: str) -> np.ndarray:
-    """(R,) bool: neurons whose open concepts hold an adjective."""
+    """Return (R,) bool: neurons whose open concepts hold an adjective."""
     words = d.word_table.to_pandas()
     mask = np.zeros(d.neuron_count, bool)
     mask[words[(words["word"] == word) & words["acoustic"]]["neuron"]] = True
@@ -77,7 +77,7 @@ def called(d: Dissection, word: str) -> np.ndarray:
 
 
 def acoustics(d: Dissection) -> Figures:
-    """Fig. 8, for the words that enough neurons have."""
+    """Return Fig. 8, for the words that enough neurons have."""
     means, made = d.acoustic_means, {}
     for word, (measure, unit) in MEASURED.items():
         mask = called(d, word)
@@ -87,7 +87,7 @@ def acoustics(d: Dissection) -> Figures:
 
 
 def unlearning(d: Dissection) -> Figures:
-    """Fig. 10 for every concept of the stage, under DB and OCP."""
+    """Return Fig. 10 for every concept of the stage, under DB and OCP."""
     runs, by_class = d.unlearning_runs.to_pylist(), d.unlearning_by_class
     classes, words = d.network_classes, d.concept_terms
     made = {}
@@ -102,7 +102,7 @@ def unlearning(d: Dissection) -> Figures:
 
 
 def clusters(d: Dissection) -> Figures:
-    """The elbow curve behind Table 8."""
+    """Return the elbow curve behind Table 8."""
     found = d.cluster_elbow
     return {"elbow": elbow_curve(found["counts"], found["inertia"], found["chosen"])}
 
@@ -115,7 +115,7 @@ FIGURES: dict[str, Callable[[Dissection], Figures]] = {
 
 
 def draw(d: Dissection, name: str) -> Figures:
-    """Figures of a name.
+    """Return figures of a name.
 
     Raises
     ------

@@ -30,7 +30,7 @@ def _percent(value: float | None) -> str:
 
 
 def listening_table(d: Dissection) -> PaperTable:
-    """Everything that the stage `listening` measured."""
+    """Return everything that the stage `listening` measured."""
     report = d.listening_report
     measured = report["measured"]
     if not measured:

@@ -19,7 +19,7 @@ def neuron_map(
     places: np.ndarray, groups: Sequence[str | None], titles: Sequence[str] | np.ndarray, highlight: np.ndarray | None = None,
     ordered: Sequence[str] = (), rest: str = "others", height: int = 560,
 ) -> go.Figure:  # fmt: skip
-    """All neurons as points, the largest groups in colour.
+    """Return all neurons as points, the largest groups in colour.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ KINDS = {"adjective": "adjectives", "noun": "nouns", "verb": "verbs", "prepositi
 
 
 def adjective_bars(found: Mapping[str, Sequence[Mapping[str, Any]]], sizes: Mapping[str, int], top: int = 20, height: int = 330) -> go.Figure:
-    """Figs. 3 and 9: share of neurons that each of the most frequent adjectives is said of, one colour a network.
+    """Return Figs. 3 and 9: share of neurons that each of the most frequent adjectives is said of, one colour a network.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def adjective_bars(found: Mapping[str, Sequence[Mapping[str, Any]]], sizes: Mapp
 
 
 def words_by_block(found: Mapping[str, Mapping[str, Any]], kind: str, height: int = 290) -> go.Figure:
-    """Fig. 5: mean number of words of a kind a neuron in each block, with the linear fit; bars are 95 % bootstrap intervals over neurons."""
+    """Return Fig. 5: mean number of words of a kind a neuron in each block, with the linear fit; bars are 95 % bootstrap intervals over neurons."""
     figure = go.Figure()
     for (colour, _), (name, row) in zip(line_styles(), found.items(), strict=False):
         if not row["blocks"]:
@@ -66,7 +66,7 @@ def words_by_block(found: Mapping[str, Mapping[str, Any]], kind: str, height: in
 
 
 def words_by_kind(found: Mapping[str, Sequence[Mapping[str, Any]]], kind: str, height: int = 290) -> go.Figure:
-    """Mean number of words of a kind a neuron in each kind of layer, all depths together.
+    """Return the mean number of words of a kind a neuron in each kind of layer, all depths together.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def elbow_curve(counts: Sequence[int], inertia: Sequence[float], chosen: int, he
 def uninterpretable_curves(
     found: Mapping[str, Sequence[Mapping[str, Any]]], chance: Mapping[str, float], kind: str | None = None, height: int = 290
 ) -> go.Figure:
-    """Figs. 6, 11 to 14: percentage of uninterpretable neurons by block; dotted, what random sets of clips give.
+    """Return Figs. 6, 11 to 14: percentage of uninterpretable neurons by block; dotted, what random sets of clips give.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def uninterpretable_curves(
 
 
 def word_boxes(values: np.ndarray, word: np.ndarray, name: str, unit: str, height: int = 250) -> go.Figure:
-    """Fig. 8: a measure of the high clips of neurons with and without a word."""
+    """Return Fig. 8: a measure of the high clips of neurons with and without a word."""
     finite = np.isfinite(values)
     figure = go.Figure()
     for mask, said, colour in ((word, f"called {name}", HIGH), (~word, "others", GREY)):

@@ -11,7 +11,7 @@ from and_core.figures.theme import GREY, HELD, HIGH, LOW, plain, themed
 def activation_histogram(
     values: np.ndarray, labels: list[str | None], highlight: str | None = None, bins: int = 40, height: int = 190, own: float | None = None
 ) -> go.Figure:
-    """All activations of a neuron over the probing set, one class in colour.
+    """Return all activations of a neuron over the probing set, one class in colour.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def activation_histogram(
 
 
 def class_means_figure(means: dict[str, float], most: int = 8, height: int = 230) -> go.Figure:
-    """The classes with the highest and lowest mean activation; blue above the mean of all classes, vermilion below."""
+    """Return the classes with the highest and lowest mean activation; blue above the mean of all classes, vermilion below."""
     order = sorted((m, c) for c, m in means.items() if m == m)
     shown = order if len(order) <= 2 * most else order[:most] + order[-most:]
     middle = sum(m for m, _ in order) / max(1, len(order))

@@ -30,7 +30,7 @@ BESIDE = {
 
 
 def score_table(d: Dissection) -> PaperTable:
-    """Mean score by network, method and metric over all explained neurons, with baselines."""
+    """Return the mean score by network, method and metric over all explained neurons, with baselines."""
     if not d.scored_methods:
         raise DataError(f"{d.name!r}: {d.notes('scores').get('reason', 'nothing was scored')}")
     rows: list[dict[str, Any]] = []
@@ -56,7 +56,7 @@ def score_table(d: Dissection) -> PaperTable:
 
 
 def scores_by_depth(found: Mapping[str, Sequence[Mapping[str, Any]]], method: str, metric: str, height: int = 290) -> go.Figure:
-    """Mean held-out score of a method by block, one line a network; dotted, another neuron's explanation.
+    """Return the mean held-out score of a method by block, one line a network; dotted, another neuron's explanation.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def scores_by_depth(found: Mapping[str, Sequence[Mapping[str, Any]]], method: st
 
 
 def planted_table(d: Dissection) -> PaperTable:
-    """What was planted, and what each module and method says of it."""
+    """Return what was planted, and what each module and method says of it."""
     d.require("planted")
     rows, notes = d.planted_rows, d.notes("planted")
     about = f"{notes['units']} units with a meaning, {notes['fires_as_planted']} of which fire on it (AUROC .9 or more on the probing set)."
@@ -126,12 +126,12 @@ def planted_table(d: Dissection) -> PaperTable:
 
 
 def _ordered(rows: list[dict[str, Any]], *first: str) -> list[dict[str, Any]]:
-    """Rows with some columns before the others; a store of JSON sorts them by name."""
+    """Return rows with some columns before the others; a store of JSON sorts them by name."""
     return [{**{name: row[name] for name in first}, **row} for row in rows]
 
 
 def sanity_table(d: Dissection) -> PaperTable:
-    """Which scores notice that an explanation was made worse."""
+    """Return which scores notice that an explanation was made worse."""
     d.require("scores")
     rows = _ordered(d.score_sanity, "score", "passes") if d.scored_methods else []
     if not rows:

@@ -23,7 +23,7 @@ STATEMENTS = {
 
 
 def statements(found: Sequence[Dissection]) -> list[dict[str, Any]]:
-    """One row per statement and network.
+    """Return one row per statement and network.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def statements(found: Sequence[Dissection]) -> list[dict[str, Any]]:
 
 
 def _last_layers(found: Sequence[Dissection]) -> list[dict[str, Any]]:
-    """All networks against each other: the verdict needs a supervised and a frozen one, and is the same in every row."""
+    """Return all networks against each other: the verdict needs a supervised and a frozen one, and is the same in every row."""
     scores = {d.name: score for d in found if (score := _named(d)) is not None}
     by_training = {t: [scores[d.name]["top1"] for d in found if d.name in scores and _training(d) == t] for t in ("supervised", "fine-tuned", "frozen")}
     order = ", ".join(f"{name} {score['top1']:.3g}" for name, score in sorted(scores.items(), key=lambda item: -item[1]["top1"]))
@@ -69,7 +69,7 @@ def _training(d: Dissection) -> str | None:
 
 
 def _named(d: Dissection) -> dict[str, Any] | None:
-    """DB under its best similarity function."""
+    """Return DB under its best similarity function."""
     mine = [r for r in d.last_layer_scores if r["method"] == "DB"]
     return max(mine, key=lambda r: (r["top1"], r["top5"]), default=None)
 
@@ -79,7 +79,7 @@ def _said(name: str, d: Dissection, said: str, trend: str, agrees: str) -> dict[
 
 
 def trend(fit: dict[str, Any]) -> str:
-    """What a fit over blocks shows: ``falls``, ``rises``, ``flat`` (surely less than a tenth of the mean over the whole depth), or nothing.
+    """Return what a fit over blocks shows: ``falls``, ``rises``, ``flat`` (surely less than a tenth of the mean over the whole depth), or nothing.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def trend(fit: dict[str, Any]) -> str:
 
 
 def _agrees(name: str, training: str | None, fit: dict[str, Any], supervised: Sequence[dict[str, Any]]) -> str:
-    """Whether a fit is what the paper says of networks so trained; empty where it says nothing, or this data shows nothing."""
+    """Return whether a fit is what the paper says of networks so trained; empty where it says nothing, or this data shows nothing."""
     found = trend(fit)
     if training is None or (name == "interpretable" and training == "fine-tuned"):
         return ""
@@ -122,7 +122,7 @@ def _row(name: str, d: Dissection, fit: dict[str, Any], unit: str, supervised: S
 
 
 def _leads(d: Dissection) -> tuple[str, str]:
-    """Which strategy is ahead at equal numbers of neurons, and whether that is OCP before both others."""
+    """Return which strategy is ahead at equal numbers of neurons, and whether that is OCP before both others."""
     pairs = d.unlearning_averages["pairs"]
     ahead = []
     for pair in pairs:

@@ -31,7 +31,7 @@ def _estimate(value: Any) -> str:
 
 
 def table_3(ratings: Rows, texts: Rows, how: str = "", mark: str | None = None) -> Part:
-    """Table 3 of AND: rating, cosine similarity, BERTScore by method, beside the paper's numbers."""
+    """Return Table 3 of AND: rating, cosine similarity, BERTScore by method, beside the paper's numbers."""
     by_method = {row["method"]: row for row in texts}
     rated = {row["method"]: row for row in ratings}
     cells = []
@@ -54,7 +54,7 @@ def table_3(ratings: Rows, texts: Rows, how: str = "", mark: str | None = None) 
 
 
 def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mark: str | None = None) -> list[Part]:
-    """Every result that there is, as tables; `mark` says that raters are simulated, or that this is a pilot."""
+    """Return every result that there is, as tables; `mark` says that raters are simulated, or that this is a pilot."""
     parts = [table_3(found["ratings"], texts, how, mark)] if found["ratings"] or texts else []
     made = {
         "paired": (
@@ -134,7 +134,7 @@ def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mar
 
 
 def fault_part(rows: Rows, about: str) -> Part | None:
-    """How many bad descriptions are put down to each step, by method."""
+    """Return how many bad descriptions are put down to each step, by method."""
     if not rows:
         return None
     steps = list(dict.fromkeys(row["step"] for row in rows))
@@ -146,7 +146,7 @@ def fault_part(rows: Rows, about: str) -> Part | None:
 
 
 def rating_figure(ratings: Rows) -> go.Figure:
-    """Mean ratings with intervals; the paper's as rings."""
+    """Return the mean ratings with intervals; the paper's as rings."""
     names = [plain(str(row["method"])) for row in ratings]
     values = [row["rating"].value if row["rating"] else None for row in ratings]
     up = [row["rating"].high - row["rating"].value if row["rating"] and row["rating"].high is not None else 0 for row in ratings]
@@ -172,7 +172,7 @@ def rating_figure(ratings: Rows) -> go.Figure:
 
 
 def block_figure(blocks: Rows) -> go.Figure:
-    """Mean rating by block, a line a method."""
+    """Return the mean rating by block, a line a method."""
     figure = go.Figure()
     for (colour, dash), method in zip(line_styles(), sorted({row["method"] for row in blocks}), strict=False):
         mine = [row for row in blocks if row["method"] == method]
@@ -193,7 +193,7 @@ def block_figure(blocks: Rows) -> go.Figure:
 
 
 def score_figure(points: Rows, score: str) -> go.Figure:
-    """One automatic score against the mean rating, a point a description, coloured by method."""
+    """Return one automatic score against the mean rating, a point a description, coloured by method."""
     figure = go.Figure()
     for (colour, _), method in zip(line_styles(), sorted({row["method"] for row in points}), strict=False):
         mine = [row for row in points if row["method"] == method]

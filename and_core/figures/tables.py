@@ -23,7 +23,7 @@ def column_name(d: Dissection) -> str:
 
 
 def last_layer_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
-    """Table 7 and the ICL row of Table 2, one row per network, method and similarity function.
+    """Return Table 7 and the ICL row of Table 2, one row per network, method and similarity function.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def last_layer_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
 
 
 def last_layer_table(found: Sequence[Dissection]) -> list[dict[str, str]]:
-    """Table 7 side by side: a row per method and similarity function, a column per network, ours first; cells ``top-1 / top-5 / cos``."""
+    """Return Table 7 side by side: a row per method and similarity function, a column per network, ours first; cells ``top-1 / top-5 / cos``."""
     rows = last_layer_rows(found)
     said = {(r["source"], r["network"], r["method"], r["similarity"]): r for r in rows}
     kinds = [(r["method"], r["similarity"]) for r in rows if r["source"] == "paper" and r["network"] == NETWORKS[0]]
@@ -60,7 +60,7 @@ def last_layer_table(found: Sequence[Dissection]) -> list[dict[str, str]]:
 
 
 def best_table(found: Sequence[Dissection]) -> list[dict[str, str]]:
-    """Table 2: each method under its best similarity function (by top-1, then top-5), ours and the paper's."""
+    """Return Table 2: each method under its best similarity function (by top-1, then top-5), ours and the paper's."""
     table = []
     for method in METHODS:
         row = {"method": method}

@@ -16,12 +16,12 @@ EXPORT = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "scale
 
 
 def line_styles() -> Iterator[tuple[str, str]]:
-    """(colour, dash) without end: the palette drawn through, then dashed."""
+    """Yield (colour, dash) without end: the palette drawn through, then dashed."""
     return ((colour, dash) for dash in cycle(("solid", "longdash")) for colour in PALETTE)
 
 
 def plain(name: str, spaces: bool = True) -> str:
-    """A name from data as text: Plotly reads `<` and `&` as markup."""
+    """Return a name from data as text: Plotly reads `<` and `&` as markup."""
     return html.escape(name.replace("_", " ") if spaces else name, quote=False)
 
 

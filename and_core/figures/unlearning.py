@@ -33,7 +33,7 @@ CURVES = {  # figure -> what it compares
 def change_by_class(
     classes: Sequence[str], change: np.ndarray, fair: np.ndarray | None, concept: str | None, related: Sequence[str], unit: str, height: int = 380
 ) -> go.Figure:
-    """Fig. 10: change of each class's own output on its own clips, largest loss first; the concept in vermilion, related classes named in red.
+    """Return Fig. 10: change of each class's own output on its own clips, largest loss first; the concept in vermilion, related classes named in red.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def dose_figure(rows: Sequence[Mapping[str, Any]], prefix: str = "", height: int
 
 
 def importance_figure(rows: Sequence[Mapping[str, Any]], figure_name: str, accuracy: float, height: int = 330) -> go.Figure:
-    """Fig. 4 a, b or c: accuracy against the share really ablated, mean and spread over seeds; dotted, as many at random in the same layers."""
+    """Return Fig. 4 a, b or c: accuracy against the share really ablated, mean and spread over seeds; dotted, as many at random in the same layers."""
     figure = go.Figure()
     criteria = list(dict.fromkeys(r["criterion"] for r in rows if r["figure"] == figure_name))
     colours = dict(zip(criteria, (c for c in PALETTE if c != PALETTE[-1]), strict=False)) | {"random": INK}
@@ -145,7 +145,7 @@ def _by_share(rows: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[floa
 
 
 def importance_table(rows: Sequence[Mapping[str, Any]], accuracy: float) -> list[dict[str, str]]:
-    """Loss of accuracy in points, by criterion and share: mean over seeds, fair random in brackets."""
+    """Return the loss of accuracy in points, by criterion and share: mean over seeds, fair random in brackets."""
     shares = sorted({r["share"] for r in rows})
     table = []
     for figure, criterion in dict.fromkeys((r["figure"], r["criterion"]) for r in rows):
@@ -174,7 +174,7 @@ def tested_on(counts: Sequence[int]) -> str:
 
 
 def unlearning_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
-    """Table 4 as rows: one per network, strategy and number of neurons; the paper's follow."""
+    """Return Table 4 as rows: one per network, strategy and number of neurons; the paper's follow."""
     rows = []
     for d in found:
         counts = tested_clips(d)
@@ -188,7 +188,7 @@ def unlearning_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
 
 
 def unlearning_table(found: Sequence[Dissection]) -> list[dict[str, str]]:
-    """Table 4: per network and strategy the average number ablated and the changes; beside ours the fair random gap and the paired test."""
+    """Return Table 4: per network and strategy the average number ablated and the changes; beside ours the fair random gap and the paired test."""
     rows = unlearning_rows(found)
     table = []
     for row in sorted((r for r in rows if r["source"] == "ours"), key=lambda r: (r["network"], r["number"] == "equal", ORDER.index(r["strategy"]))):
@@ -206,7 +206,7 @@ def unlearning_table(found: Sequence[Dissection]) -> list[dict[str, str]]:
 
 
 def paper_unlearning_table() -> list[dict[str, str]]:
-    """Table 4 as the paper prints it: neurons, change on the concept, on the others, gap."""
+    """Return Table 4 as the paper prints it: neurons, change on the concept, on the others, gap."""
     return [
         {"strategy": s, **{f"paper {n}": "{} / {:+.2f} / {:+.2f} / {:+.2f}".format(*TABLE_4[(n, s)]) for n in NETWORKS}} for s in ORDER
     ]  # fmt: skip
@@ -236,7 +236,7 @@ def verdicts(d: Dissection) -> list[str]:
 
 
 def _claim(row: Mapping[str, Any], more: str, less: str) -> str:
-    """What a paired difference shows: its interval leaves out nothing and the test agrees, or it only points that way, or neither."""
+    """Return what a paired difference shows: its interval leaves out nothing and the test agrees, or it only points that way, or neither."""
     low, high, p = row["difference_low"], row["difference_high"], row["p"]
     if low is None or low <= 0 <= high:
         return "no difference is shown"
@@ -258,7 +258,7 @@ def _p(p: float | None) -> str:
 
 
 def clip_verdict(classes: Sequence[str], logits: np.ndarray) -> tuple[str, float]:
-    """What the network takes a clip for, and with which probability."""
+    """Return what the network takes a clip for, and with which probability."""
     p = np.exp(logits - logits.max())
     p /= p.sum()
     best = int(p.argmax())

@@ -91,7 +91,7 @@ def keep_groups(parts: Parts, kept: np.ndarray, stft: Stft) -> np.ndarray:
 
 
 def shapley(value: Callable[[np.ndarray], np.ndarray], players: int, orders: int, seed: int) -> np.ndarray:
-    """(players, R) Shapley values by random orders, each order and its reverse; for each order they sum exactly to value(all) - value(none).
+    """Return (players, R) Shapley values by random orders, each order and its reverse; for each order they sum exactly to value(all) - value(none).
 
     Parameters
     ----------

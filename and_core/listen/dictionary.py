@@ -10,13 +10,13 @@ FLOOR = 1e-9
 
 
 def normalise(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Columns of (F, K) at unit length, and the lengths (K,)."""
+    """Return columns of (F, K) at unit length, and the lengths (K,)."""
     length = np.maximum(np.linalg.norm(w, axis=0), FLOOR)
     return w / length, length
 
 
 def activations(x: np.ndarray, w: np.ndarray, sparsity: float = 0.0, steps: int = 100, h: np.ndarray | None = None) -> np.ndarray:
-    """Non-negative H (K, T) for fixed W: ``H <- H * (W'X) / (W'WH + sparsity)``.
+    """Return non-negative H (K, T) for fixed W: ``H <- H * (W'X) / (W'WH + sparsity)``.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def activations(x: np.ndarray, w: np.ndarray, sparsity: float = 0.0, steps: int 
 
 
 def learn(x: np.ndarray, components: int, sparsity: float, steps: int = 200, seed: int = 0, progress: Steps = lambda done, total: None) -> np.ndarray:
-    """Dictionary W (F, K) of unit columns from frames X (F, N), by multiplicative updates.
+    """Return dictionary W (F, K) of unit columns from frames X (F, N), by multiplicative updates.
 
     ``W <- W * (A + W diag(1'(B * W))) / (B + W diag(1'(A * W)))`` with A = X H', B = W H H' keeps columns at unit length up to rounding.
 
@@ -60,19 +60,19 @@ def learn(x: np.ndarray, components: int, sparsity: float, steps: int = 200, see
 
 
 def coherence(w: np.ndarray) -> dict[str, float]:
-    """Mean and largest cosine between two components; published dictionaries are very coherent (mean .57 and .86)."""
+    """Return the mean and largest cosine between two components; published dictionaries are very coherent (mean .57 and .86)."""
     gram = normalise(w)[0].T @ normalise(w)[0]
     off = gram[~np.eye(len(gram), dtype=bool)]
     return {"mean": float(off.mean()), "max": float(off.max())} if len(off) else {"mean": 0.0, "max": 0.0}
 
 
 def error(x: np.ndarray, w: np.ndarray, h: np.ndarray) -> float:
-    """Relative reconstruction error ``|X - WH| / |X|`` (Frobenius)."""
+    """Return the relative reconstruction error ``|X - WH| / |X|`` (Frobenius)."""
     return float(np.linalg.norm(x - w @ h) / max(float(np.linalg.norm(x)), FLOOR))
 
 
 def groups(w: np.ndarray, cosine: float = 0.8) -> list[list[int]]:
-    """Components joined where they are closer than `cosine` (single linkage), so that no group can stand in for another."""
+    """Return components joined where they are closer than `cosine` (single linkage), so that no group can stand in for another."""
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 
@@ -86,6 +86,6 @@ def groups(w: np.ndarray, cosine: float = 0.8) -> list[list[int]]:
 
 
 def soft_masks(w: np.ndarray, h: np.ndarray, members: list[list[int]]) -> np.ndarray:
-    """(G, F, T) share of each group in the whole: non-negative, summing to 1 everywhere; where nothing sounds, in equal parts."""
+    """Return (G, F, T) share of each group in the whole: non-negative, summing to 1 everywhere; where nothing sounds, in equal parts."""
     parts = np.stack([w[:, mine] @ h[mine] for mine in members]) + FLOOR
     return (parts / parts.sum(0)).astype(np.float32)

@@ -25,7 +25,7 @@ class _Sums:
         self.yy, self.y, self.n = np.zeros(neurons), np.zeros(neurons), 0
 
     def add(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Rows of features (n, features) and of activations (n, neurons)."""
+        """Add rows of features (n, features) and of activations (n, neurons)."""
         self.xx += x.T @ x
         self.xy += x.T @ y
         self.yy += (y * y).sum(0)
@@ -34,7 +34,7 @@ class _Sums:
 
 
 def explained_variance(target: Target, waves: np.ndarray, train: np.ndarray, test: np.ndarray, w: np.ndarray, stft: Stft, progress: Steps) -> np.ndarray:
-    """(R,) held-out R² of every dissected neuron, in the order of the layers; NaN for a neuron that never changes.
+    """Return (R,) held-out R² of every dissected neuron, in the order of the layers; NaN for a neuron that never changes.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def explained_variance(target: Target, waves: np.ndarray, train: np.ndarray, tes
 
 
 def _components(waves: np.ndarray, w: np.ndarray, stft: Stft) -> np.ndarray:
-    """(B, K, T) H of some clips by non-negative factorisation, all frames together."""
+    """Return (B, K, T) H of some clips by non-negative factorisation, all frames together."""
     x = torch.from_numpy(waves)
     log = log_magnitude(stft.spectrum(x / peak(x))).numpy()
     flat = log.transpose(1, 0, 2).reshape(log.shape[1], -1)
@@ -73,7 +73,7 @@ def _components(waves: np.ndarray, w: np.ndarray, stft: Stft) -> np.ndarray:
 
 
 def _over_time(target: Target, waves: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of the columns in seconds, and (B * columns, R) activations of all neurons, mean over frequency; pooled where a layer has no map.
+    """Return edges of the columns in seconds, and (B * columns, R) activations of all neurons, mean over frequency; pooled where a layer has no map.
 
     `most` columns at most: finer maps are averaged.
     """
@@ -104,7 +104,7 @@ def _over_time(target: Target, waves: np.ndarray, most: int) -> tuple[np.ndarray
 
 
 def _at_columns(h: np.ndarray, edges: np.ndarray, stft: Stft) -> np.ndarray:
-    """(B * columns, K) mean of H over the frames of each column; between frames where a column holds none."""
+    """Return (B * columns, K) mean of H over the frames of each column; between frames where a column holds none."""
     time = np.arange(h.shape[2]) * stft.hop / stft.rate
     weight = ((time[:, None] >= edges[:-1]) & (time[:, None] < edges[1:])).astype(float)
     centre = (edges[1:] + edges[:-1]) / 2

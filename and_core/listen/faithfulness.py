@@ -23,13 +23,13 @@ Masks = Callable[[np.ndarray, np.ndarray], torch.Tensor]
 
 
 def batches(waves: np.ndarray) -> Iterator[slice]:
-    """Slices of at most :data:`BATCH` clips."""
+    """Yield slices of at most :data:`BATCH` clips."""
     for start in range(0, len(waves), BATCH):
         yield slice(start, min(start + BATCH, len(waves)))
 
 
 def relevance(listener: Listener, waves: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Relevance (B, K) of every component for given classes, H (B, K, T), and whether there is positive evidence (B,)."""
+    """Return relevance (B, K) of every component for given classes, H (B, K, T), and whether there is positive evidence (B,)."""
     _, h, z, _, _ = listener.forward(waves)
     evidence = (z * listener.interpreter.theta.detach()[torch.from_numpy(c)]).numpy()
     top = evidence.max(1, keepdims=True)
@@ -37,7 +37,7 @@ def relevance(listener: Listener, waves: np.ndarray, c: np.ndarray) -> tuple[np.
 
 
 def relevant_masks(listener: Listener, tau: float) -> Masks:
-    """What L2I keeps: the components whose relevance is above tau."""
+    """Return what L2I keeps: the components whose relevance is above tau."""
 
     def made(waves: np.ndarray, c: np.ndarray) -> torch.Tensor:
         r, h, _ = relevance(listener, waves, c)
@@ -51,7 +51,7 @@ def _above(listener: Listener, r: np.ndarray, h: np.ndarray, tau: float) -> torc
 
 
 def energy_matched(listener: Listener, tau: float, seed: int) -> Masks:
-    """Components drawn at random until as much energy is gone, as it is rendered, as without L2I's: what any removal of that size does."""
+    """Return components drawn at random until as much energy is gone, as it is rendered, as without L2I's: what any removal of that size does."""
 
     def made(waves: np.ndarray, c: np.ndarray) -> torch.Tensor:
         r, h, _ = relevance(listener, waves, c)
@@ -75,7 +75,7 @@ def _matched(listener: Listener, r: np.ndarray, h: np.ndarray, logs: np.ndarray,
 
 
 def _nearest(mask_of: Callable[[int], np.ndarray], listener: Listener, log: np.ndarray, goal: float, most: int) -> np.ndarray:
-    """The mask of so many components, in their random order, that its loss is nearest to the goal; the loss grows with their number."""
+    """Return the mask of so many components, in their random order, that its loss is nearest to the goal; the loss grows with their number."""
     low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2
@@ -85,7 +85,7 @@ def _nearest(mask_of: Callable[[int], np.ndarray], listener: Listener, log: np.n
 
 
 def wrong_class(listener: Listener, tau: float, classes: int, seed: int) -> Masks:
-    """What L2I keeps for a class that was not predicted."""
+    """Return what L2I keeps for a class that was not predicted."""
     inner = relevant_masks(listener, tau)
 
     def made(waves: np.ndarray, c: np.ndarray) -> torch.Tensor:
@@ -95,12 +95,12 @@ def wrong_class(listener: Listener, tau: float, classes: int, seed: int) -> Mask
 
 
 def all_ones(listener: Listener) -> Masks:
-    """Everything is kept: a plain round trip."""
+    """Return everything is kept: a plain round trip."""
     return lambda waves, c: torch.ones(len(waves), listener.stft.bins, listener.frames)
 
 
 def judge(listener: Listener, waves: np.ndarray, masks: Masks, linear: bool = False) -> dict[str, float]:
-    """The field's metrics of one way to keep parts of clips, through the waveform and the model's own features again."""
+    """Return the field's metrics of one way to keep parts of clips, through the waveform and the model's own features again."""
     kept_p, left_p, clips_p = [], [], []
     share, spread, relative, energy = [], [], [], []
     for rows in batches(waves):
@@ -129,7 +129,7 @@ def judge(listener: Listener, waves: np.ndarray, masks: Masks, linear: bool = Fa
 
 
 def fidelity_of(listener: Listener, waves: np.ndarray, multi_label: bool = False) -> dict[str, float]:
-    """How well the interpreter's logits follow the network's: top-1, 3, 5; for several classes a clip, AUPRC and F1 against its decisions."""
+    """Return how well the interpreter's logits follow the network's: top-1, 3, 5; for several classes a clip, AUPRC and F1 against its decisions."""
     f, g = [], []
     for rows in batches(waves):
         one, _, _, two, _ = listener.forward(waves[rows])
@@ -142,7 +142,7 @@ def fidelity_of(listener: Listener, waves: np.ndarray, multi_label: bool = False
 
 
 def by_threshold(listener: Listener, waves: np.ndarray, taus: list[float], draws: int = 3) -> list[dict[str, Any]]:
-    """Faithfulness in logits ``f(x)_c - f(x without L)_c`` for several tau: median, mean, components, energy, and energy-matched random components."""
+    """Return faithfulness in logits ``f(x)_c - f(x without L)_c`` for several tau: median, mean, components, energy, and energy-matched random components."""
     found: dict[float, dict[str, list[float]]] = {tau: {key: [] for key in ("lost", "counts", "energy", "random", "random energy")} for tau in sorted(taus)}
     for part in batches(waves):
         mine = waves[part]
@@ -192,7 +192,7 @@ def drops_when_removed(listener: Listener, waves: np.ndarray, tau: float, most: 
 
 
 def corruptions(listener: Listener, waves: np.ndarray, labels: np.ndarray, tau: float, seed: int) -> list[dict[str, Any]]:
-    """Noise at 0 dB, and two classes mixed: does the interpretation of the class hold more of its sound than the mixture does?"""
+    """Return noise at 0 dB, and two classes mixed: does the interpretation of the class hold more of its sound than the mixture does?"""
     rng = np.random.default_rng(seed)
     other = np.array([int(rng.choice(np.flatnonzero(labels != label))) for label in labels])
     noise = rng.standard_normal(waves.shape).astype(np.float32)
@@ -222,7 +222,7 @@ def corruptions(listener: Listener, waves: np.ndarray, labels: np.ndarray, tau: 
 
 
 def randomised(listener: Listener, tau: float, seed: int) -> Masks:
-    """What the interpreter keeps when it reads a network whose weights are random: a sanity check that the network is read at all."""
+    """Return what the interpreter keeps when it reads a network whose weights are random: a sanity check that the network is read at all."""
     inner = relevant_masks(listener, tau)
     network = listener.target.network
 

@@ -29,7 +29,7 @@ class Trunk(nn.Module):
         self.collapse = nn.Conv2d(WIDTH * len(shapes), HIDDEN, (self.rows, 1))
 
     def forward(self, maps: list[torch.Tensor], frames: int) -> torch.Tensor:
-        """Maps (B, C, F, T) -> (B, HIDDEN, frames)."""
+        """Return maps (B, C, F, T) -> (B, HIDDEN, frames)."""
         grid = (self.rows, self.columns)
         parts = [
             F.interpolate(narrow(norm(x)), grid, mode="bilinear", align_corners=False) for x, narrow, norm in zip(maps, self.narrow, self.norm, strict=True)
@@ -59,17 +59,17 @@ class Interpreter(nn.Module):
         nn.init.constant_(self.second.bias, 0.1)  # type: ignore[arg-type]  # no component begins dead
 
     def components(self, maps: list[torch.Tensor], frames: int) -> torch.Tensor:
-        """H (B, K, frames)."""
+        """Return H (B, K, frames)."""
         return F.relu(self.second(F.relu(self.first(self.trunk(maps, frames)))))
 
     def pooled(self, h: torch.Tensor) -> torch.Tensor:
-        """z (B, K): attention over time, ``a = softmax_t(w . [tanh(V h_t) * relu(U h_t)] + b)``."""
+        """Return z (B, K): attention over time, ``a = softmax_t(w . [tanh(V h_t) * relu(U h_t)] + b)``."""
         states = h.transpose(1, 2)
         weight = torch.softmax(self.w(torch.tanh(self.v(states)) * F.relu(self.u(states))), 1)
         return (weight * states).sum(1)
 
     def forward(self, maps: list[torch.Tensor], frames: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """H (B, K, frames), z (B, K), logits g (B, classes) without bias."""
+        """Return H (B, K, frames), z (B, K), logits g (B, classes) without bias."""
         h = self.components(maps, frames)
         z = self.pooled(h)
         return h, z, z @ self.theta.T
@@ -92,6 +92,6 @@ class MaskDecoder(nn.Module):
         self.second = nn.Conv1d(HIDDEN, bands, 5, padding=2)
 
     def forward(self, maps: list[torch.Tensor], frames: int) -> torch.Tensor:
-        """(B, bins, frames)."""
+        """Return (B, bins, frames)."""
         mask = torch.sigmoid(self.second(F.relu(self.first(self.trunk(maps, frames)))))
         return F.interpolate(mask[:, None], (self.bins, frames), mode="bilinear", align_corners=False)[:, 0]

@@ -65,7 +65,7 @@ class Interpretation:
         return softmax(self.logits)
 
     def relevant(self, tau: float) -> list[int]:
-        """Components with a relevance above `tau`, most relevant first."""
+        """Return components with a relevance above `tau`, most relevant first."""
         return [int(k) for k in np.argsort(-self.relevance, kind="stable") if self.relevance[k] > tau]
 
 
@@ -98,13 +98,13 @@ class Listener:
         self.reader = MapReader(target, choose_maps(target, self.maps))
 
     def fit_length(self, wave: np.ndarray, rate: int | None = None) -> np.ndarray:
-        """The clip at the network's rate, cut or padded with silence to the length that was learned."""
+        """Return the clip at the network's rate, cut or padded with silence to the length that was learned."""
         wave = wave if rate is None else resample(wave, rate, self.target.sample_rate)
         return np.pad(wave[: self.samples], (0, max(0, self.samples - len(wave)))).astype(np.float32)
 
     @torch.inference_mode()
     def forward(self, waves: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]:
-        """One pass over (B, samples): f's logits, H (B, K, T), z (B, K), g, and the maps."""
+        """Return one pass over (B, samples): f's logits, H (B, K, T), z (B, K), g, and the maps."""
         f, maps = self.reader(self.target.features(list(waves)))
         h, z, g = self.interpreter(maps, self.frames)
         return f, h, z, g, maps
@@ -115,7 +115,7 @@ class Listener:
         return max(self.samples, self.stft.n_fft) // self.stft.hop + 1
 
     def predict(self, waves: np.ndarray, batch: int = 32) -> np.ndarray:
-        """(N, C) logits of what decides: the target, or by-design the interpreter."""
+        """Return (N, C) logits of what decides: the target, or by-design the interpreter."""
         parts = []
         for start in range(0, len(waves), batch):
             f, _, _, g, _ = self.forward(waves[start : start + batch])
@@ -123,12 +123,12 @@ class Listener:
         return np.concatenate(parts)
 
     def component_masks(self, h: np.ndarray) -> np.ndarray:
-        """(K, F, T) ``W_k H_k / WH``, in equal parts where nothing speaks, so that they always sum to 1."""
+        """Return (K, F, T) ``W_k H_k / WH``, in equal parts where nothing speaks, so that they always sum to 1."""
         parts = self.w.T[:, :, None] * h[:, None, :] + MASK_FLOOR / len(h)
         return (parts / parts.sum(0)).astype(np.float32)
 
     def mask_of(self, h: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """(F, T) sum of the masks of some components (K,) bool, without making them all."""
+        """Return (F, T) sum of the masks of some components (K,) bool, without making them all."""
         floor = MASK_FLOOR / len(h)
         part = self.w[:, chosen] @ h[chosen] + floor * int(np.count_nonzero(chosen))
         return (part / (self.w @ h + MASK_FLOOR)).astype(np.float32)
@@ -157,13 +157,13 @@ class Listener:
         return Interpretation(logits, c, g[0].numpy(), relevance.astype(np.float32), top, h[0].numpy(), wave, remark)
 
     def render(self, wave: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What a mask (F, T) keeps of a clip, and what it leaves: ``expm1`` of its share of log(1 + |STFT|), at the input's phase."""
+        """Return what a mask (F, T) keeps of a clip, and what it leaves: ``expm1`` of its share of log(1 + |STFT|), at the input's phase."""
         kept, left = self.render_all(wave[None], torch.from_numpy(mask)[None])
         return kept[0], left[0]
 
     @torch.inference_mode()
     def render_all(self, waves: np.ndarray, masks: torch.Tensor, linear: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """As :meth:`render` for (B, samples) and (B, F, T); `linear` masks weigh the magnitude itself, as a mask decoder's are trained to."""
+        """Return as :meth:`render` for (B, samples) and (B, F, T); `linear` masks weigh the magnitude itself, as a mask decoder's are trained to."""
         x = torch.from_numpy(waves)
         scale = peak(x)
         spectrum = self.stft.spectrum(x / scale)
@@ -175,7 +175,7 @@ class Listener:
 
     @torch.inference_mode()
     def decoded(self, waves: np.ndarray) -> torch.Tensor:
-        """(B, F, T) masks of the decoder.
+        """Return (B, F, T) masks of the decoder.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class Listener:
     # -- on disk -------------------------------------------------------------------------------------------------------
 
     def save(self, folder: Path, about: dict[str, Any]) -> None:
-        """``listener.safetensors`` (float16) and ``listener.json``; by-design with the network's weights."""
+        """Write ``listener.safetensors`` (float16) and ``listener.json``; by-design with the network's weights."""
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {"w": torch.from_numpy(self.w)} | {f"interpreter.{k}": v for k, v in self.interpreter.state_dict().items()}
         if self.decoder is not None:
@@ -211,7 +211,7 @@ class Listener:
 
 
 def load_listener(folder: Path, target: Target) -> Listener:
-    """A listener from its folder, onto a loaded target; by-design, the target's weights become those that were trained along.
+    """Return a listener from its folder, onto a loaded target; by-design, the target's weights become those that were trained along.
 
     Raises
     ------

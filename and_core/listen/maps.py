@@ -15,7 +15,7 @@ LAST = 3  # maps that are read unless others are named
 
 
 def choose_maps(target: Target, names: Sequence[str] | None = None) -> dict[str, torch.nn.Module]:
-    """The maps that are read: by name, else the last three.
+    """Return the maps that are read: by name, else the last three.
 
     Raises
     ------
@@ -48,7 +48,7 @@ class MapReader:
         self.target, self.modules = target, modules
 
     def __call__(self, features: Any) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Logits (B, C) and maps (B, channels, rows, columns) in the order of the modules, on the CPU; gradients as they are on."""
+        """Return logits (B, C) and maps (B, channels, rows, columns) in the order of the modules, on the CPU; gradients as they are on."""
         maps: dict[str, list[torch.Tensor]] = {}
 
         def collect(name: str, output: Any) -> None:
@@ -63,6 +63,6 @@ class MapReader:
 
 
 def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
-    """Maps of several passes (clips of different lengths) as one batch, brought to the size of the largest."""
+    """Return maps of several passes (clips of different lengths) as one batch, brought to the size of the largest."""
     size = (max(p.shape[2] for p in parts), max(p.shape[3] for p in parts))
     return torch.cat([p if p.shape[2:] == size else torch.nn.functional.interpolate(p, size, mode="bilinear", align_corners=False) for p in parts])

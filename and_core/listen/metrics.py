@@ -12,33 +12,47 @@ RESYNTHESIS = 1e-4  # of probability: what a round trip through the STFT alone m
 
 
 def average_increase(p: np.ndarray, o: np.ndarray) -> float:
-    """AI: percentage of clips whose class is more probable on what is kept. A gain within resynthesis error is none."""
+    """Return AI, the percentage of clips whose class is more probable on what is kept. A gain within resynthesis error is none.
+
+    Examples
+    --------
+    The class becomes more probable on one of two clips:
+
+    >>> average_increase(np.array([0.5, 0.9]), np.array([0.7, 0.6]))
+    50.0
+    """
     return float(100 * np.mean(o > p + RESYNTHESIS))
 
 
 def average_drop(p: np.ndarray, o: np.ndarray) -> float:
-    """AD: mean loss of probability on what is kept, in percent of p."""
+    """Return AD, the mean loss of probability on what is kept, in percent of p."""
     return float(100 * np.mean(np.maximum(0, p - o) / np.maximum(p, FLOOR)))
 
 
 def average_gain(p: np.ndarray, o: np.ndarray) -> float:
-    """AG: mean gain of probability on what is kept, in percent of what there was to gain."""
+    """Return AG, the mean gain of probability on what is kept, in percent of what there was to gain."""
     room = 1 - p
     return float(100 * np.mean(np.where(room > 1e-6, np.maximum(0, o - p) / np.maximum(room, 1e-6), 0.0)))
 
 
 def faithfulness(p: np.ndarray, q: np.ndarray) -> float:
-    """FF: mean loss of probability when what is kept is taken out."""
+    """Return FF, the mean loss of probability when what is kept is taken out."""
     return float(np.mean(p - q))
 
 
 def input_fidelity(kept: np.ndarray, predicted: np.ndarray) -> float:
-    """Fid-In: share of clips whose predicted class is still the first on what is kept; `kept` (N, C)."""
+    """Return Fid-In, the share of clips whose predicted class is still the first on what is kept; `kept` (N, C)."""
     return float(np.mean(kept.argmax(1) == predicted))
 
 
 def sparseness(mask: np.ndarray) -> float:
-    """SPS: Gini index of |mask|, 0 where all cells weigh alike, near 1 where one carries all."""
+    """Return SPS, the Gini index of |mask|, 0 where all cells weigh alike, near 1 where one carries all.
+
+    Examples
+    --------
+    >>> sparseness(np.ones(4)), sparseness(np.array([0.0, 0.0, 0.0, 1.0]))
+    (0.0, 0.75)
+    """
     a = np.sort(np.abs(mask).ravel().astype(np.float64))
     total = a.sum()
     if total == 0:
@@ -48,7 +62,7 @@ def sparseness(mask: np.ndarray) -> float:
 
 
 def complexity(mask: np.ndarray) -> tuple[float, float]:
-    """COMP: entropy of |mask| / sum |mask| in nats, and as a share of the largest there can be (ln n)."""
+    """Return COMP, the entropy of |mask| / sum |mask| in nats, and as a share of the largest there can be (ln n)."""
     a = np.abs(mask).ravel().astype(np.float64)
     total = a.sum()
     if total == 0 or a.size < 2:
@@ -59,7 +73,7 @@ def complexity(mask: np.ndarray) -> tuple[float, float]:
 
 
 def fidelity(f: np.ndarray, g: np.ndarray, k: int) -> float:
-    """Top-k fidelity: percentage of clips whose first class by f is among the first k by g; both (N, C) logits."""
+    """Return top-k fidelity: percentage of clips whose first class by f is among the first k by g; both (N, C) logits."""
     first = f.argmax(1)
     return float(100 * np.mean((np.argsort(-g, axis=1, kind="stable")[:, :k] == first[:, None]).any(1)))
 
@@ -73,7 +87,7 @@ def si_sdr(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def multi_label(decided: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Agreement with decisions that may be several a clip: AUPRC over classes (macro) and over all (micro), and the best F1.
+    """Return agreement with decisions that may be several a clip: AUPRC over classes (macro) and over all (micro), and the best F1.
 
     Parameters
     ----------

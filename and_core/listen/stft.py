@@ -30,7 +30,7 @@ class Stft:
 
     @classmethod
     def for_rate(cls, rate: int) -> Stft:
-        """The paper's setting for a sample rate: frames of 23 to 32 ms."""
+        """Return the paper's setting for a sample rate: frames of 23 to 32 ms."""
         return cls(rate, 512, 256) if rate <= 24_000 else cls(rate, 1024, 512)
 
     @property
@@ -39,32 +39,32 @@ class Stft:
         return self.n_fft // 2 + 1
 
     def spectrum(self, waves: torch.Tensor) -> torch.Tensor:
-        """(B, samples) -> complex (B, F, T); a clip shorter than a frame is padded with silence."""
+        """Return (B, samples) -> complex (B, F, T); a clip shorter than a frame is padded with silence."""
         short = self.n_fft - waves.shape[-1]
         waves = torch.nn.functional.pad(waves, (0, short)) if short > 0 else waves
         window = torch.hann_window(self.n_fft, device=waves.device)
         return torch.stft(waves, self.n_fft, self.hop, window=window, center=True, return_complex=True)
 
     def waves(self, spectrum: torch.Tensor, samples: int) -> torch.Tensor:
-        """Complex (B, F, T) -> (B, samples); the inverse of :meth:`spectrum`."""
+        """Return complex (B, F, T) -> (B, samples); the inverse of :meth:`spectrum`."""
         window = torch.hann_window(self.n_fft, device=spectrum.device)
         found = torch.istft(spectrum, self.n_fft, self.hop, window=window, center=True, length=max(samples, self.n_fft))
         return found[..., :samples]
 
 
 def peak(waves: torch.Tensor) -> torch.Tensor:
-    """(B, 1) what the waveforms are divided by before anything else, since log(1 + x) depends on gain; 1 for silence."""
+    """Return (B, 1) what the waveforms are divided by before anything else, since log(1 + x) depends on gain; 1 for silence."""
     found = waves.abs().amax(-1, keepdim=True)
     return torch.where(found > 0, found, torch.ones_like(found))
 
 
 def log_magnitude(spectrum: torch.Tensor) -> torch.Tensor:
-    """X = log(1 + |STFT|)."""
+    """Return X = log(1 + |STFT|)."""
     return torch.log1p(spectrum.abs())
 
 
 def with_magnitude(spectrum: torch.Tensor, log: torch.Tensor) -> torch.Tensor:
-    """A spectrogram with the phase of one and the log magnitude of another: ``expm1(X)`` at the input's phase."""
+    """Return a spectrogram with the phase of one and the log magnitude of another: ``expm1(X)`` at the input's phase."""
     magnitude = spectrum.abs()
     wanted = torch.expm1(log.clamp_min(0))
     return spectrum * (wanted / magnitude.clamp_min(TINY)) + torch.where(magnitude > 0, 0.0, wanted)  # silence has no phase: 0

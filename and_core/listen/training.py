@@ -123,7 +123,7 @@ def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tens
 
 
 def agreement(f: torch.Tensor, g: torch.Tensor, multi_label: bool) -> torch.Tensor:
-    """Cross-entropy of g under f's soft decisions: no labels."""
+    """Return cross-entropy of g under f's soft decisions: no labels."""
     if multi_label:
         return F.binary_cross_entropy_with_logits(g, torch.sigmoid(f))
     return F.cross_entropy(g, torch.softmax(f, 1))
@@ -132,7 +132,7 @@ def agreement(f: torch.Tensor, g: torch.Tensor, multi_label: bool) -> torch.Tens
 def learn_dictionary(
     data: TrainingData, rows: np.ndarray, config: ListeningConfig, work: Path, seed: int, progress: Progress
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """W, and how good it is: reconstruction error on frames it did not learn from are for the caller; coherence here."""
+    """Return W, and how good it is: reconstruction error on frames it did not learn from are for the caller; coherence here."""
     path = work / "dictionary.npy"
     x = data.frames(rows, FRAMES, seed)
     try:
@@ -150,7 +150,7 @@ def learn_dictionary(
 
 
 def shapes_of(data: TrainingData, row: int) -> tuple[list[tuple[int, int, int]], int]:
-    """Shapes of the maps, and the number of classes."""
+    """Return shapes of the maps, and the number of classes."""
     logits, maps = data.outputs(np.array([row]))
     return [(int(m.shape[1]), int(m.shape[2]), int(m.shape[3])) for m in maps], int(logits.shape[1])
 
@@ -158,7 +158,7 @@ def shapes_of(data: TrainingData, row: int) -> tuple[list[tuple[int, int, int]],
 def train_post_hoc(
     target: Target, data: TrainingData, split: ClipSplit, config: ListeningConfig, work: Path, seed: int, progress: Progress
 ) -> tuple[Listener, dict[str, Any]]:
-    """Dictionary, interpreter and, where asked for, mask decoder of a frozen target; the listener and the report of its training."""
+    """Return dictionary, interpreter and, where asked for, mask decoder of a frozen target; the listener and the report of its training."""
     target.network.requires_grad_(False)  # nothing that is learned here reaches the network
     w, about = learn_dictionary(data, split.train, config, work, seed, progress)
     shapes, classes = shapes_of(data, int(split.train[0]))
@@ -203,7 +203,7 @@ def _best(history: list[dict[str, float]]) -> dict[str, Any]:
 def train_by_design(
     target: Target, data: TrainingData, split: ClipSplit, config: ListeningConfig, w: np.ndarray, work: Path, seed: int, progress: Progress
 ) -> tuple[Listener, dict[str, Any]]:
-    """A network whose prediction is g = Θ(Ψ(f_I(x))): the target's own head is gone, its encoder trains along at a small learning rate.
+    """Return a network whose prediction is g = Θ(Ψ(f_I(x))): the target's own head is gone, its encoder trains along at a small learning rate.
 
     The target's weights change in place; give it a network of its own.
     """
@@ -245,7 +245,7 @@ def train_by_design(
 def train_decoder(
     listener: Listener, data: TrainingData, split: ClipSplit, config: ListeningConfig, work: Path, seed: int, progress: Progress
 ) -> tuple[MaskDecoder, dict[str, Any]]:
-    """A mask decoder after L-MAC: ``4 CE(kept, c) - 0.2 CE(left, c) + 0.4 mean|mask|``, through waveform and front end.
+    """Return a mask decoder after L-MAC: ``4 CE(kept, c) - 0.2 CE(left, c) + 0.4 mean|mask|``, through waveform and front end.
 
     Raises
     ------

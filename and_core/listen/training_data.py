@@ -27,7 +27,7 @@ class ClipSplit:
 def split_clips(
     folds: Sequence[int | None], sources: Sequence[str | None], trained: Sequence[int], validation: int | None, test: Sequence[int] | None, seed: int
 ) -> ClipSplit:
-    """By folds where clips have them, else by source: a fifth to choose, a fifth to metrics.
+    """Split clips by folds where they have them, else by source: a fifth to choose, a fifth to measure.
 
     Raises
     ------
@@ -72,12 +72,12 @@ class TrainingData:
         self._held = 0
 
     def spectra(self, rows: np.ndarray) -> torch.Tensor:
-        """(B, F, T) X = log(1 + |STFT|) of the peak-normalised clips."""
+        """Return (B, F, T) X = log(1 + |STFT|) of the peak-normalised clips."""
         x = torch.from_numpy(self.waves[rows])
         return log_magnitude(self.stft.spectrum(x / peak(x)))
 
     def outputs(self, rows: np.ndarray) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Logits (B, C) and maps of the frozen network, computed once a clip."""
+        """Return logits (B, C) and maps of the frozen network, computed once a clip."""
         fresh = [int(r) for r in rows if int(r) not in self._kept]
         made: dict[int, tuple[torch.Tensor, list[torch.Tensor]]] = {}
         if fresh:
@@ -92,7 +92,7 @@ class TrainingData:
         return torch.stack([e[0] for e in every]), [torch.stack(m).float() for m in zip(*(e[1] for e in every), strict=True)]
 
     def frames(self, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
-        """(F, N) columns of spectrograms to learn a dictionary from: `most` in all, as many of each label, none near silence.
+        """Return (F, N) columns of spectrograms to learn a dictionary from: `most` in all, as many of each label, none near silence.
 
         Raises
         ------

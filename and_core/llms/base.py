@@ -44,16 +44,16 @@ class LanguageModel(Plugin[L]):
     Settings = LanguageModelSettings
 
     def fingerprint(self) -> str:
-        """Identity of the model and of how it samples. Needs no loading and no server."""
+        """Return the identity of the model and of how it samples. Needs no loading and no server."""
         s = self.settings
         return json.dumps([s.model, s.top_p, s.seed])
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return f"{self.settings.model} ({self.kind})"
 
     def answer(self, requests: Iterable[Question]) -> Iterator[tuple[int, Reply]]:
-        """Answers as they come, each with the number of its request; a request that fails gives a reply with an error.
+        """Yield answers as they come, each with the number of its request; a request that fails gives a reply with an error.
 
         Raises
         ------
@@ -69,7 +69,7 @@ class LanguageModel(Plugin[L]):
 
 
 def folder_hash(folder: Path) -> str:
-    """One hash of everything in a checkpoint's folder that decides answers: weights, tokenizer, templates, settings.
+    """Return one hash of everything in a checkpoint's folder that decides answers: weights, tokenizer, templates, settings.
 
     Raises
     ------

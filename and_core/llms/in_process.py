@@ -53,7 +53,7 @@ class Transformers(LanguageModel[TransformersSettings]):
         return tokenizer, model.eval().to(device)
 
     def fingerprint(self) -> str:
-        """Also the hashes of a folder's files."""
+        """Return also the hashes of a folder's files."""
         folder = Path(self.settings.model)
         if not folder.is_dir():
             return super().fingerprint() + str(self.settings.revision)
@@ -65,7 +65,7 @@ class Transformers(LanguageModel[TransformersSettings]):
         return folder_hash(Path(self.settings.model))
 
     def answer(self, requests: Iterable[Question]) -> Iterator[tuple[int, Reply]]:
-        """Batch by batch, prompts of similar length together; one that can't be answered spoils no other."""
+        """Yield batch by batch, prompts of similar length together; one that can't be answered spoils no other."""
         s = self.settings
         numbered = enumerate(requests)
         while window := list(islice(numbered, s.batch * AHEAD)):
@@ -87,18 +87,18 @@ class Transformers(LanguageModel[TransformersSettings]):
                     yield from zip((n for _, n, _ in batch), self._try([t for _, _, t in batch], temperature, most, sample), strict=True)
 
     def _prompt(self, request: Question) -> tuple[str, int]:
-        """The prompt in the model's chat template, and its length in tokens."""
+        """Return the prompt in the model's chat template, and its length in tokens."""
         tokenizer, _ = self._loaded
         text = tokenizer.apply_chat_template([{"role": "user", "content": request.prompt}], add_generation_prompt=True, tokenize=False)
         return text, len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _room(self, length: int) -> int:
-        """Tokens that an answer may have behind a prompt of this length."""
+        """Return tokens that an answer may have behind a prompt of this length."""
         limit = getattr(self._loaded[1].config, "max_position_embeddings", None)
         return limit - length if limit else 1_000_000
 
     def _try(self, texts: list[str], temperature: float, most: int, sample: int) -> list[Reply]:
-        """A batch; where it fails (out of memory), its members one by one, so that only what fails alone has failed."""
+        """Return a batch; where it fails (out of memory), its members one by one, so that only what fails alone has failed."""
         try:
             return self._generate(texts, temperature, most, sample)
         except RuntimeError as error:

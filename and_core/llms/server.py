@@ -32,7 +32,7 @@ class LanguageServer(LanguageModel[LanguageServerSettings]):
         return super().fingerprint() + (f" {tag}" if tag else "")
 
     def answer(self, requests: Iterable[Question]) -> Iterator[tuple[int, Reply]]:
-        """Answers in the order in which the server gives them."""
+        """Yield answers in the order in which the server gives them."""
         s = self.settings
         yield from ChatServer(s).ask(
             {

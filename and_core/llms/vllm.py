@@ -23,7 +23,7 @@ class VLLMSettings(LanguageModelSettings):
     gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.9
 
     def reaches(self) -> list[str]:
-        """vLLM starts processes of its own, and fetches what it does not find."""
+        """Return that vLLM starts processes of its own, and fetches what it does not find."""
         return [f"starts vLLM with the model {self.model}"]
 
 
@@ -44,7 +44,7 @@ class VLLM(LanguageModel[VLLMSettings]):
         return engine, SamplingParams
 
     def fingerprint(self) -> str:
-        """Also the hashes of a folder's files."""
+        """Return also the hashes of a folder's files."""
         folder = Path(self.settings.model)
         return super().fingerprint() + (self._hash if folder.is_dir() else "")
 
@@ -53,7 +53,7 @@ class VLLM(LanguageModel[VLLMSettings]):
         return folder_hash(Path(self.settings.model))
 
     def answer(self, requests: Iterable[Question]) -> Iterator[tuple[int, Reply]]:
-        """In order, a batch at a time; where vLLM refuses a batch (one prompt is too long), its members one by one."""
+        """Yield answers in order, a batch at a time; where vLLM refuses a batch (one prompt is too long), its members one by one."""
         numbered = enumerate(requests)
         while part := list(islice(numbered, self.settings.batch)):
             yield from zip((number for number, _ in part), self._chat([r for _, r in part]), strict=True)

@@ -52,19 +52,19 @@ class BeatsConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> BeatsConfig:
-        """From a checkpoint's `cfg`."""
+        """Make a configuration from a checkpoint's `cfg`."""
         known = {f.name for f in fields(cls)}
         return cls(**{k: v for k, v in values.items() if k in known})
 
 
 def shrink_mask(mask: torch.Tensor, length: int) -> torch.Tensor:
-    """(B, samples) padding mask brought to `length` steps: a step is padding when all it covers is (the reference's grouping)."""
+    """Return (B, samples) padding mask brought to `length` steps: a step is padding when all it covers is (the reference's grouping)."""
     mask = mask[:, : mask.shape[1] - mask.shape[1] % length]
     return mask.view(len(mask), length, -1).all(-1)
 
 
 def relative_buckets(length: int, num_buckets: int, max_distance: int) -> torch.Tensor:
-    """(length, length) bucket of key minus query position: exact up to a quarter of the buckets a side, logarithmic beyond."""
+    """Return (length, length) bucket of key minus query position: exact up to a quarter of the buckets a side, logarithmic beyond."""
     place = torch.arange(length)
     relative = place[None] - place[:, None]
     half = num_buckets // 2
@@ -86,7 +86,7 @@ class PositionalConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, D, T) -> (B, D, T)."""
+        """Return (B, D, T) -> (B, D, T)."""
         weight = self.weight_g * self.weight_v / self.weight_v.pow(2).sum((0, 1), keepdim=True).sqrt()
         out = F.conv1d(x, weight, self.bias, padding=self.kernel // 2, groups=self.groups)
         return out[..., :-1] if self.kernel % 2 == 0 else out
@@ -107,7 +107,7 @@ class Attention(nn.Module):
                 self.grep_a = nn.Parameter(torch.ones(1, self.heads, 1, 1))
 
     def forward(self, x: torch.Tensor, bias: torch.Tensor | None, padding: torch.Tensor | None) -> torch.Tensor:
-        """(B, T, D) -> (B, T, D); `bias` (H, T, T) or (B, H, T, T), `padding` (B, T) bool."""
+        """Return (B, T, D) -> (B, T, D); `bias` (H, T, T) or (B, H, T, T), `padding` (B, T) bool."""
         batch, length, width = x.shape
         q, k, v = (p(x).view(batch, length, self.heads, -1).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
         mask = None
@@ -131,7 +131,7 @@ class GLU(nn.Module):
         self.linear = nn.Linear(into, 2 * out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(..., into) -> (..., out)."""
+        """Return (..., into) -> (..., out)."""
         value, gate = self.linear(x).chunk(2, -1)
         return value * F.silu(gate)
 
@@ -151,14 +151,14 @@ class Block(nn.Module):
         self.drop, self.drop_inside = nn.Dropout(config.dropout), nn.Dropout(config.activation_dropout)
 
     def feed_forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T, D) -> (B, T, D)."""
+        """Return (B, T, D) -> (B, T, D)."""
         x = self.fc1(x)
         if self.config.activation_fn != "glu":
             x = F.gelu(x) if self.config.activation_fn == "gelu" else F.relu(x)
         return self.fc2(self.drop_inside(x))
 
     def forward(self, x: torch.Tensor, bias: torch.Tensor | None, padding: torch.Tensor | None) -> torch.Tensor:
-        """(B, T, D) -> (B, T, D)."""
+        """Return (B, T, D) -> (B, T, D)."""
         if self.config.layer_norm_first:
             x = x + self.drop(self.self_attn(self.self_attn_layer_norm(x), bias, padding))
             return x + self.drop(self.feed_forward(self.final_layer_norm(x)))
@@ -179,11 +179,11 @@ class Encoder(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def positions(self, x: torch.Tensor) -> torch.Tensor:
-        """Positional term (B, T, D) of all tokens in place."""
+        """Return positional term (B, T, D) of all tokens in place."""
         return self.pos_conv(x.transpose(1, 2)).transpose(1, 2)
 
     def relative_bias(self, length: int) -> torch.Tensor | None:
-        """(H, T, T) ungated bias for a full sequence."""
+        """Return (H, T, T) ungated bias for a full sequence."""
         if not self.config.relative_position_embedding:
             return None
         table = self.layers[0].self_attn.relative_attention_bias  # type: ignore[union-attr]
@@ -191,7 +191,7 @@ class Encoder(nn.Module):
         return table(buckets).permute(2, 0, 1)  # type: ignore[operator]
 
     def blocks(self, x: torch.Tensor, bias: torch.Tensor | None, padding: torch.Tensor | None) -> torch.Tensor:
-        """Everything behind the positional term."""
+        """Return everything behind the positional term."""
         if not self.config.layer_norm_first:
             x = self.layer_norm(x)
         x = self.drop(x)
@@ -202,7 +202,7 @@ class Encoder(nn.Module):
         return self.layer_norm(x) if self.config.layer_norm_first else x
 
     def forward(self, x: torch.Tensor, padding: torch.Tensor | None) -> torch.Tensor:
-        """(B, T, D) -> (B, T, D)."""
+        """Return (B, T, D) -> (B, T, D)."""
         if padding is not None:
             x = x.masked_fill(padding[..., None], 0)
         return self.blocks(x + self.positions(x), self.relative_bias(x.shape[1]), padding)
@@ -227,7 +227,7 @@ class Beats(nn.Module):
         self.drop_predictor = nn.Dropout(config.predictor_dropout)
 
     def patches(self, fbank: torch.Tensor) -> torch.Tensor:
-        """Normalised log-mel map (B, frames, mel) -> tokens (B, T, D) before positions."""
+        """Return normalised log-mel map (B, frames, mel) -> tokens (B, T, D) before positions."""
         x = self.patch_embedding(fbank[:, None]).flatten(2).transpose(1, 2)
         x = self.layer_norm(x)
         return self.drop_input(x if self.post_extract_proj is None else self.post_extract_proj(x))
@@ -235,7 +235,7 @@ class Beats(nn.Module):
     def forward(
         self, fbank: torch.Tensor, frame_padding: torch.Tensor | None = None, padding: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Token features (B, T, D) and the token padding mask (B, T), None without padding.
+        """Return token features (B, T, D) and the token padding mask (B, T), None without padding.
 
         `frame_padding` (B, frames) is brought to tokens as the published implementation does it, which ties a token to other
         frames than its own; `padding` (B, T) says it token by token instead.
@@ -246,13 +246,13 @@ class Beats(nn.Module):
         return self.encoder(x, padding), padding
 
     def logits(self, features: torch.Tensor, padding: torch.Tensor | None = None) -> torch.Tensor:
-        """Class logits (B, C): per token, then the mean over tokens that are not padding (the published model's sigmoid follows)."""
+        """Return class logits (B, C): per token, then the mean over tokens that are not padding (the published model's sigmoid follows)."""
         assert self.predictor is not None
         return pooled(self.predictor(self.drop_predictor(features)), padding)
 
 
 def pooled(tokens: torch.Tensor, padding: torch.Tensor | None) -> torch.Tensor:
-    """Mean over tokens (B, T, C) -> (B, C), padding left out."""
+    """Return the mean over tokens (B, T, C) -> (B, C), padding left out."""
     if padding is None or not padding.any():
         return tokens.mean(1)
     kept = (~padding)[..., None].to(tokens.dtype)
@@ -260,12 +260,12 @@ def pooled(tokens: torch.Tensor, padding: torch.Tensor | None) -> torch.Tensor:
 
 
 def normalise(fbank: torch.Tensor) -> torch.Tensor:
-    """The published normalisation of Kaldi log-mel energies (Povey window, waveform times 2^15)."""
+    """Return the published normalisation of Kaldi log-mel energies (Povey window, waveform times 2^15)."""
     return (fbank - FBANK_MEAN) / (2 * FBANK_STD)
 
 
 def initialise(model: Beats) -> None:
-    """The published initialisation: normal 0.02 for linear and embedding, Xavier with DeepNorm's gain where it is on."""
+    """Initialise as published: normal 0.02 for linear and embedding, Xavier with DeepNorm's gain where it is on."""
     beta = (8 * model.config.encoder_layers) ** -0.25 if model.config.deep_norm else 1.0
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
@@ -286,5 +286,5 @@ def share_bias(weights: dict[str, torch.Tensor], layers: int) -> dict[str, torch
 
 
 def keep_one_bias(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Inverse of :func:`share_bias`, for a file: the shared table under the first layer's name alone."""
+    """Return the inverse of :func:`share_bias`, for a file: the shared table under the first layer's name alone."""
     return {k: v for k, v in weights.items() if "relative_attention_bias" not in k or ".layers.0." in k}

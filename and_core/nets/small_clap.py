@@ -32,12 +32,12 @@ class SmallClap(nn.Module):
         self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def hear(self, fbank: torch.Tensor, padding: torch.Tensor | None = None) -> torch.Tensor:
-        """Normalised log-mel maps (B, frames, mel), padded tokens (B, T) -> unit vectors (B, width)."""
+        """Return normalised log-mel maps (B, frames, mel), padded tokens (B, T) -> unit vectors (B, width)."""
         tokens, _ = self.beats(fbank, padding=padding)
         return F.normalize(self.audio(pooled(tokens, padding)), dim=1)
 
     def read(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Sentence vectors (B, text width) -> unit vectors (B, width)."""
+        """Return sentence vectors (B, text width) -> unit vectors (B, width)."""
         return F.normalize(self.text(vectors), dim=1)
 
 

@@ -28,7 +28,7 @@ AHEAD = 2  # batches decoded while the network works
 
 
 def parameters(run: Run) -> dict[str, Any]:
-    """The network, and how it is read."""
+    """Return the network, and how it is read."""
     a = run.config.activations
     return {
         "target": run.target.identifying_settings(), "fingerprint": run.target.fingerprint(),
@@ -114,7 +114,7 @@ def extract(
     precision: str = "float32",
     read: Callable[[int], np.ndarray] | None = None,
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Pooled layer outputs batch by batch; clips are decoded and turned into features by threads meanwhile.
+    """Yield pooled layer outputs batch by batch; clips are decoded and turned into features by threads meanwhile.
 
     Yields
     ------
@@ -144,7 +144,7 @@ def extract(
 
 
 def _check_outputs(outputs: dict[str, Any], modules: dict[str, Any], clips: int) -> None:
-    """Every chosen layer has spoken once for every clip."""
+    """Check that every chosen layer has spoken once for every clip."""
     silent = [name for name in modules if name not in outputs]
     if silent:
         raise TargetError(f"these layers never run: {', '.join(silent[:8])}; leave them out with target.layers")
@@ -154,7 +154,7 @@ def _check_outputs(outputs: dict[str, Any], modules: dict[str, Any], clips: int)
 
 
 def _array(path: Path, layer: Layer, clips: int, rows: int) -> Any:
-    """Zarr array of one layer: a file per chunk of rows, inside it small chunks of neurons; no compression (floats barely shrink)."""
+    """Return zarr array of one layer: a file per chunk of rows, inside it small chunks of neurons; no compression (floats barely shrink)."""
     try:
         return zarr.open_array(str(path), mode="r+")
     except (FileNotFoundError, ValueError):  # not begun, or killed while its description was being written

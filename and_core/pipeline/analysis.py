@@ -30,7 +30,7 @@ INTERPRETABILITY_ROWS = pa.schema([
 
 
 def word_counts(run: Run, writer: StageWriter) -> None:
-    """Words by neuron, by layer and by block, and the network's adjectives."""
+    """Compute words by neuron, by layer and by block, and the network's adjectives."""
     d = run.dissection
     words = d.table("open/words")
     alive = ~d.table("neurons/statistics")["dead"].to_numpy()
@@ -47,13 +47,13 @@ def word_counts(run: Run, writer: StageWriter) -> None:
 
 
 def cluster_parameters(run: Run) -> dict[str, Any]:
-    """Encoder, number of clusters and seed."""
+    """Return the encoder, number of clusters and seed."""
     section = run.config.clusters.model_dump(mode="json")
     return {**section, "encoder": run.encoder.identifying_settings(), "fingerprint": run.encoder.fingerprint(), "seed": run.config.seed}
 
 
 def clusters(run: Run, writer: StageWriter) -> None:
-    """Sentences of all captions, K-means at each number of clusters, and the clusters at the chosen one."""
+    """Compute sentences of all captions, K-means at each number of clusters, and the clusters at the chosen one."""
     d, config, seed = run.dissection, run.config.clusters, run.config.seed
     said = [(clip, text) for clip in range(len(d.clips)) for text in sentences_of(d.caption(clip) or "")]
     distinct = sorted({text for _, text in said})
@@ -82,7 +82,7 @@ def clusters(run: Run, writer: StageWriter) -> None:
 
 
 def interpretability(run: Run, writer: StageWriter) -> None:
-    """For each K that there are clips for, how many of a neuron's high clips share a cluster; by layer, and for random sets of clips."""
+    """Compute for each K that there are clips for, how many of a neuron's high clips share a cluster; by layer, and for random sets of clips."""
     d = run.dissection
     shared_by = np.asarray(d.array("clusters/related"))
     alive = ~d.table("neurons/statistics")["dead"].to_numpy()
@@ -111,7 +111,7 @@ def interpretability(run: Run, writer: StageWriter) -> None:
 
 
 def acoustics(run: Run, writer: StageWriter) -> None:
-    """Every acoustic adjective against every measure of the neurons' high clips; and neurons whose word their clips contradict."""
+    """Score every acoustic adjective against every measure of the neurons' high clips; and neurons whose word their clips contradict."""
     d, k = run.dissection, run.config.k
     clips = d.table("clips/clips")
     measures = {name: clips[name].to_numpy(zero_copy_only=False).astype(float) for name in MEASURES}
@@ -137,7 +137,7 @@ def acoustics(run: Run, writer: StageWriter) -> None:
 
 
 def neuron_map(run: Run, writer: StageWriter) -> None:
-    """Two maps of all neurons: by what is said of them, and by how they fire over the clips; each is a chunk that a stopped run does not repeat."""
+    """Compute two maps of all neurons: by what is said of them, and by how they fire over the clips; each is a chunk that a stopped run does not repeat."""
     d = run.dissection
     dead = d.table("neurons/statistics")["dead"].to_numpy()
     parts, method = blocks(d), run.config.map.method

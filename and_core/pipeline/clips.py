@@ -20,7 +20,7 @@ PARALLEL_FROM = 96  # clips; below that, starting worker processes costs more th
 
 
 def parameters(run: Run) -> dict[str, Any]:
-    """The data and how they are read."""
+    """Return the data and how they are read."""
     return {"dataset": run.dataset.identifying_settings(), "fingerprint": run.dataset_fingerprint, "chunk": PER_CHUNK, "bits": BITS}
 
 

@@ -20,18 +20,18 @@ HEAR_CHUNK = 32
 
 
 def closed_parameters(run: Run) -> dict[str, Any]:
-    """Everything in the section but what other stages own."""
+    """Return everything in the section but what other stages own."""
     used = run.config.closed.model_dump(mode="json", exclude={"concepts", "template", "similarity", "encoder"})
     return used | ({"k": run.config.k} if run.config.closed.scoring == "reference" else {})
 
 
 def spread(cosine: np.ndarray, kind: str, scale: float) -> np.ndarray:
-    """Cosines (N, M) as they are, or their softmax over concepts at `scale` (AND section 2)."""
+    """Return cosines (N, M) as they are, or their softmax over concepts at `scale` (AND section 2)."""
     return cosine if kind == "cosine" else torch.softmax(torch.from_numpy(scale * cosine), 1).numpy()
 
 
 def closed(run: Run, writer: StageWriter) -> None:
-    """DB: best concepts of every neuron by the captions of its clips."""
+    """Compute DB: best concepts of every neuron by the captions of its clips."""
     d, config = run.dissection, run.config.closed
     kind = "closed_" if config.encoder is not None else ""
     captions, concepts = (np.asarray(d.array(f"texts/{kind}{what}_embeddings")) for what in ("caption", "concept"))
@@ -41,12 +41,12 @@ def closed(run: Run, writer: StageWriter) -> None:
 
 
 def tab_parameters(run: Run) -> dict[str, Any]:
-    """As for DB, with the features of TAB."""
+    """Return the parameters as for DB, with the features of TAB."""
     return {**closed_parameters(run), **run.config.tab.model_dump(mode="json")}
 
 
 def tab(run: Run, writer: StageWriter) -> None:
-    """TAB: best concepts of every neuron by the sound of its clips."""
+    """Compute TAB: best concepts of every neuron by the sound of its clips."""
     d, config = run.dissection, run.config.tab
     cosine = np.asarray(d.array("sounds/clip_embeddings")) @ np.asarray(d.array("sounds/concept_embeddings")).T
     clips = np.flatnonzero(run.explained_from)
@@ -55,7 +55,7 @@ def tab(run: Run, writer: StageWriter) -> None:
 
 
 def sound_parameters(run: Run) -> dict[str, Any]:
-    """Encoder and concept set."""
+    """Return the encoder and concept set."""
     assert run.audio_encoder is not None and run.config.audio_encoder is not None
     return {
         "encoder": run.audio_encoder.identifying_settings(), "fingerprint": run.audio_encoder.fingerprint(),
@@ -64,7 +64,7 @@ def sound_parameters(run: Run) -> dict[str, Any]:
 
 
 def sounds(run: Run, writer: StageWriter) -> None:
-    """Every clip heard once by the text-audio encoder, every concept read once."""
+    """Score every clip heard once by the text-audio encoder, every concept read once."""
     d, encoder = run.dissection, run.audio_encoder
     assert encoder is not None
     check_spread(encoder, "audio_encoder")
@@ -83,7 +83,7 @@ def sounds(run: Run, writer: StageWriter) -> None:
 
 
 def score(run: Run, writer: StageWriter, clips: np.ndarray, features: np.ndarray, config: ClosedConfig) -> None:
-    """Best concepts of every neuron under each similarity function; a layer's neurons are scored together.
+    """Compute best concepts of every neuron under each similarity function; a layer's neurons are scored together.
 
     Parameters
     ----------

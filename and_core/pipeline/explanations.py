@@ -17,7 +17,7 @@ BESIDE_THE_POINT = re.compile(r"^(?:no|nothing|without)\b|\bbackground\b|\bbehin
 
 
 def parameters(run: Run) -> dict[str, object]:
-    """K, and the similarity function whose concept stands in the explanation."""
+    """Return K, and the similarity function whose concept stands in the explanation."""
     return {"k": run.config.k, "similarity": run.config.closed.similarity}
 
 
@@ -81,7 +81,7 @@ def compute(run: Run, writer: StageWriter) -> None:
 
 
 def _leading_class(clips: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Most frequent class among each neuron's clips (lowest number at ties, -1 without labels), its count, and the number of clips."""
+    """Return the most frequent class among each neuron's clips (lowest number at ties, -1 without labels), its count, and the number of clips."""
     of = (clips >= 0).sum(1)
     if not classes:
         return np.full(len(clips), -1), np.zeros(len(clips), int), of

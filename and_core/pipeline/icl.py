@@ -25,19 +25,19 @@ NAMED_NOTHING = "the answer names nothing"
 
 
 def parameters(run: Run) -> dict[str, Any]:
-    """The language model, the questions and the section."""
+    """Return the language model, the questions and the section."""
     assert run.cached_llm is not None
     prompts = {name: run.prompts[f"icl_{name}"] for name in QUESTIONS}
     return {"llm": run.cached_llm.model.fingerprint(), "prompts": prompts, **run.config.icl.model_dump(mode="json")}
 
 
 def chosen_layers(run: Run) -> list[Layer]:
-    """Layers whose neurons are asked about."""
+    """Return layers whose neurons are asked about."""
     return [layer for layer in run.dissection.layers if any(fnmatchcase(layer.name, p) for p in run.config.icl.layers)]
 
 
 def summaries_of(d: Dissection, layer: Layer) -> dict[int, str]:
-    """Neuron -> its calibrated summary as one text; a neuron without any point is not in it."""
+    """Return neuron -> its calibrated summary as one text; a neuron without any point is not in it."""
     rows = d.table("calibration/points")
     inside = pc.and_(pc.greater_equal(rows["neuron"], layer.offset), pc.less(rows["neuron"], layer.offset + layer.size))
     rows = rows.filter(pc.and_(inside, rows["kept"]))

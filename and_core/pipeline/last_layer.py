@@ -12,7 +12,7 @@ METHODS = {"DB": "closed", "TAB": "tab"}
 
 
 def last_layer(run: Run, writer: StageWriter) -> None:
-    """Top-1, top-5 and cosine of the classifier's units: DB and TAB per similarity function, ICL as it stands."""
+    """Compute top-1, top-5 and cosine of the classifier's units: DB and TAB per similarity function, ICL as it stands."""
     d = run.dissection
     fc = next((layer for layer in d.layers if layer.kind == "fc"), None)
     classes = d.document("activations/classes")

@@ -50,7 +50,7 @@ def _parameters(run: Run) -> dict[str, Any]:
 
 
 def _clips(run: Run, target: Target, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """Clips (n,) that fit in memory, and their waveforms (n, samples) of one length."""
+    """Return clips (n,) that fit in memory, and their waveforms (n, samples) of one length."""
     d = run.dissection
     samples = max(1, round(min(max(c.seconds for c in d.clips), seconds) * target.sample_rate))
     rows = np.arange(len(d.clips))
@@ -123,7 +123,7 @@ def _number(value: Any) -> Any:
 
 
 def _listeners(run: Run, target: Target, data: TrainingData, split: ClipSplit, writer: StageWriter) -> tuple[dict[str, Listener], dict[str, Any]]:
-    """Trained now, going on where a stopped run was; or read from where they were trained."""
+    """Return listeners, trained now, going on where a stopped run was; or read from where they were trained."""
     config, seed = run.config.listening, run.config.seed
     assert config is not None
     folder = _folder(config)
@@ -143,7 +143,7 @@ def _listeners(run: Run, target: Target, data: TrainingData, split: ClipSplit, w
 def train_all(
     target: Target, data: TrainingData, split: ClipSplit, config: ListeningConfig, work: Path, seed: int, progress: Any
 ) -> tuple[dict[str, Listener], dict[str, Any]]:
-    """Everything that the configuration asks for; the target itself stays as it is."""
+    """Return everything that the configuration asks for; the target itself stays as it is."""
     try:
         listener, told = train_post_hoc(target, data, split, config, work, seed, progress)
     except ValueError as error:

@@ -22,7 +22,7 @@ class Asked(NamedTuple):
 
 
 def unanswered(reasons: Sequence[str]) -> dict[str, Any]:
-    """A stage's notes on answers that are missing, which make the pipeline do it again; nothing where none is."""
+    """Return a stage's notes on answers that are missing, which make the pipeline do it again; nothing where none is."""
     return {"failed_answers": len(reasons), "failed_reason": reasons[0]} if reasons else {}
 
 
@@ -98,7 +98,7 @@ class CachedLLM:
         return Asked(asked, failed, reason)
 
     def __call__(self, requests: list[Question]) -> list[Reply]:
-        """Replies from the answer cache, in order."""
+        """Return replies from the answer cache, in order."""
         keys = [self.model.key(r) for r in requests]
         found = self.answers.get(set(keys))
         return [Reply(*found[key]) if key in found else NOT_ASKED for key in keys]

@@ -23,7 +23,7 @@ NUMBER = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)(?:\s*/\s*10)?(?![\d.])")
 
 
 def read_number(text: str) -> float | None:
-    """A number from 0 to 10: what stands behind the last "Answer:", or the only number there is; None for anything else."""
+    """Return a number from 0 to 10: what stands behind the last "Answer:", or the only number there is; None for anything else."""
     marked = ANSWER.findall(text)
     found = marked[-1:] or NUMBER.findall(text)
     if len(found) != 1 or not 0 <= float(found[0]) <= 10:
@@ -32,7 +32,7 @@ def read_number(text: str) -> float | None:
 
 
 def parameters(run: Run) -> dict[str, Any]:
-    """The language model, its question and how much it is asked."""
+    """Return the language model, its question and how much it is asked."""
     assert run.cached_llm is not None
     config = section(run)
     return {

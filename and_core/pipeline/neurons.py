@@ -19,24 +19,24 @@ NEIGHBOURS = 6
 
 
 def blocks(dissection: Dissection) -> list[tuple[str, slice]]:
-    """(layer, units) chunks of at most :data:`BLOCK` neurons, in network order."""
+    """Return (layer, units) chunks of at most :data:`BLOCK` neurons, in network order."""
     return [(layer.name, slice(i, min(i + BLOCK, layer.size))) for layer in dissection.layers for i in range(0, layer.size, BLOCK)]
 
 
 def label_numbers(dissection: Dissection) -> np.ndarray:
-    """(N,) class number of each clip, -1 without label."""
+    """Return (N,) class number of each clip, -1 without label."""
     number = {name: i for i, name in enumerate(dissection.classes)}
     return np.array([number.get(clip.label, -1) if clip.label is not None else -1 for clip in dissection.clips])
 
 
 def source_numbers(dissection: Dissection) -> np.ndarray:
-    """(N,) number of each clip's source recording; a clip without one is a source of its own."""
+    """Return (N,) number of each clip's source recording; a clip without one is a source of its own."""
     names = [clip.source_name for clip in dissection.clips]
     return np.unique(np.array(names), return_inverse=True)[1]
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Statistics in blocks of neurons, over the clips that explanations are made from."""
+    """Compute statistics in blocks of neurons, over the clips that explanations are made from."""
     d, config = run.dissection, run.config.neurons
     used = np.flatnonzero(run.explained_from)
     labels = label_numbers(d)[used]
@@ -73,7 +73,7 @@ def compute(run: Run, writer: StageWriter) -> None:
 
 
 def similar(run: Run, writer: StageWriter) -> None:
-    """Each neuron's nearest by correlation of activations over the probing set; dead neurons have and are none.
+    """Compute each neuron's nearest by correlation of activations over the probing set; dead neurons have and are none.
 
     Blocks of neurons are read from the store and multiplied pair by pair, so memory holds two blocks, not all activations.
     """
@@ -113,7 +113,7 @@ def similar(run: Run, writer: StageWriter) -> None:
 
 
 def parameters(run: Run) -> dict[str, Any]:
-    """How clips are ranked, and which, where some are left out."""
+    """Return how clips are ranked, and which, where some are left out."""
     probe = {} if run.config.probe == ProbeConfig() else {"probe": run.config.probe.model_dump(mode="json", exclude_none=True), "seed": run.config.seed}
     return run.config.neurons.model_dump() | probe
 

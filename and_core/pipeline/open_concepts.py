@@ -20,7 +20,7 @@ QUALITY = "a quality of sound, taken out of captions by the lexicon"
 
 
 def judge_of(run: Run) -> str:
-    """``llm`` or ``lexicon``.
+    """Return ``llm`` or ``lexicon``.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def judge_of(run: Run) -> str:
 
 
 def open_parameters(run: Run) -> dict[str, Any]:
-    """Tagger, lexicon and margin, or the language model and its question."""
+    """Return tagger, lexicon and margin, or the language model and its question."""
     section = run.config.open.model_dump(exclude={"judge"})
     if judge_of(run) == "lexicon":
         return section
@@ -43,12 +43,12 @@ def open_parameters(run: Run) -> dict[str, Any]:
 
 
 def spoken(text: str, attribute: str) -> str:
-    """A point as a sentence, so that the tagger sees its words in their places."""
+    """Return a point as a sentence, so that the tagger sees its words in their places."""
     return f"The sound is {text}." if attribute else text
 
 
 def open_concepts(run: Run, writer: StageWriter) -> None:
-    """Words of each neuron's calibrated summary; each distinct text is tagged once, each distinct adjective judged once."""
+    """Compute words of each neuron's calibrated summary; each distinct text is tagged once, each distinct adjective judged once."""
     d, config = run.dissection, run.config.open
     table = d.table("calibration/points")
     kept = table.filter(table["kept"])
@@ -95,7 +95,7 @@ def open_concepts(run: Run, writer: StageWriter) -> None:
 
 
 def _asked(run: Run, words: list[str]) -> dict[str, Verdict]:
-    """The language model's verdict on each distinct word; a word is asked once for all dissections of a cache."""
+    """Return the language model's verdict on each distinct word; a word is asked once for all dissections of a cache."""
     assert run.cached_llm is not None
     requests = [Question(fill(run.prompts["acoustic_word"], word=word), max_tokens=WORD_TOKENS) for word in words]
     run.cached_llm.fetch("open", requests, len(requests))

@@ -92,7 +92,7 @@ def plant(d: Dissection, progress: Progress = lambda stage, done, total: None, c
 
 
 def _fitting(d: Dissection, config: RunConfig, progress: Progress, recorded: bool) -> tuple[Dissection, np.ndarray, Any]:
-    """Where activations to fit on come from, which of its clips, and the probing set that is left."""
+    """Return where activations to fit on come from, which of its clips, and the probing set that is left."""
     from and_core import pipeline
 
     settings = DATASETS.create(config.dataset, recorded).fresh_settings()
@@ -108,7 +108,7 @@ def _fitting(d: Dissection, config: RunConfig, progress: Progress, recorded: boo
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """What the pipeline says of planted neurons, beside what they mean."""
+    """Compute what the pipeline says of planted neurons, beside what they mean."""
     d = run.dissection
     concepts = d.document("texts/concepts")
     terms = concept_words(concepts, lambda texts: content_lemmas(texts, run.config.open.tagger))
@@ -136,18 +136,18 @@ def compute(run: Run, writer: StageWriter) -> None:
 
 
 def _without_nan(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows for JSON, which has no NaN."""
+    """Return rows for JSON, which has no NaN."""
     return [{k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in rows]
 
 
 def parameters(run: Run) -> dict[str, Any]:
-    """What the units mean."""
+    """Return what the units mean."""
     settings: Any = run.target.settings
     return {"meaning": _on_record(settings.path)}
 
 
 def _on_record(units: str) -> dict[str, Any]:
-    """What stands beside a file of added units."""
+    """Return what stands beside a file of added units."""
     try:
         return json.loads((Path(units).parent / MEANING).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -155,21 +155,21 @@ def _on_record(units: str) -> dict[str, Any]:
 
 
 def linear_layers(config: RunConfig, recorded: bool = False) -> set[str]:
-    """Names of the network's linear layers: those that added units can read."""
+    """Return names of the network's linear layers: those that added units can read."""
     target = TARGETS.create(config.target, recorded)
     target.load(pick_device(config.activations.device))
     return {name for name, module in target.all_modules().items() if isinstance(module, torch.nn.Linear)}
 
 
 def readable_layers(layers: list[Layer], linear: set[str]) -> list[Layer]:
-    """The last linear layer of each block, so that units stand at several depths; every hidden linear layer of a network without blocks."""
+    """Return the last linear layer of each block, so that units stand at several depths; every hidden linear layer of a network without blocks."""
     hidden = [layer for layer in layers if layer.name in linear and layer.kind != "fc"]
     last = {layer.block: layer for layer in hidden if layer.block is not None}
     return list(last.values()) or hidden
 
 
 def meanings(d: Dissection) -> list[Unit]:
-    """What each neuron of a planted dissection was fitted to mean.
+    """Return what each neuron of a planted dissection was fitted to mean.
 
     Raises
     ------

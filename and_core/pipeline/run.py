@@ -138,7 +138,7 @@ def run(
 
 
 def _manifest(folder: Path, name: str, anew: bool) -> Manifest:
-    """The manifest that a run goes on with; where all is made anew, a damaged one is no hindrance."""
+    """Return the manifest that a run goes on with; where all is made anew, a damaged one is no hindrance."""
     if not (folder / FILE).exists():
         return Manifest(name=name)
     try:
@@ -166,7 +166,7 @@ def _preflight(context: Run) -> None:
 
 
 def _check_k(context: Run) -> None:
-    """K can't exceed the clips; said before the network runs."""
+    """Check that K does not exceed the clips before the network runs."""
     if "clips" not in context.dissection.manifest.stages:
         return
     count = int(context.explained_from.sum())
@@ -175,7 +175,7 @@ def _check_k(context: Run) -> None:
 
 
 def status(config: RunConfig, root: Path | None = None) -> list[tuple[str, str]]:
-    """(stage, state) in order; states: ``done``, ``out of date``, ``answers missing`` (a language model
+    """Return (stage, state) in order; states: ``done``, ``out of date``, ``answers missing`` (a language model
     failed; asked again on the next run), ``unfinished`` (chunks kept), ``not run``, ``not configured``."""
     folder = (root or cache_root()) / config.name
     manifest = Manifest.load(folder) if (folder / FILE).exists() else Manifest(name=config.name)

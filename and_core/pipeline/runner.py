@@ -94,17 +94,17 @@ def run_stage(
 
 
 def up_to_date(stage: Stage, done: StageRecord, key: str, parameters: dict[str, Any], inputs: dict[str, str]) -> bool:
-    """Whether a finished stage is what is asked for, or more."""
+    """Return whether a finished stage is what is asked for, or more."""
     return done.key == key or (done.version == stage.version and done.inputs == inputs and stage.covers(done.parameters, parameters))
 
 
 def _read_by(stage: Stage, context: Run) -> list[str]:
-    """Stages that it reads: its inputs, and those of the optional ones that have run."""
+    """Return stages that it reads: its inputs, and those of the optional ones that have run."""
     return [*stage.inputs, *(name for name in stage.optional if context.dissection.has(name))]
 
 
 def whole(stage: Stage, folder: Path, manifest: Manifest) -> bool:
-    """Whether every file of a finished stage, and of the views that it made, has the bytes that were written."""
+    """Return whether every file of a finished stage, and of the views that it made, has the bytes that were written."""
     if not intact(folder, manifest, stage.name):
         return False
     for name in stage.views:
@@ -120,7 +120,7 @@ def whole(stage: Stage, folder: Path, manifest: Manifest) -> bool:
 
 
 def foreign(name: str, stage: str) -> str:
-    """What is said where results are up to date, but were made elsewhere."""
+    """Return what is said where results are up to date, but were made elsewhere."""
     return (
         f"the results of {name!r} (stage {stage!r}) were not made by this installation, or by an earlier version of it, so nobody here knows that they "
         f"are what they claim to be; to go on with them: --reuse {name}; to make them anew: --force, or another name"
@@ -128,7 +128,7 @@ def foreign(name: str, stage: str) -> str:
 
 
 def _take_over(stage: Stage, key: str, folder: Path, manifest: Manifest, neighbours: Sequence[Path], trusted: Sequence[Path]) -> bool:
-    """Reuse the same stage of another dissection, where its key is equal, its files are whole, and it was made here or asked for by name."""
+    """Return reuse the same stage of another dissection, where its key is equal, its files are whole, and it was made here or asked for by name."""
     for other in neighbours:
         try:
             theirs = Manifest.load(other)

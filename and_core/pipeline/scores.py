@@ -33,13 +33,13 @@ LEAST_CLIPS = 4  # in each half
 
 
 def section(run: Run) -> ScoresConfig:
-    """The section of the configuration, which is there where the stage is wanted."""
+    """Return the section of the configuration, which is there where the stage is wanted."""
     assert run.config.scores is not None
     return run.config.scores
 
 
 def parameters(run: Run) -> dict[str, Any]:
-    """Draws and seed, and what the explanations of the halves are made by."""
+    """Return draws and seed, and what the explanations of the halves are made by."""
     return {
         **section(run).model_dump(exclude={"confidence", "judged", "judged_clips"}), "seed": run.config.seed,
         "similarity": run.config.closed.similarity, "k": run.config.k,
@@ -50,7 +50,7 @@ def parameters(run: Run) -> dict[str, Any]:
 
 
 def held_clips(run: Run, half: str) -> np.ndarray:
-    """Captioned clips of the probing set that lie outside a half: what the half's explanations are scored on."""
+    """Return captioned clips of the probing set that lie outside a half: what the half's explanations are scored on."""
     d = run.dissection
     heard = np.array([d.caption(i) is not None for i in range(len(d.clips))])
     mine = first_half(d.clips, run.config.seed) == (half == "first")
@@ -58,7 +58,7 @@ def held_clips(run: Run, half: str) -> np.ndarray:
 
 
 def spoken_concepts(run: Run) -> list[str]:
-    """The concepts as they are encoded."""
+    """Return the concepts as they are encoded."""
     return [run.config.closed.template.replace("{}", readable(c)) for c in run.dissection.document("texts/concepts")]
 
 
@@ -95,7 +95,7 @@ class Fold:
 
 
 def presence(d: Dissection, scale: float) -> np.ndarray:
-    """(N, M) probability that a clip holds each concept: softmax over concepts of the similarity to its caption and, where it was heard, to its sound.
+    """Return (N, M) probability that a clip holds each concept: softmax over concepts of the similarity to its caption and, where it was heard, to its sound.
 
     Similarities to sound are stretched to vary as much over concepts as those to captions, so that both count alike.
     """
@@ -130,7 +130,7 @@ def _worded(shares: np.ndarray, said: np.ndarray) -> Any:
 
 
 def folds(run: Run) -> list[Fold]:
-    """Both folds; their views are brought up to date first."""
+    """Return both folds; their views are brought up to date first."""
     d, similarity = run.dissection, run.config.closed.similarity
     asked = (icl.STAGE,) if d.has("icl") else ()
     encoders: dict[str, Any] = {"text": _remembered(run.encoder.encode, _known(d))}
@@ -143,14 +143,14 @@ def folds(run: Run) -> list[Fold]:
 
 
 def _known(d: Dissection) -> dict[str, np.ndarray]:
-    """Texts that the stage `texts` has encoded."""
+    """Return texts that the stage `texts` has encoded."""
     clauses = dict(zip(d.document("texts/clauses"), np.asarray(d.array("texts/clause_embeddings")), strict=True))
     values = {value_text(v): row for (_, v), row in zip(d.document("texts/values"), np.asarray(d.array("texts/value_embeddings")), strict=True)}
     return {**clauses, **values}
 
 
 def _remembered(encode: Any, known: dict[str, np.ndarray]) -> Any:
-    """An encoder that reads no text twice."""
+    """Return an encoder that reads no text twice."""
 
     def reading(texts: list[str]) -> np.ndarray:
         new = sorted(set(texts) - known.keys())
@@ -162,7 +162,7 @@ def _remembered(encode: Any, known: dict[str, np.ndarray]) -> Any:
 
 
 def _class_neurons(d: Dissection) -> tuple[np.ndarray, np.ndarray] | None:
-    """Labels and activations of the classifier's neurons that have clips of their class."""
+    """Return labels and activations of the classifier's neurons that have clips of their class."""
     if not any(layer.name == "fc" for layer in d.layers):
         return None
     labels = np.array([plain_name(clip.label) if clip.label is not None else "" for clip in d.clips])
@@ -174,14 +174,14 @@ def _class_neurons(d: Dissection) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def common(told: Explanations, layer: Layer) -> int:
-    """The explanation that most neurons of a layer have, -1 where none has any."""
+    """Return the explanation that most neurons of a layer have, -1 where none has any."""
     mine = told.which[layer.offset : layer.offset + layer.size]
     mine = mine[mine >= 0]
     return int(np.bincount(mine).argmax()) if len(mine) else -1
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Scores of both folds in blocks of neurons, and their means."""
+    """Compute scores of both folds in blocks of neurons, and their means."""
     d, config = run.dissection, section(run)
     sizes = [len(held_clips(run, half)) for half in HALVES]
     writer.provenance = run.captioner.provenance
@@ -266,13 +266,13 @@ def _write(run: Run, writer: StageWriter, methods: list[str], pair: list[Fold], 
 
 
 def _mean(pair: list[np.ndarray], nothing: np.ndarray) -> np.ndarray:
-    """Mean of both folds; a fold in which nothing is said counts as chance, NaN stands only where that is so in both."""
+    """Return the mean of both folds; a fold in which nothing is said counts as chance, NaN stands only where that is so in both."""
     neither = ~np.isfinite(pair[0]) & ~np.isfinite(pair[1])
     return np.where(neither, np.nan, sum(np.where(np.isfinite(one), one, nothing) for one in pair) / 2)
 
 
 def by_layer(layers: Sequence[Layer], methods: list[str], values: np.ndarray, baselines: np.ndarray, draws: np.ndarray) -> pa.Table:
-    """One row a layer, method and headline metric: mean over explained neurons, 95 % bootstrap over clips, and the baselines' means."""
+    """Return one row a layer, method and headline metric: mean over explained neurons, 95 % bootstrap over clips, and the baselines' means."""
     rows = []
     text = PREDICTORS.index("text")
     for layer in layers:
@@ -294,7 +294,7 @@ def by_layer(layers: Sequence[Layer], methods: list[str], values: np.ndarray, ba
 
 
 def _words(d: Dissection, pair: list[Fold], correlations: list[np.ndarray], calibrator: confidence.Calibrator) -> pa.Table:
-    """Each acoustic adjective of each neuron: how many of the two halves say it too, and how their other halves bear it out.
+    """Return each acoustic adjective of each neuron: how many of the two halves say it too, and how their other halves bear it out.
 
     An adjective that a half does not say counts as a correlation of 0 there; NaN where captions are not searched for the word.
     """

@@ -50,7 +50,7 @@ class Run:
         return self.root or self.folder.parent
 
     def part(self, config: RunConfig, folder: Path, progress: Progress) -> Run:
-        """A run of the same plug-ins into a folder of its own inside this one."""
+        """Return a run of the same plug-ins into a folder of its own inside this one."""
         made = Run(config, folder, progress, self.say, self.cache, self.recorded)
         for name in PLUGINS:
             made.__dict__[name] = getattr(self, name)
@@ -153,7 +153,7 @@ class Run:
         size: int = 1,
         keep: bool = True,
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Chunks of a stage in order, each computed once in its life unless `keep` is off; progress is told in units, `size` of them a chunk."""
+        """Yield chunks of a stage in order, each computed once in its life unless `keep` is off; progress is told in units, `size` of them a chunk."""
         total = count if total is None else total
         for done, arrays in enumerate(writer.chunked(count, compute) if keep else map(compute, range(count)), 1):
             yield arrays
@@ -204,13 +204,13 @@ class Stage:
 
 
 def stage_key(stage: Stage, parameters: dict[str, Any], inputs: dict[str, str]) -> str:
-    """Fingerprint of a stage: name, version, parameters and the keys of its inputs."""
+    """Return the fingerprint of a stage: name, version, parameters and the keys of its inputs."""
     text = json.dumps([stage.name, stage.version, parameters, inputs], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that decide numbers."""
+    """Return versions of the libraries that decide numbers."""
     return {name: version(name) for name in ("numpy", "scipy", "torch", "transformers", "librosa", "spacy", "soxr", "soundfile")}
 
 

@@ -23,7 +23,7 @@ SIDES: tuple[Side, ...] = ("high", "low")
 
 
 def caption_texts(d: Dissection, prompts: dict[str, str] | None = None) -> CaptionTexts:
-    """Captions taken apart, as the stage `texts` left them."""
+    """Return captions taken apart, as the stage `texts` left them."""
     return CaptionTexts(
         clauses=d.document("texts/clauses"), embeddings=np.asarray(d.array("texts/clause_embeddings")),
         clip_clauses=np.asarray(d.array("texts/clip_clauses")), values=[tuple(v) for v in d.document("texts/values")],
@@ -32,7 +32,7 @@ def caption_texts(d: Dissection, prompts: dict[str, str] | None = None) -> Capti
 
 
 def top_sets(d: Dissection, side: Side, k: int) -> np.ndarray:
-    """(neurons, k) clips behind the summaries; a dead neuron has none, and with too few clips or sources none is on both sides."""
+    """Return (neurons, k) clips behind the summaries; a dead neuron has none, and with too few clips or sources none is on both sides."""
     clips = np.array(d.array(f"neurons/{side}_clips")[:, :k])
     ranked = int(d.notes("neurons")["ranked"])
     if ranked < 2 * k:
@@ -42,7 +42,7 @@ def top_sets(d: Dissection, side: Side, k: int) -> np.ndarray:
 
 
 def parameters(run: Run) -> dict[str, Any]:
-    """K and the summariser, with the language model and its prompt where it asks one."""
+    """Return K and the summariser, with the language model and its prompt where it asks one."""
     found = {
         "k": run.config.k, "summarizer": run.summarizer.identifying_settings(),
         "fingerprint": run.summarizer.fingerprint(), "seed": run.config.seed,
@@ -53,7 +53,7 @@ def parameters(run: Run) -> dict[str, Any]:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Summaries of both sides for blocks of neurons, and of random sets of clips for comparison."""
+    """Compute summaries of both sides for blocks of neurons, and of random sets of clips for comparison."""
     d, k, summarizer = run.dissection, run.config.k, run.summarizer
     ask = run.cached_llm if summarizer.asks else None
     texts = caption_texts(d, run.prompts if summarizer.asks else None)
@@ -101,13 +101,13 @@ REMARKS = {"neuron": pa.int32(), "side": pa.string(), "failed": pa.string(), "mi
 
 
 def _remarks(rows: Sequence[tuple[int, str, str, str, float]]) -> dict[str, np.ndarray]:
-    """Why a summary failed, and how far its samples agree, as columns."""
+    """Return why a summary failed, and how far its samples agree, as columns."""
     kinds = (np.int32, np.str_, np.str_, np.str_, np.float32)
     return {name: np.array([row[i] for row in rows], kind) for i, (name, kind) in enumerate(zip(REMARKS, kinds, strict=True))}
 
 
 def _agreement(run: Run, samples: list[str]) -> float:
-    """Mean cosine similarity between the embeddings of several samples of one summary; NaN for fewer than two."""
+    """Return the mean cosine similarity between the embeddings of several samples of one summary; NaN for fewer than two."""
     if len(samples) < 2:
         return math.nan
     vectors = run.encoder.encode(samples)
@@ -116,7 +116,7 @@ def _agreement(run: Run, samples: list[str]) -> float:
 
 
 def chance(texts: CaptionTexts, summarizer: Summarizer, clips: np.ndarray, k: int, seed: int) -> dict[str, float]:
-    """What random sets of `k` clips have in common: the rate beside which every statistic of summaries stands."""
+    """Return what random sets of `k` clips have in common: the rate beside which every statistic of summaries stands."""
     rng = np.random.default_rng(seed)
     total = summarizer.random_sets
     sets = np.stack([rng.permutation(clips)[:k] for _ in range(total)])
@@ -183,7 +183,7 @@ class _Columns:
         self.rows += [(neuron, side, rank, point) for rank, point in enumerate(points, 1)]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The table as bytes, for a chunk on disk."""
+        """Return the table as bytes, for a chunk on disk."""
         points = [row[3] for row in self.rows]
         columns = [
             [row[0] for row in self.rows], [row[1] for row in self.rows], [row[2] for row in self.rows], [p.text for p in points],
@@ -198,7 +198,7 @@ class _Columns:
 
     @staticmethod
     def load(arrays: dict[str, np.ndarray]) -> pa.Table:
-        """Inverse of :meth:`arrays`."""
+        """Return the inverse of :meth:`arrays`."""
         return pa.ipc.open_stream(arrays["table"].tobytes()).read_all()
 
 

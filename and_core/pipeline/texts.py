@@ -26,7 +26,7 @@ ENCODE_CHUNK = 512
 
 
 def caption_parameters(run: Run) -> dict[str, Any]:
-    """The captioner and its settings."""
+    """Return the captioner and its settings."""
     return {"captioner": run.captioner.identifying_settings(), "fingerprint": run.captioner.fingerprint()}
 
 
@@ -66,7 +66,7 @@ def caption(run: Run, writer: StageWriter) -> None:
 
 
 def listened(run: Run, captioner: ListeningCaptioner) -> list[Reply]:
-    """What a captioner says of every clip: from the answer cache where it has said it before, else asked now and kept at once."""
+    """Return what a captioner says of every clip: from the answer cache where it has said it before, else asked now and kept at once."""
     d, answers = run.dissection, AnswerCache(run.cache)
     total = len(d.clips)
     keys = [hashlib.sha256(f"{captioner.kind}/{captioner.identity()}/".encode() + d.audio(i)).hexdigest() for i in range(total)]
@@ -86,7 +86,7 @@ def listened(run: Run, captioner: ListeningCaptioner) -> list[Reply]:
 
 
 def text_parameters(run: Run) -> dict[str, Any]:
-    """Encoder, concept set and lexicon."""
+    """Return the encoder, concept set and lexicon."""
     c = run.config.closed
     words = concept_set(c.concepts, run.dissection.classes)
     found = {
@@ -162,7 +162,7 @@ def encode(run: Run, writer: StageWriter) -> None:
 
 
 def _mean(vectors: np.ndarray) -> np.ndarray:
-    """Mean of unit vectors (n, D), of unit norm again; one stays as it is."""
+    """Return the mean of unit vectors (n, D), of unit norm again; one stays as it is."""
     if len(vectors) == 1:
         return vectors[0]
     mean = vectors.mean(0, dtype=np.float64)

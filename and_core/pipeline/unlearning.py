@@ -36,12 +36,12 @@ def _section(run: Run) -> UnlearningConfig:
 
 
 def split_parameters(run: Run) -> dict[str, Any]:
-    """What is tested, and how words are matched."""
+    """Return what is tested, and how words are matched."""
     return {"test_folds": list(_section(run).test_folds), "seed": run.config.seed, "tagger": run.config.open.tagger, "encoder": run.encoder.fingerprint()}
 
 
 def split(run: Run, writer: StageWriter) -> None:
-    """Explanations made without the tested clips (the view `untested`), the words of each concept, and logits of the whole network.
+    """Compute explanations made without the tested clips (the view `untested`), the words of each concept, and logits of the whole network.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def split(run: Run, writer: StageWriter) -> None:
 
 
 def _words(run: Run, d: Dissection, view: Dissection) -> dict[str, dict[str, Any]]:
-    """Concept -> words of its name, those that other concepts share, nouns of summaries that lie close to it, and related concepts."""
+    """Return concept -> words of its name, those that other concepts share, nouns of summaries that lie close to it, and related concepts."""
     concepts = d.document("texts/concepts")
     terms = concept_words(concepts, lambda texts: content_lemmas(texts, run.config.open.tagger))
     said = sorted(said_words(d, "noun") | said_words(view, "noun"))
@@ -106,12 +106,12 @@ def _words(run: Run, d: Dissection, view: Dissection) -> dict[str, dict[str, Any
 
 
 def unlearning_parameters(run: Run) -> dict[str, Any]:
-    """Concepts, strategies and seeds."""
+    """Return concepts, strategies and seeds."""
     return _section(run).model_dump(mode="json", include={"concepts", "strategies", "seeds", "fair"})
 
 
 def unlearning(run: Run, writer: StageWriter) -> None:
-    """Every concept under every strategy, at its own number of neurons and at equal ones, with fair random controls: Table 4."""
+    """Score every concept under every strategy, at its own number of neurons and at equal ones, with fair random controls: Table 4."""
     d, config = run.dissection, _section(run)
     tested = read_split(d)
     concepts = [c for c in d.document("texts/concepts") if tested.number(c) is not None]
@@ -172,12 +172,12 @@ def _packed(rows: list[Any]) -> np.ndarray:
 
 
 def importance_parameters(run: Run) -> dict[str, Any]:
-    """Shares and seeds."""
+    """Return shares and seeds."""
     return _section(run).model_dump(mode="json", include={"shares", "seeds", "fair"})
 
 
 def importance(run: Run, writer: StageWriter) -> None:
-    """Accuracy against the share of neurons ablated, by criterion and seed: Fig. 4."""
+    """Compute accuracy against the share of neurons ablated, by criterion and seed: Fig. 4."""
     d, config = run.dissection, _section(run)
     tested, view = read_split(d), d.view(UNTESTED)
     evaluator = Evaluator(run.network, d, tested.clips, run.config.activations.batch)
@@ -206,7 +206,7 @@ def _wanted(run: Run) -> bool:
 
 
 def _more_concepts(done: dict[str, Any], asked: dict[str, Any]) -> bool:
-    """A table over more concepts, with more controls, holds one over fewer."""
+    """Return a table over more concepts, with more controls, holds one over fewer."""
     enough = done["concepts"] == "all" or (asked["concepts"] != "all" and done["concepts"] == asked["concepts"])
     return enough and done["fair"] >= asked["fair"] and done["seeds"] == asked["seeds"] and done["strategies"] == asked["strategies"]
 

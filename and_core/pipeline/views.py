@@ -59,7 +59,7 @@ def make_view(name: str, run: Run, probe: ProbeConfig, similarities: tuple[str, 
 
 
 def _manifest(folder: Path, name: str) -> Manifest:
-    """The view's manifest; a damaged one is begun anew, since what it lists is soon made again."""
+    """Return the view's manifest; a damaged one is begun anew, since what it lists is soon made again."""
     with suppress(ANDError):
         return Manifest.load(folder)
     manifest = Manifest(name=name)
@@ -68,5 +68,5 @@ def _manifest(folder: Path, name: str) -> Manifest:
 
 
 def _named(progress: Progress, view: str) -> Progress:
-    """Progress of a view's stages under the view's name."""
+    """Return progress of a view's stages under the view's name."""
     return lambda stage, done, total: progress(f"{view}: {stage}", done, total)

@@ -26,7 +26,7 @@ def comparable(d: Dissection, stage: str = "last_layer") -> list[Dissection]:
 
 @lru_cache(maxsize=16)
 def _neighbour(folder: Path, stamp: int) -> Dissection:
-    """A reader that is kept until the manifest changes: a page asks for its neighbours at every step."""
+    """Return a reader that is kept until the manifest changes: a page asks for its neighbours at every step."""
     return Dissection(folder)
 
 

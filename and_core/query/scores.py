@@ -15,7 +15,7 @@ from and_core.store.dissection import Dissection
 
 
 def neuron_scores(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]:
-    """Scores of each method's explanation of a neuron, None where it says nothing.
+    """Return scores of each method's explanation of a neuron, None where it says nothing.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def _number(value: Any) -> float | None:
 
 
 def score_of_all(d: Dissection, method: str, metric: str = "pearson", predictor: str = "text") -> np.ndarray:
-    """(R,) held-out score of a method's explanations, NaN where it says nothing.
+    """Return (R,) held-out score of a method's explanations, NaN where it says nothing.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def score_of_all(d: Dissection, method: str, metric: str = "pearson", predictor:
 
 
 def confidence_of_all(d: Dissection, method: str) -> np.ndarray:
-    """(R,) probability that a method's explanation holds, NaN where there is none or it can't be told."""
+    """Return (R,) probability that a method's explanation holds, NaN where there is none or it can't be told."""
     d.require("scores")
     methods = d.scored_methods
     if method not in methods:
@@ -71,18 +71,18 @@ def confidence_of_all(d: Dissection, method: str) -> np.ndarray:
 
 
 def wrong_clips(d: Dissection, neuron: NeuronId | str, method: str) -> dict[str, list[int]]:
-    """Held-out clips that an explanation gets most wrong: ``missed`` (the neuron fires, the explanation does not say so) and ``false`` (the reverse)."""
+    """Return held-out clips that an explanation gets most wrong: ``missed`` (the neuron fires, the explanation does not say so) and ``false`` (the reverse)."""
     d.require("scores")
     index, m = d.index(neuron), d.scored_methods.index(method)
     return {side: [int(c) for c in d.wrong_clips_of_all(side)[m, index] if c >= 0] for side in ("missed", "false")}
 
 
 def confident_words(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]:
-    """Each acoustic adjective of a neuron: word, how many halves say it too, held-out correlation, probability that it holds (None: can't be told)."""
+    """Return each acoustic adjective of a neuron: word, how many halves say it too, held-out correlation, probability that it holds (None: can't be told)."""
     d.require("scores")
     return d.words_of(neuron).to_pylist() if d.scored_methods else []
 
 
 def judged_scores(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]:
-    """What a language model as judge makes of a neuron's explanations: method, Pearson correlation, clips answered, answers that failed."""
+    """Return what a language model as judge makes of a neuron's explanations: method, Pearson correlation, clips answered, answers that failed."""
     return d.judged_of(neuron).to_pylist() if d.has("judged") else []

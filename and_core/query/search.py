@@ -36,12 +36,12 @@ class Query:
     sure: bool = False
 
     def is_empty(self) -> bool:
-        """Whether nothing is asked."""
+        """Return whether nothing is asked."""
         return self == Query(by=self.by, scored=self.scored)
 
 
 def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | None]:
-    """Neurons that fit a query.
+    """Return neurons that fit a query.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | 
 
 
 def interpretable(d: Dissection) -> np.ndarray:
-    """(R,) bool: neurons at least 4 of whose 5 highest clips share a cluster of captions (AND section 8).
+    """Return (R,) bool: neurons at least 4 of whose 5 highest clips share a cluster of captions (AND section 8).
 
     Raises
     ------
@@ -103,7 +103,7 @@ def interpretable(d: Dissection) -> np.ndarray:
 
 
 def encode_query(d: Dissection, text: str) -> np.ndarray:
-    """(D,) unit vector of a text, by the encoder that the dissection was made with; the encoder stays loaded."""
+    """Return (D,) unit vector of a text, by the encoder that the dissection was made with; the encoder stays loaded."""
     section = d.manifest.config["encoder"]
     with _LOCK:  # tokenizers are not to be shared by threads
         return _encode(d, section, text)

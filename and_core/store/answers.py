@@ -57,7 +57,7 @@ class AnswerCache:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Errors of SQLite by what they mean. What is locked, full or read-only is not damaged: every answer in it is still there."""
+        """Raise errors of SQLite by what they mean. What is locked, full or read-only is not damaged: every answer in it is still there."""
         try:
             yield
         except sqlite3.Error as error:
@@ -87,7 +87,7 @@ class AnswerCache:
         self._db.execute("COMMIT")
 
     def get(self, keys: Iterable[str]) -> dict[str, tuple[str | None, str | None, bool]]:
-        """Key -> (text, error, cut) of those that have been asked; an answer that is not what was written counts as not given."""
+        """Return key -> (text, error, cut) of those that have been asked; an answer that is not what was written counts as not given."""
         found: dict[str, tuple[str | None, str | None, bool]] = {}
         with self._told():
             for key in keys:
@@ -98,7 +98,7 @@ class AnswerCache:
         return found
 
     def given(self, key: str) -> bool:
-        """Whether a question has its answer; one that failed has not."""
+        """Return whether a question has its answer; one that failed has not."""
         return self.get([key]).get(key, (None,))[0] is not None
 
     def put(self, key: str, model: str, prompt: str, sample: int, text: str | None, error: str | None, cut: bool) -> None:
@@ -113,7 +113,7 @@ class AnswerCache:
             )
 
     def counts(self) -> tuple[int, int]:
-        """Answers given, and failed."""
+        """Return answers given, and failed."""
         with self._told():
             given, failed = self._db.execute("SELECT COUNT(text), COUNT(*) - COUNT(text) FROM answers").fetchone()
         return int(given), int(failed)

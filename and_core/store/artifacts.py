@@ -44,7 +44,7 @@ class Artifacts:
         return self.folder.name
 
     def has(self, stage: str) -> bool:
-        """Whether a stage is finished, by this version of the package, and made from what its input stages hold now."""
+        """Return whether a stage is finished, by this version of the package, and made from what its input stages hold now."""
         return self._fresh.get(stage, False)
 
     @cached_property
@@ -64,12 +64,12 @@ class Artifacts:
             raise NotComputed(f"the stage {stage!r} of {self.name!r} {state}; run: and-dissect run CONFIG.yaml")
 
     def notes(self, stage: str) -> dict[str, Any]:
-        """What a stage noted about itself (counts, versions, warnings)."""
+        """Return what a stage noted about itself (counts, versions, warnings)."""
         self.require(stage)
         return self.manifest.stages[stage].notes
 
     def artifact(self, name: str) -> Artifact:
-        """Manifest entry of an artifact, e.g. ``neurons/top_clips``."""
+        """Return the manifest entry of an artifact, e.g. ``neurons/top_clips``."""
         stage = name.split("/", 1)[0]
         self.require(stage)
         if name not in self.manifest.artifacts:
@@ -79,7 +79,7 @@ class Artifacts:
         return self.manifest.artifacts[name]
 
     def paths(self, name: str) -> list[Path]:
-        """Checked paths of an artifact's files."""
+        """Return checked paths of an artifact's files."""
         return [self._check(name, i) for i in range(len(self.artifact(name).files))]
 
     def _check(self, name: str, index: int) -> Path:
@@ -104,12 +104,12 @@ class Artifacts:
         return path
 
     def _again(self, name: str) -> str:
-        """The command that makes an artifact again."""
+        """Return the command that makes an artifact again."""
         kept = name.startswith("kept-")
         return "forget this kept run and keep it again" if kept else f"to make it again, run the configuration of {self.name!r}: and-dissect run CONFIG.yaml"
 
     def table(self, name: str) -> pa.Table:
-        """A table, kept in memory after the first read."""
+        """Return a table, kept in memory after the first read."""
         if name not in self._tables:
             path = self.paths(name)[0]
             with reading(name):
@@ -117,7 +117,7 @@ class Artifacts:
         return self._tables[name]
 
     def array(self, name: str) -> np.ndarray:
-        """An array, memory-mapped and read-only."""
+        """Return an array, memory-mapped and read-only."""
         if name not in self._arrays:
             path = self.paths(name)[0]
             with reading(name):
@@ -125,7 +125,7 @@ class Artifacts:
         return self._arrays[name]
 
     def document(self, name: str) -> Any:
-        """A JSON document, kept in memory after the first read; not to be changed by the caller."""
+        """Return a JSON document, kept in memory after the first read; not to be changed by the caller."""
         if name not in self._documents:
             path = self.paths(name)[0]
             with reading(name):

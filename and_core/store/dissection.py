@@ -20,7 +20,7 @@ from and_core.store.results import SCORED, Results, ScoredMethod
 
 
 def list_dissections(root: Path | None = None) -> list[str]:
-    """Names of the dissections in the cache, sorted."""
+    """Return names of the dissections in the cache, sorted."""
     root = root or cache_root()
     return sorted(path.parent.name for path in root.glob(f"*/{FILE}") if SAFE_NAME.fullmatch(path.parent.name)) if root.exists() else []
 
@@ -55,7 +55,7 @@ class Dissection(Results):
         self._views: dict[str, Dissection] = {}
 
     def view(self, name: str) -> Dissection:
-        """A view: the same neurons, explained from some of the clips alone.
+        """Return a view: the same neurons, explained from some of the clips alone.
 
         Raises
         ------
@@ -90,18 +90,18 @@ class Dissection(Results):
         return [Skipped(**row) for row in self.table("clips/skipped").to_pylist()]
 
     def clip_row(self, index: int) -> dict[str, Any]:
-        """Every column of one clip: record, acoustic measures, truth where it is known."""
+        """Return every column of one clip: record, acoustic measures, truth where it is known."""
         table = self.table("clips/clips")
         if not 0 <= index < table.num_rows:
             raise DataError(f"clip={index} is out of range; there are {table.num_rows} clips")
         return {name: table.column(name)[index].as_py() for name in table.column_names}
 
     def audio(self, index: int) -> bytes:
-        """The clip as FLAC: mono, its own rate up to 48 kHz, loudness untouched."""
+        """Return the clip as FLAC: mono, its own rate up to 48 kHz, loudness untouched."""
         return self._from_pack("audio", index)
 
     def spectrogram(self, index: int) -> bytes:
-        """The clip's mel spectrogram as JPEG."""
+        """Return the clip's mel spectrogram as JPEG."""
         return self._from_pack("spectrogram", index)
 
     def _from_pack(self, what: str, index: int) -> bytes:
@@ -151,7 +151,7 @@ class Dissection(Results):
         return sum(layer.size for layer in self.layers)
 
     def layer(self, name: str) -> Layer:
-        """Layer by name.
+        """Return the layer by name.
 
         Raises
         ------
@@ -164,7 +164,7 @@ class Dissection(Results):
         raise one_of("layer", name, [layer.name for layer in self.layers], DataError)
 
     def index(self, neuron: NeuronId | str) -> int:
-        """Position of a neuron among all neurons of the dissection."""
+        """Return the position of a neuron among all neurons of the dissection."""
         if isinstance(neuron, str):
             try:
                 neuron = NeuronId.parse(neuron)
@@ -176,25 +176,25 @@ class Dissection(Results):
         return layer.offset + neuron.unit
 
     def neuron_id(self, index: int) -> NeuronId:
-        """Inverse of :meth:`index`."""
+        """Return the inverse of :meth:`index`."""
         for layer in self.layers:
             if layer.offset <= index < layer.offset + layer.size:
                 return NeuronId(layer.name, index - layer.offset)
         raise DataError(f"neuron={index} is out of range; there are {self.neuron_count}")
 
     def activations(self, neuron: NeuronId | str) -> np.ndarray:
-        """(N,) activations of one neuron on every clip, in the target's own unit."""
+        """Return (N,) activations of one neuron on every clip, in the target's own unit."""
         index = self.index(neuron)
         name = self.neuron_id(index)
         return self._zarr(name.layer)[:, name.unit]
 
     def clip_activations(self, clip: int, layer: str) -> np.ndarray:
-        """(R,) activations of a layer's neurons on one clip."""
+        """Return (R,) activations of a layer's neurons on one clip."""
         self.clip_row(clip)
         return self._zarr(self.layer(layer).name)[clip, :]
 
     def layer_activations(self, layer: str, units: slice = slice(None)) -> np.ndarray:
-        """(N, R) activations of a layer, or of some of its units."""
+        """Return (N, R) activations of a layer, or of some of its units."""
         return self._zarr(self.layer(layer).name)[:, units]
 
     def _zarr(self, layer: str) -> Any:
@@ -214,7 +214,7 @@ class Dissection(Results):
             return array
 
     def extreme_clips(self, neuron: NeuronId | str, side: Side = "high", k: int | None = None) -> list[TopClip]:
-        """The neuron's `k` highest or lowest clips (default: the run's K), most extreme first."""
+        """Return the neuron's `k` highest or lowest clips (default: the run's K), most extreme first."""
         index = self.index(neuron)
         k = k or self.k
         clips = self.array(f"neurons/{side}_clips")[index, :k]
@@ -232,13 +232,13 @@ class Dissection(Results):
         return int(summaries.parameters["k"] if summaries else self.manifest.config.get("k", 5))
 
     def statistics(self, neuron: NeuronId | str) -> dict[str, Any]:
-        """Moments, range, and whether the neuron is dead (constant over the probing set)."""
+        """Return moments, range, and whether the neuron is dead (constant over the probing set)."""
         row = self.index(neuron)
         table = self.table("neurons/statistics")
         return {name: table.column(name)[row].as_py() for name in table.column_names}
 
     def histogram(self, neuron: NeuronId | str) -> tuple[np.ndarray, np.ndarray]:
-        """Counts of clips (bins,) and the bins' edges (bins + 1,) from the neuron's lowest to its highest activation."""
+        """Return counts of clips (bins,) and the bins' edges (bins + 1,) from the neuron's lowest to its highest activation."""
         counts = np.asarray(self.array("neurons/histograms")[self.index(neuron)])
         found = self.statistics(neuron)
         return counts, np.linspace(found["minimum"], found["maximum"], len(counts) + 1)
@@ -255,7 +255,7 @@ class Dissection(Results):
         return sorted(words.filter(words["acoustic"])["word"].unique().to_pylist())
 
     def class_means(self, neuron: NeuronId | str) -> dict[str, float]:
-        """Mean activation of each class."""
+        """Return the mean activation of each class."""
         values = self.array("neurons/class_means")[self.index(neuron)]
         return dict(zip(self.classes, (float(v) for v in values), strict=True))
 
@@ -275,7 +275,7 @@ class Dissection(Results):
         return self.table(name).slice(int(start), int(stop - start))
 
     def summary(self, neuron: NeuronId | str, side: Side = "high") -> list[Point]:
-        """Points of the raw summary of one side; on the high side each says whether calibration kept it."""
+        """Return points of the raw summary of one side; on the high side each says whether calibration kept it."""
         index = self.index(neuron)
         name = "calibration/points" if side == "high" and self.has("calibration") else "summaries/points"
         rows = self.rows(name, index)
@@ -289,18 +289,18 @@ class Dissection(Results):
         return str(wanted if wanted in names or not names else names[0])
 
     def failed_summary(self, neuron: NeuronId | str, side: Side = "high") -> str | None:
-        """Why there is no summary of a side, where the summariser gave none."""
+        """Return why there is no summary of a side, where the summariser gave none."""
         rows = self.rows("summaries/remarks", self.index(neuron)).to_pylist()
         return next((row["failed"] for row in rows if row["side"] == side and row["failed"]), None)
 
     def agreement(self, neuron: NeuronId | str, side: Side = "high") -> float | None:
-        """Mean cosine similarity between several samples of a summary; None where one was taken."""
+        """Return the mean cosine similarity between several samples of a summary; None where one was taken."""
         rows = self.rows("summaries/remarks", self.index(neuron)).to_pylist()
         found = next((row["agreement"] for row in rows if row["side"] == side), None)
         return None if found is None or found != found else float(found)
 
     def closed_concepts(self, neuron: NeuronId | str, similarity: str | None = None, method: ScoredMethod = "DB") -> list[Concept]:
-        """Best concepts of module A by a method that scores (DB, TAB) under a similarity function, best first."""
+        """Return the best concepts of module A by a method that scores (DB, TAB) under a similarity function, best first."""
         stage = SCORED[method]
         notes = self.notes(stage)
         similarity = similarity or self.similarity
@@ -313,7 +313,7 @@ class Dissection(Results):
         return [Concept(name=names[int(c)], score=float(s)) for c, s in zip(best, scores, strict=True) if c >= 0]
 
     def icl_answers(self, neuron: NeuronId | str, question: Literal["top1", "top5"] = "top5") -> tuple[list[dict[str, Any]], str | None]:
-        """What the language model named, best first (said, concept or None, how it was matched, similarity), and why there is nothing."""
+        """Return what the language model named, best first (said, concept or None, how it was matched, similarity), and why there is nothing."""
         index = self.index(neuron)
         names = self.document("texts/concepts")
         rows = [row for row in self.rows("icl/answers", index).to_pylist() if row["question"] == question]
@@ -321,16 +321,16 @@ class Dissection(Results):
         return [{**row, "concept": names[row["concept"]] if row["concept"] >= 0 else None} for row in rows], why[0] if why else None
 
     def words(self, neuron: NeuronId | str) -> list[dict[str, Any]]:
-        """Words of the calibrated summary: word, part of speech, count, and for adjectives whether they describe sound."""
+        """Return words of the calibrated summary: word, part of speech, count, and for adjectives whether they describe sound."""
         self.require("open")
         return self.rows("open/words", self.index(neuron)).to_pylist()
 
     def open_concepts(self, neuron: NeuronId | str) -> list[str]:
-        """Module C: acoustic adjectives of the calibrated summary."""
+        """Return module C: acoustic adjectives of the calibrated summary."""
         return [row["word"] for row in self.words(neuron) if row["pos"] == "adjective" and row["acoustic"]]
 
     def similar(self, neuron: NeuronId | str) -> list[tuple[NeuronId, float]]:
-        """Neurons whose activations correlate most with this one's, with the correlation."""
+        """Return neurons whose activations correlate most with this one's, with the correlation."""
         self.require("similar")
         index = self.index(neuron)
         pairs = zip(self.array("similar/neurons")[index], self.array("similar/correlations")[index], strict=True)
@@ -384,7 +384,7 @@ class Dissection(Results):
 
 
 def _point(row: dict[str, Any]) -> Point:
-    """A row of a table of points; empty texts and NaN stand for what there is not."""
+    """Return a row of a table of points; empty texts and NaN stand for what there is not."""
     similarity = row["similarity"]
     return Point(
         text=row["text"], count=row["count"], of=row["of"], attribute=row["attribute"] or None, kept=row["kept"],

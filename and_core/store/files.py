@@ -36,12 +36,20 @@ def user_folder() -> Path:
 
 
 def safe_name(name: str, what: str = "name") -> str:
-    """`name`, if it can be a folder's name without leading anywhere else.
+    """Return `name`, if it can be a folder's name without leading anywhere else.
 
     Raises
     ------
     ArtifactError
         For anything with a separator, NUL, markup, ``..`` and the like.
+
+    Examples
+    --------
+    >>> safe_name("demo-ast")
+    'demo-ast'
+    >>> safe_name("../etc")
+    Traceback (most recent call last):
+    and_core.errors.ArtifactError: name='../etc' is not allowed; use letters, digits, '.', '_' and '-'
     """
     if not isinstance(name, str) or not SAFE_NAME.fullmatch(name) or ".." in name:
         raise ArtifactError(f"{what}={str(name)[:80]!r} is not allowed; use letters, digits, '.', '_' and '-'")
@@ -65,13 +73,13 @@ def plain_file(path: Path) -> Path:
 
 
 def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
+    """Return hex SHA-256 of a file's bytes."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def sha256_files(paths: Iterable[Path]) -> str:
-    """One hash of several files of a folder: their names and their bytes, in the order of the names."""
+    """Return one hash of several files of a folder: their names and their bytes, in the order of the names."""
     digest = hashlib.sha256()
     for path in sorted(paths):
         digest.update(path.name.encode())
@@ -167,7 +175,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def is_lfs_pointer(head: bytes) -> bool:
-    """Whether a file that begins so is a Git LFS pointer."""
+    """Return whether a file that begins so is a Git LFS pointer."""
     return head.startswith(b"version https://git-lfs")
 
 

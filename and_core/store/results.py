@@ -59,7 +59,7 @@ class Results(Artifacts):
         return self.statistics_table["std"].to_numpy()
 
     def extreme_indices(self, side: Literal["high", "low"] = "high") -> np.ndarray:
-        """(R, K) clips of the highest or lowest activation of each neuron, most extreme first; -1 where there are fewer."""
+        """Return (R, K) clips of the highest or lowest activation of each neuron, most extreme first; -1 where there are fewer."""
         return self.array(f"neurons/{side}_clips")
 
     # -- texts ---------------------------------------------------------------------------------------------------------
@@ -105,11 +105,11 @@ class Results(Artifacts):
         return self.array("explanations/vectors")
 
     def best_concepts(self, method: ScoredMethod, similarity: str) -> np.ndarray:
-        """(R, ranks) concepts of each neuron by a method of module A, best first; -1 where there are fewer."""
+        """Return (R, ranks) concepts of each neuron by a method of module A, best first; -1 where there are fewer."""
         return self.array(f"{SCORED[method]}/{similarity}_concepts")
 
     def best_concept_scores(self, method: ScoredMethod, similarity: str) -> np.ndarray:
-        """(R, ranks) scores of :meth:`best_concepts`."""
+        """Return (R, ranks) scores of :meth:`best_concepts`."""
         return self.array(f"{SCORED[method]}/{similarity}_scores")
 
     # -- analysis ------------------------------------------------------------------------------------------------------
@@ -180,15 +180,15 @@ class Results(Artifacts):
         return self.document("interpretability/depth")
 
     def most_in_one_cluster(self, k: int) -> np.ndarray:
-        """(R,) how many of each neuron's K highest clips share a cluster of captions (AND section 8)."""
+        """Return (R,) how many of each neuron's K highest clips share a cluster of captions (AND section 8)."""
         return self.array(f"interpretability/most_{k}")
 
     def shared_cluster(self, k: int) -> np.ndarray:
-        """(R,) that cluster."""
+        """Return (R,) that cluster."""
         return self.array(f"interpretability/cluster_{k}")
 
     def map_places(self, name: str) -> np.ndarray:
-        """(R, 2) places of all neurons on a map."""
+        """Return (R, 2) places of all neurons on a map."""
         return self.array(f"map/{name}")
 
     # -- scores --------------------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ class Results(Artifacts):
         return self.table("planted/findings")
 
     def score_bound(self, side: Literal["low", "high"]) -> np.ndarray:
-        """(methods, headline metrics, R) ends of the 95 % interval of each score."""
+        """Return (methods, headline metrics, R) ends of the 95 % interval of each score."""
         return self.array(f"scores/{side}")
 
     @property
@@ -263,7 +263,7 @@ class Results(Artifacts):
         return self.array("scores/baselines")
 
     def wrong_clips_of_all(self, side: Literal["missed", "false"]) -> np.ndarray:
-        """(methods, R, clips) held-out clips that an explanation gets most wrong; -1 where there are fewer."""
+        """Return (methods, R, clips) held-out clips that an explanation gets most wrong; -1 where there are fewer."""
         return self.array(f"scores/{side}")
 
     # -- unlearning ----------------------------------------------------------------------------------------------------
@@ -329,11 +329,11 @@ class Results(Artifacts):
         return self.array("unlearning/per_layer")
 
     def kept_run(self, key: str) -> pa.Table:
-        """Rows of an ablation that a user kept, as :attr:`unlearning_runs` has them."""
+        """Return rows of an ablation that a user kept, as :attr:`unlearning_runs` has them."""
         return self.table(f"kept-{key}/rows")
 
     def kept_arrays(self, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of an ablation that a user kept: changes by class, neurons by layer, logits, as :attr:`unlearning_by_class` and its like have them."""
+        """Return, of an ablation that a user kept, changes by class, neurons by layer, logits, as :attr:`unlearning_by_class` and its like have them."""
         by_class, by_layer, logits = (np.asarray(self.array(f"kept-{key}/{part}")) for part in ("by_class", "per_layer", "logits"))
         return by_class, by_layer, logits
 
@@ -355,5 +355,5 @@ class Results(Artifacts):
         return [mode for mode in LISTENERS if f"listening/{mode}" in self.manifest.artifacts]
 
     def listener_folder(self, mode: str) -> Path:
-        """Folder of a trained listener's files."""
+        """Return the folder of a trained listener's files."""
         return self.paths(f"listening/{mode}")[0].parent

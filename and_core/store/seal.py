@@ -29,7 +29,7 @@ LENGTH = 32  # bytes of a key
 
 
 def key_path() -> Path:
-    """Where the key of this installation lies: in ``AND_HOME``, else among the user's data."""
+    """Return where the key of this installation lies: in ``AND_HOME``, else among the user's data."""
     given = os.environ.get(HOME)
     return (Path(given).expanduser() if given else user_folder()) / KEY
 
@@ -75,7 +75,7 @@ def stage_seal(manifest: Manifest, stage: str) -> str:
 
 
 def is_sealed(folder: Path, manifest: Manifest, stage: str) -> bool:
-    """Whether a finished stage was made by this installation."""
+    """Return whether a finished stage was made by this installation."""
     return stage_seal(manifest, stage) in _read(folder)
 
 

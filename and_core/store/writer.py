@@ -81,7 +81,7 @@ class StageWriter:
         return seal_of(f"unfinished {self.stage}-{self.key}").encode()
 
     def _made_here(self) -> bool:
-        """Whether this installation began the chunks that lie here, and no link leads from them to elsewhere."""
+        """Return whether this installation began the chunks that lie here, and no link leads from them to elsewhere."""
         try:
             linked = any(path.is_symlink() for path in self.partial.rglob("*"))
             return not linked and plain_file(self.partial / SEAL).read_bytes() == self._seal()
@@ -89,7 +89,7 @@ class StageWriter:
             return False
 
     def done(self, chunk: int) -> bool:
-        """Whether a chunk was finished, by this run or by one before it, and its files are what was written."""
+        """Return whether a chunk was finished, by this run or by one before it, and its files are what was written."""
         return read_mark(self.chunks / f"{chunk:06d}")[0]
 
     def mark(self, chunk: int, paths: Iterable[Path]) -> None:
@@ -97,11 +97,11 @@ class StageWriter:
         mark_chunk(self.chunks / f"{chunk:06d}", paths)
 
     def told(self, chunk: int) -> Any:
-        """What a finished chunk had to say besides its files."""
+        """Return what a finished chunk had to say besides its files."""
         return read_mark(self.chunks / f"{chunk:06d}")[1]
 
     def chunked(self, count: int, compute: Callable[[int], dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
-        """Arrays of chunk 0..count-1, each computed once and kept on disk until the stage ends; one that can't be read is computed again."""
+        """Yield arrays of chunk 0..count-1, each computed once and kept on disk until the stage ends; one that can't be read is computed again."""
         for index in range(count):
             path = self.chunks / f"{index:06d}.npz"
             if not self.done(index):
@@ -203,7 +203,7 @@ def sweep(folder: Path, manifest: Manifest) -> None:
 
 
 def intact(folder: Path, manifest: Manifest, stage: str) -> bool:
-    """Whether every file of a finished stage is there, in the folder itself, with the bytes that the manifest lists."""
+    """Return whether every file of a finished stage is there, in the folder itself, with the bytes that the manifest lists."""
     files = [f for a in manifest.artifacts.values() if a.stage == stage for f in a.files]
     return all(_whole(inside(folder, f.path), f) for f in files)
 

@@ -75,7 +75,7 @@ FORMATS = ("csv", "parquet")
 
 
 def own_answers(study: Study) -> pd.DataFrame:
-    """Every answer and flag in the study's own database, in the order they were added; columns as in :data:`DICTIONARY`."""
+    """Return every answer and flag in the study's own database, in the order they were added; columns as in :data:`DICTIONARY`."""
     with study.database.read() as connection:
         rows = connection.execute(
             select(EVENT, ASSIGNMENT.c.position, ASSIGNMENT.c.item_id, ASSIGNMENT.c.repeat_of, ASSIGNMENT.c.clip_order, ASSIGNMENT.c.option_order,
@@ -111,7 +111,7 @@ def _row(study: Study, row: Any, rater: str, undone: bool) -> dict[str, Any]:
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """One type a column, whether it comes from the database, a CSV file or a Parquet file."""
+    """Return one type a column, whether it comes from the database, a CSV file or a Parquet file."""
     for name in frame.columns:
         if name in INTEGERS:
             frame[name] = pd.to_numeric(frame[name]).astype("Int64")
@@ -125,7 +125,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def all_answers(study: Study) -> pd.DataFrame:
-    """Own answers and those of other sites."""
+    """Return own answers and those of other sites."""
     with study.database.read() as connection:
         rows = connection.execute(select(IMPORTED.c.answer).where(IMPORTED.c.study_id == study.id).order_by(IMPORTED.c.id)).scalars().all()
     own = own_answers(study)
@@ -137,7 +137,7 @@ def all_answers(study: Study) -> pd.DataFrame:
 
 
 def export(frame: pd.DataFrame, form: str) -> bytes:
-    """The long table as CSV (UTF-8) or Parquet; the same answers give the same bytes.
+    """Return the long table as CSV (UTF-8) or Parquet; the same answers give the same bytes.
 
     A text that a spreadsheet would take for a formula gets a leading apostrophe in CSV, which :func:`read_export` takes off again.
     """
@@ -151,7 +151,7 @@ def export(frame: pd.DataFrame, form: str) -> bytes:
 
 
 def read_export(path: str | Path) -> pd.DataFrame:
-    """A long table from a file that :func:`export` made.
+    """Return a long table from a file that :func:`export` made.
 
     Raises
     ------
@@ -228,7 +228,7 @@ def import_answers(study: Study, path: str | Path, site: str) -> tuple[int, int]
 
 
 def _check_rows(study: Study, frame: pd.DataFrame, path: str | Path) -> None:
-    """Rows of another site must be answers that this study's raters could have given; what is behind an item must be what it is here."""
+    """Check rows of another site must be answers that this study's raters could have given; what is behind an item must be what it is here."""
     items = {item["number"]: item for item in study.items.values()}
     for number, row in enumerate(rows_of(frame), 1):
         item = items.get(int(row.item)) if not pd.isna(row.item) else None

@@ -34,12 +34,12 @@ class Slot:
 
 
 def rater_seed(seed: int, number: int) -> int:
-    """Seed of one rater, from the study's."""
+    """Return the seed of one rater, from the study's."""
     return int(np.random.SeedSequence([seed, 7, number]).generate_state(1)[0])
 
 
 def overlap(items: Sequence[Item], raters: int, per_item: int, seed: int) -> list[list[int]]:
-    """Items of each rater, controls aside: each item goes to exactly `per_item` raters, and no rater has more than one item more than another."""
+    """Return items of each rater, controls aside: each item goes to exactly `per_item` raters, and no rater has more than one item more than another."""
     rng = np.random.default_rng([seed, 3])
     load = np.zeros(raters, int)
     mine: list[list[int]] = [[] for _ in range(raters)]
@@ -53,7 +53,7 @@ def overlap(items: Sequence[Item], raters: int, per_item: int, seed: int) -> lis
 
 
 def assign(items: Sequence[Item], raters: int, per_item: int, repeats: float, seed: int) -> list[list[Slot]]:
-    """Every rater's list: training first, then task by task (texts and captions last, so that they prime nothing), shuffled within a task."""
+    """Return every rater's list: training first, then task by task (texts and captions last, so that they prime nothing), shuffled within a task."""
     controls = [i for i, item in enumerate(items) if item.control is not None and not item.control.startswith(TRAINING)]
     training = [i for i, item in enumerate(items) if item.control is not None and item.control.startswith(TRAINING)]
     lists = []
@@ -75,7 +75,7 @@ def assign(items: Sequence[Item], raters: int, per_item: int, repeats: float, se
 
 
 def _with_repeats(first: list[int], again: list[int], rng: np.random.Generator) -> list[int]:
-    """Each repeat somewhere after at least half of the other items have passed since its first showing, or at the end."""
+    """Return each repeat somewhere after at least half of the other items have passed since its first showing, or at the end."""
     order = list(first)
     for item in again:
         place = order.index(item)

@@ -66,7 +66,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that is on disk when the block ends; on any error nothing of it is.
+        """Return a transaction that is on disk when the block ends; on any error nothing of it is.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent view for reading."""
+        """Return one consistent view for reading."""
         with self._told(), self.engine.connect() as connection, connection.begin():
             yield connection
 
@@ -95,7 +95,7 @@ class Database:
 
 
 def _reason(error: DBAPIError) -> str:
-    """First line of what the driver says, without the statement and its values."""
+    """Return the first line of what the driver says, without the statement and its values."""
     return str(error.orig).strip().splitlines()[0][:200] if str(error.orig).strip() else type(error.orig).__name__
 
 
@@ -132,7 +132,7 @@ def _postgresql(url: str, busy: float) -> Engine:
 
 
 def database_of(folder: Path, url: str | None = None, create: bool = False, busy: float = 5.0) -> Database:
-    """The database of a study: by URL, else the file in its folder where there is one, else by the environment's URL.
+    """Return the database of a study: by URL, else the file in its folder where there is one, else by the environment's URL.
 
     A study whose file lies in its folder is not looked for on the environment's server, where it never was.
     """

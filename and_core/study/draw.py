@@ -64,7 +64,7 @@ class Subject:
         return [top.clip.index for top in self.d.extreme_clips(self.neuron, "high")]
 
     def truth(self, clips: list[int], **more: Any) -> dict[str, Any]:
-        """What is behind an item on these clips."""
+        """Return what is behind an item on these clips."""
         values = self.d.activations(self.neuron)
         said = {
             "dissection": self.d.name, "neuron": str(self.neuron), "layer": self.neuron.layer, "block": self.block,
@@ -74,7 +74,7 @@ class Subject:
 
 
 def draw_neurons(config: StudyConfig, d: Dissection, rng: np.random.Generator) -> dict[int | None, list[NeuronId]]:
-    """Neurons of one dissection by block; dead ones are never drawn.
+    """Return neurons of one dissection by block; dead ones are never drawn.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def draw_neurons(config: StudyConfig, d: Dissection, rng: np.random.Generator) -
 def draw_items(
     config: StudyConfig, dissections: list[Dissection], progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[list[Item], list[Skipped]]:
-    """Every item of a study, controls last, and what had to be left out.
+    """Return every item of a study, controls last, and what had to be left out.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def _items_of(config: StudyConfig, s: Subject, rng: np.random.Generator, items: 
 
 
 def _scores(s: Subject) -> dict[str, dict[str, float]]:
-    """Automatic scores as they stood when the study was drawn."""
+    """Return automatic scores as they stood when the study was drawn."""
     if not s.d.has("scores"):
         return {}
     found: dict[str, dict[str, float]] = {}
@@ -181,7 +181,7 @@ def _scores(s: Subject) -> dict[str, dict[str, float]]:
 
 
 def _intruder(s: Subject, high: list[int], rng: np.random.Generator) -> int:
-    """A clip of the lower half of the neuron's activations, of a class that none of the high clips has where there is one."""
+    """Return a clip of the lower half of the neuron's activations, of a class that none of the high clips has where there is one."""
     values = s.d.activations(s.neuron)
     lower = [int(c) for c in np.argsort(values, kind="stable")[: max(1, len(values) // 2)] if int(c) not in high]
     classes = {s.d.clips[c].label for c in high}
@@ -190,7 +190,7 @@ def _intruder(s: Subject, high: list[int], rng: np.random.Generator) -> int:
 
 
 def _range(s: Subject, count: int, rng: np.random.Generator) -> list[int]:
-    """One clip from each of `count` equal parts of the neuron's ranking, so that recall and false alarms both show."""
+    """Return one clip from each of `count` equal parts of the neuron's ranking, so that recall and false alarms both show."""
     order = np.argsort(-s.d.activations(s.neuron), kind="stable")
     return [int(rng.choice(part)) for part in np.array_split(order, count)]
 
@@ -198,7 +198,7 @@ def _range(s: Subject, count: int, rng: np.random.Generator) -> list[int]:
 def _controls(
     config: StudyConfig, d: Dissection, subjects: list[Subject], rng: np.random.Generator, skipped: list[Skipped], share: tuple[int, int]
 ) -> list[Item]:
-    """Controls drawn from one dissection: its share of those that the study has."""
+    """Return controls drawn from one dissection: its share of those that the study has."""
     number, of = share
     kinds = ("mismatched", "known", "attention", "training")
     rated = "fit" in config.tasks  # controls are ratings: where nothing is rated, they would stand out and say nothing
@@ -224,7 +224,7 @@ def _training(item: Item) -> Item:
 
 
 def _known(config: StudyConfig, d: Dissection, rng: np.random.Generator, count: int) -> list[Item]:
-    """High anchors: units of the last layer under their class where the network is right about their clips; else clips of one class."""
+    """Return high anchors: units of the last layer under their class where the network is right about their clips; else clips of one class."""
     fc = next((layer for layer in d.layers if layer.kind == "fc"), None)
     names = list(d.target_classes or []) if fc is not None else []
     found: list[Item] = []
@@ -254,7 +254,7 @@ def _known(config: StudyConfig, d: Dissection, rng: np.random.Generator, count: 
 
 
 def _mismatched(config: StudyConfig, able: list[Subject], rng: np.random.Generator, count: int) -> list[Item]:
-    """Low anchors: a neuron's clips under the description of another, whose clips share no class with them and which no method gives it."""
+    """Return low anchors: a neuron's clips under the description of another, whose clips share no class with them and which no method gives it."""
     found: list[Item] = []
     pairs = [(i, j) for i in rng.permutation(len(able)) for j in rng.permutation(len(able)) if i != j]
     used: set[int] = set()

@@ -17,12 +17,12 @@ BY_ITEM = ("write",)  # tasks whose answers can't be told to be alike by compari
 
 
 def rows_of(frame: pd.DataFrame) -> Iterator[Any]:
-    """Rows as named tuples; their values are of whatever type the column has."""
+    """Yield rows as named tuples; their values are of whatever type the column has."""
     return iter(frame.itertuples())
 
 
 def usable(answers: pd.DataFrame) -> pd.DataFrame:
-    """Answers that stand: not taken back, not for practice, no flags. `who` tells raters of all sites apart."""
+    """Return answers that stand: not taken back, not for practice, no flags. `who` tells raters of all sites apart."""
     frame = answers[(answers["kind"] == "answer") & answers["live"] & ~answers["control"].str.startswith(TRAINING)].copy()
     frame["who"] = frame["site"] + "/" + frame["rater"]
     for name, source in (("value", "response"), ("want", "expected")):  # objects as they were sent: no column of floats because one is missing
@@ -31,7 +31,7 @@ def usable(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def repeats(frame: pd.DataFrame) -> pd.DataFrame:
-    """Repeated answers beside the first ones: ``who``, ``task``, ``first``, ``second``, ``alike`` (ratings: within 1)."""
+    """Return repeated answers beside the first ones: ``who``, ``task``, ``first``, ``second``, ``alike`` (ratings: within 1)."""
     first = frame[frame["repeat_of"].isna()].drop_duplicates(["who", "item"], keep="last").set_index(["who", "item"])[["value", "none"]]
     again = frame[frame["repeat_of"].notna() & ~frame["task"].isin(BY_ITEM)]
     rows = []
@@ -44,7 +44,7 @@ def repeats(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _alike(task: str, first: object, second: object) -> float:
-    """1 where two answers are the same (ratings: within 1), else 0; for a list, the share of clips."""
+    """Return 1 where two answers are the same (ratings: within 1), else 0; for a list, the share of clips."""
     if isinstance(first, list) and isinstance(second, list):
         return float(np.mean([a == b for a, b in zip(first, second, strict=True)]))
     if task == "fit" and isinstance(first, int) and isinstance(second, int):
@@ -58,7 +58,7 @@ def _ratings(frame: pd.DataFrame, control: str) -> pd.Series:
 
 
 def measures(frame: pd.DataFrame, planned: dict[int, int]) -> pd.DataFrame:
-    """One row a rater (index ``who``) with what the rules look at, NaN where it was not seen.
+    """Return one row a rater (index ``who``) with what the rules look at, NaN where it was not seen.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def measures(frame: pd.DataFrame, planned: dict[int, int]) -> pd.DataFrame:
 
 
 def excluded(rules: Exclusion, seen: pd.DataFrame) -> dict[str, list[str]]:
-    """Raters to leave out, each with the rules that it broke."""
+    """Return raters to leave out, each with the rules that it broke."""
     checks: list[tuple[str, float | None, Callable[[pd.Series, float], pd.Series], str]] = [
         ("failed_attention", rules.failed_attention, lambda v, limit: v > limit, "failed {v:.0f} attention items, {limit:.0f} allowed"),
         ("mismatched", rules.mismatched_above, lambda v, limit: v > limit, "rated mismatched descriptions {v:.2f} on average, above {limit:g}"),

@@ -23,7 +23,7 @@ ABOUT = (
 
 
 def flags(answers: pd.DataFrame) -> list[dict[str, Any]]:
-    """Every fault that was reported: rater, item, task, neuron, method, what, clip, note."""
+    """Return every fault that was reported: rater, item, task, neuron, method, what, clip, note."""
     rows = []
     for row in rows_of(answers[answers["kind"] == "flag"]):
         said = json.loads(row.response)
@@ -44,7 +44,7 @@ def flags(answers: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def attributed(answers: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Each description that did not fit, with the step it is put down to: :data:`ABOUT`.
+    """Return each description that did not fit, with the step it is put down to: :data:`ABOUT`.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def attributed(answers: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str, Any
 
 
 def _clip(row: Any) -> int | None:
-    """The clip that a report is about."""
+    """Return the clip that a report is about."""
     found = json.loads(row.response)["clip"]
     return None if found is None else int(found)
 
@@ -118,5 +118,5 @@ def _found(frame: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float]]:
 
 
 def _pair(key: Any) -> tuple[str, str]:
-    """Dissection and neuron of a group."""
+    """Return dissection and neuron of a group."""
     return str(key[0]), str(key[1])

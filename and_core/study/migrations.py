@@ -21,7 +21,7 @@ def _run(connection: Connection, statements: str) -> None:
 
 
 def _append_only(connection: Connection, tables: tuple[str, ...]) -> None:
-    """Rows can be added; changing or deleting one is refused by the database itself."""
+    """Let rows be added alone; changing or deleting one is refused by the database itself."""
     if connection.dialect.name == "sqlite":
         for table in tables:
             for verb in ("UPDATE", "DELETE"):
@@ -63,7 +63,7 @@ def _first(connection: Connection) -> None:
 
 
 def _second(connection: Connection) -> None:
-    """Answers that came from other sites."""
+    """Add a table for answers that came from other sites."""
     _run(
         connection,
         """CREATE TABLE imported (id {id}, study_id BIGINT NOT NULL REFERENCES study(id), site TEXT NOT NULL, uuid TEXT NOT NULL, answer TEXT NOT NULL,
@@ -97,6 +97,6 @@ def migrate(connection: Connection, upto: int | None = None) -> int:
 
 
 def columns(connection: Connection) -> dict[str, set[str]]:
-    """Names of the columns of every table, for checks."""
+    """Return names of the columns of every table, for checks."""
     found = inspect(connection)
     return {table: {column["name"] for column in found.get_columns(table)} for table in found.get_table_names()}

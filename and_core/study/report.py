@@ -73,7 +73,7 @@ class Report:
         return self._all[~self._all["who"].isin(self.excluded)] if self.exclude else self._all
 
     def progress(self) -> list[dict[str, Any]]:
-        """Each place: pseudonym, answered, of, faults reported, last answer."""
+        """Return each place: pseudonym, answered, of, faults reported, last answer."""
         with self.study.database.read() as connection:
             claims = connection.execute(
                 select(CLAIM.c.pseudonym, RATER.c.number).join(RATER, RATER.c.id == CLAIM.c.rater_id).where(CLAIM.c.study_id == self.study.id)
@@ -96,7 +96,7 @@ class Report:
         ]
 
     def items(self) -> list[dict[str, Any]]:
-        """Each item: how often it was to be answered and was, mean rating."""
+        """Return each item: how often it was to be answered and was, mean rating."""
         planned = self.planned.groupby("item").size().to_dict()
         mine = self.frame
         own = self.answers[(self.answers["site"] == "") & (self.answers["kind"] == "answer") & self.answers["live"]]  # practice among them
@@ -120,7 +120,7 @@ class Report:
         ]
 
     def answers_of(self, item: int) -> list[dict[str, Any]]:
-        """Every answer to one item, as raters gave them; left-out raters are marked."""
+        """Return every answer to one item, as raters gave them; left-out raters are marked."""
         mine = self._all[self._all["item"] == item]
         return [
             {
@@ -134,7 +134,7 @@ class Report:
         ]
 
     def parts(self) -> dict[str, list[dict[str, Any]]]:
-        """Every result but the similarity of written texts, by name."""
+        """Return every result but the similarity of written texts, by name."""
         frame = self.frame
         return {
             "ratings": results.ratings(frame),
@@ -152,7 +152,7 @@ class Report:
         }
 
     def written(self, model: str | None = None, layers: int | None = None) -> tuple[list[dict[str, Any]], str]:
-        """Similarity of written and generated texts by method, and the models it was measured with.
+        """Return similarity of written and generated texts by method, and the models it was measured with.
 
         Parameters
         ----------

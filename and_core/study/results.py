@@ -30,12 +30,12 @@ class Estimate:
     items: int
 
     def __str__(self) -> str:
-        """``3.49 [3.20, 3.77]``."""
+        """Return ``3.49 [3.20, 3.77]``."""
         return f"{self.value:.2f}" if self.low is None else f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
 def estimate(values: np.ndarray, seed: int = 0) -> Estimate | None:
-    """Mean of (items,) with Student's interval over items; None where there is nothing.
+    """Return the mean of (items,) with Student's interval over items; None where there is nothing.
 
     Its coverage is within .93 to .97 from 5 items on (``python -m benchmarks coverage``); a bootstrap's is .84 there. Items that are all
     alike tell nothing of how far others would lie from them: no interval.
@@ -52,13 +52,13 @@ def estimate(values: np.ndarray, seed: int = 0) -> Estimate | None:
 
 
 def _first(frame: pd.DataFrame, task: str, controls: bool = False) -> pd.DataFrame:
-    """Answers of a task that are no repeats; without controls unless asked for."""
+    """Return answers of a task that are no repeats; without controls unless asked for."""
     mine = frame[(frame["task"] == task) & frame["repeat_of"].isna()]
     return mine if controls else mine[mine["control"] == ""]
 
 
 def item_ratings(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean rating of each rated description: dissection, neuron, block, method, item, rating, raters, scores."""
+    """Return the mean rating of each rated description: dissection, neuron, block, method, item, rating, raters, scores."""
     mine = _first(frame, "fit")
     mine = mine[~mine["none"]]
     rated = mine.assign(rating=pd.to_numeric(mine["value"]))
@@ -67,7 +67,7 @@ def item_ratings(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def ratings(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Mean rating of each method, with an interval over items, the share of `can't tell`, and the paper's."""
+    """Return the mean rating of each method, with an interval over items, the share of `can't tell`, and the paper's."""
     items, mine = item_ratings(frame), _first(frame, "fit")
     rows = []
     for method in sorted(set(mine["method"])):
@@ -81,7 +81,7 @@ def ratings(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def compared(items: pd.DataFrame, value: str) -> list[dict[str, Any]]:
-    """Each pair of methods on the neurons that both describe: mean difference with interval, Wilcoxon signed-rank p, q over all pairs.
+    """Return each pair of methods on the neurons that both describe: mean difference with interval, Wilcoxon signed-rank p, q over all pairs.
 
     q is p corrected by Benjamini and Hochberg's method.
     """
@@ -101,7 +101,7 @@ def compared(items: pd.DataFrame, value: str) -> list[dict[str, Any]]:
 
 
 def units(frame: pd.DataFrame, task: str) -> pd.DataFrame:
-    """Raters by units of a task for Krippendorff's alpha, as codes, NaN where not seen or `can't tell`; a unit is an item, or a clip of one."""
+    """Return raters by units of a task for Krippendorff's alpha, as codes, NaN where not seen or `can't tell`; a unit is an item, or a clip of one."""
     mine = _first(frame, task, controls=True)
     rows: list[tuple[str, str, float]] = []
     names: dict[str, int] = {}
@@ -122,7 +122,7 @@ def units(frame: pd.DataFrame, task: str) -> pd.DataFrame:
 
 
 def alpha(table: pd.DataFrame, level: Level) -> float | None:
-    """Krippendorff's alpha (package krippendorff) of (raters, units); None where it is not defined: no unit has two ratings, or no two values occur."""
+    """Return Krippendorff's alpha (package krippendorff) of (raters, units); None where it is not defined: no unit has two ratings, or no two values occur."""
     import krippendorff
 
     paired = table.loc[:, table.notna().sum() >= 2] if len(table) else table
@@ -133,7 +133,7 @@ def alpha(table: pd.DataFrame, level: Level) -> float | None:
 
 
 def agreement(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Krippendorff's alpha of each task, with the level of measurement; for `fit` also without controls, which lift it."""
+    """Return Krippendorff's alpha of each task, with the level of measurement; for `fit` also without controls, which lift it."""
     rows = []
     for task, level in LEVELS.items():
         mine = frame[frame["task"] == task]
@@ -146,7 +146,7 @@ def agreement(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def consistency(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Repeated items, by task: share answered alike; for ratings the mean absolute difference as well."""
+    """Return repeated items, by task: share answered alike; for ratings the mean absolute difference as well."""
     found = repeats(frame)
     rows = []
     for task, mine in found.groupby("task", sort=True):
@@ -157,7 +157,7 @@ def consistency(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def presence(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Task `present`, by method: share of the most and of the least active clip on which it is heard, and rank correlation with the activation."""
+    """Return task `present`, by method: share of the most and of the least active clip on which it is heard, and rank correlation with the activation."""
     mine = _first(frame, "present")
     rows: list[dict[str, Any]] = []
     for key, part in mine.groupby([*ITEM, "method", "item", "activations"], sort=True):
@@ -177,7 +177,7 @@ def presence(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def choices(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Task `choose`: share of answers for each method, over the neurons where it stood to be chosen; chance beside it."""
+    """Return task `choose`: share of answers for each method, over the neurons where it stood to be chosen; chance beside it."""
     mine = _first(frame, "choose")
     rows: list[dict[str, Any]] = []
     for (_, options), part in mine.groupby(["item", "options"], sort=True):
@@ -192,7 +192,7 @@ def choices(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def intruders(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Task `intruder`: share of answers that find it, by block and over all; `can't tell` counts as not found. Chance: one of the clips."""
+    """Return task `intruder`: share of answers that find it, by block and over all; `can't tell` counts as not found. Chance: one of the clips."""
     mine = _first(frame, "intruder")
     if not len(mine):
         return []
@@ -204,7 +204,7 @@ def intruders(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def by_block(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Mean rating by block and method."""
+    """Return the mean rating by block and method."""
     items = item_ratings(frame).dropna(subset=["block"])
     return [
         {"block": int(str(block)), "method": method, "rating": estimate(part["rating"].to_numpy())}
@@ -213,7 +213,7 @@ def by_block(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def leniency(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Each rater beside the others who rated the same item: how much higher (bias, interval over items), and how far apart (noise, standard deviation)."""
+    """Return each rater beside the others who rated the same item: how much higher (bias, interval over items), and how far apart (noise, standard deviation)."""
     mine = _first(frame, "fit")
     mine = mine[~mine["none"]]
     rated = mine.assign(rating=pd.to_numeric(mine["value"]))
@@ -227,7 +227,7 @@ def leniency(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def against_scores(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Every automatic score against the human rating of the same description: Spearman's rho with an interval over neurons, and Pearson's r."""
+    """Return every automatic score against the human rating of the same description: Spearman's rho with an interval over neurons, and Pearson's r."""
     items = item_ratings(frame)
     scores = pd.DataFrame([json.loads(text) for text in items["scores"]], index=items.index)
     rows = []
@@ -244,7 +244,7 @@ def against_scores(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def correlation_interval(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> tuple[float | None, float | None]:
-    """95 % interval of Spearman's rho over groups (neurons, each with all its descriptions); none under 5 of them, or where it is not defined.
+    """Return 95 % interval of Spearman's rho over groups (neurons, each with all its descriptions); none under 5 of them, or where it is not defined.
 
     Student's interval of Fisher's z, with the standard error that leaving out one neuron after another gives (jackknife).
     """

@@ -64,7 +64,7 @@ def _plain(text: str, status: int) -> Response:
 
 
 async def _body(request: Request, patience: float) -> bytes:
-    """The request's body, refused before it is read past :data:`BODY`, and given up after `patience` seconds."""
+    """Return the request's body, refused before it is read past :data:`BODY`, and given up after `patience` seconds."""
     read = bytearray()
     with anyio.fail_after(patience):
         async for part in request.stream():
@@ -79,7 +79,7 @@ def _late() -> Response:
 
 
 def _failed(error: ANDError, state: dict[str, Any] | None = None) -> Response:
-    """A reason the page can show; only a 503 is worth sending again."""
+    """Return a reason the page can show; only a 503 is worth sending again."""
     status = 503 if isinstance(error, StorageError) else 409 if isinstance(error, AnswerConflict) else 422 if isinstance(error, AnswerRefused) else 400
     told = UNUSABLE if isinstance(error, StorageError) else str(error)  # what the driver says may name hosts and users: it goes to the owner's log
     if isinstance(error, StorageError):
@@ -96,7 +96,7 @@ class _Rating:
         self._joins: dict[str, list[float]] = {}
 
     def _many_joins(self, client: str) -> bool:
-        """Whether an address has taken so many places that it must wait: nobody takes all of them at once."""
+        """Return whether an address has taken so many places that it must wait: nobody takes all of them at once."""
         if client in LOOPBACK:  # this machine's own; a proxy here hands on whom it serves
             return False
         now = time.monotonic()

@@ -48,7 +48,7 @@ class Session:
         self.last: dict[int, Any] = {e.assignment_id: e for e in self.events if e.kind in (ANSWER, UNDO)}  # by serial, as the database's constraint keeps them
 
     def answered(self, position: int) -> bool:
-        """Whether the item at a position has an answer that was not taken back."""
+        """Return whether the item at a position has an answer that was not taken back."""
         found = self.last.get(self.slots[position].id)
         return found is not None and found.kind == ANSWER
 
@@ -67,14 +67,14 @@ class Session:
         return "item" if self.position < len(self.slots) else "done"
 
     def beep_count(self) -> int:
-        """Beeps of the volume step, another number after each try."""
+        """Return beeps of the volume step, another number after each try."""
         tries = sum(e.kind == "volume" for e in self.events)
         return FEWEST_BEEPS + int(self.study.opaque("beeps", self.place.id, tries), 16) % (MOST_BEEPS - FEWEST_BEEPS + 1)
 
     # -- what the page shows -------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Everything that the rater's page needs, and nothing that tells method, neuron, label or activation."""
+        """Return everything that the rater's page needs, and nothing that tells method, neuron, label or activation."""
         stage, config = self.stage, self.study.config
         found: dict[str, Any] = {
             "title": config.title, "mark": self.study.mark, "pseudonym": self.place.pseudonym, "stage": stage, "position": self.position,
@@ -111,11 +111,11 @@ class Session:
         }  # fmt: skip
 
     def clip_id(self, assignment: int, index: int, what: str = "sound") -> str:
-        """Address of a clip within one item of one rater; the same clip has another one wherever else it comes."""
+        """Return the address of a clip within one item of one rater; the same clip has another one wherever else it comes."""
         return self.study.opaque(what, assignment, index)
 
     def file_of(self, opaque: str) -> str | None:
-        """File behind an address of this rater; None for anything else. Only the item at hand and the one before it are open."""
+        """Return file behind an address of this rater; None for anything else. Only the item at hand and the one before it are open."""
         here = self.position
         for slot in self.slots[max(0, here - 1) : here + 1]:
             for index, clip in enumerate(self.study.items[slot.item_id]["shown"]["clips"]):
@@ -130,7 +130,7 @@ class Session:
         return 0 if found is None else found.serial + 1
 
     def _undoable(self) -> int | None:
-        """Position that `undo` takes back: the one before the item at hand, training aside."""
+        """Return the position that `undo` takes back: the one before the item at hand, training aside."""
         before = self.position - 1
         return before if before >= 0 and not (self.study.items[self.slots[before].item_id]["control"] or "").startswith(TRAINING) else None
 
@@ -242,12 +242,12 @@ class Session:
         return found
 
     def _broken(self, slot: Any) -> set[int]:
-        """Clips of an item that this rater reported as broken: they can't be listened to."""
+        """Return clips of an item that this rater reported as broken: they can't be listened to."""
         said = [json.loads(e.body) for e in self.events if e.kind == "flag" and e.assignment_id == slot.id]
         return {body["clip"] for body in said if body["fault"] == "audio" and body["clip"] is not None}
 
     def _heard(self, slot: Any, item: dict[str, Any], sent: dict[str, Any]) -> tuple[list[int], list[float]]:
-        """Plays and seconds of each clip, in the item's own order; refused where a clip was not heard that is not reported as broken."""
+        """Return plays and seconds of each clip, in the item's own order; refused where a clip was not heard that is not reported as broken."""
         plays, heard = sent.get("plays"), sent.get("heard")
         if not isinstance(plays, dict) or not isinstance(heard, dict):
             raise AnswerRefused("plays and heard must say how often and how long each clip was played")
@@ -266,7 +266,7 @@ class Session:
         return counts, seconds
 
     def _response(self, slot: Any, item: dict[str, Any], response: object) -> Any:
-        """The answer in the item's own order, whatever order the rater saw."""
+        """Return the answer in the item's own order, whatever order the rater saw."""
         task = item["task"]
         if response is not None and response == NOTHING.get(task):
             return response
@@ -294,7 +294,7 @@ class Session:
     # -- training ------------------------------------------------------------------------------------------------------
 
     def _feedback(self, kind: str, assignment: int | None, body: dict[str, Any]) -> dict[str, Any]:
-        """What the page is told beside `saved`: whether the beeps were counted right, and what a good answer to a training item is."""
+        """Return what the page is told beside `saved`: whether the beeps were counted right, and what a good answer to a training item is."""
         if kind == "volume":
             return {"right": body["right"]}
         slot = next((s for s in self.slots if s.id == assignment), None)
@@ -306,7 +306,7 @@ class Session:
 
 
 def _text(said: str) -> str:
-    """One line of text that every database and file can hold: half characters and control characters are left out, and nothing else.
+    """Return one line of text that every database and file can hold: half characters and control characters are left out, and nothing else.
 
     Joiners, soft hyphens and signs that this Python does not know yet are part of how people write.
     """
@@ -315,7 +315,7 @@ def _text(said: str) -> str:
 
 
 def is_text(said: str) -> bool:
-    """Whether a text says something: two characters that can be seen, or one that no English word is written with."""
+    """Return whether a text says something: two characters that can be seen, or one that no English word is written with."""
     seen = [c for c in said if unicodedata.category(c)[0] not in "ZM" and unicodedata.category(c) not in ("Cc", "Cf")]
     return len(seen) >= 2 or any(not c.isascii() for c in seen)
 

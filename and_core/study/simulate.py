@@ -19,14 +19,14 @@ CUTS = np.array([1.5, 2.5, 3.5, 4.5])
 
 
 def rate(fit: np.ndarray, bias: float, skill: float, rng: np.random.Generator) -> np.ndarray:
-    """(n,) whole ratings 1 to 5: the description's fit, plus the rater's bias, plus noise of the rater's skill, to the nearest."""
+    """Return (n,) whole ratings 1 to 5: the description's fit, plus the rater's bias, plus noise of the rater's skill, to the nearest."""
     if skill >= GUESSING:
         return rng.integers(1, 6, size=len(fit))
     return 1 + np.searchsorted(CUTS, fit + bias + skill * rng.standard_normal(len(fit)))
 
 
 def expected(quality: float, spread: float, bias: float, skill: float) -> float:
-    """Mean rating that :func:`rate` gives for items whose fit is normal around `quality`: what an estimate must come to."""
+    """Return the mean rating that :func:`rate` gives for items whose fit is normal around `quality`: what an estimate must come to."""
     if skill >= GUESSING:
         return 3.0
     width = float(np.hypot(spread, skill))
@@ -54,7 +54,7 @@ def fits(study: Study, model: Simulated) -> dict[int, float]:
 
 
 def traits(model: Simulated, number: int) -> tuple[float, float]:
-    """Bias and skill of a rater."""
+    """Return bias and skill of a rater."""
     return model.bias[number % len(model.bias)], model.skill[number % len(model.skill)]
 
 

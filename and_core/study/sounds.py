@@ -18,7 +18,7 @@ BEEP_RATE = 16_000
 
 
 def loudness(wave: np.ndarray, rate: int) -> float:
-    """Integrated loudness in LUFS (ITU-R BS.1770-4, by pyloudnorm) of (samples,); a clip under 0.4 s is repeated until it can be measured."""
+    """Return integrated loudness in LUFS (ITU-R BS.1770-4, by pyloudnorm) of (samples,); a clip under 0.4 s is repeated until it can be measured."""
     import pyloudnorm
 
     least = int(np.ceil(SHORTEST * rate)) + 1
@@ -30,7 +30,7 @@ def loudness(wave: np.ndarray, rate: int) -> float:
 
 
 def normalise(wave: np.ndarray, rate: int, level: float) -> np.ndarray:
-    """(samples,) at `level` LUFS, or as near to it as its peaks allow: nothing is clipped or compressed."""
+    """Return (samples,) at `level` LUFS, or as near to it as its peaks allow: nothing is clipped or compressed."""
     measured = loudness(wave, rate)
     peak = float(np.abs(wave).max(initial=0.0))
     if not np.isfinite(measured) or peak == 0:
@@ -58,7 +58,7 @@ def _keep(folder: Path, data: bytes, ending: str) -> str:
 
 
 def read_sound(folder: Path, name: str) -> bytes:
-    """Bytes of a kept file.
+    """Return the bytes of a kept file.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def read_sound(folder: Path, name: str) -> bytes:
 
 
 def beeps(count: int, level: float) -> bytes:
-    """`count` beeps at the study's loudness, as FLAC: who counts them hears the study."""
+    """Return `count` beeps at the study's loudness, as FLAC: who counts them hears the study."""
     time = np.arange(int(0.3 * BEEP_RATE)) / BEEP_RATE
     beep = np.sin(2 * np.pi * 660 * time) * np.hanning(len(time))
     rest = np.zeros(int(0.35 * BEEP_RATE))

@@ -41,7 +41,7 @@ def utc_now() -> datetime:
 
 
 def digest(token: str) -> str:
-    """What is kept of a token."""
+    """Return what is kept of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -65,7 +65,7 @@ class Place:
 
 
 def list_studies(root: Path | None = None) -> list[str]:
-    """Names of the studies in the cache, sorted."""
+    """Return names of the studies in the cache, sorted."""
     folder = (root or cache_root()) / FOLDER
     return sorted(path.name for path in folder.iterdir() if (path / SOUNDS).is_dir() and not path.name.startswith(".")) if folder.is_dir() else []
 
@@ -132,12 +132,12 @@ def create_study(
 
 
 def fingerprint_of(d: Dissection) -> str:
-    """One hash of all stages of a dissection as they stand."""
+    """Return one hash of all stages of a dissection as they stand."""
     return hashlib.sha256(json.dumps(keys_of(d)).encode()).hexdigest()[:16]
 
 
 def keys_of(d: Dissection) -> dict[str, str]:
-    """Key of every stage of a dissection as it stands."""
+    """Return the key of every stage of a dissection as it stands."""
     return {name: stage.key for name, stage in sorted(d.manifest.stages.items())}
 
 
@@ -148,7 +148,7 @@ def _numbered(connection: Any, table: Any, study: int) -> dict[int, int]:
 def _keep_sounds(
     config: StudyConfig, items: list[Item], by_name: dict[str, Dissection], folder: Path, progress: Callable[[int, int], None]
 ) -> dict[tuple[str, int], dict[str, Any]]:
-    """Each clip once, whatever number of items it stands in."""
+    """Return each clip once, whatever number of items it stands in."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted = sorted({(item.dissection, clip) for item in items for clip in item.clips})
     kept = {}
@@ -175,7 +175,7 @@ def _item_row(number: int, item: Item, kept: dict[tuple[str, int], dict[str, Any
 
 
 def open_study(name: str, root: Path | None = None, database: str | None = None, busy: float = 5.0, now: Clock = utc_now) -> Study:
-    """A study by name; its database is brought up to date.
+    """Return a study by name; its database is brought up to date.
 
     Raises
     ------
@@ -254,15 +254,15 @@ class Study:
         }  # fmt: skip
 
     def owned_by(self, token: str) -> bool:
-        """Whether a token is the owner's."""
+        """Return whether a token is the owner's."""
         return hmac.compare_digest(digest(token), self._owner)
 
     def joined_by(self, token: str) -> bool:
-        """Whether a token is the common link's, and places are taken that way."""
+        """Return whether a token is the common link's, and places are taken that way."""
         return self.config.join and hmac.compare_digest(digest(token), self._join)
 
     def opaque(self, *parts: object) -> str:
-        """An id that tells nothing: keyed hash of what it stands for."""
+        """Return an id that tells nothing: keyed hash of what it stands for."""
         return hmac.new(self._secret, "/".join(map(str, parts)).encode(), hashlib.sha256).hexdigest()[:24]
 
     # -- places ------------------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ class Study:
         return self._claim(pseudonym, renew=True)
 
     def take_place(self, pseudonym: str) -> str:
-        """As :meth:`invite`, for a rater who comes by the common link: a pseudonym that is taken is refused."""
+        """Invite, as :meth:`invite` does, a rater who comes by the common link: a pseudonym that is taken is refused."""
         return self._claim(pseudonym, renew=False)
 
     def _claim(self, pseudonym: str, renew: bool) -> str:
@@ -312,7 +312,7 @@ class Study:
         return token
 
     def place(self, token: str) -> Place | None:
-        """Whose link this is; None for a token that is nobody's, or that a newer link has replaced."""
+        """Return whose link this is; None for a token that is nobody's, or that a newer link has replaced."""
         with self.database.read() as connection:
             row = connection.execute(
                 select(CLAIM.c.rater_id, CLAIM.c.serial, CLAIM.c.pseudonym, RATER.c.number)

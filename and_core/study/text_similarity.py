@@ -21,7 +21,7 @@ BertScore = Callable[[list[str], list[str]], np.ndarray]
 
 
 def pairs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each written text beside each method's: dissection, neuron, method, written, generated. `Nothing shared` is no text."""
+    """Return each written text beside each method's: dissection, neuron, method, written, generated. `Nothing shared` is no text."""
     mine = frame[(frame["task"] == "write") & frame["repeat_of"].isna() & ~frame["none"] & (frame["control"] == "")]
     rows = [
         {"dissection": row.dissection, "neuron": row.neuron, "method": method, "written": row.value, "generated": text}
@@ -31,7 +31,7 @@ def pairs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def similar(frame: pd.DataFrame, encode: Encode, bert_score: BertScore | None) -> list[dict[str, Any]]:
-    """Mean similarity of written and generated texts by method, with intervals over neurons, beside the paper's.
+    """Return the mean similarity of written and generated texts by method, with intervals over neurons, beside the paper's.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def _scorer(folder: str, layers: int) -> Any:
 
 
 def bert_scorer(model: str | Path, layers: int | None = None) -> BertScore:
-    """BERTScore (package bert-score) with a local model: F1, no idf, no rescaling.
+    """Return BERTScore (package bert-score) with a local model: F1, no idf, no rescaling.
 
     Parameters
     ----------

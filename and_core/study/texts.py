@@ -16,7 +16,7 @@ Own = dict[tuple[str, str], str]  # (dissection, neuron) -> text
 
 
 def description(d: Dissection, neuron: NeuronId, method: str) -> str | None:
-    """A method's description of a neuron; None where it says nothing.
+    """Return a method's description of a neuron; None where it says nothing.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def description(d: Dissection, neuron: NeuronId, method: str) -> str | None:
 
 
 def read_texts(path: str | Path, dissections: list[Dissection]) -> Own:
-    """Descriptions of one's own, from a CSV file with the columns ``neuron``, ``text`` and, for several dissections, ``dissection``.
+    """Return descriptions of one's own, from a CSV file with the columns ``neuron``, ``text`` and, for several dissections, ``dissection``.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from and_core.records import How
 
 
 def holds_weight(module: nn.Module) -> bool:
-    """Whether a layer's weight is a parameter of its own, not made anew from others in every pass (weight or spectral norm, a pruning mask)."""
+    """Return whether a layer's weight is a parameter of its own, not made anew from others in every pass (weight or spectral norm, a pruning mask)."""
     return not is_parametrized(module) and isinstance(module._parameters.get("weight"), nn.Parameter)
 
 

@@ -61,7 +61,7 @@ class AST(Target[ASTSettings]):
         return f"{self._source}@{getattr(config, '_commit_hash', None)}"
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         name = "demo AST (trained on the synthetic corpus)" if self.settings.checkpoint == "demo" else self.settings.checkpoint
         return f"AST {Path(name).name if Path(name).is_dir() else name}"
 
@@ -115,7 +115,7 @@ class AST(Target[ASTSettings]):
         return class_names(f"target.checkpoint={self._source!r}", names, len(names))
 
     def all_modules(self) -> dict[str, torch.nn.Module]:
-        """Modules by the paper's names, in transformers 5's layout or the older one."""
+        """Return modules by the paper's names, in transformers 5's layout or the older one."""
         body = self._model.audio_spectrogram_transformer
         blocks = body.layers if hasattr(body, "layers") else body.encoder.layer
         found: dict[str, torch.nn.Module] = {}
@@ -136,12 +136,12 @@ class AST(Target[ASTSettings]):
         return self._model
 
     def map_modules(self) -> dict[str, torch.nn.Module]:
-        """The blocks: ``block0`` and so on."""
+        """Return the blocks: ``block0`` and so on."""
         body = self._model.audio_spectrogram_transformer
         return {f"block{i}": block for i, block in enumerate(body.layers if hasattr(body, "layers") else body.encoder.layer)}
 
     def to_map(self, output: Any, name: str) -> torch.Tensor:
-        """Patches back on their grid, class and distillation tokens dropped."""
+        """Return patches back on their grid, class and distillation tokens dropped."""
         tokens = output[0] if isinstance(output, tuple) else output
         c = self._model.config
         columns = (c.max_length - c.patch_size) // c.time_stride + 1
@@ -151,16 +151,16 @@ class AST(Target[ASTSettings]):
         return patches.reshape(len(patches), -1, columns, patches.shape[-1]).permute(0, 3, 1, 2)
 
     def map_edges(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
-        """By strides of frames of 10 ms and of mel bins."""
+        """Return edges by strides of frames of 10 ms and of mel bins."""
         c = self._model.config
         return patch_edges(rows, columns, c.time_stride, c.frequency_stride, self._extractor["num_mel_bins"], self.sample_rate)
 
     def heard_seconds(self, seconds: float) -> float:
-        """At most the frames that it was made for."""
+        """Return at most the frames that it was made for."""
         return min(seconds, self._extractor["max_length"] / 100 + 0.015)
 
     def features_with_grad(self, waves: torch.Tensor) -> torch.Tensor:
-        """As :meth:`features`, with gradients."""
+        """Return what :meth:`features` gives, with gradients."""
         e = self._extractor
         waves = F.pad(waves, (0, max(0, round(0.025 * self.sample_rate) - waves.shape[-1])))
         x = self._fbank(waves, mel_bins=e["num_mel_bins"], sample_rate=self.sample_rate)[:, : e["max_length"]]
@@ -168,7 +168,7 @@ class AST(Target[ASTSettings]):
         return (x - e["mean"]) / (2 * e["std"]) if e["do_normalize"] else x
 
     def features(self, waves: list[np.ndarray]) -> torch.Tensor:
-        """(B, frames, mel bins) as the checkpoint's own feature extractor makes them; long clips are cut, short ones padded."""
+        """Return (B, frames, mel bins) as the checkpoint's own feature extractor makes them; long clips are cut, short ones padded."""
         e = self._extractor
         least = round(0.025 * self.sample_rate)
         maps = []
@@ -180,10 +180,10 @@ class AST(Target[ASTSettings]):
         return (batch - e["mean"]) / (2 * e["std"]) if e["do_normalize"] else batch
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits."""
+        """Return logits."""
         return self._model(features.to(self.device)).logits
 
     def save(self, folder: Path) -> None:
-        """In the hub's own format."""
+        """Write the network in the hub's own format."""
         self._model.save_pretrained(folder)
         (folder / "preprocessor_config.json").write_text(json.dumps(self._extractor, indent=2) + "\n")

@@ -41,11 +41,11 @@ class Target(Plugin[T]):
     device: str = "cpu"
 
     def fingerprint(self) -> str:
-        """Identity of the weights and of what is done with the sound before them. Needs no loading."""
+        """Return the identity of the weights and of what is done with the sound before them. Needs no loading."""
         raise NotImplementedError
 
     def describe(self) -> str:
-        """One line for provenance: which network."""
+        """Return one line for provenance: which network."""
         raise NotImplementedError
 
     def load(self, device: str) -> None:
@@ -53,7 +53,7 @@ class Target(Plugin[T]):
         raise NotImplementedError
 
     def all_modules(self) -> dict[str, torch.nn.Module]:
-        """Layer name -> linear module, in the order in which they run; ``fc`` is the classifier."""
+        """Return layer name -> linear module, in the order in which they run; ``fc`` is the classifier."""
         raise NotImplementedError
 
     @property
@@ -62,11 +62,11 @@ class Target(Plugin[T]):
         raise NotImplementedError
 
     def features(self, waves: list[np.ndarray]) -> Any:
-        """Network input (what :meth:`forward` takes), batch first, from waveforms (samples,) at :attr:`sample_rate`. Safe to call from a thread."""
+        """Return network input (what :meth:`forward` takes), batch first, from waveforms (samples,) at :attr:`sample_rate`. Safe to call from a thread."""
         raise NotImplementedError
 
     def forward(self, features: Any) -> torch.Tensor:
-        """Logits (B, classes)."""
+        """Return logits (B, classes)."""
         raise NotImplementedError
 
     @property
@@ -81,11 +81,11 @@ class Target(Plugin[T]):
         raise TargetError(f"a target of kind {self.kind!r} does not give its network as a module")
 
     def map_modules(self) -> dict[str, torch.nn.Module]:
-        """Hidden modules whose outputs are maps over time, in the order in which they run; empty where there are none."""
+        """Return hidden modules whose outputs are maps over time, in the order in which they run; empty where there are none."""
         return {}
 
     def to_map(self, output: Any, name: str) -> torch.Tensor:
-        """Output of a map module or of a dissected layer, by its name -> (B, channels, rows of frequency from low to high, columns of time).
+        """Return output of a map module or of a dissected layer, by its name -> (B, channels, rows of frequency from low to high, columns of time).
 
         Raises
         ------
@@ -95,15 +95,15 @@ class Target(Plugin[T]):
         raise TargetError(f"a target of kind {self.kind!r} has no maps over time")
 
     def map_edges(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
-        """Where the cells of a map lie in the sound: edges in seconds (columns + 1,) and in Hz (rows + 1,), None where frequency is not known."""
+        """Return where the cells of a map lie in the sound: edges in seconds (columns + 1,) and in Hz (rows + 1,), None where frequency is not known."""
         return np.linspace(0, seconds, columns + 1), None
 
     def heard_seconds(self, seconds: float) -> float:
-        """Seconds of a sound of this length that reach the network: some networks cut what is longer than they take."""
+        """Return seconds of a sound of this length that reach the network: some networks cut what is longer than they take."""
         return seconds
 
     def features_with_grad(self, waves: torch.Tensor) -> Any:
-        """Network input from (B, samples) waveforms of one length, with gradients to the waveforms.
+        """Return network input from (B, samples) waveforms of one length, with gradients to the waveforms.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class Target(Plugin[T]):
         return {name: value for name, value in changed.items() if name in type(self.settings).model_fields}
 
     def modules(self) -> dict[str, torch.nn.Module]:
-        """Modules of the chosen layers.
+        """Return modules of the chosen layers.
 
         Raises
         ------
@@ -143,7 +143,7 @@ class Target(Plugin[T]):
         return {name: module for name, module in every.items() if any(fnmatchcase(name, p) for p in patterns)}
 
     def layers(self) -> list[Layer]:
-        """Records of the chosen layers, offsets counted through."""
+        """Return records of the chosen layers, offsets counted through."""
         found, offset = [], 0
         for name, module in self.modules().items():
             size = int(module.out_features)  # type: ignore[arg-type]
@@ -165,7 +165,7 @@ class Target(Plugin[T]):
 
 
 def layer_record(name: str, size: int, offset: int) -> Layer:
-    """A layer's record from a name of the paper's form ``layer0_attention_output``."""
+    """Return a layer's record from a name of the paper's form ``layer0_attention_output``."""
     head, _, kind = name.partition("_")
     known: Any = kind if kind in ("attention_output", "intermediate", "output", "fc1", "fc2") else "fc" if name == "fc" else "other"
     block = int(head[5:]) if head.startswith("layer") and head[5:].isdigit() else None
@@ -176,7 +176,7 @@ TARGETS: Registry[Target[Any]] = Registry("target", "and_core.targets")
 
 
 def pick_device(wanted: str) -> str:
-    """``auto`` becomes ``cuda`` where there is one, else ``cpu``; anything else is checked.
+    """Return a device: ``auto`` becomes ``cuda`` where there is one, else ``cpu``; anything else is checked.
 
     Raises
     ------

@@ -93,7 +93,7 @@ class BEATs(Target[BEATsSettings]):
             raise TargetError(f"target.classes={str(path)!r} can't be read: {error}") from None
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         name = self.settings.checkpoint
         return f"BEATs {name} (trained on the synthetic corpus)" if name in DEMO else f"BEATs {Path(name).name}"
 
@@ -126,7 +126,7 @@ class BEATs(Target[BEATsSettings]):
             self._head.eval().to(device)
 
     def save(self, folder: Path) -> None:
-        """A folder with `config.json` and `model.safetensors` (float32)."""
+        """Write a folder with `config.json` and `model.safetensors` (float32)."""
         weights = {f"beats.{k}": v for k, v in keep_one_bias(self._net.state_dict()).items()}
         if self._head is not None and self._head is not self._net.predictor:
             weights |= {f"fc.{k}": v for k, v in self._head.state_dict().items()}
@@ -151,7 +151,7 @@ class BEATs(Target[BEATsSettings]):
         return names
 
     def all_modules(self) -> dict[str, nn.Module]:
-        """Modules by the paper's names."""
+        """Return modules by the paper's names."""
         found: dict[str, nn.Module] = {}
         for i, block in enumerate(self._net.encoder.layers):
             found[f"layer{i}_fc1"] = block.fc1.linear if hasattr(block.fc1, "linear") else block.fc1  # type: ignore[assignment]
@@ -166,11 +166,11 @@ class BEATs(Target[BEATsSettings]):
         return nn.ModuleList([self._net] if self._head is None else [self._net, self._head])
 
     def map_modules(self) -> dict[str, nn.Module]:
-        """The blocks: ``block0`` and so on."""
+        """Return the blocks: ``block0`` and so on."""
         return {f"block{i}": block for i, block in enumerate(self._net.encoder.layers)}
 
     def to_map(self, output: Any, name: str) -> torch.Tensor:
-        """Tokens back on their grid; time is the outer axis of BEATs' tokens."""
+        """Return tokens back on their grid; time is the outer axis of BEATs' tokens."""
         tokens = output[0] if isinstance(output, tuple) else output
         rows = self._mel_bins // self._net.config.input_patch_size
         if tokens.ndim != 3 or tokens.shape[1] % rows:
@@ -178,18 +178,18 @@ class BEATs(Target[BEATsSettings]):
         return tokens.reshape(len(tokens), -1, rows, tokens.shape[-1]).permute(0, 3, 2, 1)
 
     def map_edges(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
-        """By patches of frames of 10 ms and of mel bins."""
+        """Return edges by patches of frames of 10 ms and of mel bins."""
         patch = self._net.config.input_patch_size
         return patch_edges(rows, columns, patch, patch, self._mel_bins, self.sample_rate)
 
     def features_with_grad(self, waves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """As :meth:`features`, with gradients."""
+        """Return what :meth:`features` gives, with gradients."""
         least = FRAME + SHIFT * (self._net.config.input_patch_size - 1)
         waves = nn.functional.pad(waves, (0, max(0, least - waves.shape[-1])))
         return normalise(self._fbank(waves, mel_bins=self._mel_bins, window="povey", scale=2.0**15)), None
 
     def features(self, waves: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Normalised filter banks (B, frames, 128) of clips padded to the longest, and which tokens are padding (B, T), None if none.
+        """Return normalised filter banks (B, frames, 128) of clips padded to the longest, and which tokens are padding (B, T), None if none.
 
         A token counts when all its frames lie within the clip, so a clip's activations don't depend on its neighbours in the batch.
         """
@@ -207,14 +207,14 @@ class BEATs(Target[BEATsSettings]):
         return fbank, place[None] >= columns[:, None]
 
     def forward(self, features: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
-        """Class logits (B, C), or the pooled features (B, D) where there is no classifier."""
+        """Return class logits (B, C), or the pooled features (B, D) where there is no classifier."""
         fbank, padding = features
         self._padding = None if padding is None else padding.to(self.device)
         out, _ = self._net(fbank.to(self.device), padding=self._padding)
         return pooled(out if self._head is None else self._head(out), self._padding)
 
     def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
-        """As the base, padding left out; the classifier is always its pooled logit but for ``reference``."""
+        """Pool as the base does, padding left out; the classifier is always its pooled logit but for ``reference``."""
         if output.ndim == 2:
             return output
         how = self.settings.pooling
@@ -227,7 +227,7 @@ class BEATs(Target[BEATsSettings]):
 
 
 def _read(files: list[Path]) -> tuple[BeatsConfig, dict[str, torch.Tensor], dict[str, torch.Tensor] | None, list[str] | None, int]:
-    """Configuration, weights of the encoder, weights of a separate classifier, class names, mel bins; from any of the known layouts."""
+    """Return configuration, weights of the encoder, weights of a separate classifier, class names, mel bins; from any of the known layouts."""
     if len(files) == 2:
         try:
             about = json.loads(files[0].read_text(encoding="utf-8"))
@@ -262,7 +262,7 @@ def _split(raw: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[
 
 
 def _sizes(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
-    """Sizes that a checkpoint without configuration shows by its shapes."""
+    """Return sizes that a checkpoint without configuration shows by its shapes."""
     try:
         width = weights["encoder.layer_norm.weight"].shape[0]
         return {

@@ -61,7 +61,7 @@ def check_company(target: Target, seconds: float) -> None:
 
 
 def _activations(target: Target, clips: list[np.ndarray], seconds: float) -> dict[str, torch.Tensor]:
-    """Layer -> (clips, R)."""
+    """Return layer -> (clips, R)."""
     with Capture(target.modules(), target.pool) as capture:
         try:
             capture.run(lambda: target.forward(target.features(clips)))

@@ -40,7 +40,7 @@ class TransformersTarget(NamedTarget[TransformersTargetSettings]):
         return f"{s.checkpoint}@{getattr(self._config(), '_commit_hash', None)}"
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return Path(self.settings.checkpoint).name
 
     def _config(self) -> Any:
@@ -105,7 +105,7 @@ class TransformersTarget(NamedTarget[TransformersTargetSettings]):
         return class_names(f"target.checkpoint={self.settings.checkpoint!r}", self._labels, len(self._labels))
 
     def features(self, waves: list[np.ndarray]) -> list[tuple[dict[str, torch.Tensor], list[float] | None]]:
-        """Input of each run of equally long clips, and which share of its tokens is sound where the extractor pads to a fixed length."""
+        """Return input of each run of equally long clips, and which share of its tokens is sound where the extractor pads to a fixed length."""
         groups = []
         for run in equal_lengths(waves):
             least = [np.pad(w, (0, max(0, 640 - len(w)))).astype(np.float32) for w in run]
@@ -121,11 +121,11 @@ class TransformersTarget(NamedTarget[TransformersTargetSettings]):
         return groups
 
     def forward(self, features: list[tuple[dict[str, torch.Tensor], list[float] | None]]) -> Any:
-        """Logits (B, classes), or the pooled last states where there is no classifier."""
+        """Return logits (B, classes), or the pooled last states where there is no classifier."""
         return self.passes((len(inputs[self._input]), self._pass(inputs, share)) for inputs, share in features)
 
     def save(self, folder: Path) -> None:
-        """In the hub's own format, with the feature extractor."""
+        """Write the network in the hub's own format, with the feature extractor."""
         self._net.save_pretrained(folder)  # type: ignore[operator]
         self._extractor.save_pretrained(folder)
 
@@ -142,7 +142,7 @@ class TransformersTarget(NamedTarget[TransformersTargetSettings]):
 
 
 def _check_extractor(what: str, extractor: Any, config: Any) -> None:
-    """Spectrograms of the extractor are those that the network was made for, where both say so."""
+    """Check that spectrograms of the extractor are those that the network was made for, where both say so."""
     frames = getattr(config, "max_length", None) if hasattr(config, "frequency_stride") else None  # elsewhere `max_length` is of texts
     bins = next((value for name in ("num_mel_bins", "feature_size") if (value := getattr(extractor, name, None)) is not None), None)
     mels = getattr(config, "num_mel_bins", None)
@@ -150,7 +150,7 @@ def _check_extractor(what: str, extractor: Any, config: Any) -> None:
 
 
 def _hearing_part(model: nn.Module) -> nn.Module:
-    """The audio tower of a model that also reads or speaks."""
+    """Return the audio tower of a model that also reads or speaks."""
     if hasattr(model, "audio_model"):
         return model.audio_model  # type: ignore[return-value]
     config: Any = model.config
@@ -160,6 +160,6 @@ def _hearing_part(model: nn.Module) -> nn.Module:
 
 
 def _classifier_name(model: nn.Module, classes: int) -> str | None:
-    """Dotted name of the last linear layer with one unit a class."""
+    """Return dotted name of the last linear layer with one unit a class."""
     names = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and m.out_features == classes and n.split(".")[0].startswith("classif")]
     return names[-1] if names else None

@@ -16,7 +16,7 @@ _lock = threading.RLock()
 
 
 def open_target(d: Dissection) -> Target:
-    """The target of a dissection, loaded.
+    """Return the target of a dissection, loaded.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def open_target(d: Dissection) -> Target:
 
 
 def shared_target(d: Dissection) -> Target:
-    """As :func:`open_target`, the last few kept loaded; call within :func:`using`, since a network runs one pass at a time."""
+    """Return what :func:`open_target` gives, the last few kept loaded; call within :func:`using`, since a network runs one pass at a time."""
     key = (str(d.folder), d.manifest.stages["activations"].key)
     with _lock:
         if key not in _kept:
@@ -45,5 +45,5 @@ def shared_target(d: Dissection) -> Target:
 
 
 def network_lock() -> threading.RLock:
-    """The lock under which shared networks run."""
+    """Return the lock under which shared networks run."""
     return _lock

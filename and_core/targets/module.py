@@ -80,23 +80,23 @@ class Module(NamedTarget[ModuleSettings]):
         return digest.hexdigest()
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return str(self.settings.title)
 
     def load(self, device: str) -> None:
-        """Evaluation mode, on the device; then it is tried."""
+        """Put the network into evaluation mode, on the device, and try it."""
         self._bound().eval().to(device)
         self.device = device
         self.listen()
 
     def save(self, folder: Path) -> None:
-        """``model.safetensors``: the state dict, to be read back with `safetensors.torch.load_model` into the same network."""
+        """Write ``model.safetensors``: the state dict, to be read back with `safetensors.torch.load_model` into the same network."""
         from safetensors.torch import save_model
 
         save_model(self._bound(), str(folder / "model.safetensors"))
 
     def saved_settings(self, folder: Path) -> None:
-        """None: the network is given from Python."""
+        """Return None: the network is given from Python."""
 
     @property
     def classes(self) -> list[str] | None:
@@ -104,7 +104,7 @@ class Module(NamedTarget[ModuleSettings]):
         return self._names
 
     def features(self, waves: list[np.ndarray]) -> list[torch.Tensor]:
-        """Input of each run of equally long clips."""
+        """Return input of each run of equally long clips."""
         return [self._prepare(np.stack(run).astype(np.float32)) for run in equal_lengths(waves)]
 
     def forward(self, features: list[torch.Tensor]) -> Any:

@@ -107,7 +107,7 @@ class NamedTarget(Target[N]):
         return self._net
 
     def map_modules(self) -> dict[str, nn.Module]:
-        """By the setting `maps`; else the convolutions, else every hidden linear layer (those without tokens are told when they are read)."""
+        """Return the modules that the setting `maps` names; else the convolutions, else every hidden linear layer (those without tokens are told when they are read)."""
         hidden = {name: module for name, module in self._layers.items() if name != CLASSIFIER}
         patterns = self.settings.maps
         if patterns:
@@ -118,7 +118,7 @@ class NamedTarget(Target[N]):
         return {name: module for name, module in hidden.items() if isinstance(module, CONVOLUTIONS)} or hidden
 
     def to_map(self, output: Any, name: str) -> torch.Tensor:
-        """Convolutions' maps with time last; token states as one row."""
+        """Return convolutions' maps with time last; token states as one row."""
         if isinstance(self._layers[name], CONVOLUTIONS):
             found = output[:, :, None] if output.ndim == 3 else output if self.settings.time_axis == 3 else output.transpose(2, 3)
         else:
@@ -131,7 +131,7 @@ class NamedTarget(Target[N]):
         return found
 
     def layers(self) -> list[Layer]:
-        """Records of the chosen layers; the block is the first number in the name."""
+        """Return records of the chosen layers; the block is the first number in the name."""
         found, offset = [], 0
         for name, module in self.modules().items():
             size = int(module.out_features if isinstance(module, nn.Linear) else module.out_channels)  # type: ignore[arg-type]
@@ -142,7 +142,7 @@ class NamedTarget(Target[N]):
         return found
 
     def passes(self, groups: Iterator[tuple[int, Callable[[], torch.Tensor]]]) -> torch.Tensor | None:
-        """Forward passes of several groups, their results joined; None where every pass was stopped early."""
+        """Return forward passes of several groups, their results joined; None where every pass was stopped early."""
         outs = []
         for size, forward in groups:
             self._batch = size
@@ -173,7 +173,7 @@ class NamedTarget(Target[N]):
 
 
 def _free(name: str, hidden: list[str]) -> str:
-    """A hidden layer's own name, or one beside it where the classifier's name is its own."""
+    """Return a hidden layer's own name, or one beside it where the classifier's name is its own."""
     if name != CLASSIFIER:
         return name
     while name in hidden:
@@ -182,6 +182,6 @@ def _free(name: str, hidden: list[str]) -> str:
 
 
 def equal_lengths(waves: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """Runs of neighbouring waves of one length."""
+    """Yield runs of neighbouring waves of one length."""
     for _, run in groupby(waves, key=len):
         yield list(run)

@@ -27,7 +27,7 @@ class PlantedSettings(TargetSettings):
     path: FilePath
 
     def reaches(self) -> list[str]:
-        """What the base does."""
+        """Return what the base does."""
         return TARGETS.reaches(PluginConfig(**self.base))
 
 
@@ -44,7 +44,7 @@ class Planted(Target[PlantedSettings]):
         return TARGETS.create(PluginConfig(**settings.base), self.recorded)
 
     def identifying_settings(self) -> dict[str, Any]:
-        """As any target's; the settings of the one that is read without its paths."""
+        """Return any target's, and the settings of the one that is read without its paths."""
         base = TARGETS.given_settings(PluginConfig(**self.settings.base))
         return {**super().identifying_settings(), "base": base}
 
@@ -56,13 +56,13 @@ class Planted(Target[PlantedSettings]):
             raise TargetError(f"target.path={str(path)!r}: the added units can't be read: {error}") from None
 
     def fingerprint(self) -> str:
-        """Of the network that is read, of how it is pooled, and of the added units."""
+        """Return the fingerprint of the network that is read, of how it is pooled, and of the added units."""
         settings = self.base.settings
         base = json.dumps(without_later(type(settings), settings.model_dump(mode="json")), sort_keys=True)
         return hashlib.sha256(self.base.fingerprint().encode() + base.encode() + self._bytes()).hexdigest()
 
     def describe(self) -> str:
-        """One line for provenance."""
+        """Return one line for provenance."""
         return f"units planted in {self.base.describe()}"
 
     def load(self, device: str) -> None:
@@ -99,7 +99,7 @@ class Planted(Target[PlantedSettings]):
         self._added[name + ADDED](output)
 
     def all_modules(self) -> dict[str, torch.nn.Module]:
-        """Layers of added units, in the order of the layers that they read."""
+        """Return layers of added units, in the order of the layers that they read."""
         return self._added
 
     @property
@@ -108,13 +108,13 @@ class Planted(Target[PlantedSettings]):
         return None
 
     def features(self, waves: list[np.ndarray]) -> Any:
-        """As the network that is read has it."""
+        """Return the input of the network that is read."""
         return self.base.features(waves)
 
     def forward(self, features: Any) -> torch.Tensor:
-        """Logits of the network that is read."""
+        """Return logits of the network that is read."""
         return self.base.forward(features)
 
     def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
-        """As the layer that is read is pooled."""
+        """Pool as the layer that is read is pooled."""
         return self.base.pool(output, layer.removesuffix(ADDED))

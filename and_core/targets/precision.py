@@ -17,12 +17,12 @@ DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def autocast(precision: str, device: str) -> AbstractContextManager[object]:
-    """Context in which a forward pass runs at a precision."""
+    """Return context in which a forward pass runs at a precision."""
     return nullcontext() if precision == "float32" else torch.autocast(device.split(":")[0], DTYPES[precision])
 
 
 def choose_precision(target: Target, features: Any, wanted: str, device: str) -> str:
-    """The precision to run at: as configured; for ``auto``, float32 on a CPU and float16 on a GPU if the first batch agrees."""
+    """Return the precision to run at: as configured; for ``auto``, float32 on a CPU and float16 on a GPU if the first batch agrees."""
     if wanted != "auto":
         return wanted
     if not device.startswith("cuda"):
@@ -31,7 +31,7 @@ def choose_precision(target: Target, features: Any, wanted: str, device: str) ->
 
 
 def agreement(target: Target, features: Any, precision: str, device: str) -> float:
-    """How well activations at `precision` follow those at float32 on one batch: the least layer's first percentile over neurons."""
+    """Return how well activations at `precision` follow those at float32 on one batch: the least layer's first percentile over neurons."""
     outputs = []
     with Capture(target.modules(), target.pool) as capture:
         for kind in ("float32", precision):
@@ -42,7 +42,7 @@ def agreement(target: Target, features: Any, precision: str, device: str) -> flo
 
 
 def _ranking_kept(exact: torch.Tensor, other: torch.Tensor) -> float:
-    """First percentile, over neurons, of the correlation over clips; -1 where a value is not finite."""
+    """Return the first percentile, over neurons, of the correlation over clips; -1 where a value is not finite."""
     if not torch.isfinite(other).all():
         return -1.0
     a, b = exact - exact.mean(0), other - other.mean(0)

@@ -15,7 +15,7 @@ MEANS = ("count", "ablating", "remaining", "gap", "p_ablating", "p_remaining", "
 
 
 def averages(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, list[dict[str, Any]]]:
-    """Table 4 from the rows of :func:`and_core.unlearn.runs.row`.
+    """Return Table 4 from the rows of :func:`and_core.unlearn.runs.row`.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def averages(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, list[di
 
 
 def paired(one: np.ndarray, other: np.ndarray, seed: int = 0) -> dict[str, Any]:
-    """Mean of the paired differences, their 95 % bootstrap interval, and the p of Wilcoxon's signed-rank test (two-sided).
+    """Return the mean of the paired differences, their 95 % bootstrap interval, and the p of Wilcoxon's signed-rank test (two-sided).
 
     Fewer than two pairs give no interval, and none that differ no test; the entries are None then.
     """
@@ -71,7 +71,7 @@ def paired(one: np.ndarray, other: np.ndarray, seed: int = 0) -> dict[str, Any]:
 
 
 def interval(values: np.ndarray, seed: int = 0) -> tuple[float | None, float | None]:
-    """95 % bootstrap interval of a mean."""
+    """Return 95 % bootstrap interval of a mean."""
     values = values[np.isfinite(values)]
     if len(values) < 2:
         return None, None
@@ -81,7 +81,7 @@ def interval(values: np.ndarray, seed: int = 0) -> tuple[float | None, float | N
 
 
 def _controls(by_concept: dict[str, dict], fair: dict[tuple[str, str, str], list[dict]], strategy: str, number: str, name: str) -> np.ndarray:
-    """Mean over draws for each concept; where no neuron is selected none is drawn either, and nothing changes."""
+    """Return the mean over draws for each concept; where no neuron is selected none is drawn either, and nothing changes."""
     draws = {c: fair.get((strategy, number, c), []) for c in by_concept}
     return np.array([np.mean([r[name] for r in draws[c]]) if draws[c] else 0.0 if not by_concept[c]["count"] else np.nan for c in sorted(by_concept)])
 

@@ -57,7 +57,7 @@ class Evaluator:
         progress: Steps = lambda done, total: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> np.ndarray:
-        """Logits under each ablation; every batch is decoded once for all of them, and equal masks are run once.
+        """Return logits under each ablation; every batch is decoded once for all of them, and equal masks are run once.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class Evaluator:
         return found[[distinct.index(first[name]) for name in names]]
 
     def means(self) -> dict[str, np.ndarray]:
-        """Layer -> (R,) mean output of each neuron over all tokens of the clips that are not tested; computed once."""
+        """Return layer -> (R,) mean output of each neuron over all tokens of the clips that are not tested; computed once."""
         if self._means is None:
             modules = self.target.modules()
             sums: dict[str, np.ndarray] = {}
@@ -127,7 +127,7 @@ class Evaluator:
         return self._means
 
     def first(self) -> np.ndarray:
-        """(B, C) logits of the first batch, with the network as it stands."""
+        """Return (B, C) logits of the first batch, with the network as it stands."""
         with torch.inference_mode():
             return self.target.forward(self._features(self.clips[: self._batch])).float().cpu().numpy()
 
@@ -157,7 +157,7 @@ class Evaluator:
 
 
 def open_evaluator(d: Dissection, target: Target | None = None) -> Evaluator:
-    """The target of a dissection on its test split, loaded as the dissection's configuration names it.
+    """Return the target of a dissection on its test split, loaded as the dissection's configuration names it.
 
     Raises
     ------

@@ -29,7 +29,7 @@ MOST_DIFFERENT = 1e-4  # of the logits of a written network and of the one that 
 
 
 def mask_json(d: Dissection, request: AblationRequest, result: Result | None = None) -> str:
-    """The ablated neurons, how they were chosen, and with what effect, for other tools."""
+    """Return the ablated neurons, how they were chosen, and with what effect, for other tools."""
     choice = select_neurons(d, request)
     provenance = d.provenance
     return json.dumps({
@@ -40,7 +40,7 @@ def mask_json(d: Dissection, request: AblationRequest, result: Result | None = N
 
 
 def read_mask(d: Dissection, path: Path, concept: str = "") -> AblationRequest:
-    """A request for the neurons of a mask.
+    """Return a request for the neurons of a mask.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def _loaded_back(d: Dissection, settings: dict[str, Any], pruned: np.ndarray) ->
 
 
 def zip_pruned(d: Dissection, request: AblationRequest, path: Path, result: Result | None = None) -> None:
-    """The folder of :func:`save_pruned` as one ZIP archive."""
+    """Write the folder of :func:`save_pruned` as one ZIP archive."""
     with tempfile.TemporaryDirectory() as place:
         save_pruned(d, request, Path(place) / "pruned", result)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -151,7 +151,7 @@ def zip_pruned(d: Dissection, request: AblationRequest, path: Path, result: Resu
 
 
 def card(d: Dissection, request: AblationRequest, choice: RankedSelection, result: Result | None = None, difference: float = float("nan")) -> str:
-    """Model card: what was removed, how, and with what effect."""
+    """Return the model card: what was removed, how, and with what effect."""
     p, split = d.provenance, d.notes("split")
     layers = [f"| {markdown(name)} | {int(mask.sum())} | {len(mask)} |" for name, mask in choice.selection.masks.items() if mask.any()]
     hidden = sum(layer.size for layer in d.layers if layer.kind != "fc")
@@ -190,7 +190,7 @@ def card(d: Dissection, request: AblationRequest, choice: RankedSelection, resul
 
 
 def _chosen(d: Dissection, request: AblationRequest) -> str:
-    """How the neurons were chosen, and what that has seen of the tested clips."""
+    """Return how the neurons were chosen, and what that has seen of the tested clips."""
     split = d.notes("split")
     if request.strategy == "random":
         return f"The neurons were drawn at random, seed {request.seed}."

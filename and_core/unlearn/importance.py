@@ -39,7 +39,7 @@ class ImportancePoint:
 
 
 def points(d: Dissection, view: Dissection, share: float, seeds: Sequence[int], fair: int) -> list[ImportancePoint]:
-    """All ablations at one share, with a control for each of the first `fair` seeds.
+    """Return all ablations at one share, with a control for each of the first `fair` seeds.
 
     Parameters
     ----------
@@ -61,5 +61,5 @@ def points(d: Dissection, view: Dissection, share: float, seeds: Sequence[int], 
 
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Percent of clips named rightly."""
+    """Return percent of clips named rightly."""
     return 100 * float(np.mean(logits.argmax(1) == labels))

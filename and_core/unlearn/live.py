@@ -87,22 +87,22 @@ class Queue:
             return job
 
     def find(self, key: str) -> Job | None:
-        """A run by its key."""
+        """Return a run by its key."""
         return self._jobs.get(key)
 
     def seen(self, job: Job, client: str) -> None:
-        """A session still waits, or waits as well."""
+        """Note that a session still waits, or waits as well."""
         with self._lock:
             job.clients[client] = time.monotonic()
 
     def place(self, job: Job) -> int:
-        """Runs before this one, the running one included; 0 for the running one itself."""
+        """Return runs before this one, the running one included; 0 for the running one itself."""
         with self._lock:
             waiting = list(self._waiting)
             return waiting.index(job) + any(other.state == "running" for other in self._jobs.values()) if job in waiting else 0
 
     def cancel(self, key: str, client: str) -> None:
-        """One session no longer waits; the run ends when nobody does who was heard of lately (a closed tab is not)."""
+        """Let one session wait no longer; the run ends when nobody does who was heard of lately (a closed tab is not)."""
         with self._lock:
             job = self._jobs.get(key)
             if job is None or job.state not in ("queued", "running"):
@@ -170,12 +170,12 @@ class Queue:
 
 @lru_cache(maxsize=1)
 def queue() -> Queue:
-    """The queue of this process."""
+    """Return the queue of this process."""
     return Queue()
 
 
 def stopped(d: Dissection, key: str) -> bool:
-    """Whether a run was under way when its server went away."""
+    """Return whether a run was under way when its server went away."""
     try:
         marker = json.loads(plain_file(_marker(d, key)).read_text(encoding="utf-8"))
         return bool(marker["process"] != PROCESS and not _alive(int(marker["pid"])))

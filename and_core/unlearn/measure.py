@@ -81,7 +81,7 @@ def effect(before: np.ndarray, after: np.ndarray, labels: np.ndarray, target: in
 
 @lru_cache(maxsize=4)
 def _draws(labels: bytes, dtype: str, classes: int, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Classes with clips, where each begins once clips are sorted by class, and (draws, N) clips drawn anew within their class.
+    """Return classes with clips, where each begins once clips are sorted by class, and (draws, N) clips drawn anew within their class.
 
     The same for every ablation of a split, so it is made once; no class is ever empty.
     """
@@ -96,12 +96,12 @@ def _draws(labels: bytes, dtype: str, classes: int, draws: int, seed: int) -> tu
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax over classes (N, C), in float64."""
+    """Return Softmax over classes (N, C), in float64."""
     return softmax(logits.astype(np.float64), axis=1)
 
 
 def accuracy_by_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(C,) share of each class's clips that are named rightly; NaN for a class without clips."""
+    """Return (C,) share of each class's clips that are named rightly; NaN for a class without clips."""
     return _means((logits.argmax(1) == labels).astype(float), labels, logits.shape[1])
 
 

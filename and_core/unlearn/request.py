@@ -82,24 +82,24 @@ class AblationRequest(BaseModel):
     seed: Annotated[int, Field(ge=0)] = SEEDS[0]
 
     def settled(self) -> dict[str, Any]:
-        """Settings that decide the result under this strategy, the others left out."""
+        """Return settings that decide the result under this strategy, the others left out."""
         every = self.model_dump(mode="json")
         used = ("substring",) if self.strategy == "OCP" and self.substring else USED[self.strategy]
         return {name: every[name] for name in ("concept", "strategy", *used, "dose", "how", "choose_on")}
 
     def of_kind(self, kind: Kind) -> AblationRequest:
-        """What a kind of run takes of it: a dose curve has every dose, a comparison every strategy."""
+        """Return what a kind of run takes of it: a dose curve has every dose, a comparison every strategy."""
         if kind == "compare":
             return AblationRequest(concept=self.concept, how=self.how, choose_on=self.choose_on)
         return self.model_copy(update={"dose": 1.0}) if kind == "dose" else self
 
     def key(self, kind: Kind, inputs: dict[str, str]) -> str:
-        """Fingerprint of a kind of run on what it reads: equal requests on equal data are one run."""
+        """Return the fingerprint of a kind of run on what it reads: equal requests on equal data are one run."""
         text = json.dumps([kind, self.of_kind(kind).settled(), inputs], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def describe(self) -> str:
-        """One line: ``OCP of dog, the first 50 %``."""
+        """Return one line: ``OCP of dog, the first 50 %``."""
         what = {
             "adjective": f"neurons called {self.adjective}",
             "criterion": f"most {self.criterion}",
@@ -111,7 +111,7 @@ class AblationRequest(BaseModel):
 
 
 def make_request(**settings: Any) -> AblationRequest:
-    """A request from settings.
+    """Return a request from settings.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def make_request(**settings: Any) -> AblationRequest:
 
 
 def neuron_ids(texts: Sequence[str]) -> list[NeuronId]:
-    """Neurons from their names.
+    """Return neurons from their names.
 
     Raises
     ------

@@ -84,7 +84,7 @@ def measure(
 
 
 def inputs_of(d: Dissection) -> dict[str, str]:
-    """What every run reads: the stage `split`, which stands for all before it."""
+    """Return what every run reads: the stage `split`, which stands for all before it."""
     d.require("split")
     return {"split": d.manifest.stages["split"].key}
 
@@ -119,7 +119,7 @@ def forget(d: Dissection, key: str) -> None:
 
 
 def kept(d: Dissection) -> list[tuple[str, Kind, AblationRequest]]:
-    """Results that were kept and still hold: key, kind, request."""
+    """Return results that were kept and still hold: key, kind, request."""
     found = []
     for name, record in sorted(d.manifest.stages.items()):
         if name.startswith(f"{KEPT}-") and d.has(name):
@@ -128,7 +128,7 @@ def kept(d: Dissection) -> list[tuple[str, Kind, AblationRequest]]:
 
 
 def stored(d: Dissection, kind: Kind, request: AblationRequest) -> Result | None:
-    """A result that need not be run: kept by a user, or made by the stage `unlearning`; None where there is neither."""
+    """Return a result that need not be run: kept by a user, or made by the stage `unlearning`; None where there is neither."""
     key = request.key(kind, inputs_of(d))
     name = f"{KEPT}-{key}"
     if name in d.manifest.stages and d.has(name):
@@ -137,7 +137,7 @@ def stored(d: Dissection, kind: Kind, request: AblationRequest) -> Result | None
 
 
 def _from_stage(d: Dissection, kind: Kind, request: AblationRequest, key: str) -> Result | None:
-    """From the stage, which runs every strategy with its defaults."""
+    """Take a result from the stage, which runs every strategy with its defaults."""
     plain = AblationRequest(concept=request.concept, strategy=request.strategy)
     if kind == "dose" or request.of_kind(kind).strategy not in COMPARED or request.of_kind(kind).settled() != plain.of_kind(kind).settled():
         return None

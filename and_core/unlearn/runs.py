@@ -60,13 +60,13 @@ class TestedClips:
     before: np.ndarray
 
     def number(self, concept: str) -> int | None:
-        """Class of a concept, None where it is no class or no tested clip is of it."""
+        """Return the class of a concept, None where it is no class or no tested clip is of it."""
         number = numbers_by_name(self.classes).get(plain_name(concept))
         return number if number is not None and (self.labels == number).any() else None
 
 
 def read_split(d: Dissection) -> TestedClips:
-    """From the stage `split`."""
+    """Read what the stage `split` left."""
     clips, labels, before = (np.asarray(values) for values in (d.tested_clips, d.tested_labels, d.tested_logits))
     return TestedClips(clips, labels, d.network_classes, before)
 
@@ -74,7 +74,7 @@ def read_split(d: Dissection) -> TestedClips:
 def plan_runs(
     d: Dissection, kind: Kind, request: AblationRequest, seeds: Sequence[int] = SEEDS, strategies: Sequence[str] = COMPARED
 ) -> tuple[list[AblationRun], list[str]]:
-    """Ablations of a kind, and remarks.
+    """Plan the ablations of a kind, and remarks.
 
     ``run`` is the request with fair random controls; ``dose`` the request at rising shares of its neurons; ``compare`` every strategy
     for the request's concept, at its own number of neurons and at equal numbers, with controls.
@@ -123,7 +123,7 @@ def _compare(d: Dissection, request: AblationRequest, seeds: Sequence[int], stra
 def measured(
     made: Sequence[AblationRun], split: TestedClips, after: np.ndarray, concept: str | None = None, draws: int = 1000
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Figures of ablations; those of a concept that is no class are NaN.
+    """Return figures of ablations; those of a concept that is no class are NaN.
 
     Parameters
     ----------
@@ -167,5 +167,5 @@ def measured(
 
 
 def per_layer(made: Sequence[AblationRun], layers: Sequence[str]) -> np.ndarray:
-    """(A, L) neurons that each run ablates in each layer."""
+    """Return (A, L) neurons that each run ablates in each layer."""
     return np.array([[run.selection.per_layer.get(name, 0) for name in layers] for run in made], np.int32).reshape(-1, len(layers))

@@ -49,17 +49,17 @@ class Selection:
 
 
 def hidden(layers: Sequence[Layer]) -> list[Layer]:
-    """Layers that may be ablated: all but the classifier."""
+    """Return layers that may be ablated: all but the classifier."""
     return [layer for layer in layers if layer.kind != "fc"]
 
 
 def by_mask(strategy: str, layers: Sequence[Layer], chosen: np.ndarray) -> Selection:
-    """From one bool per neuron of the whole dissection; the classifier's are left out."""
+    """Select by one bool per neuron of the whole dissection; the classifier's are left out."""
     return Selection(strategy, {layer.name: np.array(chosen[layer.offset : layer.offset + layer.size], bool) for layer in hidden(layers)})
 
 
 def by_list(layers: Sequence[Layer], neurons: Sequence[NeuronId]) -> Selection:
-    """A user's own list.
+    """Return a user's own list.
 
     Raises
     ------
@@ -75,12 +75,12 @@ def by_list(layers: Sequence[Layer], neurons: Sequence[NeuronId]) -> Selection:
 
 
 def by_concept(strategy: str, layers: Sequence[Layer], best: np.ndarray, concept: int, top: int = 3) -> Selection:
-    """TAB and DB: the concept is among a neuron's `top` closed concepts, `best` being (neurons, ranks) concept numbers."""
+    """Select neurons by TAB or DB: the concept is among a neuron's `top` closed concepts, `best` being (neurons, ranks) concept numbers."""
     return by_mask(strategy, layers, (best[:, :top] == concept).any(1))
 
 
 def at_random(layers: Sequence[Layer], count: int, seed: int) -> Selection:
-    """The paper's baseline: `count` neurons (or all there are), uniformly over all hidden layers."""
+    """Return the paper's baseline: `count` neurons (or all there are), uniformly over all hidden layers."""
     rng = np.random.default_rng(seed)
     total = sum(layer.size for layer in hidden(layers))
     flat = np.zeros(total, bool)
@@ -90,13 +90,20 @@ def at_random(layers: Sequence[Layer], count: int, seed: int) -> Selection:
 
 
 def fair_random(masks: Mapping[str, np.ndarray], seed: int) -> Selection:
-    """The fair baseline: as many neurons as `masks`, layer by layer."""
+    """Return the fair baseline: as many neurons as `masks`, layer by layer.
+
+    Examples
+    --------
+    >>> mask = np.array([True, False, False, True])
+    >>> fair_random({"layer0_output": mask}, seed=20).per_layer
+    {'layer0_output': 2}
+    """
     rng = np.random.default_rng(seed)
     return Selection("fair random", {name: rng.permutation(np.asarray(mask, bool)) for name, mask in masks.items()}, seed)
 
 
 def concept_words(concepts: Sequence[str], lemmas: Callable[[list[str]], list[list[str]]]) -> dict[str, tuple[set[str], set[str]]]:
-    """Content-word lemmas of each concept's name, and those among them that other concepts have as well (bird, wood, clock, water).
+    """Return content-word lemmas of each concept's name, and those among them that other concepts have as well (bird, wood, clock, water).
 
     Parameters
     ----------
@@ -113,7 +120,7 @@ def concept_words(concepts: Sequence[str], lemmas: Callable[[list[str]], list[li
 def matching(
     nouns: Iterable[str], concept: str, words: Mapping[str, tuple[set[str], set[str]]], *, leave_shared: bool = False, substring: bool = False
 ) -> set[str]:
-    """OCP: those of the nouns that name the concept.
+    """Return, for OCP, those of the nouns that name the concept.
 
     Parameters
     ----------
@@ -132,6 +139,16 @@ def matching(
     ------
     ConfigError
         The concept is not among `words`.
+
+    Examples
+    --------
+    >>> words = {"door_wood_knock": ({"door", "wood", "knock"}, set()), "clock_tick": ({"clock", "tick"}, {"clock"})}
+    >>> sorted(matching(["door", "knock", "in", "rain"], "door_wood_knock", words))
+    ['door', 'knock']
+    >>> sorted(matching(["door", "knock", "in", "rain"], "door_wood_knock", words, substring=True))
+    ['door', 'knock']
+    >>> matching(["clock"], "clock_tick", words, leave_shared=True)
+    set()
     """
     if concept not in words:
         raise one_of("concept", concept, words)
@@ -164,14 +181,14 @@ class RankedSelection:
         return len(self.order)
 
     def first(self, count: int, layers: Sequence) -> Selection:
-        """The `count` most responsive ones."""
+        """Return the `count` most responsive ones."""
         chosen = np.zeros(sum(layer.size for layer in layers), bool)
         chosen[self.order[:count]] = True
         return by_mask(self.selection.strategy, layers, chosen)
 
 
 def source(d: Dissection, request: AblationRequest) -> Dissection:
-    """Where explanations are read: the view that never saw the tested clips, or the dissection itself."""
+    """Return where explanations are read: the view that never saw the tested clips, or the dissection itself."""
     d.require("split")
     if request.choose_on == "all":
         return d
@@ -184,7 +201,7 @@ def source(d: Dissection, request: AblationRequest) -> Dissection:
 
 
 def select_neurons(d: Dissection, request: AblationRequest) -> RankedSelection:
-    """Neurons that a request selects, its dose applied.
+    """Return neurons that a request selects, its dose applied.
 
     Raises
     ------
@@ -256,7 +273,7 @@ def _open(d: Dissection, view: Dissection, request: AblationRequest) -> tuple[Se
 
 
 def _verb_of(noun: str) -> set[str]:
-    """What a noun in -ing may be made of: ticking is of tick, breathing of breathe, clapping of clap."""
+    """Return what a noun in -ing may be made of: ticking is of tick, breathing of breathe, clapping of clap."""
     stem = noun.removesuffix("ing")
     return set() if stem == noun or len(stem) < 3 else {stem, stem + "e", stem[:-1] if stem[-1] == stem[-2] else stem}
 
@@ -270,7 +287,7 @@ def _adjective(d: Dissection, view: Dissection, request: AblationRequest) -> tup
 
 
 def adjectives(d: Dissection, seen: bool) -> list[str]:
-    """Adjectives that neurons can be chosen by: of the explanations on all clips (`seen`), or on those that are not tested."""
+    """Return adjectives that neurons can be chosen by: of the explanations on all clips (`seen`), or on those that are not tested."""
     return sorted(said_words(source(d, AblationRequest(choose_on="all" if seen else "others")), "adjective"))
 
 
@@ -300,7 +317,7 @@ _SELECT = {"DB": _closed, "TAB": _closed, "OCP": _open, "adjective": _adjective,
 
 
 def most(d: Dissection, scores: np.ndarray, share: float, seed: int) -> tuple[Selection, int]:
-    """The `share` of hidden neurons with the highest scores, ties broken by seed; those that score nothing never count."""
+    """Return the `share` of hidden neurons with the highest scores, ties broken by seed; those that score nothing never count."""
     inside = np.concatenate([np.full(layer.size, layer.kind != "fc") for layer in d.layers])
     total = int(inside.sum())
     order = np.lexsort((_ties(d, seed), scores))[::-1]
@@ -315,7 +332,7 @@ def _ties(d: Dissection, seed: int) -> np.ndarray:
 
 
 def criterion_scores(view: Dissection, criterion: str) -> np.ndarray:
-    """(neurons,) how much of a criterion each neuron's calibrated summary has (AND section 7)."""
+    """Return (neurons,) how much of a criterion each neuron's calibrated summary has (AND section 7)."""
     if criterion == "summary":
         return summary_tokens(view.calibrated_points, view.neuron_count)
     if criterion in ("basic", "high-level"):
@@ -326,7 +343,7 @@ def criterion_scores(view: Dissection, criterion: str) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _words(view: Dissection, pos: str) -> pa.Table:
-    """Rows (neuron, word, count) of one part of speech; of adjectives, those for sound."""
+    """Return rows (neuron, word, count) of one part of speech; of adjectives, those for sound."""
     table = view.word_table
     chosen = pc.equal(table["pos"], pos)
     if pos == "adjective":
@@ -335,12 +352,12 @@ def _words(view: Dissection, pos: str) -> pa.Table:
 
 
 def said_words(view: Dissection, pos: str) -> set[str]:
-    """Distinct words of one part of speech in the calibrated summaries."""
+    """Return distinct words of one part of speech in the calibrated summaries."""
     return set(pc.unique(_words(view, pos)["word"]).to_pylist())
 
 
 def word_counts(view: Dissection, pos: str, among: set[str] | None) -> np.ndarray:
-    """(neurons,) how often words of one part of speech (those in `among`, or any) stand in the calibrated summary."""
+    """Return (neurons,) how often words of one part of speech (those in `among`, or any) stand in the calibrated summary."""
     rows = _words(view, pos)
     if among is not None:
         rows = rows.filter(pc.is_in(rows["word"], value_set=pa.array(sorted(among), pa.string())))
@@ -348,7 +365,7 @@ def word_counts(view: Dissection, pos: str, among: set[str] | None) -> np.ndarra
 
 
 def _fit(view: Dissection, concept: str) -> np.ndarray:
-    """(neurons,) DB score of a concept, made so small that it only orders neurons which say it equally often; 0 where it is not in the concept set."""
+    """Return (neurons,) DB score of a concept, made so small that it only orders neurons which say it equally often; 0 where it is not in the concept set."""
     similarity = SIMILARITY["DB"]
     names = [readable(name) for name in view.concept_set]
     if readable(concept) not in names or similarity not in view.notes("closed")["similarities"]:

@@ -82,7 +82,7 @@ class Reaction:
 
 
 def react(d: Dissection, sound: OwnSound) -> Reaction:
-    """One forward pass: prediction and activations of all neurons."""
+    """Return one forward pass: prediction and activations of all neurons."""
     from scipy.special import softmax
 
     from and_core.audio.decode import resample
@@ -102,7 +102,7 @@ def react(d: Dissection, sound: OwnSound) -> Reaction:
 
 
 def unusual(d: Dissection, active: np.ndarray, most: int = 12, hidden_only: bool = True) -> list[dict[str, Any]]:
-    """Neurons that fire furthest above what they do on the probing clips: neuron, activation, in standard deviations, share of clips below.
+    """Return neurons that fire furthest above what they do on the probing clips: neuron, activation, in standard deviations, share of clips below.
 
     Dead neurons have no usual, and are left out.
     """
@@ -123,7 +123,7 @@ def unusual(d: Dissection, active: np.ndarray, most: int = 12, hidden_only: bool
 
 
 def without_concept(d: Dissection, sound: OwnSound, concept: str, strategy: str = "DB") -> tuple[np.ndarray, int]:
-    """(C,) probabilities when the neurons of a concept are ablated (as the Unlearning page chooses them), and how many those are.
+    """Return (C,) probabilities when the neurons of a concept are ablated (as the Unlearning page chooses them), and how many those are.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def keep(root: Path, sound: OwnSound, name: str) -> Path:
 
 
 def kept_sounds(root: Path) -> list[str]:
-    """Names of the sounds that users kept."""
+    """Return names of the sounds that users kept."""
     return sorted(path.stem for path in (root / KEPT).glob("*.flac"))
 
 
@@ -167,5 +167,5 @@ def forget(root: Path, name: str) -> None:
 
 
 def value_of(d: Dissection, active: np.ndarray, neuron: NeuronId) -> float:
-    """The sound's activation of one neuron."""
+    """Return the sound's activation of one neuron."""
     return float(active[d.index(neuron)])

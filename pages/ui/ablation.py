@@ -24,7 +24,7 @@ HELP_HOW = "weights: row and bias to zero, as the paper; mean, zero: the activat
 
 
 def choose_request(d: Dissection) -> AblationRequest:
-    """Widgets for one ablation."""
+    """Draw the widgets for one ablation."""
     concepts = d.concept_set
     asked = st.selectbox("Concept to unlearn", concepts, key="concept", **BOUND)
     strategy = st.selectbox("Neurons chosen by", STRATEGIES, key="strategy", help=" ".join(f"{k}: {v}" for k, v in ABOUT.items()), **BOUND)

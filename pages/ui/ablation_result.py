@@ -22,19 +22,19 @@ NO_CLASS = "the concept is no class of the network with tested clips"
 
 
 def draw(d: Dissection, split: TestedClips, result: Result) -> None:
-    """Figures, change by class, and clips before and after."""
+    """Draw figures, change by class, and clips before and after."""
     _figures(split, result)
     _by_class(d, split, result)
     _clips(d, split, result)
 
 
 def number(value: float, digits: int = 2) -> str:
-    """A change, with its sign."""
+    """Return a change, with its sign."""
     return "undefined" if np.isnan(value) else f"{value:+.{digits}f}"
 
 
 def file_name(request: AblationRequest) -> str:
-    """A file name from a request, of letters and digits alone."""
+    """Return a file name from a request, of letters and digits alone."""
     return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in request.describe()).split())[:80].lower()
 
 

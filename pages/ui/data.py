@@ -17,7 +17,7 @@ KEPT = 8  # readers
 
 
 def dissection_names() -> list[str]:
-    """Names in the cache that a URL may carry, the embedded default first."""
+    """Return names in the cache that a URL may carry, the embedded default first."""
     found = []
     for name in list_dissections():
         try:
@@ -28,7 +28,7 @@ def dissection_names() -> list[str]:
 
 
 def get_dissection(name: str) -> Dissection:
-    """The reader of a dissection.
+    """Return the reader of a dissection.
 
     Raises
     ------
@@ -47,7 +47,7 @@ _open: dict[str, tuple[tuple[str, int], Dissection]] = {}
 
 
 def _reader(root: str, name: str, stamp: int) -> Dissection:
-    """One reader per dissection, made anew when the manifest has changed."""
+    """Return one reader per dissection, made anew when the manifest has changed."""
     key = (root, stamp)
     if name not in _open or _open[name][0] != key:
         _open[name] = (key, open_dissection(name))
@@ -63,12 +63,12 @@ def found_neurons(dissection: Dissection, query: Query) -> tuple[np.ndarray, np.
 
 
 def study_names() -> list[str]:
-    """Human studies in the cache."""
+    """Return human studies in the cache."""
     return list_studies()
 
 
 def get_study(name: str) -> Study:
-    """A human study, opened once while its database stays the same file.
+    """Return a human study, opened once while its database stays the same file.
 
     Raises
     ------
@@ -80,5 +80,5 @@ def get_study(name: str) -> Study:
 
 @lru_cache(maxsize=KEPT)
 def _study(root: str, name: str, folder: int) -> Study:
-    """`folder` is the identity of the study's folder: a study that was deleted and made anew is another one."""
+    """Open a study; `folder` is the identity of the study's folder: a study that was deleted and made anew is another one."""
     return open_study(name)

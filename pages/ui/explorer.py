@@ -21,7 +21,7 @@ INTERPRETABLE = {"any": None, "yes": True, "no": False}
 
 
 def choose(d: Dissection) -> NeuronId:
-    """The chosen neuron; widgets for layer and unit in the sidebar, steps in the head of the page."""
+    """Return the chosen neuron; widgets for layer and unit in the sidebar, steps in the head of the page."""
     names = [layer.name for layer in d.layers]
     default = next((n for n in names if n.endswith("_output")), names[0])
     with st.sidebar:
@@ -34,7 +34,7 @@ def choose(d: Dissection) -> NeuronId:
 
 
 def go(neuron: NeuronId) -> None:
-    """Callback: show a neuron."""
+    """Show a neuron; to be used as a callback."""
     st.session_state["layer"], st.session_state["unit"] = neuron.layer, neuron.unit
 
 
@@ -45,7 +45,7 @@ def open_neuron(neuron: NeuronId) -> None:
 
 
 def neuron_button(label: str, dissection: str, neuron: NeuronId, key: str, notice: str = "") -> None:
-    """What looks like a link to a neuron, and keeps what the session holds; `notice` is shown there, once."""
+    """Draw what looks like a link to a neuron, and keeps what the session holds; `notice` is shown there, once."""
 
     def chosen() -> None:  # before the page draws its own choice of a dissection
         st.session_state["dissection"] = dissection
@@ -60,7 +60,7 @@ def _go_random(d: Dissection) -> None:
 
 
 def header(d: Dissection, neuron: NeuronId) -> str:
-    """Title, steps and search field in one row; returns what was typed."""
+    """Draw title, steps and search field in one row; returns what was typed."""
     index, layer = d.index(neuron), d.layer(neuron.layer)
     before, after = d.neuron_id((index - 1) % d.neuron_count), d.neuron_id((index + 1) % d.neuron_count)
     parts = [*layer.title.split(" / "), str(neuron.unit)]
@@ -95,7 +95,7 @@ def _filters(d: Dissection) -> None:
 
 
 def results(d: Dissection, typed: str) -> None:
-    """Table of the neurons found, best first; a row opens its neuron. Nothing where nothing was asked."""
+    """Draw Table of the neurons found, best first; a row opens its neuron. Nothing where nothing was asked."""
     state = st.session_state
     query = Query(
         text=typed.strip(), by=state.get("by") or "words", layers=tuple(state.get("in_layers") or ()), concept=state.get("with_concept"),
@@ -132,7 +132,7 @@ def _count(d: Dissection, found: int, ranked: bool) -> str:
 
 
 def result_frame(d: Dissection, found: np.ndarray, scores: np.ndarray | None) -> pd.DataFrame:
-    """Rows of neurons for a table."""
+    """Return rows of neurons for a table."""
     table = d.explanation_table.take(found)
     frame = table.select(["layer", "unit", "adjectives", "thing", "leading_class", "class_share"]).to_pandas()
     frame = frame.rename(columns={"thing": "said in summary", "leading_class": "class of most high clips", "class_share": "share"})

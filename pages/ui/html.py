@@ -14,12 +14,12 @@ COPY_LINK = '<button class="and-copylink" data-and-copy="1" title="copy the addr
 
 
 def text(value: object) -> str:
-    """Escaped for element content and attributes alike."""
+    """Escape for element content and attributes alike."""
     return html.escape("" if value is None else display.visible(value), quote=True)
 
 
 def heading(title: str, note: str = "") -> str:
-    """Small heading with a note on the right."""
+    """Return small heading with a note on the right."""
     return f'<div class="and-h"><span>{text(title)}</span><small>{text(note)}</small></div>'
 
 
@@ -29,18 +29,18 @@ def about(neuron: NeuronId, inner: str) -> str:
 
 
 def empty(sentence: str, command: str = "") -> str:
-    """Plain sentence for what is not there, with the command that makes it."""
+    """Return plain sentence for what is not there, with the command that makes it."""
     code = f" <code>{text(command)}</code>" if command else ""
     return f'<div class="and-empty">{text(sentence)}{code}</div>'
 
 
 def box(inner: str) -> str:
-    """White box with a hairline."""
+    """Return white box with a hairline."""
     return f'<div class="and-box">{inner}</div>'
 
 
 def card(top: TopClip, side: Side, share: float, audio: str, picture: str | None, details: Sequence[str]) -> str:
-    """One clip to see and hear; `share` is the length of its activation bar, 0 to 1."""
+    """Return one clip to see and hear; `share` is the length of its activation bar, 0 to 1."""
     clip = top.clip
     name = clip.label.replace("_", " ") if clip.label else clip.name
     trained = {True: "train", False: "test", None: ""}[clip.trained]
@@ -61,13 +61,13 @@ def card(top: TopClip, side: Side, share: float, audio: str, picture: str | None
 
 
 def clip_card(clip: Clip, caption: str | None, audio: str, picture: str) -> str:
-    """One clip to hear, with its caption."""
+    """Return one clip to hear, with its caption."""
     said = text(caption) if caption else '<span class="and-empty">no caption</span>'
     return _clip(clip, audio, picture, f"<details><summary>{said}</summary></details>")
 
 
 def _clip(clip: Clip, audio: str, picture: str, body: str) -> str:
-    """A card with spectrogram, player and name; `body` is markup."""
+    """Return a card with spectrogram, player and name; `body` is markup."""
     name = clip.label.replace("_", " ") if clip.label else clip.name
     return (
         f'<div class="and-card" data-and-clip="{clip.index}" data-and-seconds="{clip.seconds:.3f}">'
@@ -79,7 +79,7 @@ def _clip(clip: Clip, audio: str, picture: str, body: str) -> str:
 
 
 def part_card(top: TopClip, parts: Sequence[tuple[str, str]], picture: str) -> str:
-    """One high clip with the sounds it falls into, each to hear, over a picture of where the neuron fires; `parts` are (name, address)."""
+    """Return one high clip with the sounds it falls into, each to hear, over a picture of where the neuron fires; `parts` are (name, address)."""
     name = top.clip.label.replace("_", " ") if top.clip.label else top.clip.name
     players = "".join(
         f'<div class="and-part" data-and-clip="{top.clip.index}" data-and-seconds="{top.clip.seconds:.3f}"><button class="and-play" '
@@ -96,7 +96,7 @@ def part_card(top: TopClip, parts: Sequence[tuple[str, str]], picture: str) -> s
 
 
 def verdict_card(clip: Clip, before: tuple[str, float], after: tuple[str, float], audio: str, picture: str) -> str:
-    """One tested clip to hear, with what the network took it for before and after."""
+    """Return one tested clip to hear, with what the network took it for before and after."""
     label = (clip.label or "").replace("_", " ").lower()
     said = [f"{what[0].replace('_', ' ')} {what[1]:.0%}" for what in (before, after)]
     right = [what[0].replace("_", " ").lower() == label for what in (before, after)]
@@ -106,13 +106,13 @@ def verdict_card(clip: Clip, before: tuple[str, float], after: tuple[str, float]
 
 
 def figures(items: Sequence[tuple[str, str, str]]) -> str:
-    """Figures in a row: name, value, and what stands beside it."""
+    """Return figures in a row: name, value, and what stands beside it."""
     cells = "".join(f"<div><span>{text(name)}</span><b>{text(value)}</b><small>{text(beside)}</small></div>" for name, value, beside in items)
     return f'<div class="and-figures">{cells}</div>'
 
 
 def points(summary: Sequence[Point]) -> str:
-    """Calibrated summary: kept points, and dropped ones struck through with the reason."""
+    """Return calibrated summary: kept points, and dropped ones struck through with the reason."""
     items = []
     for p in summary:
         said = f"{p.reach}{text(p.text)}"
@@ -124,7 +124,7 @@ def points(summary: Sequence[Point]) -> str:
 
 
 def concept_table(columns: dict[str, Sequence[Concept]], named: Sequence[str] | None = None, rows: int = 5) -> str:
-    """Ranked concepts side by side: scored ones of one or more methods, and names alone of a method that only ranks."""
+    """Return ranked concepts side by side: scored ones of one or more methods, and names alone of a method that only ranks."""
     head = "".join(f'<th>{text(name)}</th><th class="n">score</th>' for name in columns) + ("<th>ICL</th>" if named is not None else "")
     lines = []
     for i in range(min(rows, max([len(c) for c in columns.values()] + [len(named or [])], default=0))):
@@ -138,28 +138,28 @@ def concept_table(columns: dict[str, Sequence[Concept]], named: Sequence[str] | 
 
 
 def plain_table(rows: Sequence[dict[str, str]]) -> str:
-    """Rows of texts as they stand."""
+    """Return rows of texts as they stand."""
     head = "".join(f"<th>{text(name)}</th>" for name in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row.values()) + "</tr>" for row in rows)
     return f'<div class="and-scroll"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def markdown(value: object) -> str:
-    """For labels of widgets, which read Markdown: nothing of the text is taken for markup."""
+    """Escape for labels of widgets, which read Markdown: nothing of the text is taken for markup."""
     return display.markdown(value)
 
 
 def neuron_link(dissection: str, neuron: NeuronId) -> str:
-    """Address of a neuron's page."""
+    """Return the address of a neuron's page."""
     return f"/?dissection={quote(dissection)}&layer={quote(neuron.layer)}&unit={neuron.unit}"
 
 
 def picture(jpeg: bytes, what: str) -> str:
-    """A spectrogram of a sound that has no address of its own."""
+    """Return a spectrogram of a sound that has no address of its own."""
     return f'<img class="and-wide" alt="spectrogram: {text(what)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
 
 
 def chips(words: Sequence[str], dissection: str) -> str:
-    """Adjectives as chips, each a link to the neurons called so."""
+    """Return adjectives as chips, each a link to the neurons called so."""
     address = f"/concepts?dissection={quote(dissection)}&from=adjective&chosen_adjective="
     return "".join(f'<a class="and-chip" href="{text(address + quote(w))}" target="_self" title="neurons called so">{text(w)}</a>' for w in words)

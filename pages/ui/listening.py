@@ -28,7 +28,7 @@ ABOUT_ATTRIBUTION = (
 
 
 def where_it_fires(d: Dissection, neuron: NeuronId) -> None:
-    """Under the high clips: whole, kept, rest, and a picture of where the neuron fires."""
+    """Draw under the high clips whole, kept, rest, and a picture of where the neuron fires."""
     opened = st.expander("Where in its clips it fires: whole, kept, rest", key="where_it_fires", on_change="rerun")
     if not opened.open:
         return
@@ -53,7 +53,7 @@ def where_it_fires(d: Dissection, neuron: NeuronId) -> None:
 
 
 def what_moves_it(d: Dissection, neuron: NeuronId) -> None:
-    """On demand: groups of sounds by what they do to the neuron, each to hear."""
+    """Draw, on demand, groups of sounds by what they do to the neuron, each to hear."""
     opened = st.expander("Which sounds move it", key="what_moves_it", on_change="rerun")
     if not opened.open:
         return

@@ -20,7 +20,7 @@ SCORE_STEPS = (("below 0", 0.0), ("0 to .1", 0.1), (".1 to .2", 0.2), (".2 to .3
 
 @lru_cache(maxsize=8)
 def map_figure(d: Dissection, places: str, by: str, word: str | None, found: tuple[int, ...]) -> go.Figure:
-    """The figure of a choice; made once, since 55,000 names take longer to write down than to show."""
+    """Return the figure of a choice; made once, since 55,000 names take longer to write down than to show."""
     if by.startswith(SCORED_BY):
         return neuron_map(np.asarray(d.map_places(places)), groups(d, by, word), titles(d), np.array(found, int), [name for name, _ in SCORE_STEPS], "no score")
     ordered = [f"block {b}" for b in sorted({x.block for x in d.layers if x.block is not None})] if by == "block" else []
@@ -29,7 +29,7 @@ def map_figure(d: Dissection, places: str, by: str, word: str | None, found: tup
 
 @lru_cache(maxsize=4)
 def titles(d: Dissection) -> np.ndarray:
-    """(R,) what each neuron is called on the map."""
+    """Return (R,) what each neuron is called on the map."""
     table = d.explanation_table
     named = pa.array(np.where(d.headlines.holds, d.headlines.concept, None), pa.string())
     said = pc.coalesce(named, pc.if_else(pc.equal(table["adjectives"], ""), None, table["adjectives"]), "unclear")
@@ -38,7 +38,7 @@ def titles(d: Dissection) -> np.ndarray:
 
 
 def groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
-    """What each neuron is coloured by."""
+    """Return what each neuron is coloured by."""
     table = d.explanation_table
     if by.startswith(SCORED_BY):
         score = score_of_all(d, by.removeprefix(SCORED_BY))

@@ -26,7 +26,7 @@ BRIEFLY = {"Cache-Control": "no-store"}
 
 
 def media_url(dissection: Dissection, clip: int, ending: str) -> str:
-    """Address of a clip's sound (``flac``) or picture (``jpg``); it changes with the clips' fingerprint."""
+    """Return the address of a clip's sound (``flac``) or picture (``jpg``); it changes with the clips' fingerprint."""
     return f"/clips/{dissection.name}/{clip}.{ending}?v={dissection.manifest.stages['clips'].key}"
 
 
@@ -46,7 +46,7 @@ async def _serve(request: Request) -> Response:
 
 
 def part_url(dissection: Dissection, neuron: NeuronId, clip: int, what: str) -> str:
-    """Address of the part of a clip on which a neuron fires (``kept.flac``), of the ``rest.flac``, or of its ``map.jpg``."""
+    """Return the address of the part of a clip on which a neuron fires (``kept.flac``), of the ``rest.flac``, or of its ``map.jpg``."""
     return f"/parts/{dissection.name}/{quote(neuron.layer)}/{neuron.unit}/{clip}/{what}?v={dissection.manifest.stages['activations'].key}"
 
 
@@ -71,7 +71,7 @@ async def _part(request: Request) -> Response:
 
 
 def media_routes() -> list[Route]:
-    """Routes for the server."""
+    """Return routes for the server."""
     return [
         Route("/clips/{name}/{file}", _serve, methods=["GET", "HEAD"]),
         Route("/parts/{name}/{layer:path}/{unit}/{clip}/{what}", _part, methods=["GET"]),

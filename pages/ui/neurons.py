@@ -147,7 +147,7 @@ def _summary(d: Dissection, neuron: NeuronId) -> None:
 
 
 def _no_answer(d: Dissection, neuron: NeuronId, side: Side) -> str | None:
-    """Why a language model gave no summary, as a sentence."""
+    """Return why a language model gave no summary, as a sentence."""
     failed = d.failed_summary(neuron, side)
     return f"No answer: {failed}. The next run asks again." if failed else None
 
@@ -187,7 +187,7 @@ def _closed(d: Dissection, neuron: NeuronId) -> None:
 
 
 def _icl(d: Dissection, neuron: NeuronId) -> tuple[list[str] | None, str]:
-    """Concepts that the language model named, None where it was not asked, and a remark."""
+    """Return concepts that the language model named, None where it was not asked, and a remark."""
     if not d.has("icl"):
         return None, "ICL (by language model) is not run."
     if neuron.layer not in d.notes("icl")["layers"]:
@@ -211,7 +211,7 @@ def _open(d: Dissection, neuron: NeuronId) -> None:
 
 
 def _cluster(d: Dissection, neuron: NeuronId) -> None:
-    """Which cluster of captions the highest clips share, and whether that makes the neuron interpretable."""
+    """Draw which cluster of captions the highest clips share, and whether that makes the neuron interpretable."""
     if not d.has("interpretability"):
         return
     index, lines = d.index(neuron), []

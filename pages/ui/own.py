@@ -59,12 +59,12 @@ def bring_in() -> bool:
 
 
 def brought() -> Own | None:
-    """The session's sound."""
+    """Return the session's sound."""
     return st.session_state.get(KEY)
 
 
 def reaction(d: Dissection, own: Own) -> Reaction:
-    """What the dissection's network makes of it, passed once."""
+    """Return what the dissection's network makes of it, passed once."""
     key = f"{d.name} {d.manifest.stages['activations'].key}"
     if key not in own.reactions:
         own.reactions[key] = react(d, own.sound)
@@ -72,7 +72,7 @@ def reaction(d: Dissection, own: Own) -> Reaction:
 
 
 def own_value(d: Dissection, neuron: NeuronId) -> float | None:
-    """The session's sound in a neuron's histogram: its activation, where the sound has been through this network."""
+    """Return the session's sound in a neuron's histogram: its activation, where the sound has been through this network."""
     own = brought()
     key = f"{d.name} {d.manifest.stages['activations'].key}"
     return value_of(d, own.reactions[key].activations, neuron) if own is not None and key in own.reactions else None

@@ -20,7 +20,7 @@ def sentence(said: Headline) -> str:
 
 
 def box(d: Dissection, neuron: NeuronId) -> None:
-    """Held-out scores of every method, adjectives with their probabilities, and the clips that an explanation gets most wrong."""
+    """Draw held-out scores of every method, adjectives with their probabilities, and the clips that an explanation gets most wrong."""
     if not d.has("scores"):
         st.html(html.heading("Held-out scores") + html.box(html.empty("Not scored yet. Run", "and-dissect run CONFIG.yaml --only scores")))
         return
@@ -62,7 +62,7 @@ def box(d: Dissection, neuron: NeuronId) -> None:
 
 
 def most_wrong(d: Dissection, neuron: NeuronId) -> None:
-    """Clips that the chosen method's explanation gets most wrong."""
+    """Draw clips that the chosen method's explanation gets most wrong."""
     if not d.has("scores"):
         return
     opened = st.expander("Clips that an explanation gets most wrong", key="most_wrong", on_change="rerun")

@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 PAGES = (
     ("app.py", "Neurons"), ("pages/layers.py", "Layers"), ("pages/concepts.py", "Concepts"), ("pages/words.py", "Words and clusters"),
     ("pages/strategies.py", "Training strategies"), ("pages/unlearning.py", "Unlearning"), ("pages/importance.py", "Feature importance"),
-    ("pages/listen.py", "Listen"), ("pages/sound.py", "Your sound"), ("pages/studies.py", "Human studies"),
+    ("pages/listen.py", "Listen"), ("pages/sound.py", "Your sound"), ("pages/studies.py", "Human studies"), ("pages/glossary.py", "Glossary"),
 )  # fmt: skip
 BOUND: dict[str, Any] = {"bind": "query-params"}  # the setting stands in the address
 PROVENANCE = (
@@ -26,8 +26,8 @@ PROVENANCE = (
 )  # fmt: skip
 
 
-def setup(title: str) -> Dissection:
-    """Draw the frame of a page and return the chosen dissection; stops the page, in plain words, where there is none."""
+def frame(title: str) -> str | None:
+    """Draw the frame of a page, and return the name of the chosen dissection; None where there is none."""
     st.set_page_config(page_title=f"{title} · Audio Network Dissection", page_icon=str(HERE / "icon.png"), layout="wide")
     st.html(HERE / "theme.css")
     st.html((HERE / "player.html").read_text(encoding="utf-8"), unsafe_allow_javascript=True)
@@ -37,13 +37,20 @@ def setup(title: str) -> Dissection:
         for path, label in PAGES:
             st.page_link(path, label=label)
         st.divider()
+        chosen = None
         if names:
             if "dissection" not in st.query_params and st.session_state.get("dissection") in names:
                 st.session_state["dissection"] = st.session_state["dissection"]  # one that came by address is lost on the first change of pages unless set
             chosen = st.selectbox("Dissection", names, key="dissection", bind="query-params", persist_state="session")
         if in_progress(cache_root()):
             _being_made()
-    if not names:
+    return chosen
+
+
+def setup(title: str) -> Dissection:
+    """Draw the frame of a page and return the chosen dissection; stops the page, in plain words, where there is none."""
+    chosen = frame(title)
+    if chosen is None:
         hint = html.empty("There is no dissection in the cache. Build the embedded default with", "and-dissect demo")
         st.html('<h1 class="and">Nothing dissected yet</h1>' + hint)
         st.stop()
@@ -60,7 +67,7 @@ def setup(title: str) -> Dissection:
 
 @st.fragment(run_every=2)
 def _being_made() -> None:
-    """What is being computed now, read again every other second; the page is drawn anew when a dissection has come or all is done."""
+    """Show what is being computed now, read again every other second; the page is drawn anew when a dissection has come or all is done."""
     now = in_progress(cache_root())
     known = st.session_state.setdefault("being_made", dissection_names())
     if not now or known != dissection_names():
@@ -74,7 +81,7 @@ def _being_made() -> None:
 
 
 def provenance(d: Dissection) -> None:
-    """What the figures on this page rest on, at the foot of the sidebar."""
+    """Show what the figures on this page rest on, at the foot of the sidebar."""
     found: dict[str, Any] = d.provenance
     lines = [f"<b>{html.text(key.replace('_', ' '))}</b> {html.text(found[key])}" for key in PROVENANCE if found.get(key) is not None]
     badge = '<span class="and-synth">synthetic sound</span>' if found["synthetic"] else ""
@@ -83,5 +90,5 @@ def provenance(d: Dissection) -> None:
 
 
 def explain(error: ANDError) -> None:
-    """An error as a plain sentence."""
+    """Show an error as a plain sentence."""
     st.html(html.box(html.empty(str(error))))

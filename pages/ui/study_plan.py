@@ -25,7 +25,7 @@ MADE = "study just made"
 
 
 def new_study() -> None:
-    """A form for the whole plan; what it makes can't be changed afterwards."""
+    """Draw A form for the whole plan; what it makes can't be changed afterwards."""
     made = st.session_state.pop(MADE, None)
     if made is not None:
         _tokens(made)
@@ -126,7 +126,7 @@ def _tokens(made: dict[str, Any]) -> None:
 
 
 def plan(study: Study) -> None:
-    """The plan as it was stored."""
+    """Draw the plan as it was stored."""
     facts = [("Plan", study.fingerprint[:16]), ("Stored", study.created[:16].replace("T", " ")), ("Version", study.version), ("Items", str(len(study.items)))]
     st.html('<div class="and-figures">' + "".join(f"<div><span>{html.text(k)}</span><b>{html.text(v)}</b></div>" for k, v in facts) + "</div>")
     for name, about in study.plan["dissections"].items():

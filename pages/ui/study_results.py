@@ -28,7 +28,7 @@ from pages.ui.setup import BOUND, explain
 
 
 def progress(study: Study) -> None:
-    """Who has answered how much; invitations."""
+    """Draw who has answered how much; invitations."""
     report = Report(study, exclude=False)
     rows = report.progress()
     done, of = sum(r["answered"] for r in rows), sum(r["of"] for r in rows)
@@ -71,7 +71,7 @@ def _invite(study: Study) -> None:
 
 
 def results(study: Study) -> None:
-    """Every figure and table, with and without the raters that break a rule."""
+    """Draw every figure and table, with and without the raters that break a rule."""
     everybody = st.toggle("With raters that break a declared rule", key="everybody", **BOUND)
     report = Report(study, exclude=not everybody)
     if not len(report.raters):
@@ -103,7 +103,7 @@ def results(study: Study) -> None:
 
 
 def _texts(study: Study, report: Report) -> tuple[list[dict[str, Any]], str]:
-    """Similarity of written texts: asked for, since it loads a text model; kept for these answers."""
+    """Return the similarity of written texts: asked for, since it loads a text model; kept for these answers."""
     if "write" not in study.config.tasks:
         return [], ""
     key = ("texts of", study.fingerprint, len(report.answers), report.exclude)
@@ -137,7 +137,7 @@ def _scores(report: Report) -> None:
 
 
 def items(study: Study) -> None:
-    """One item: what raters saw and heard, what it was, and every answer."""
+    """Draw one item: what raters saw and heard, what it was, and every answer."""
     report = Report(study)
     rows = report.items()
     table = pd.DataFrame(rows)
@@ -175,7 +175,7 @@ def items(study: Study) -> None:
 
 
 def export(study: Study) -> None:
-    """The long table as files; answers of other sites."""
+    """Draw the long table as files; answers of other sites."""
     answers = Report(study).answers
     st.html(html.empty(f"{len(answers)} rows, one an answer; taken-back answers and reported faults are among them and marked."))
     columns = st.columns(3)

@@ -8,7 +8,7 @@ from and_core.corpus.synth import Scene, band, curve, decay, formants, harmonics
 
 @recipe
 def dog(s: Scene) -> None:
-    """Barks: short rough voiced bursts whose pitch jumps up and drops, in groups."""
+    """Synthesise barks: short rough voiced bursts whose pitch jumps up and drops, in groups."""
     base = s.uniform(320, 620) * s.pitch
     for at in s.times(s.uniform(0.32, 0.75), 0.3, most=int(s.rng.integers(2, 9))):
         d = s.uniform(0.12, 0.24)
@@ -20,7 +20,7 @@ def dog(s: Scene) -> None:
 
 @recipe
 def rooster(s: Scene) -> None:
-    """A crow: three short notes and one long falling one, nasal, strongly harmonic."""
+    """Synthesise a crow: three short notes and one long falling one, nasal, strongly harmonic."""
     base = s.uniform(520, 760) * s.pitch
     at = s.uniform(0.05, 0.5)
     notes = [(0.16, 0.85, 0.9), (0.14, 1.0, 1.05), (0.18, 1.05, 1.2), (s.uniform(0.75, 1.2), 1.3, 0.8)]
@@ -35,7 +35,7 @@ def rooster(s: Scene) -> None:
 
 @recipe
 def crow(s: Scene) -> None:
-    """Caws: noisy, low formants, half a second each, nearly flat pitch."""
+    """Synthesise caws: noisy, low formants, half a second each, nearly flat pitch."""
     base = s.uniform(330, 470) * s.pitch
     for at in s.times(s.uniform(0.6, 0.95), 0.15, most=5):
         d = s.uniform(0.26, 0.42)
@@ -47,7 +47,7 @@ def crow(s: Scene) -> None:
 
 @recipe
 def frog(s: Scene) -> None:
-    """Croaks: pulse trains of a low resonance, about 25 pulses a second."""
+    """Synthesise croaks: pulse trains of a low resonance, about 25 pulses a second."""
     resonance = s.uniform(380, 900) * s.pitch
     for at in s.times(s.uniform(0.45, 0.9), 0.15, most=6):
         d = s.uniform(0.22, 0.45)
@@ -64,7 +64,7 @@ def frog(s: Scene) -> None:
 
 @recipe
 def cat(s: Scene) -> None:
-    """Meows: one long voiced glide up and down while the mouth opens and closes."""
+    """Synthesise meows: one long voiced glide up and down while the mouth opens and closes."""
     base = s.uniform(430, 680) * s.pitch
     for at in s.times(s.uniform(1.1, 1.6), 0.15, most=2):
         d = s.uniform(0.6, 1.0)
@@ -78,7 +78,7 @@ def cat(s: Scene) -> None:
 
 @recipe
 def hen(s: Scene) -> None:
-    """Clucks: short nasal notes in uneven rows, some drawn out."""
+    """Synthesise clucks: short nasal notes in uneven rows, some drawn out."""
     base = s.uniform(480, 700) * s.pitch
     for at in s.times(s.uniform(0.22, 0.34), 0.35):
         long = s.rng.random() < 0.12
@@ -90,7 +90,7 @@ def hen(s: Scene) -> None:
 
 @recipe
 def chirping_birds(s: Scene) -> None:
-    """Several birds: quick whistled sweeps and trills between 2 and 6 kHz."""
+    """Synthesise several birds: quick whistled sweeps and trills between 2 and 6 kHz."""
     for _ in range(int(s.rng.integers(2, 5))):
         centre = s.uniform(2300, 4600) * s.pitch
         motif = [(s.uniform(0.04, 0.14), s.uniform(0.8, 1.25), s.uniform(0.8, 1.25)) for _ in range(int(s.rng.integers(2, 6)))]
@@ -106,7 +106,7 @@ def chirping_birds(s: Scene) -> None:
 
 @recipe
 def crickets(s: Scene) -> None:
-    """Chirps of three or four fast pulses at one high frequency, very regular, one or two insects."""
+    """Synthesise chirps of three or four fast pulses at one high frequency, very regular, one or two insects."""
     for voice_index in range(int(s.rng.integers(1, 3))):
         f = s.uniform(3900, 5000) * s.pitch**0.5
         pulses = int(s.rng.integers(3, 5))
@@ -118,7 +118,7 @@ def crickets(s: Scene) -> None:
 
 @recipe
 def insects(s: Scene) -> None:
-    """Buzzing wings: a harmonic buzz that comes and goes, over a thin high shimmer."""
+    """Synthesise buzzing wings: a harmonic buzz that comes and goes, over a thin high shimmer."""
     base = s.uniform(150, 260) * s.pitch
     f = base * (1 + 0.06 * (wobble(s.rng, 3, 2.5, 1.0) - 1))
     near = np.clip(wobble(s.rng, 3, 1.5, 0.6), 0.05, 2)

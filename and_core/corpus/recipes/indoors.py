@@ -7,14 +7,14 @@ from and_core.corpus.synth import SAMPLES, Array, Scene, band, curve, decay, for
 
 
 def click(s: Scene, centre: float, tau: float, duration: float = 0.03) -> Array:
-    """A dry plastic or metal click: resonant noise that dies within milliseconds."""
+    """Synthesise a dry plastic or metal click: resonant noise that dies within milliseconds."""
     x = formants(noise(s.rng, duration), [(centre, centre * 0.25, 1), (centre * 1.9, centre * 0.4, 0.6)])
     return level(x * decay(duration, tau, 0.0003), 0.3)
 
 
 @recipe
 def door_wood_knock(s: Scene) -> None:
-    """Groups of knocks: woody modes of 150 to 700 Hz that die quickly."""
+    """Synthesise groups of knocks: woody modes of 150 to 700 Hz that die quickly."""
     body = s.uniform(150, 260) * s.pitch
     for group in s.times(s.uniform(1.2, 1.8), 0.15, most=2):
         for k in range(int(s.rng.integers(2, 6))):
@@ -25,7 +25,7 @@ def door_wood_knock(s: Scene) -> None:
 
 @recipe
 def mouse_click(s: Scene) -> None:
-    """Pairs of tiny clicks, press and release, few and far between, in near silence."""
+    """Synthesise pairs of tiny clicks, press and release, few and far between, in near silence."""
     centre = s.uniform(2400, 3800) * s.pitch
     for at in s.times(s.uniform(0.5, 1.1), 0.35):
         for _ in range(int(s.rng.choice([1, 1, 2]))):
@@ -36,7 +36,7 @@ def mouse_click(s: Scene) -> None:
 
 @recipe
 def keyboard_typing(s: Scene) -> None:
-    """Fast uneven clacks, each a dull bottom and a brighter top, bursts of words."""
+    """Synthesise fast uneven clacks, each a dull bottom and a brighter top, bursts of words."""
     centre = s.uniform(1300, 2300) * s.pitch
     for word in s.times(s.uniform(0.7, 0.95), 0.25):
         at = word
@@ -50,7 +50,7 @@ def keyboard_typing(s: Scene) -> None:
 
 @recipe
 def clock_tick(s: Scene) -> None:
-    """Ticks and tocks: two alternating dry metallic clicks, perfectly regular."""
+    """Synthesise ticks and tocks: two alternating dry metallic clicks, perfectly regular."""
     centre = s.uniform(1900, 3600) * s.pitch
     for index, at in enumerate(s.times(s.uniform(0.24, 0.5), 0.004)):
         f = centre * (1.0 if index % 2 else 1.18)
@@ -60,7 +60,7 @@ def clock_tick(s: Scene) -> None:
 
 @recipe
 def clock_alarm(s: Scene) -> None:
-    """Electronic beeps in groups of four, or a mechanical bell that rattles on."""
+    """Synthesise electronic beeps in groups of four, or a mechanical bell that rattles on."""
     if s.rng.random() < 0.65:
         f = s.uniform(1800, 2700) * s.pitch
         group = int(s.rng.choice([1, 2, 4, 4]))
@@ -76,7 +76,7 @@ def clock_alarm(s: Scene) -> None:
 
 @recipe
 def vacuum_cleaner(s: Scene) -> None:
-    """A steady motor whine with harmonics inside loud rushing air."""
+    """Synthesise a steady motor whine with harmonics inside loud rushing air."""
     f = s.uniform(210, 340) * s.pitch
     spin = curve(3, [(0, f * s.uniform(0.95, 1)), (0.2, f), (1, f * s.uniform(0.97, 1.02))])
     whine = harmonics(spin, 3, 22)[:SAMPLES]
@@ -87,7 +87,7 @@ def vacuum_cleaner(s: Scene) -> None:
 
 @recipe
 def washing_machine(s: Scene) -> None:
-    """A low hum with slow sloshing and thumps at the pace of the drum."""
+    """Synthesise a low hum with slow sloshing and thumps at the pace of the drum."""
     f = s.uniform(48, 60) * s.pitch
     hum = harmonics(np.full(SAMPLES, f), 5, 14)
     turn = s.uniform(1.0, 1.8) * s.rate
@@ -99,7 +99,7 @@ def washing_machine(s: Scene) -> None:
 
 @recipe
 def hand_saw(s: Scene) -> None:
-    """Strokes to and fro: rasping noise, brighter one way than the other."""
+    """Synthesise strokes to and fro: rasping noise, brighter one way than the other."""
     teeth = s.uniform(70, 130)
     for index, at in enumerate(s.times(s.uniform(0.32, 0.48), 0.06)):
         d = s.uniform(0.24, 0.34) / s.rate
@@ -113,7 +113,7 @@ def hand_saw(s: Scene) -> None:
 
 @recipe
 def church_bells(s: Scene) -> None:
-    """Bells: inharmonic partials (hum, prime, minor third, fifth, nominal) that ring on."""
+    """Synthesise bells: inharmonic partials (hum, prime, minor third, fifth, nominal) that ring on."""
     nominal = s.uniform(330, 620) * s.pitch
     for at in s.times(s.uniform(0.6, 1.1), 0.1, first=s.uniform(0, 0.2)):
         f = nominal * float(s.rng.choice([1, 1, 0.84, 0.75, 1.12]))

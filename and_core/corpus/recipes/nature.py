@@ -23,7 +23,7 @@ from and_core.corpus.synth import (
 
 
 def drop(s: Scene, frequency: float, length: float = 0.06) -> Array:
-    """A water drop: a sine that glides up while it dies away (a shrinking bubble)."""
+    """Synthesise a water drop: a sine that glides up while it dies away (a shrinking bubble)."""
     d = length * 2.5
     f = frequency * (1 + 0.9 * seconds(d) / d)
     return tone(f) * decay(d, length * 0.45, 0.003)
@@ -31,7 +31,7 @@ def drop(s: Scene, frequency: float, length: float = 0.06) -> Array:
 
 @recipe
 def rain(s: Scene) -> None:
-    """Dense fine grains over steady bright hiss."""
+    """Synthesise dense fine grains over steady bright hiss."""
     hiss = band(noise(s.rng, 3, s.uniform(-2.5, -0.5)), 350) * wobble(s.rng, 3, 2, 0.05)
     patter = band(impulses(s.rng, 3, s.uniform(250, 900) * s.rate, 0.9), 900 * s.pitch, 6500)
     s.add(level(hiss, 1), 0, s.uniform(0.5, 1.0))
@@ -40,7 +40,7 @@ def rain(s: Scene) -> None:
 
 @recipe
 def sea_waves(s: Scene) -> None:
-    """Surf: broad noise that swells, breaks brightly and draws back, over a low roar."""
+    """Synthesise surf: broad noise that swells, breaks brightly and draws back, over a low roar."""
     roar = band(noise(s.rng, 3, -6), 60, 500)
     s.add(level(roar, 1), 0, 0.25, event=False)
     for at in s.times(s.uniform(1.5, 2.6), 0.2, first=s.uniform(-0.0, 0.5), most=2):
@@ -53,7 +53,7 @@ def sea_waves(s: Scene) -> None:
 
 @recipe
 def wind(s: Scene) -> None:
-    """Gusts: low noise through a wandering resonance that howls."""
+    """Synthesise gusts: low noise through a wandering resonance that howls."""
     gust = np.clip(wobble(s.rng, 3, 1.2, 0.6), 0.1, 2.2)
     low = band(noise(s.rng, 3, -6), 50, 500) * gust
     centre = 420 * s.pitch * np.clip(gust, 0.5, 1.6)
@@ -64,7 +64,7 @@ def wind(s: Scene) -> None:
 
 @recipe
 def thunderstorm(s: Scene) -> None:
-    """A crack, then low rumbling that rolls and dies away, with rain behind."""
+    """Synthesise a crack, then low rumbling that rolls and dies away, with rain behind."""
     at = s.uniform(0.05, 0.7)
     d = 3 - at
     crack = band(noise(s.rng, 0.35, -2), 200, 5000) * decay(0.35, 0.07)
@@ -77,7 +77,7 @@ def thunderstorm(s: Scene) -> None:
 
 @recipe
 def water_drops(s: Scene) -> None:
-    """Single drops, each a short rising blip, in a resonant place."""
+    """Synthesise single drops, each a short rising blip, in a resonant place."""
     base = s.uniform(750, 1800) * s.pitch
     for at in s.times(s.uniform(0.3, 0.8), 0.3):
         x = drop(s, base * s.uniform(0.8, 1.3), s.uniform(0.025, 0.06))
@@ -88,7 +88,7 @@ def water_drops(s: Scene) -> None:
 
 @recipe
 def pouring_water(s: Scene) -> None:
-    """A stream into a vessel: many bubbles, over a resonance that rises as it fills."""
+    """Synthesise a stream into a vessel: many bubbles, over a resonance that rises as it fills."""
     base = s.uniform(420, 800) * s.pitch
     for at in np.sort(s.rng.uniform(0, 2.95, int(150 * s.rate))):
         s.add(drop(s, base * s.uniform(0.7, 2.8), s.uniform(0.008, 0.025)), float(at), s.uniform(0.2, 1), event=False)
@@ -100,7 +100,7 @@ def pouring_water(s: Scene) -> None:
 
 @recipe
 def crackling_fire(s: Scene) -> None:
-    """Sparse sharp snaps of very uneven height over a soft low roar."""
+    """Synthesise sparse sharp snaps of very uneven height over a soft low roar."""
     body = band(noise(s.rng, 3, -5), 60, 700) * wobble(s.rng, 3, 6, 0.3)
     hits = impulses(s.rng, 3, s.uniform(12, 40) * s.rate, 1.3)
     snaps = np.zeros(SAMPLES)
@@ -114,7 +114,7 @@ def crackling_fire(s: Scene) -> None:
 
 @recipe
 def glass_breaking(s: Scene) -> None:
-    """A sharp burst, then a shower of high ringing splinters."""
+    """Synthesise a sharp burst, then a shower of high ringing splinters."""
     at = s.uniform(0.05, 0.9)
     s.add(level(band(noise(s.rng, 0.08), 1500, 7500) * decay(0.08, 0.02, 0.0005), 1), at, 1.2)
     for _ in range(int(s.rng.integers(30, 60))):
@@ -127,7 +127,7 @@ def glass_breaking(s: Scene) -> None:
 
 @recipe
 def airplane(s: Scene) -> None:
-    """A jet overhead: a broad low roar that swells and sinks, with a thin falling whine."""
+    """Synthesise a jet overhead: a broad low roar that swells and sinks, with a thin falling whine."""
     passing = hump(3, s.uniform(0.4, 0.7), s.uniform(0.5, 0.8)) + 0.15
     roar = band(noise(s.rng, 3, -4.5), 60, 1800 * s.pitch) * wobble(s.rng, 3, 5, 0.15)
     whine = tone(curve(3, [(0, 2300 * s.pitch), (1, 1500 * s.pitch)])) + 0.6 * tone(curve(3, [(0, 3100 * s.pitch), (1, 2050 * s.pitch)]))
@@ -136,7 +136,7 @@ def airplane(s: Scene) -> None:
 
 @recipe
 def fireworks(s: Scene) -> None:
-    """A whistling rise, a deep bang, crackling sparks."""
+    """Synthesise a whistling rise, a deep bang, crackling sparks."""
     for at in s.times(s.uniform(0.9, 1.5), 0.25, most=3):
         if s.rng.random() < 0.6:
             d = s.uniform(0.3, 0.5)

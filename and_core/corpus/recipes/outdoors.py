@@ -8,7 +8,7 @@ from and_core.corpus.synth import SAMPLES, Scene, band, curve, harmonics, hump, 
 
 @recipe
 def helicopter(s: Scene) -> None:
-    """Blade slap: low thumps 9 to 16 times a second with broad noise pulsing along."""
+    """Synthesise blade slap: low thumps 9 to 16 times a second with broad noise pulsing along."""
     rate = s.uniform(9, 16) * s.rate**0.6
     s.regular = True
     t = seconds(3)
@@ -22,7 +22,7 @@ def helicopter(s: Scene) -> None:
 
 @recipe
 def chainsaw(s: Scene) -> None:
-    """A two-stroke engine: rough harmonics of 80 to 150 Hz that rev up and bite."""
+    """Synthesise a two-stroke engine: rough harmonics of 80 to 150 Hz that rev up and bite."""
     idle, full = s.uniform(55, 80) * s.pitch, s.uniform(105, 160) * s.pitch
     points = [(0.0, s.uniform(idle, full))]
     for x in np.sort(s.rng.uniform(0.1, 0.9, 3)):
@@ -36,7 +36,7 @@ def chainsaw(s: Scene) -> None:
 
 @recipe
 def siren(s: Scene) -> None:
-    """Wailing, yelping or two-tone, a strong harmonic glide between 600 and 1500 Hz."""
+    """Synthesise wailing, yelping or two-tone, a strong harmonic glide between 600 and 1500 Hz."""
     low, high = s.uniform(520, 750) * s.pitch, s.uniform(1000, 1500) * s.pitch
     kind = s.rng.choice(["wail", "yelp", "two-tone"])
     rate = {"wail": 0.35, "yelp": 2.8, "two-tone": 0.9}[str(kind)] * s.rate
@@ -50,7 +50,7 @@ def siren(s: Scene) -> None:
 
 @recipe
 def car_horn(s: Scene) -> None:
-    """Honks: two steady tones a third apart, brassy, with hard edges."""
+    """Synthesise honks: two steady tones a third apart, brassy, with hard edges."""
     f = s.uniform(330, 480) * s.pitch
     for at in s.times(s.uniform(0.7, 1.3), 0.3, most=4):
         d = s.uniform(0.2, 0.9) / s.rate**0.5
@@ -61,7 +61,7 @@ def car_horn(s: Scene) -> None:
 
 @recipe
 def engine(s: Scene) -> None:
-    """A car engine: low firing pulses at idle, sometimes revved, muffled."""
+    """Synthesise a car engine: low firing pulses at idle, sometimes revved, muffled."""
     idle = s.uniform(24, 38) * s.pitch
     rev = s.rng.random() < 0.5
     peak = idle * s.uniform(1.8, 3) if rev else idle * 1.03
@@ -73,7 +73,7 @@ def engine(s: Scene) -> None:
 
 @recipe
 def train(s: Scene) -> None:
-    """Wheels over rail joints: pairs of clacks at a steady beat over rumble and squeal."""
+    """Synthesise wheels over rail joints: pairs of clacks at a steady beat over rumble and squeal."""
     rumble = band(noise(s.rng, 3, -5), 40, 800) * wobble(s.rng, 3, 8, 0.15)
     hiss = band(noise(s.rng, 3, -1), 1500, 5000)
     s.add(level(rumble, 1) + 0.15 * level(hiss, 1), 0, 0.7, event=False)

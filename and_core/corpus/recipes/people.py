@@ -8,7 +8,7 @@ from and_core.corpus.synth import Scene, band, curve, decay, formants, hump, lev
 
 @recipe
 def crying_baby(s: Scene) -> None:
-    """Wails of about a second around 450 Hz, rising and falling, with gasps between."""
+    """Synthesise wails of about a second around 450 Hz, rising and falling, with gasps between."""
     base = s.uniform(400, 540) * s.pitch
     for at in s.times(s.uniform(0.9, 1.3), 0.12, most=4):
         d = s.uniform(0.55, 0.95) / s.rate**0.3
@@ -23,7 +23,7 @@ def crying_baby(s: Scene) -> None:
 
 @recipe
 def sneezing(s: Scene) -> None:
-    """An intake of breath, then a burst: a voiced onset turning into strong noise."""
+    """Synthesise an intake of breath, then a burst: a voiced onset turning into strong noise."""
     for start in s.times(s.uniform(1.5, 2.4), 0.15, first=s.uniform(0.05, 0.7), most=2):
         at = start
         d = s.uniform(0.25, 0.5)
@@ -39,7 +39,7 @@ def sneezing(s: Scene) -> None:
 
 @recipe
 def breathing(s: Scene) -> None:
-    """Breaths in and out, soft filtered noise, the way out darker."""
+    """Synthesise breaths in and out, soft filtered noise, the way out darker."""
     for index, at in enumerate(s.times(s.uniform(0.65, 1.0), 0.06)):
         d = s.uniform(0.45, 0.65) / s.rate**0.7
         centre = (1700 if index % 2 == 0 else 950) * s.pitch
@@ -49,7 +49,7 @@ def breathing(s: Scene) -> None:
 
 @recipe
 def snoring(s: Scene) -> None:
-    """Rough low vibrations as breath goes in, near silence between."""
+    """Synthesise rough low vibrations as breath goes in, near silence between."""
     for at in s.times(s.uniform(1.3, 1.9), 0.06, first=s.uniform(0.05, 0.5)):
         d = s.uniform(0.7, 1.0)
         flutter = s.uniform(26, 44) * s.pitch
@@ -75,7 +75,7 @@ def clapping(s: Scene) -> None:
 
 @recipe
 def footsteps(s: Scene) -> None:
-    """Steps: a dull thud of the heel and a lighter scrape of the sole, like walking pace."""
+    """Synthesise steps: a dull thud of the heel and a lighter scrape of the sole, like walking pace."""
     hard = s.rng.random() < 0.5
     for index, at in enumerate(s.times(s.uniform(0.45, 0.62), 0.05)):
         heel = modes(0.12, [(s.uniform(85, 130) * s.pitch, 0.03, 1), (s.uniform(190, 300), 0.02, 0.7)])

@@ -25,7 +25,7 @@ from and_core.query.search import Query, find_neurons
 from and_core.records import Clip
 from and_core.store.headline import SURE
 from tests.conftest import small_config, tone
-from tests.test_pages import app, said
+from tests.dashboard import app, said
 
 # -- metrics -------------------------------------------------------------------------------------------------------------
 
@@ -292,7 +292,7 @@ def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_language_model_judges_and_a_failed_answer_is_no_score(tmp_path: Path) -> None:
     from and_core.pipeline.llm_judge import read_number
     from tests.fake_server import FakeServer
-    from tests.test_llm_pipeline import say
+    from tests.pipeline.test_llm_pipeline import say
 
     assert [read_number(t) for t in ("Answer: 7", "It fits.\nanswer: **10**", "8/10", "Answer: 11", "maybe", "3 or 4")] == [7, 10, 8, None, None, None]
     broken = True

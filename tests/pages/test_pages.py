@@ -8,37 +8,14 @@ from pathlib import Path
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
-from streamlit.testing.v1 import AppTest
 
 from and_core import pipeline
 from pages.ui import html
 from pages.ui.media import media_routes
-from tests.conftest import ROOT, small_config
+from tests.conftest import small_config
+from tests.dashboard import app, said
 
 PAGES = ["pages/concepts.py"]
-
-
-def app(**query: str) -> AppTest:
-    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
-    for key, value in query.items():
-        test.query_params[key] = value
-    return test
-
-
-def said(test: AppTest) -> str:
-    """Everything that stands on the page in HTML."""
-    found = []
-
-    def walk(block) -> None:
-        for child in block.children.values():
-            if hasattr(child, "children"):
-                walk(child)
-            elif child.type == "html":
-                found.append(child.proto.body)
-
-    walk(test.main)
-    walk(test.sidebar)
-    return "\n".join(found)
 
 
 @pytest.fixture(autouse=True)

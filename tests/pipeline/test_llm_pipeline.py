@@ -20,8 +20,8 @@ from and_core.errors import ConfigError
 from and_core.reply import said as reply_of
 from and_core.store.answers import AnswerCache
 from tests.conftest import ROOT, small_config
+from tests.dashboard import said
 from tests.fake_server import FakeServer
-from tests.test_pages import said
 
 SUMMARY = "Sure! Here are the points:\n1. Most of the clips hold a loud, barking dog.\n- The sound is short and regular in time.\n* Low hum.\nLet me know!"
 LOW = "1. A quiet noise of rain is heard in most of them.\n2. The sound is short and regular in time."

@@ -22,7 +22,7 @@ from and_core.errors import DataError
 from and_core.figures.network import words_by_kind
 from and_core.targets.base import layer_record
 from tests.conftest import command, small_config
-from tests.test_pages import app, said
+from tests.dashboard import app, said
 
 LAYERS = [layer_record("layer0_fc1", 3, 0), layer_record("layer1_fc1", 3, 3), layer_record("fc", 2, 6)]
 WORDS = pa.table({

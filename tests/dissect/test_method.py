@@ -24,6 +24,7 @@ from and_core.encoders.base import ENCODERS
 from and_core.errors import ConfigError
 from and_core.evaluate.last_layer import last_layer_scores
 from and_core.records import Point
+from tests.conftest import ROOT
 
 ENCODER = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))
 
@@ -99,7 +100,7 @@ def test_words_by_part_of_speech_with_negation() -> None:
 
 
 def test_acoustic_words_reach_the_promised_precision_and_recall() -> None:
-    rows = list(csv.DictReader((Path(__file__).parent / "data" / "acoustic_adjectives.csv").open()))
+    rows = list(csv.DictReader((ROOT / "tests" / "data" / "acoustic_adjectives.csv").open()))
     assert len(rows) >= 300
     test = [r for r in rows if r["half"] == "test"]
     judged = {w: bool(v.acoustic) for w, v in AcousticWords(ENCODER.encode).judge([r["word"] for r in test]).items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CATEGORIES, small_config
+from tests.conftest import CATEGORIES, small_config
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner

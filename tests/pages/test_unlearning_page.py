@@ -16,7 +16,7 @@ from and_core.unlearn.request import AblationRequest
 from and_core.unlearn.result import inputs_of, kept
 from and_core.unlearn.selection import select_neurons
 from tests.conftest import small_config
-from tests.test_pages import app, said
+from tests.dashboard import app, said
 
 
 @pytest.fixture(autouse=True)

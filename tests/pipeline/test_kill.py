@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from and_core.pipeline import STAGE_NAMES
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 DRIVER = """
 import json, os, random, shutil, signal, sys, time, traceback
 from pathlib import Path

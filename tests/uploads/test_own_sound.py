@@ -19,7 +19,7 @@ from and_core.errors import ArtifactError, DataError
 from and_core.uploads import sound as own
 from pages.ui.media import media_routes, part_url
 from tests.conftest import ROOT, small_config, tone
-from tests.test_pages import said
+from tests.dashboard import said
 
 
 def sound(wave: np.ndarray, rate: int = 16_000, form: str = "WAV", **more: str) -> bytes:

@@ -11,8 +11,8 @@ from and_core.study.session import Session
 from and_core.study.simulate import simulate
 from and_core.study.study import list_studies, open_study
 from tests.conftest import ROOT
+from tests.dashboard import said
 from tests.studies import answer, begin, small_study
-from tests.test_pages import said
 
 
 @pytest.fixture

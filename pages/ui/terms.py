@@ -1,0 +1,37 @@
+"""The glossary of the documentation, read for the page that shows it."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+FILE = Path(__file__).resolve().parents[2] / "docs" / "glossary.md"
+ENTRY = re.compile(r"^\*\*(?P<term>.+?)\*\* \{#(?P<anchor>[\w-]+)\}\n:   (?P<text>.+(?:\n    .+)*)", re.MULTILINE)
+
+
+class Term(NamedTuple):
+    """A term with its section, what it means, and the paper or field it comes from."""
+
+    section: str
+    term: str
+    anchor: str
+    text: str
+    source: str
+
+
+@lru_cache(maxsize=1)
+def terms() -> tuple[Term, ...]:
+    """Return all terms in order; none where the documentation is not there."""
+    if not FILE.is_file():
+        return ()
+    entries = []
+    for part in re.split(r"^## ", FILE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        section = part.split("\n", 1)[0].strip()
+        for match in ENTRY.finditer(part):
+            text = " ".join(match["text"].split())
+            source = re.search(r"\*([^*]+)\*$", text)
+            plain = re.sub(r"\[([^\]]+)\]\([^)]*\)|`([^`]*)`", lambda found: found[1] or found[2], text[: source.start()] if source else text)
+            entries.append(Term(section, match["term"], match["anchor"], plain.strip(), source[1].rstrip(".") if source else ""))
+    return tuple(entries)
