@@ -1,4 +1,7 @@
-"""The dashboard: `streamlit run app.py`, or `and-dissect app`. This is its first page, Neurons; the others are in `pages/`."""
+"""The dashboard: `streamlit run app.py`, or `and-dissect app`.
+
+This is its first page, Neurons; the others are in `pages/`.
+"""
 
 import streamlit as st
 from starlette.middleware import Middleware
@@ -8,7 +11,9 @@ from and_core.web import HostGuard, told_hosts
 from pages.ui.media import media_routes
 
 guard = Middleware(HostGuard, hosts=told_hosts(st.get_option("server.address") or "127.0.0.1"))
-app = st.App(__file__, routes=media_routes(), middleware=[guard])  # `streamlit run` serves this object: pages, and the clips' sound and pictures
+app = st.App(
+    __file__, routes=media_routes(), middleware=[guard]
+)  # `streamlit run` serves this object: pages, and the clips' sound and pictures
 
 if get_script_run_ctx(suppress_warning=True) is not None:
     from pages.ui.neurons import page

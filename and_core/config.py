@@ -79,15 +79,20 @@ class CalibrationConfig(Section):
 class ClosedConfig(Section):
     """Module A: the concept set, and scoring by description (DB)."""
 
-    # The classes, sound-phrases where clips have no labels; or: classes, esc50, urbansound8k, gtzan, sound-phrases, or a text file, one concept a line.
+    # The classes, sound-phrases where clips have no labels; or: classes, esc50, urbansound8k, gtzan, sound-phrases, or
+    # a text file, one concept a line.
     concepts: BundledOrPath = "auto"
     similarities: tuple[SimilarityName, ...] = SIMILARITY_NAMES
     similarity: SimilarityName = "cos_cubed"  # the one shown first
-    encoder: PluginConfig | None = None  # of captions and concepts for DB (paper: clip); without it, the run's own encoder
+    encoder: PluginConfig | None = (
+        None  # of captions and concepts for DB (paper: clip); without it, the run's own encoder
+    )
     features: Literal["softmax", "cosine"] = "softmax"
     softmax_scale: Annotated[float, Field(gt=0, le=1000)] = 20.0
     template: str = "{}"
-    scoring: Literal["layer", "reference"] = "layer"  # a layer's neurons together over all clips; or as the authors' code, for comparison
+    scoring: Literal["layer", "reference"] = (
+        "layer"  # a layer's neurons together over all clips; or as the authors' code, for comparison
+    )
     rank_variant: Literal["argsort", "rank"] = "argsort"  # of rank_reorder: the reference's, or CLIP-Dissect's text
     top: Annotated[int, Field(ge=5, le=50)] = 10
 
@@ -110,7 +115,9 @@ class IclConfig(Section):
     """Module A by language model (ICL): runs where `llm` is given."""
 
     layers: tuple[str, ...] = ("fc",)  # patterns; two questions a neuron
-    least: Annotated[float, Field(ge=-1, le=1)] = 0.5  # cosine below which an answer outside the concept set names nothing
+    least: Annotated[float, Field(ge=-1, le=1)] = (
+        0.5  # cosine below which an answer outside the concept set names nothing
+    )
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     max_tokens: Annotated[int, Field(ge=16, le=8192)] = 256
 
@@ -121,7 +128,9 @@ class OpenConfig(Section):
     judge: Literal["auto", "lexicon", "llm"] = "auto"  # of acoustic words; auto: the language model where there is one
 
     tagger: BundledOrPath = "bundled"  # or the name or folder of a spaCy pipeline
-    margin: Annotated[float, Field(ge=-1, le=1)] = 0.05  # by which an unlisted word must lie closer to words for sound than to others
+    margin: Annotated[float, Field(ge=-1, le=1)] = (
+        0.05  # by which an unlisted word must lie closer to words for sound than to others
+    )
 
 
 class ClustersConfig(Section):
@@ -141,21 +150,36 @@ class ScoresConfig(Section):
     """How well explanations made from one half of the clips predict activations on the other; both ways round."""
 
     draws: Annotated[int, Field(ge=10, le=200)] = 40  # bootstrap samples behind each interval
-    confidence: Annotated[str, PathMark(always=False)] = "bundled"  # or the file of a calibration of one's own, see `and-dissect plant --calibrate`
-    judged: Annotated[int, Field(ge=0)] = 0  # neurons, drawn by `seed`, whose explanations a language model judges against captions
+    confidence: Annotated[str, PathMark(always=False)] = (
+        "bundled"  # or the file of a calibration of one's own, see `and-dissect plant --calibrate`
+    )
+    judged: Annotated[int, Field(ge=0)] = (
+        0  # neurons, drawn by `seed`, whose explanations a language model judges against captions
+    )
     judged_clips: Annotated[int, Field(ge=4)] = 20  # held-out clips of each, half of them its highest
 
 
 class UnlearningConfig(Section):
     """Ablation of what responds to a concept (AND section 6), and what kinds of words are worth (section 7)."""
 
-    concepts: Annotated[int, Field(ge=1)] | Literal["all"] = "all"  # of the classes, evenly spaced; a subset where time is short
+    concepts: Annotated[int, Field(ge=1)] | Literal["all"] = (
+        "all"  # of the classes, evenly spaced; a subset where time is short
+    )
     strategies: Annotated[tuple[Literal["OCP", "DB", "TAB"], ...], Field(min_length=1)] = ("TAB", "DB", "OCP")
-    test_folds: tuple[int, ...] = ()  # tested, and never looked at in choosing neurons; without any: the folds the network was not trained on
+    test_folds: tuple[
+        int, ...
+    ] = ()  # tested, and never looked at in choosing neurons; without any: the folds the network was not trained on
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (20, 202, 2024)  # the paper's
     fair: Annotated[int, Field(ge=1)] = 3  # fair random draws beside each ablation, by the first seeds
     importance: bool = True  # accuracy by kinds of words (Fig. 4)
-    shares: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (0.02, 0.04, 0.06, 0.08, 0.10, 0.12)
+    shares: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (
+        0.02,
+        0.04,
+        0.06,
+        0.08,
+        0.10,
+        0.12,
+    )
 
     @model_validator(mode="after")
     def _enough_seeds(self) -> UnlearningConfig:
@@ -182,8 +206,8 @@ class ListeningConfig(Section):
     tau : list of float
         Thresholds of relevance; the first is the one that is shown.
     validation_fold, test_folds : int, list of int or None
-        Folds that choose the epoch, and that are measured on; None: those the network was not trained on are for measuring, the first of the
-        others for choosing. Without folds, a fifth of the sources each.
+        Folds that choose the epoch, and that are measured on; None: those the network was not trained on are for
+        measuring, the first of the others for choosing. Without folds, a fifth of the sources each.
     seconds : float
         Longest part of a clip that is listened to.
     measured : int
@@ -202,7 +226,9 @@ class ListeningConfig(Section):
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
     by_design: bool = False
     decoder: bool = False
-    tau: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = Field(default_factory=lambda: [0.2, 0.1, 0.35])
+    tau: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = Field(
+        default_factory=lambda: [0.2, 0.1, 0.35]
+    )
     validation_fold: int | None = None
     test_folds: list[int] | None = None
     seconds: Annotated[float, Field(gt=0.1, le=60)] = 10.0
@@ -223,12 +249,15 @@ class RunConfig(Section):
     seed : int
         Seed of every random choice.
     training : str or None
-        How the target was trained: all layers with labels; self-supervised, then all layers with labels; self-supervised, then a classifier alone.
+        How the target was trained: all layers with labels; self-supervised, then all layers with labels;
+        self-supervised, then a classifier alone.
     """
 
     name: FolderName
     seed: int = 0
-    training: Literal["supervised", "fine-tuned", "frozen"] | None = None  # the paper's strategies (Table 1), for the page that compares them
+    training: Literal["supervised", "fine-tuned", "frozen"] | None = (
+        None  # the paper's strategies (Table 1), for the page that compares them
+    )
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 5
     dataset: PluginConfig
     target: PluginConfig
@@ -284,7 +313,10 @@ def read_mapping(path: str | Path, what: str = "configuration", error: type[ANDE
 
 
 def _nodes(value: Any, known: dict[int, float]) -> float:
-    """Return values in what YAML has read, each alias counted as what it stands for; without end where one holds itself."""
+    """Return values in what YAML has read, each alias counted as what it stands for.
+
+    Without end where one holds itself.
+    """
     if not isinstance(value, dict | list):
         return 1
     if id(value) not in known:
@@ -318,7 +350,8 @@ def make_config(raw: dict) -> RunConfig:
 
 
 def absolute_config(raw: dict, base: Path, model: type[BaseModel] | None = None) -> dict:
-    """Return a configuration as read, with relative paths counted from a folder: its own, and those of the plug-ins that it names."""
+    """Return a configuration as read, with relative paths counted from a folder: its own, and those of the plug-ins
+    that it names."""
     model = model or RunConfig
     made = absolute_paths(model, raw, base)
     for name, value in made.items():

@@ -8,7 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-DIRECTION = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # marks that turn round the text beside them
+DIRECTION = {
+    0x061C,
+    0x200E,
+    0x200F,
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+}  # marks that turn round the text beside them
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")  # begins what a spreadsheet runs
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?|[+-]?(inf|nan)", re.IGNORECASE)
 MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~$:<>&^=\"'-])")
@@ -32,7 +38,11 @@ def visible(text: object) -> str:
 
     Control characters go, but for line ends and tabs; marks of direction are shown as ``[U+202E]``.
     """
-    return "".join(f"[U+{ord(c):04X}]" if ord(c) in DIRECTION else c for c in str(text) if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
+    return "".join(
+        f"[U+{ord(c):04X}]" if ord(c) in DIRECTION else c
+        for c in str(text)
+        if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs")
+    )
 
 
 def markdown(text: object) -> str:
@@ -40,7 +50,12 @@ def markdown(text: object) -> str:
     return ADDRESS.sub(JOINER, MARKUP.sub(r"\\\1", " ".join(visible(text).split())))
 
 
-LATEX = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", **{c: f"\\{c}" for c in "&%$#_{}"}}
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+}
 
 
 def latex(text: object) -> str:
@@ -49,7 +64,10 @@ def latex(text: object) -> str:
 
 
 def spreadsheet_cell(value: Any) -> Any:
-    """Return a cell for CSV: a text that a spreadsheet would take for a formula gets a leading apostrophe; so does one that has such an apostrophe."""
+    """Return a cell for CSV: a text that a spreadsheet would take for a formula gets a leading apostrophe.
+
+    So does one that has such an apostrophe.
+    """
     if not isinstance(value, str) or NUMBER.fullmatch(value):
         return value
     value = value.replace("\r\n", "\n").replace("\r", "\n")  # a lone return, unquoted, would begin a row of its own

@@ -1,4 +1,7 @@
-"""Every error that this package raises on purpose. All are :class:`ANDError`; each message names what was wrong and what is allowed."""
+"""Every error that this package raises on purpose.
+
+All are :class:`ANDError`; each message names what was wrong and what is allowed.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,8 @@ class StudyError(ANDError):
 
 
 class AnswerRefused(StudyError):
-    """What a rater's page sent is no answer to the item: of the wrong form, out of range, or given before the clips were heard."""
+    """What a rater's page sent is no answer to the item: of the wrong form, out of range, or given before the clips
+    were heard."""
 
 
 class AnswerConflict(StudyError):
@@ -51,7 +55,10 @@ class MissingExtra(ANDError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str, what: str) -> None:
-        super().__init__(f"{what} needs the package {package!r}, which is not installed; install it with: pip install 'audio-network-dissection[{extra}]'")
+        super().__init__(
+            f"{what} needs the package {package!r}, which is not installed; install it with: pip install "
+            f"'audio-network-dissection[{extra}]'"
+        )
 
 
 def one_of(name: str, value: object, allowed: object, error: type[ANDError] = ConfigError) -> ANDError:

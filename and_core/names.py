@@ -28,7 +28,8 @@ def plain_name(name: str) -> str:
 
 
 def numbers_by_name(names: Iterable[str]) -> dict[str, int]:
-    """Return plain name -> place in a list, to match the classes of a network, the labels of clips and concepts by name.
+    """Return plain name -> place in a list, to match the classes of a network, the labels of clips and concepts by
+    name.
 
     Examples
     --------

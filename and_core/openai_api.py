@@ -1,4 +1,5 @@
-"""Talking to an OpenAI-compatible server (vLLM, Ollama, llama.cpp, `transformers serve`): bounded, retried, never guessing."""
+"""Talking to an OpenAI-compatible server (vLLM, Ollama, llama.cpp, `transformers serve`): bounded, retried, never
+guessing."""
 
 from __future__ import annotations
 
@@ -26,9 +27,14 @@ LEAVE = 1.0  # seconds that requests in flight are given to end
 
 
 class ServerSettings(Settings):
-    """`base_url` ends in ``/v1``; `api_key_env` names the environment variable that holds the key, which is stored nowhere."""
+    """`base_url` ends in ``/v1``.
 
-    base_url: Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")] = "http://127.0.0.1:8000/v1"  # no password and no key in it: it is stored and shown
+    `api_key_env` names the environment variable that holds the key, which is stored nowhere.
+    """
+
+    base_url: Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")] = (
+        "http://127.0.0.1:8000/v1"  # no password and no key in it: it is stored and shown
+    )
     model: str
     api_key_env: str | None = None
     in_flight: Annotated[int, Field(ge=1, le=1024)] = 32
@@ -38,7 +44,10 @@ class ServerSettings(Settings):
 
     def reaches(self) -> list[str]:
         """Return the server, and the variable with the key that goes to it."""
-        return [f"opens {self.base_url}", *([f"sends it what the variable {self.api_key_env} holds"] if self.api_key_env else [])]
+        return [
+            f"opens {self.base_url}",
+            *([f"sends it what the variable {self.api_key_env} holds"] if self.api_key_env else []),
+        ]
 
 
 def api_key(settings: ServerSettings) -> str:
@@ -53,7 +62,9 @@ def api_key(settings: ServerSettings) -> str:
         return "none"
     key = os.environ.get(settings.api_key_env, "").strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigError(f"api_key_env={settings.api_key_env!r}: this environment variable {'holds no key' if key else 'is not set'}")
+        raise ConfigError(
+            f"api_key_env={settings.api_key_env!r}: this environment variable {'holds no key' if key else 'is not set'}"
+        )
     return key
 
 
@@ -80,7 +91,13 @@ class ChatServer:
         waiting: dict[Future[Reply], int] = {}
         numbered = enumerate(requests)
         with _background_loop() as loop:
-            client = AsyncOpenAI(base_url=s.base_url, api_key=self._key, timeout=s.timeout, max_retries=s.retries, http_client=bounded_client(s))
+            client = AsyncOpenAI(
+                base_url=s.base_url,
+                api_key=self._key,
+                timeout=s.timeout,
+                max_retries=s.retries,
+                http_client=bounded_client(s),
+            )
             while True:
                 while len(waiting) < s.in_flight:
                     number, request = next(numbered, (None, None))
@@ -102,13 +119,27 @@ class ChatServer:
             reply = await client.chat.completions.create(model=s.model, **request)
         except APIConnectionError as error:
             self._lost += 1
-            return Reply(None, f"the server at {s.base_url} gave no whole answer: {self._line(error.__cause__ or error)}")
-        except (AuthenticationError, PermissionDeniedError, NotFoundError) as error:  # a wrong key or name of a model: so it will be with all
+            return Reply(
+                None, f"the server at {s.base_url} gave no whole answer: {self._line(error.__cause__ or error)}"
+            )
+        except (
+            AuthenticationError,
+            PermissionDeniedError,
+            NotFoundError,
+        ) as error:  # a wrong key or name of a model: so it will be with all
             self._lost += 1
             return Reply(None, f"the server at {s.base_url} refused: {self._line(error)}")
         except json.JSONDecodeError:
-            return Reply(None, f"the server at {s.base_url} answered nonsense: no JSON, such as a web page; does base_url end in /v1?")
-        except (OpenAIError, ValueError, TypeError, RecursionError) as error:  # another error status, or a body that is no answer
+            return Reply(
+                None,
+                f"the server at {s.base_url} answered nonsense: no JSON, such as a web page; does base_url end in /v1?",
+            )
+        except (
+            OpenAIError,
+            ValueError,
+            TypeError,
+            RecursionError,
+        ) as error:  # another error status, or a body that is no answer
             return Reply(None, f"the server at {s.base_url} refused or answered nonsense: {self._line(error)}")
         self._lost = 0
         choices = getattr(reply, "choices", None)
@@ -119,10 +150,17 @@ class ChatServer:
         return content_of(message, getattr(first, "finish_reason", None) == "length")
 
     def _line(self, error: BaseException) -> str:
-        """Return the server's own words on an error where it has some, else the client's; the key is taken out first."""
+        """Return the server's own words on an error where it has some, else the client's.
+
+        The key is taken out first.
+        """
         body = getattr(error, "body", None)
         told = _message(body)
-        return self._clean(f"{told} (status {getattr(error, 'status_code', '?')})" if told else str(error).strip() or type(error).__name__)
+        return self._clean(
+            f"{told} (status {getattr(error, 'status_code', '?')})"
+            if told
+            else str(error).strip() or type(error).__name__
+        )
 
     def _clean(self, text: str) -> str:
         hidden = text if self._secret is None else text.replace(self._secret, "[key]")
@@ -131,7 +169,10 @@ class ChatServer:
 
 @contextmanager
 def _background_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """Return an event loop in a thread of its own; whatever still runs in it ends with it, and nothing is waited for."""
+    """Return an event loop in a thread of its own.
+
+    Whatever still runs in it ends with it, and nothing is waited for.
+    """
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, name="requests", daemon=True)
     thread.start()
@@ -152,7 +193,8 @@ def _background_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def bounded_client(settings: ServerSettings) -> Any:
-    """Return an HTTP client whose time limit is for a whole answer, however slowly it drips, and which takes no endless one.
+    """Return an HTTP client whose time limit is for a whole answer, however slowly it drips, and which takes no endless
+    one.
 
     A proxy for the internet is not used for this machine's own addresses, which it can't reach.
     """
@@ -167,7 +209,10 @@ def bounded_client(settings: ServerSettings) -> Any:
                 async with asyncio.timeout(settings.timeout):
                     try:
                         response = await self._inner.handle_async_request(request)
-                    except (httpx.ReadError, httpx.RemoteProtocolError):  # closed before a byte of an answer: an old connection, or too many new ones at once
+                    except (
+                        httpx.ReadError,
+                        httpx.RemoteProtocolError,
+                    ):  # closed before a byte of an answer: an old connection, or too many new ones at once
                         response = await self._inner.handle_async_request(request)
                     body = bytearray()
                     async for part in response.stream:  # type: ignore[union-attr]
@@ -177,7 +222,12 @@ def bounded_client(settings: ServerSettings) -> Any:
                     await response.aclose()
             except TimeoutError:
                 raise httpx.ReadTimeout(f"no whole answer in {settings.timeout:g} s", request=request) from None
-            return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(bytes(body)), extensions=response.extensions)
+            return httpx.Response(
+                response.status_code,
+                headers=response.headers,
+                stream=httpx.ByteStream(bytes(body)),
+                extensions=response.extensions,
+            )
 
         async def aclose(self) -> None:
             await self._inner.aclose()
@@ -187,7 +237,11 @@ def bounded_client(settings: ServerSettings) -> Any:
     if proxy is not None and proxy_bypass(urlsplit(settings.base_url).hostname or ""):
         proxy = None
     limits = httpx.Limits(max_connections=settings.in_flight, max_keepalive_connections=settings.in_flight)
-    return httpx.AsyncClient(transport=Bounded(httpx.AsyncHTTPTransport(proxy=proxy, limits=limits)), timeout=settings.timeout, follow_redirects=False)
+    return httpx.AsyncClient(
+        transport=Bounded(httpx.AsyncHTTPTransport(proxy=proxy, limits=limits)),
+        timeout=settings.timeout,
+        follow_redirects=False,
+    )
 
 
 def is_loopback(url: str) -> bool:
@@ -215,5 +269,11 @@ def _told(reply: Any) -> str:
         kind = "a web page" if reply.lstrip()[:1] == "<" else "a text"
         return f"{kind}, no completion; does base_url end in /v1? It begins: {reply.strip()[:80]!r}"
     own = reply.model_dump() if hasattr(reply, "model_dump") else reply
-    message = _message({name: own[name] for name in ("error", "message", "msg", "detail") if isinstance(own, Mapping) and own.get(name)})
+    message = _message(
+        {
+            name: own[name]
+            for name in ("error", "message", "msg", "detail")
+            if isinstance(own, Mapping) and own.get(name)
+        }
+    )
     return f"with an error: {message}" if message else "nonsense: no choices[0].message"

@@ -1,4 +1,5 @@
-"""Progress of long work: bars on a terminal or in a notebook, and a small file by which the dashboard shows what is being made."""
+"""Progress of long work: bars on a terminal or in a notebook, and a small file by which the dashboard shows what is
+being made."""
 
 from __future__ import annotations
 
@@ -11,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
 from rich.text import Text
 
@@ -103,7 +112,10 @@ def _write(folder: Path, state: dict[str, Any]) -> None:
 
 
 def in_progress(root: Path) -> dict[str, tuple[str, int, int]]:
-    """Return what is being made in a cache now: dissection -> (title of the stage, units done, units in all). A run that was killed is none."""
+    """Return what is being made in a cache now: dissection -> (title of the stage, units done, units in all).
+
+    A run that was killed is none.
+    """
     found = {}
     for path in sorted(root.glob(f"*/{FILE}")):
         try:

@@ -11,7 +11,9 @@ NAME_LENGTH = 200  # of a layer
 Side = Literal["high", "low"]
 LayerKind = Literal["attention_output", "intermediate", "output", "fc1", "fc2", "fc", "other"]
 Provenance = Literal["computed", "imported", "synthetic"]
-How = Literal["weights", "mean", "zero"]  # neurons are silenced: parameters to zero, output patched to its mean or to zero
+How = Literal[
+    "weights", "mean", "zero"
+]  # neurons are silenced: parameters to zero, output patched to its mean or to zero
 
 
 class Record(BaseModel):
@@ -32,11 +34,16 @@ class Layer(Record):
     @property
     def title(self) -> str:
         """Readable name: ``layer 2 / intermediate``."""
-        return f"layer {self.block} / {self.kind.replace('_', ' ')}" if self.block is not None and self.kind != "other" else self.name
+        return (
+            f"layer {self.block} / {self.kind.replace('_', ' ')}"
+            if self.block is not None and self.kind != "other"
+            else self.name
+        )
 
 
 def is_layer_name(name: str) -> bool:
-    """Return whether a layer can go by a name: PyTorch allows every character but a dot within a part, a dissection those that can be printed."""
+    """Return whether a layer can go by a name: PyTorch allows every character but a dot within a part, a dissection
+    those that can be printed."""
     return 1 <= len(name) <= NAME_LENGTH and name.isprintable() and name == name.strip()
 
 
@@ -96,7 +103,10 @@ class TopClip(Record):
 
 
 class Point(Record):
-    """One point of a summary: what `count` of the `of` clips have in common; None where nobody counted (a language model)."""
+    """One point of a summary: what `count` of the `of` clips have in common.
+
+    None where nobody counted (a language model).
+    """
 
     text: str
     count: int | None

@@ -16,14 +16,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from and_core.errors import ConfigError, first_line, one_of
 
-OWN = "Nothing on record is acted on: give a configuration of your own (--config FILE), or say that this one may (--as-recorded)"
+OWN = (
+    "Nothing on record is acted on: give a configuration of your own (--config FILE), or say that this one may "
+    "(--as-recorded)"
+)
 SHOWN = 120  # characters of a wrong value in a message
 SECRET = re.compile(r"key|token|secret|passw|auth|credential", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class PathMark:
-    """How a setting names a file or a folder; relative paths in a configuration count from the configuration's own folder.
+    """How a setting names a file or a folder; relative paths in a configuration count from the configuration's own
+    folder.
 
     Attributes
     ----------
@@ -32,8 +36,8 @@ class PathMark:
     separator : bool
         A value without slash or dot is never a path, even where there is a file of that name.
     identifies : bool
-        The path counts among the settings by which results are told apart. Otherwise it is left out: two places of one file are one
-        input, and `fingerprint` of the plug-in tells what is in it.
+        The path counts among the settings by which results are told apart. Otherwise it is left out: two places of one
+        file are one input, and `fingerprint` of the plug-in tells what is in it.
     """
 
     always: bool = True
@@ -43,7 +47,8 @@ class PathMark:
 
 @dataclass(frozen=True)
 class LaterSetting:
-    """Marks a setting that came later: at its default results are those of before, so it tells results apart only where it differs."""
+    """Marks a setting that came later: at its default results are those of before, so it tells results apart only where
+    it differs."""
 
 
 FilePath = Annotated[Path, PathMark()]
@@ -58,7 +63,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def reaches(self) -> list[str]:
-        """Return what the plug-in would start, open or read outside this process and its files: nothing, where it does not say otherwise."""
+        """Return what the plug-in would start, open or read outside this process and its files: nothing, where it does
+        not say otherwise."""
         return []
 
     @classmethod
@@ -87,8 +93,8 @@ class Plugin(Generic[S]):
     settings : Settings
         Checked.
     recorded : bool
-        Whether its settings come from a dissection. What somebody else has written down opens no address: models of a hub are then
-        taken from this machine alone.
+        Whether its settings come from a dissection. What somebody else has written down opens no address: models of a
+        hub are then taken from this machine alone.
     """
 
     kind: str = ""
@@ -112,7 +118,10 @@ class Plugin(Generic[S]):
         return {**revision, "trust_remote_code": False, "local_files_only": self.recorded}
 
     def identifying_settings(self) -> dict[str, Any]:
-        """Return kind and settings, defaults filled in, by which results are told apart; paths are left out (:class:`PathMark`)."""
+        """Return kind and settings, defaults filled in, by which results are told apart.
+
+        Paths are left out (:class:`PathMark`).
+        """
         return {"kind": self.kind, **identifying(type(self.settings), self.settings.model_dump(mode="json"))}
 
 
@@ -129,8 +138,8 @@ class Registry(Generic[P]):
     package : str
         Dotted name of the package whose modules hold the plug-ins.
     group : str, optional
-        Group of the entry points; by default the package's name. Each names a plug-in's class: ``mine = "my_package:Mine"``, where ``mine`` is
-        the class's `kind`.
+        Group of the entry points; by default the package's name. Each names a plug-in's class: ``mine =
+        "my_package:Mine"``, where ``mine`` is the class's `kind`.
     """
 
     def __init__(self, section: str, package: str, group: str | None = None) -> None:
@@ -157,7 +166,8 @@ class Registry(Generic[P]):
         Raises
         ------
         ConfigError
-            Nothing of that name (the message lists what there is), or an installed package offers one that can't be used.
+            Nothing of that name (the message lists what there is), or an installed package offers one that can't be
+            used.
         """
         self._import_package()
         if kind not in self._classes:
@@ -182,7 +192,9 @@ class Registry(Generic[P]):
         """
         cls, settings = self._checked(config)
         if recorded and (reaches := settings.reaches()):
-            raise ConfigError(f"{self.section}: as the dissection has it on record, this {', and '.join(reaches)}. {OWN}")
+            raise ConfigError(
+                f"{self.section}: as the dissection has it on record, this {', and '.join(reaches)}. {OWN}"
+            )
         made = cls(settings)
         made.recorded = recorded
         return made
@@ -192,7 +204,10 @@ class Registry(Generic[P]):
         return self._checked(config)[1].reaches()
 
     def absolute(self, raw: Mapping[str, Any], base: Path) -> dict[str, Any]:
-        """Return a plug-in's part of a configuration with relative paths counted from a folder; an unknown kind is left to be refused later."""
+        """Return a plug-in's part of a configuration with relative paths counted from a folder.
+
+        An unknown kind is left to be refused later.
+        """
         kind = raw.get("kind")
         if not isinstance(kind, str) or kind not in self.names():
             return dict(raw)
@@ -219,7 +234,10 @@ class Registry(Generic[P]):
         return {point.name: point for point in entry_points(group=self.group)}
 
     def _load(self, point: EntryPoint) -> type[P]:
-        where = f"{self.section}.kind={point.name!r}, offered by {point.dist.name if point.dist else 'an installed package'} as {point.value}"
+        where = (
+            f"{self.section}.kind={point.name!r}, offered by "
+            f"{point.dist.name if point.dist else 'an installed package'} as {point.value}"
+        )
         try:
             cls = point.load()
         except Exception as error:
@@ -261,7 +279,8 @@ def _mark(annotation: Any) -> PathMark | None:
 
 
 def absolute_paths(model: type[BaseModel], raw: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    """Return a model's raw values with relative paths counted from a folder. Links are not followed: the interpreter of a virtual
+    """Return a model's raw values with relative paths counted from a folder. Links are not followed: the interpreter of
+    a virtual
     environment is one."""
     marks = path_marks(model)
     return {name: _absolute(value, marks[name], base) if name in marks else value for name, value in raw.items()}
@@ -278,7 +297,9 @@ def _absolute(value: Any, mark: PathMark, base: Path) -> Any:
 def without_later(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a model's values without later settings at their defaults, see :class:`LaterSetting`."""
     fields = model.model_fields.items()
-    defaults = {name: field.default for name, field in fields if any(isinstance(m, LaterSetting) for m in field.metadata)}
+    defaults = {
+        name: field.default for name, field in fields if any(isinstance(m, LaterSetting) for m in field.metadata)
+    }
     return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
 
 

@@ -11,20 +11,30 @@ from typing import Any
 from and_core.display import whole_characters
 
 THINKS = r"think|thought|reason|reflect|scratch_?pad|deliberat|monologue|analysis|rationale|cot\b"
-# One mark that opens or closes a stretch of thinking: <think>, </Thinking>, [THINK], <|begin_of_thought|>, <|END_THINKING|>, ◁think▷, &lt;think&gt;
+# One mark that opens or closes a stretch of thinking: <think>, </Thinking>, [THINK], <|begin_of_thought|>,
+# <|END_THINKING|>, ◁think▷, &lt;think&gt;
 MARK = re.compile(
-    rf"(?:<|&lt;|◁|⟨|【)\s*\|?\s*(?P<name>/?\s*[\w:.\- ]{{0,24}}?(?:{THINKS})[\w:.\-]{{0,24}})(?:\s[^<>]{{0,80}})?\s*\|?\s*(?:>|&gt;|▷|⟩|】)"
+    r"(?:<|&lt;|◁|⟨|【)\s*\|?\s*(?P<name>/?\s*[\w:.\- "
+    rf"]{{0,24}}?(?:{THINKS})[\w:.\-]{{0,24}})(?:\s[^<>]{{0,80}})?\s*\|?\s*(?:>|&gt;|▷|⟩|】)"
     rf"|\[\s*(?P<square>/?\s*(?:think|thinking|thought|thoughts|reasoning))\s*\]",
     re.IGNORECASE,
 )
 CLOSES = re.compile(r"^/|^\s*(?:end|stop|close)(?:[_:.\- ]|$)|(?:[_:.\- ])(?:end|stop)$", re.IGNORECASE)
-CHANNEL = re.compile(r"<\|channel\|?>\s*(?P<name>[a-z_]+)[^<]*?(?:<\|constrain\|>[^<]*)?(?:<\|message\|>|\n|(?=\S))", re.IGNORECASE)
-BARE_HARMONY = re.compile(r"^\s*(?:assistant)?\s*(?:analysis|commentary)(?=\S).*?assistant\s*final(?=\S|\s)", re.DOTALL)  # its marks taken out by a decoder
+CHANNEL = re.compile(
+    r"<\|channel\|?>\s*(?P<name>[a-z_]+)[^<]*?(?:<\|constrain\|>[^<]*)?(?:<\|message\|>|\n|(?=\S))", re.IGNORECASE
+)
+BARE_HARMONY = re.compile(
+    r"^\s*(?:assistant)?\s*(?:analysis|commentary)(?=\S).*?assistant\s*final(?=\S|\s)", re.DOTALL
+)  # its marks taken out by a decoder
 PROSE = re.compile(
-    r"^\s*here(?:'s| is) my (?:thought process|thinking|reasoning)(?: process)?\s*:.*?(?:here(?:'s| is) my (?:final )?(?:response|answer))\s*:",
+    r"^\s*here(?:'s| is) my (?:thought process|thinking|reasoning)(?: process)?\s*:.*?(?:here(?:'s| is) my (?:final "
+    r")?(?:response|answer))\s*:",
     re.DOTALL | re.I,
 )
-WRAPS = re.compile(r"</?\s*(?:answer|response|output|final|final_answer|solution)\s*>|<\|(?:begin|end)_of_(?:solution|answer|response)\|>", re.IGNORECASE)
+WRAPS = re.compile(
+    r"</?\s*(?:answer|response|output|final|final_answer|solution)\s*>|<\|(?:begin|end)_of_(?:solution|answer|response)\|>",
+    re.IGNORECASE,
+)
 SPECIAL = re.compile(r"<\|[\w:.\- /]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|<(?:pad|eos|bos)>", re.IGNORECASE)
 STILL = "the answer ends while the model is still thinking; give it more max_tokens"
 REASONING = ("reasoning_content", "reasoning", "thinking")  # fields of a message beside its content
@@ -42,8 +52,8 @@ class Reply:
 def said(text: str, cut: bool = False) -> Reply:
     """Return a model's words as a reply: its thinking left out; nothing at all, or what is no text, an error.
 
-    Thinking is whatever stands between the marks that models put around it, or before a closing mark alone (the prompt's template may
-    hold the opening one); of Harmony's channels, whatever is not the final one.
+    Thinking is whatever stands between the marks that models put around it, or before a closing mark alone (the
+    prompt's template may hold the opening one); of Harmony's channels, whatever is not the final one.
     """
     try:
         words = without_thinking(text)
@@ -62,7 +72,9 @@ def without_thinking(text: str) -> str:
     ValueError
         The text ends within the thinking.
     """
-    text = text.replace("<unused94>", "<think>").replace("<unused95>", "</think>")  # two of Gemma's spare tokens, which one model thinks between
+    text = text.replace("<unused94>", "<think>").replace(
+        "<unused95>", "</think>"
+    )  # two of Gemma's spare tokens, which one model thinks between
     channels = list(CHANNEL.finditer(text))
     if channels:
         final = [match for match in channels if match["name"].lower() in ("final", "response", "answer")]
@@ -92,9 +104,14 @@ def without_thinking(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text that every store and screen takes: no control characters but line ends and tabs, no half characters."""
+    """Return a text that every store and screen takes: no control characters but line ends and tabs, no half
+    characters."""
     text = whole_characters(text)
-    return "".join(c for c in text if c in "\n\t" or (unicodedata.category(c) not in ("Cc", "Cs", "Co") and ord(c) & 0xFFFE != 0xFFFE) or c == "\r")
+    return "".join(
+        c
+        for c in text
+        if c in "\n\t" or (unicodedata.category(c) not in ("Cc", "Cs", "Co") and ord(c) & 0xFFFE != 0xFFFE) or c == "\r"
+    )
 
 
 def no_text(words: str) -> str | None:
@@ -119,7 +136,12 @@ def content_of(message: Any, cut: bool) -> Reply:
         return Reply(None, f"the model refused: {printable(refusal)[:200]}")
     if any(_field(message, name) for name in REASONING) or (isinstance(content, list | tuple) and content):
         return Reply(None, STILL if cut else "the model gave its thinking and no answer")
-    return Reply(None, "the answer is empty" if content is None or isinstance(content, str) else f"the answer's content is a {type(content).__name__}")
+    return Reply(
+        None,
+        "the answer is empty"
+        if content is None or isinstance(content, str)
+        else f"the answer's content is a {type(content).__name__}",
+    )
 
 
 def _parts(content: list[Any] | tuple[Any, ...]) -> list[str]:

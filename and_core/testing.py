@@ -1,6 +1,7 @@
 """Contracts of plug-ins, to be run over one of your own as the package runs them over every one of its entries.
 
-Each function raises :class:`AssertionError` with what does not hold. They need nothing but the plug-in; see `examples/plugin`.
+Each function raises :class:`AssertionError` with what does not hold. They need nothing but the plug-in; see
+`examples/plugin`.
 """
 
 from __future__ import annotations
@@ -38,13 +39,19 @@ def check_plugin(make: Callable[[], Plugin[Any]]) -> Plugin[Any]:
     """
     one, other = make(), make()
     assert one.kind, f"{type(one).__name__} has no kind"
-    assert isinstance(one.settings, type(one).Settings), f"{one.kind}: its settings are no {type(one).Settings.__name__}"
-    assert one.identifying_settings() == other.identifying_settings(), f"{one.kind}: the same settings identify two things"
+    assert isinstance(one.settings, type(one).Settings), (
+        f"{one.kind}: its settings are no {type(one).Settings.__name__}"
+    )
+    assert one.identifying_settings() == other.identifying_settings(), (
+        f"{one.kind}: the same settings identify two things"
+    )
     assert isinstance(one.settings.reaches(), list), f"{one.kind}: `reaches` gives no list"
     fingerprints = [str(plugin.fingerprint()) for plugin in (one, other)]  # type: ignore[attr-defined]
     assert fingerprints[0] == fingerprints[1], f"{one.kind}: its fingerprint changes from one making to the next"
     said = one.describe()  # type: ignore[attr-defined]
-    assert isinstance(said, str) and said and "\n" not in said, f"{one.kind}: `describe` must give one line, it gives {said!r}"
+    assert isinstance(said, str) and said and "\n" not in said, (
+        f"{one.kind}: `describe` must give one line, it gives {said!r}"
+    )
     return one
 
 
@@ -54,10 +61,14 @@ def check_dataset(make: Callable[[], Dataset[Any]]) -> Dataset[Any]:
     refs = dataset.references()
     names = [ref.name for ref in refs]
     assert refs, "there are no clips"
-    assert names == [ref.name for ref in dataset.references()] == [ref.name for ref in make().references()], "clips change their order"
+    assert names == [ref.name for ref in dataset.references()] == [ref.name for ref in make().references()], (
+        "clips change their order"
+    )
     assert len(set(names)) == len(names), "two clips have one name"
     wave, rate = dataset.read(refs[0])
-    assert wave.ndim == 1 and wave.dtype == np.float32 and len(wave), f"a clip is {wave.dtype} of shape {wave.shape}, not mono float32"
+    assert wave.ndim == 1 and wave.dtype == np.float32 and len(wave), (
+        f"a clip is {wave.dtype} of shape {wave.shape}, not mono float32"
+    )
     assert np.isfinite(wave).all() and np.abs(wave).max() <= 1, "a clip is not finite, or beyond full scale"
     assert rate >= 8_000, f"a clip's rate is {rate} Hz"
     assert np.array_equal(wave, dataset.read(refs[0])[0]), "a clip is read in two ways"
@@ -72,7 +83,8 @@ def check_dataset(make: Callable[[], Dataset[Any]]) -> Dataset[Any]:
 
 
 def check_target(make: Callable[[], Target[Any]]) -> Target[Any]:
-    """Check a target: layers in the order in which they run, activations of one clip that depend on no other, logits beside them."""
+    """Check a target: layers in the order in which they run, activations of one clip that depend on no other, logits
+    beside them."""
     import torch
 
     from and_core.targets.company import check_company
@@ -83,17 +95,23 @@ def check_target(make: Callable[[], Target[Any]]) -> Target[Any]:
     modules, layers = target.modules(), target.layers()
     assert layers and list(modules) == [layer.name for layer in layers], "`layers` and `modules` differ"
     offsets = np.cumsum([0, *(layer.size for layer in layers)])
-    assert [layer.offset for layer in layers] == offsets[:-1].tolist(), "offsets do not count the neurons before a layer"
+    assert [layer.offset for layer in layers] == offsets[:-1].tolist(), (
+        "offsets do not count the neurons before a layer"
+    )
     clips = [noise(target.sample_rate, seconds, seed) for seed, seconds in enumerate(SECONDS)]
     with Capture(modules, target.pool) as capture:
         logits = capture.run(lambda: target.forward(target.features(clips)))
     for layer in layers:
         values = capture.outputs.get(layer.name)
         assert values is not None, f"layer {layer.name} never runs"
-        assert tuple(values.shape) == (len(clips), layer.size), f"layer {layer.name} gives {tuple(values.shape)} for {len(clips)} clips"
+        assert tuple(values.shape) == (len(clips), layer.size), (
+            f"layer {layer.name} gives {tuple(values.shape)} for {len(clips)} clips"
+        )
         assert torch.isfinite(values).all(), f"layer {layer.name} gives NaN or infinite values"
     if target.classes is not None and logits is not None:
-        assert logits.shape == (len(clips), len(target.classes)), f"{tuple(logits.shape)} logits for {len(target.classes)} classes"
+        assert logits.shape == (len(clips), len(target.classes)), (
+            f"{tuple(logits.shape)} logits for {len(target.classes)} classes"
+        )
     assert 0 < target.heard_seconds(100.0) <= 100.0, "it hears more than there is"
     times, hz = target.map_edges(2, 4, 1.0)
     assert len(times) == 5 and np.all(np.diff(times) > 0), "edges in time do not rise"
@@ -102,7 +120,9 @@ def check_target(make: Callable[[], Target[Any]]) -> Target[Any]:
     return target
 
 
-def check_captioner(make: Callable[[], Captioner[Any]], rows: list[dict[str, Any]], listen: Callable[[Any], list[Reply]] | None = None) -> Captioner[Any]:
+def check_captioner(
+    make: Callable[[], Captioner[Any]], rows: list[dict[str, Any]], listen: Callable[[Any], list[Reply]] | None = None
+) -> Captioner[Any]:
     """Check a captioner: a text or None for each clip, the same twice, remarks that depend on the rows alone.
 
     Parameters
@@ -116,7 +136,9 @@ def check_captioner(make: Callable[[], Captioner[Any]], rows: list[dict[str, Any
     hear = listen or (lambda one: hear_noise(one, len(rows)))
     texts = captioner.captions(rows, hear)
     assert len(texts) == len(rows), f"{len(texts)} captions for {len(rows)} clips"
-    assert all(text is None or (isinstance(text, str) and text.strip()) for text in texts), "a caption is neither a text nor None"
+    assert all(text is None or (isinstance(text, str) and text.strip()) for text in texts), (
+        "a caption is neither a text nor None"
+    )
     assert any(texts), "it says nothing of any clip"
     assert texts == captioner.captions(rows, hear), "it says something else the second time"
     assert len(captioner.every(rows, hear)) == len(rows), "`every` does not give a list for each clip"
@@ -132,36 +154,53 @@ def hear_noise(captioner: ListeningCaptioner[Any], count: int) -> list[Reply]:
     return [reply for _, reply in sorted(replies, key=lambda pair: pair[0])]
 
 
-def check_encoder(make: Callable[[], TextEncoder[Any]], texts: Sequence[str] = TEXTS, atol: float = 1e-5) -> TextEncoder[Any]:
+def check_encoder(
+    make: Callable[[], TextEncoder[Any]], texts: Sequence[str] = TEXTS, atol: float = 1e-5
+) -> TextEncoder[Any]:
     """Check a text encoder: unit vectors that depend on no other text; of one that hears, the same for clips."""
     encoder: Any = check_plugin(make)
     vectors = encoder.encode(list(texts))
-    assert vectors.dtype == np.float32 and len(vectors) == len(texts), f"{len(texts)} texts give {vectors.dtype} of shape {vectors.shape}"
+    assert vectors.dtype == np.float32 and len(vectors) == len(texts), (
+        f"{len(texts)} texts give {vectors.dtype} of shape {vectors.shape}"
+    )
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4), "vectors are not of unit length"
-    assert np.allclose(encoder.encode(list(texts[::-1])), vectors[::-1], atol=atol), "a text's vector depends on the order of texts"
+    assert np.allclose(encoder.encode(list(texts[::-1])), vectors[::-1], atol=atol), (
+        "a text's vector depends on the order of texts"
+    )
     assert np.allclose(encoder.encode([texts[1]])[0], vectors[1], atol=atol), "a text's vector depends on the others"
     assert encoder.encode([]).shape == (0, vectors.shape[1]), "no texts must give no rows"
     if isinstance(encoder, TextAudioEncoder):
         waves = [noise(encoder.sample_rate, seconds, seed) for seed, seconds in enumerate((*SECONDS, 11.0))]
         sounds = encoder.encode_audio(waves)
-        assert sounds.dtype == np.float32 and sounds.shape == (len(waves), vectors.shape[1]), "clips and texts do not lie in one space"
+        assert sounds.dtype == np.float32 and sounds.shape == (len(waves), vectors.shape[1]), (
+            "clips and texts do not lie in one space"
+        )
         assert np.allclose(np.linalg.norm(sounds, axis=1), 1, atol=1e-4), "a clip's vector is not of unit length"
         for i in (2, 0, 1):
-            assert np.allclose(encoder.encode_audio([waves[i]])[0], sounds[i], atol=atol), "a clip's vector depends on others, or on chance"
+            assert np.allclose(encoder.encode_audio([waves[i]])[0], sounds[i], atol=atol), (
+                "a clip's vector depends on others, or on chance"
+            )
     return encoder
 
 
 def check_language_model(make: Callable[[], LanguageModel[Any]]) -> LanguageModel[Any]:
-    """Check a language model: every question is answered once, with a text or an error; greedy answers stay; keys tell questions apart."""
+    """Check a language model: every question is answered once, with a text or an error; greedy answers stay.
+
+    Keys tell questions apart.
+    """
     model: Any = check_plugin(make)
     questions = [Question(f"say {'very ' * i}something", max_tokens=8) for i in range(7)]
     replies = dict(model.answer(iter(questions)))
     assert sorted(replies) == list(range(len(questions))), "a question is answered twice or not at all"
-    assert all((reply.text is None) != (reply.error is None) for reply in replies.values()), "a reply is a text or an error"
+    assert all((reply.text is None) != (reply.error is None) for reply in replies.values()), (
+        "a reply is a text or an error"
+    )
     assert any(reply.text for reply in replies.values()), "it answers nothing"
     assert dict(make().answer(questions)) == replies, "greedy answers change"
     others = [Question("x"), Question("x", sample=1), Question("x", temperature=1.0), Question("x", max_tokens=9)]
-    assert len({model.key(question) for question in (*questions, *others)}) == len(questions) + len(others), "two questions have one key"
+    assert len({model.key(question) for question in (*questions, *others)}) == len(questions) + len(others), (
+        "two questions have one key"
+    )
     return model
 
 
@@ -195,5 +234,7 @@ def check_summarizer(make: Callable[[], Summarizer[Any]], ask: Ask | None = None
             assert point.count is None or point.count <= point.of, f"{point.count} of {point.of} clips"
     assert summaries == summarizer.summarize(texts, clips, answer), "it says something else the second time"
     if summarizer.asks:
-        assert all(isinstance(question, Question) for question in summarizer.requests(texts, clips)), "requests are no questions"
+        assert all(isinstance(question, Question) for question in summarizer.requests(texts, clips)), (
+            "requests are no questions"
+        )
     return summarizer

@@ -1,4 +1,5 @@
-"""What the dashboard's and the raters' server share: which hosts they answer, and sound and pictures by ranges (RFC 9110)."""
+"""What the dashboard's and the raters' server share: which hosts they answer, and sound and pictures by ranges (RFC
+9110)."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from urllib.parse import urlsplit
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-HOSTS = "AND_HOSTS"  # environment variable: further names by which a server of this package may be reached, separated by commas
+# environment variable: further names by which a server of this package may be reached, separated by commas
+HOSTS = "AND_HOSTS"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
@@ -39,21 +41,31 @@ def ranged(wanted: str | None, data: bytes, kind: str, headers: Mapping[str, str
         start, stop = max(0, len(data) - int(match[2])), len(data) - 1
     if start > stop:
         return Response(b"", 416, headers={"Content-Range": f"bytes */{len(data)}"})
-    return Response(data[start : stop + 1], 206, media_type=kind, headers={**told, "Content-Range": f"bytes {start}-{stop}/{len(data)}"})
+    return Response(
+        data[start : stop + 1],
+        206,
+        media_type=kind,
+        headers={**told, "Content-Range": f"bytes {start}-{stop}/{len(data)}"},
+    )
 
 
 def told_hosts(*more: str) -> tuple[str, ...]:
     """Return the hosts that a server answers: this machine's own, `more`, and those in ``AND_HOSTS``."""
     given = (*more, *os.environ.get(HOSTS, "").split(","))
-    return (*LOOPBACK, *(host.strip().strip("[]").lower() for host in given if host.strip() and not _is_wildcard(host.strip())))
+    return (
+        *LOOPBACK,
+        *(host.strip().strip("[]").lower() for host in given if host.strip() and not _is_wildcard(host.strip())),
+    )
 
 
 class HostGuard:
     """Answer requests for known hosts alone, pages, media and websockets alike.
 
-    Without it a web page whose name is re-bound to this machine's address (DNS rebinding) would drive the server from the visitor's browser.
-    A request passes if its ``Host`` is one the server was told of, or the address at which it arrived; and if its ``Origin``, where it has
-    one, is that same host and port, or a host that the server was told of besides this machine's own.
+    Without it a web page whose name is re-bound to this machine's address (DNS rebinding) would drive the server from
+    the visitor's browser. A request passes if its ``Host`` is one the server was told of, or the address at which it
+    arrived; and if its
+    ``Origin``, where it has one, is that same host and port, or a host that the server was told of besides this
+    machine's own.
 
     Parameters
     ----------
@@ -68,10 +80,22 @@ class HostGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it with 403."""
         if scope["type"] in ("http", "websocket"):
-            headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"] if name.lower() in (b"host", b"origin")]
+            headers = [
+                (name.lower(), value.decode("latin-1"))
+                for name, value in scope["headers"]
+                if name.lower() in (b"host", b"origin")
+            ]
             hosts, origins = ([value for key, value in headers if key == name] for name in (b"host", b"origin"))
-            if len(hosts) != 1 or len(origins) > 1 or not self._answers(scope, hosts[0], origins[0] if origins else None):
-                refusal = PlainTextResponse("This server does not answer to that host or origin.", 403, headers={"X-Content-Type-Options": "nosniff"})
+            if (
+                len(hosts) != 1
+                or len(origins) > 1
+                or not self._answers(scope, hosts[0], origins[0] if origins else None)
+            ):
+                refusal = PlainTextResponse(
+                    "This server does not answer to that host or origin.",
+                    403,
+                    headers={"X-Content-Type-Options": "nosniff"},
+                )
                 await refusal(scope, receive, send)
                 return
         await self.app(scope, receive, send)

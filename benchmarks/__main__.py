@@ -1,4 +1,5 @@
-"""`python -m benchmarks [PART ...]` (extraction, similarity, language, unlearning, analysis, scores, ...): prints the table as Markdown."""
+"""`python -m benchmarks [PART ...]` (extraction, similarity, language, unlearning, analysis, scores, ...): prints the
+table as Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a network of 55,346 neurons does as a whole: words, clusters, interpretability, acoustics and both maps, on 2,000 clips."""
+"""What a network of 55,346 neurons does as a whole: words, clusters, interpretability, acoustics and both maps, on
+2,000 clips."""
 
 from __future__ import annotations
 
@@ -33,7 +34,10 @@ def analyse() -> None:
 
 
 def pages() -> None:
-    """Each page opened, and drawn again, by Streamlit's own test runner; two copies of the dissection stand beside it."""
+    """Each page opened, and drawn again, by Streamlit's own test runner.
+
+    Two copies of the dissection stand beside it.
+    """
     from streamlit.testing.v1 import AppTest
 
     from pages.ui.map import map_figure, titles
@@ -41,7 +45,10 @@ def pages() -> None:
     _neighbours()
     found = {}
     for name in PAGES:
-        for dissection in ("bench-55k-b", "bench-55k"):  # the first loads the code, as any page opened before would have; figures are drawn anew
+        for dissection in (
+            "bench-55k-b",
+            "bench-55k",
+        ):  # the first loads the code, as any page opened before would have; figures are drawn anew
             test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
             test.query_params["dissection"] = dissection
             test.run()
@@ -53,7 +60,11 @@ def pages() -> None:
         began = time.time()
         test.run()
         again = time.time() - began
-        if test.exception or "has not been run" in " ".join(str(h.proto.body) for h in test.get("html")) or not test.get("plotly_chart"):
+        if (
+            test.exception
+            or "has not been run" in " ".join(str(h.proto.body) for h in test.get("html"))
+            or not test.get("plotly_chart")
+        ):
             raise SystemExit(f"the page {name} did not draw")
         found[name] = (1000 * first, 1000 * again)
     finish(pages=found)
@@ -82,7 +93,12 @@ def rows() -> Iterator[Row]:
         before = found["ends"][stage]
     said = f"{found['seconds']:.0f} s ({', '.join(parts)}), peak {found['peak_mb'] / 1024:.1f} GB"
     held = found["seconds"] <= MOST_SECONDS and found["peak_mb"] <= MOST_MB
-    yield Row("words, clusters, interpretability, acoustics and two maps of 55,346 neurons x 2,000 clips", said, "300 s, 6 GB", held)
+    yield Row(
+        "words, clusters, interpretability, acoustics and two maps of 55,346 neurons x 2,000 clips",
+        said,
+        "300 s, 6 GB",
+        held,
+    )
 
     shown = alone("benchmarks.analysis", "pages")["pages"]
     said = "; ".join(f"{name} {first:.0f} ms, again {again:.0f} ms" for name, (first, again) in shown.items())

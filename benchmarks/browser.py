@@ -1,4 +1,5 @@
-"""Neuron switches in Chromium on 55,346 neurons x 2,000 different clips of 5 s, made for the purpose by the real pipeline."""
+"""Neuron switches in Chromium on 55,346 neurons x 2,000 different clips of 5 s, made for the purpose by the real
+pipeline."""
 
 from __future__ import annotations
 
@@ -27,7 +28,11 @@ from and_core.targets.base import TARGETS, Target
 from benchmarks.report import ROOT, Row, alone, finish
 
 NAME, SWITCHES, RATE = "bench-55k", 60, 44_100
-SIZES = [(f"layer{i}_{kind}", size) for i in range(12) for kind, size in (("attention_output", 768), ("intermediate", 3072), ("output", 768))] + [("fc", 50)]
+SIZES = [
+    (f"layer{i}_{kind}", size)
+    for i in range(12)
+    for kind, size in (("attention_output", 768), ("intermediate", 3072), ("output", 768))
+] + [("fc", 50)]
 TEXT_MS, MEDIA_MS = 150, 350
 
 
@@ -43,7 +48,11 @@ class BenchClips(Dataset):
 
     def references(self) -> list[ClipRef]:
         """50 clips of each category."""
-        return [ClipRef(f"{c}-{i}.wav", c, i % 5 + 1, f"{c}-{i}", None, {"recipe": f"{c}/{i}/0"}) for c in CATEGORIES for i in range(2000 // len(CATEGORIES))]
+        return [
+            ClipRef(f"{c}-{i}.wav", c, i % 5 + 1, f"{c}-{i}", None, {"recipe": f"{c}/{i}/0"})
+            for c in CATEGORIES
+            for i in range(2000 // len(CATEGORIES))
+        ]
 
     def read(self, ref: ClipRef) -> tuple[np.ndarray, int]:
         """Two clips in a row, cut at 5 s."""
@@ -62,7 +71,8 @@ class BenchClips(Dataset):
 
 @TARGETS.register
 class BenchNetwork(Target):
-    """Random linear layers of the paper's sizes on a clip's mean log spectrum: the store's contents, not a network's."""
+    """Random linear layers of the paper's sizes on a clip's mean log spectrum:
+    the store's contents, not a network's."""
 
     kind = "bench_network"
 
@@ -90,7 +100,9 @@ class BenchNetwork(Target):
 
     def features(self, waves: list[np.ndarray]) -> torch.Tensor:
         """(B, 64) mean log power in 64 bands, centred."""
-        bands = [np.log1p(1e3 * np.abs(np.fft.rfft(w)))[: len(w) // 4 // 64 * 64].reshape(64, -1).mean(1) for w in waves]
+        bands = [
+            np.log1p(1e3 * np.abs(np.fft.rfft(w)))[: len(w) // 4 // 64 * 64].reshape(64, -1).mean(1) for w in waves
+        ]
         x = torch.from_numpy(np.stack(bands).astype(np.float32))
         return x - x.mean(1, keepdim=True)
 
@@ -101,10 +113,15 @@ class BenchNetwork(Target):
 
 def bench_config() -> RunConfig:
     """55,346 neurons x 2,000 clips."""
-    return make_config({
-        "name": NAME, "dataset": {"kind": "bench_clips"}, "target": {"kind": "bench_network"}, "captions": {"kind": "acoustic"},
-        "encoder": {"kind": "minilm", "model": "bundled"},
-    })  # fmt: skip
+    return make_config(
+        {
+            "name": NAME,
+            "dataset": {"kind": "bench_clips"},
+            "target": {"kind": "bench_network"},
+            "captions": {"kind": "acoustic"},
+            "encoder": {"kind": "minilm", "model": "bundled"},
+        }
+    )
 
 
 def build() -> None:
@@ -129,7 +146,8 @@ SWITCH = """(before) => new Promise((resolve) => {
     const images = [...document.querySelectorAll('.and-pic img')];
     const whole = parts.length >= 6 && parts.every((n) => n === parts[0] && n !== before);
     if (text === null && whole) text = performance.now() - began;
-    if (text !== null && images.length === 10 && images.every((i) => i.complete && i.naturalWidth > 0)) { resolve([text, performance.now() - began]); return; }
+    const loaded = images.length === 10 && images.every((i) => i.complete && i.naturalWidth > 0);
+    if (text !== null && loaded) { resolve([text, performance.now() - began]); return; }
     if (performance.now() - began > 20000) { resolve([null, null]); return; }
     requestAnimationFrame(look);
   };
@@ -158,9 +176,12 @@ def switch() -> None:
     try:
         with sync_playwright() as playwright:
             chromium = playwright.chromium.launch_persistent_context(
-                tempfile.mkdtemp(), executable_path=shutil.which("chromium"), headless=True, viewport={"width": 1440, "height": 900},
+                tempfile.mkdtemp(),
+                executable_path=shutil.which("chromium"),
+                headless=True,
+                viewport={"width": 1440, "height": 900},
                 args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--mute-audio"],
-            )  # fmt: skip
+            )
             page = chromium.pages[0]
             began = time.time()
             page.goto(f"{url}/?dissection={NAME}&layer=layer4_intermediate&unit=1000")
@@ -182,8 +203,17 @@ def switch() -> None:
     finally:
         server.terminate()
         server.wait()
-    text, media = zip(*((t[0] or 20_000.0, t[1] or 20_000.0) for t in times), strict=True)  # a lost switch counts as 20 s
-    finish(health=health, first=first, lost=sum(t[0] is None for t in times), sound_ms=sound, **_quantiles("text", text), **_quantiles("media", media))
+    text, media = zip(
+        *((t[0] or 20_000.0, t[1] or 20_000.0) for t in times), strict=True
+    )  # a lost switch counts as 20 s
+    finish(
+        health=health,
+        first=first,
+        lost=sum(t[0] is None for t in times),
+        sound_ms=sound,
+        **_quantiles("text", text),
+        **_quantiles("media", media),
+    )
 
 
 def _quantiles(name: str, values: tuple[float, ...]) -> dict[str, Any]:
@@ -200,12 +230,32 @@ def rows() -> list[Row]:
     r = alone("benchmarks.browser", "switch")
     stages = f"{len(made['computed'])} stages computed in {made['seconds']:.0f} s, peak {made['peak_mb'] / 1024:.1f} GB"
     return [
-        Row("dissection of 55,346 neurons x 2,000 clips of 5 s (acoustic captions, random layers)", stages, "6 GB", made["peak_mb"] < 6 * 1024),
-        _limited(f"switch to a random neuron: all text new, median (p95) of {SWITCHES}", r["text_median"], r["text_p95"], TEXT_MS),
-        _limited("the same until all pictures are there (sound loads on the click)", r["media_median"], r["media_p95"], MEDIA_MS),
+        Row(
+            "dissection of 55,346 neurons x 2,000 clips of 5 s (acoustic captions, random layers)",
+            stages,
+            "6 GB",
+            made["peak_mb"] < 6 * 1024,
+        ),
+        _limited(
+            f"switch to a random neuron: all text new, median (p95) of {SWITCHES}",
+            r["text_median"],
+            r["text_p95"],
+            TEXT_MS,
+        ),
+        _limited(
+            "the same until all pictures are there (sound loads on the click)",
+            r["media_median"],
+            r["media_p95"],
+            MEDIA_MS,
+        ),
         Row("click to sound", f"{r['sound_ms']:.0f} ms", "-", None),
-        Row("cold start: server up; then first neuron of a fresh browser", f"{r['health']:.1f} s; {r['first']:.1f} s", "5 s", r["health"] + r["first"] < 5),
-    ]  # fmt: skip
+        Row(
+            "cold start: server up; then first neuron of a fresh browser",
+            f"{r['health']:.1f} s; {r['first']:.1f} s",
+            "5 s",
+            r["health"] + r["first"] < 5,
+        ),
+    ]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""How often the "95 %" intervals of a study hold what they are of, by the number of neurons; truth is known, since it is simulated."""
+"""How often the "95 %" intervals of a study hold what they are of, by the number of neurons.
+
+Truth is known, since it is simulated.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ LEAST, MOST = 0.93, 0.97
 RATERS, DESCRIPTIONS = 3, 3
 
 
-def _ratings(quality: float, spread: float, skill: float) -> tuple[float, Callable[[np.random.Generator, int], np.ndarray]]:
+def _ratings(
+    quality: float, spread: float, skill: float
+) -> tuple[float, Callable[[np.random.Generator, int], np.ndarray]]:
     """True mean rating, and the mean ratings of some neurons by three raters each."""
 
     def draw(rng: np.random.Generator, neurons: int) -> np.ndarray:
@@ -49,7 +54,8 @@ def _covered(truth: float, draw: Callable[[np.random.Generator, int], np.ndarray
 
 
 def _correlation(neurons: int, own: float) -> float:
-    """Coverage of Spearman's rho between a score and ratings, several descriptions a neuron, which have `own` in common."""
+    """Coverage of Spearman's rho between a score and ratings, several descriptions a neuron, which have `own` in
+    common."""
 
     def draw(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         shared = np.repeat(rng.standard_normal((count, 2)), DESCRIPTIONS, 0)
@@ -78,11 +84,15 @@ def rows() -> Iterator[Row]:
     for what, (truth, draw) in cases.items():
         yield _row(what, [_covered(truth, draw, n) for n in NEURONS])
     for own in (0.0, 0.5):
-        yield _row(f"rank correlation, {own:.0%} shared by a neuron's descriptions", [_correlation(n, own) for n in NEURONS])
+        yield _row(
+            f"rank correlation, {own:.0%} shared by a neuron's descriptions", [_correlation(n, own) for n in NEURONS]
+        )
 
 
 def _row(what: str, found: list[float]) -> Row:
     measured = ", ".join(f"{n}: {share:.3f}" for n, share in zip(NEURONS, found, strict=True))
     slack = stats.binom(STUDIES, 0.95).std() / STUDIES * 2  # of the simulation itself
     held = all(LEAST - slack <= share <= MOST + slack for share in found)
-    return Row(f"coverage of 95 % intervals by neurons, {what} (simulated raters)", measured, f"{LEAST} to {MOST}", held)
+    return Row(
+        f"coverage of 95 % intervals by neurons, {what} (simulated raters)", measured, f"{LEAST} to {MOST}", held
+    )

@@ -31,7 +31,8 @@ def paper_size(folder: Path, frames: int) -> str:
 
 
 def ratio() -> None:
-    """Same network, same decoded batches of 10 s: forward alone, and forward with capture, pooling and streaming to Zarr."""
+    """Same network, same decoded batches of 10 s: forward alone, and forward with capture, pooling and streaming to
+    Zarr."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         target = TARGETS.create(PluginConfig(kind="ast", checkpoint=paper_size(folder / "net", 1024), pooling="mean"))
@@ -39,7 +40,10 @@ def ratio() -> None:
         layers = target.layers()
         neurons = sum(layer.size for layer in layers)
         rng = np.random.default_rng(0)
-        batches = [target.features([(rng.standard_normal(160_000) * 0.1).astype(np.float32) for _ in range(BATCH)]) for _ in range(BATCHES)]
+        batches = [
+            target.features([(rng.standard_normal(160_000) * 0.1).astype(np.float32) for _ in range(BATCH)])
+            for _ in range(BATCHES)
+        ]
         arrays = {layer.name: _array(folder / "out", layer, BATCH * BATCHES, BATCH) for layer in layers}
 
         def bare() -> None:
@@ -56,7 +60,11 @@ def ratio() -> None:
 
         bare()
         pairs = [(seconds(bare), seconds(captured)) for _ in range(REPEATS)]
-        finish(neurons=neurons, ratio=statistics.median(c / b for b, c in pairs), bare=statistics.median(b for b, _ in pairs) / (BATCH * BATCHES))
+        finish(
+            neurons=neurons,
+            ratio=statistics.median(c / b for b, c in pairs),
+            bare=statistics.median(b for b, _ in pairs) / (BATCH * BATCHES),
+        )
 
 
 def memory(clips: int) -> None:
@@ -69,10 +77,16 @@ def memory(clips: int) -> None:
         rng = np.random.default_rng(0)
         for i in range(clips):
             sf.write(folder / "x" / f"{i:05d}.wav", rng.standard_normal(4_800) * 0.1, 16_000)
-        config = make_config({
-            "name": "memory", "dataset": {"kind": "folder", "path": str(folder / "x")}, "captions": {"kind": "acoustic"},
-            "target": {"kind": "ast", "checkpoint": paper_size(folder / "net", 32)}, "activations": {"batch": 16, "rows": 64}, "workers": 1,
-        })  # fmt: skip
+        config = make_config(
+            {
+                "name": "memory",
+                "dataset": {"kind": "folder", "path": str(folder / "x")},
+                "captions": {"kind": "acoustic"},
+                "target": {"kind": "ast", "checkpoint": paper_size(folder / "net", 32)},
+                "activations": {"batch": 16, "rows": 64},
+                "workers": 1,
+            }
+        )
         pipeline.run(config, root=folder, only=["clips", "activations"])
         finish(clips=clips)
 
@@ -84,11 +98,19 @@ def rows() -> list[Row]:
     growth = many["peak_mb"] - few["peak_mb"]
     return [
         Row(
-            f"extraction of {found['neurons']:,} neurons (AST, 12 blocks, 10 s clips, {found['bare']:.2f} s a clip) against a bare forward pass",
-            f"{found['ratio']:.3f}x", "1.15x", found["ratio"] <= 1.15,
+            f"extraction of {found['neurons']:,} neurons (AST, 12 blocks, 10 s clips, {found['bare']:.2f} s a clip) "
+            "against a bare forward pass",
+            f"{found['ratio']:.3f}x",
+            "1.15x",
+            found["ratio"] <= 1.15,
         ),
-        Row("growth of peak memory from 100 to 1,000 clips", f"{growth:.0f} MB ({few['peak_mb']:.0f} to {many['peak_mb']:.0f})", "300 MB", growth < 300),
-    ]  # fmt: skip
+        Row(
+            "growth of peak memory from 100 to 1,000 clips",
+            f"{growth:.0f} MB ({few['peak_mb']:.0f} to {many['peak_mb']:.0f})",
+            "300 MB",
+            growth < 300,
+        ),
+    ]
 
 
 if __name__ == "__main__":

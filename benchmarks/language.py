@@ -1,4 +1,7 @@
-"""Texts and answers: each text encoded once against once per neuron; requests in flight against the bound; filter banks in a batch."""
+"""Texts and answers: each text encoded once against once per neuron; requests in flight against the bound.
+
+Filter banks in a batch.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,16 @@ import asyncio, json, sys
 
 CHOICE = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "An answer of a few words."}}
 BODY = json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [CHOICE]}).encode()
-ANSWER = b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: " + str(len(BODY)).encode() + b"\\r\\n\\r\\n" + BODY
+LENGTH = str(len(BODY)).encode()
+HEAD = b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: "
+ANSWER = HEAD + LENGTH + b"\\r\\n\\r\\n" + BODY
 
 async def serve(reader, writer):
     try:
         while True:
             head = await reader.readuntil(b"\\r\\n\\r\\n")
-            length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\\r\\n") if line.startswith(b"content-length"))
+            lines = head.lower().split(b"\\r\\n")
+            length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length"))
             await reader.readexactly(length)
             await asyncio.sleep(float(sys.argv[1]))
             writer.write(ANSWER)
@@ -52,13 +58,20 @@ def captions(count: int) -> list[str]:
     rng = np.random.default_rng(0)
     names = [n for group in NAMES.values() for n in group]
     words = [w for group in SYNONYMS.values() for w in group]
-    return [f"This is {rng.choice(names)}, number {i}. The sound is {', '.join(rng.choice(words, 4))}. Behind it is {rng.choice(names)}." for i in range(count)]
+    return [
+        f"This is {rng.choice(names)}, number {i}. The sound is {', '.join(rng.choice(words, 4))}. Behind it is "
+        f"{rng.choice(names)}."
+        for i in range(count)
+    ]
 
 
 def encoding() -> None:
     """All of DB with each text encoded once; and the same texts encoded anew for every neuron, on a sample."""
     encoder = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))  # type: ignore[call-arg]
-    texts, concepts = captions(CLIPS), [f"concept {name[0]}" for name in list(NAMES.values())] + [f"other {i}" for i in range(CONCEPTS - len(NAMES))]
+    texts, concepts = (
+        captions(CLIPS),
+        [f"concept {name[0]}" for name in list(NAMES.values())] + [f"other {i}" for i in range(CONCEPTS - len(NAMES))],
+    )
     encoder.encode(texts[:8])
     u = np.random.default_rng(0).standard_normal((CLIPS, NEURONS)).astype(np.float32)
 
@@ -94,7 +107,8 @@ def in_flight() -> None:
 
 
 def filter_banks() -> None:
-    """Log-mel energies of 32 clips of 10 s: ours in one batch, transformers' extractor for AST (its NumPy path) on the same."""
+    """Log-mel energies of 32 clips of 10 s: ours in one batch, transformers' extractor for AST (its NumPy path) on the
+    same."""
     from transformers import ASTFeatureExtractor
 
     waves = (np.random.default_rng(0).standard_normal((32, 160_000)) * 0.1).astype(np.float32)
@@ -110,15 +124,26 @@ def rows() -> list[Row]:
     share = flight["rate"] / flight["ideal"]
     return [
         Row(
-            f"DB for {NEURONS:,} neurons, each of {CLIPS:,} captions encoded once, against encoding a neuron's captions and the concepts anew",
-            f"{texts['once']:.0f} s; anew {texts['anew'] / 3600:.1f} h (from {SAMPLE} neurons, extrapolated): {texts['anew'] / texts['once']:.0f}x", "-", None,
+            f"DB for {NEURONS:,} neurons, each of {CLIPS:,} captions encoded once, against encoding a neuron's "
+            "captions and the concepts anew",
+            f"{texts['once']:.0f} s; anew {texts['anew'] / 3600:.1f} h (from {SAMPLE} neurons, extrapolated): "
+            f"{texts['anew'] / texts['once']:.0f}x",
+            "-",
+            None,
         ),
         Row(
             f"requests a second, {IN_FLIGHT} in flight, to a server that takes {1000 * DELAY:.0f} ms",
-            f"{flight['rate']:.0f} of {flight['ideal']:.0f}: {100 * share:.0f} %", "90 %", share >= 0.9,
+            f"{flight['rate']:.0f} of {flight['ideal']:.0f}: {100 * share:.0f} %",
+            "90 %",
+            share >= 0.9,
         ),
-        Row("filter banks of 32 clips of 10 s, in one batch, against transformers' extractor", f"{banks['theirs'] / banks['ours']:.1f}x faster", "-", None),
-    ]  # fmt: skip
+        Row(
+            "filter banks of 32 clips of 10 s, in one batch, against transformers' extractor",
+            f"{banks['theirs'] / banks['ours']:.1f}x faster",
+            "-",
+            None,
+        ),
+    ]
 
 
 if __name__ == "__main__":

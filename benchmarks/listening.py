@@ -26,7 +26,9 @@ def rows() -> Iterator[Row]:
     d = open_dissection(config.name, root=cache_root())
     rng = np.random.default_rng(0)
     layer = d.layers[4]
-    localize(d, d.neuron_id(layer.offset), d.extreme_clips(d.neuron_id(layer.offset), "high")[0].clip.index)  # the first pass loads the network
+    localize(
+        d, d.neuron_id(layer.offset), d.extreme_clips(d.neuron_id(layer.offset), "high")[0].clip.index
+    )  # the first pass loads the network
     took = []
     for unit in rng.choice(layer.size, 5, replace=False):
         neuron = d.neuron_id(layer.offset + int(unit))
@@ -34,7 +36,12 @@ def rows() -> Iterator[Row]:
         took.append(seconds(lambda: [localized_sound(d, neuron, c, what) for c in clips for what in ("kept", "rest")]))  # noqa: B023 - called at once
     worst = max(took)
     said = f"{np.median(took):.2f} s, worst of 5 neurons {worst:.2f} s"
-    yield Row(f"kept and rest of a neuron's {CLIPS} highest clips, as sound, after the first pass", said, f"{MOST_PARTS:g} s", worst <= MOST_PARTS)
+    yield Row(
+        f"kept and rest of a neuron's {CLIPS} highest clips, as sound, after the first pass",
+        said,
+        f"{MOST_PARTS:g} s",
+        worst <= MOST_PARTS,
+    )
     buffer = io.BytesIO()
     sf.write(buffer, rng.standard_normal(3 * 44_100).astype(np.float32) * 0.1, 44_100, format="FLAC")
 
@@ -44,6 +51,16 @@ def rows() -> Iterator[Row]:
             d.explanation(row["neuron"])
 
     took = [seconds(bring) for _ in range(5)]
-    yield Row("a sound of one's own to named neurons", f"{np.median(took):.2f} s, worst of 5 {max(took):.2f} s", f"{MOST_OWN:g} s", max(took) <= MOST_OWN)
+    yield Row(
+        "a sound of one's own to named neurons",
+        f"{np.median(took):.2f} s, worst of 5 {max(took):.2f} s",
+        f"{MOST_OWN:g} s",
+        max(took) <= MOST_OWN,
+    )
     neuron = d.neuron_id(layer.offset + 3)
-    yield Row("which sounds move a neuron: 3 highest and 3 random clips, 20 orders", f"{seconds(lambda: shapley_attribution(d, neuron)):.1f} s", "-", None)
+    yield Row(
+        "which sounds move a neuron: 3 highest and 3 random clips, 20 orders",
+        f"{seconds(lambda: shapley_attribution(d, neuron)):.1f} s",
+        "-",
+        None,
+    )

@@ -25,7 +25,9 @@ class Row(NamedTuple):
 
 def alone(module: str, *arguments: str) -> dict[str, Any]:
     """Run ``python -m module arguments`` and return the JSON of its last line, with its peak memory in MB."""
-    done = subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    )
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 

@@ -1,4 +1,5 @@
-"""Scoring every explanation of 55,346 neurons on 2,000 clips: five methods, all predictors, baselines and bootstrap intervals, both halves."""
+"""Scoring every explanation of 55,346 neurons on 2,000 clips: five methods, all predictors, baselines and bootstrap
+intervals, both halves."""
 
 from __future__ import annotations
 
@@ -44,7 +45,10 @@ def score() -> None:
                 mine = slice(layer.offset + start, layer.offset + start + u.shape[0])
                 said = {}
                 for name, table in texts.items():
-                    predictors = {"text": lambda rows, t=table, x=captions: t[rows] @ x, "audio": lambda rows, t=table, x=sounds: t[rows] @ x}
+                    predictors = {
+                        "text": lambda rows, t=table, x=captions: t[rows] @ x,
+                        "audio": lambda rows, t=table, x=sounds: t[rows] @ x,
+                    }
                     if name in ("DB", "TAB", "ICL"):
                         predictors["presence"] = lambda rows, t=table, x=captions: np.exp(5 * (t[rows] @ x))
                         predictors["label"] = lambda rows, x=labels: (x[None] == rows[:, None]).astype(np.float32)
@@ -62,7 +66,12 @@ def rows() -> Iterator[Row]:
     found = alone("benchmarks.scores", "score")
     said = f"{found['seconds']:.0f} s, peak {found['peak_mb'] / 1024:.1f} GB"
     held = found["seconds"] <= MOST_SECONDS and found["peak_mb"] <= MOST_MB
-    yield Row("held-out scores: 55,346 neurons x 5 methods x 2,000 clips, with baselines and 40 bootstrap samples", said, "180 s, 6 GB", held)
+    yield Row(
+        "held-out scores: 55,346 neurons x 5 methods x 2,000 clips, with baselines and 40 bootstrap samples",
+        said,
+        "180 s, 6 GB",
+        held,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""`python -m benchmarks.settings`: one setting of the demo changed at a time, each scored on held-out clips and on planted neurons; prints Markdown."""
+"""`python -m benchmarks.settings`: one setting of the demo changed at a time, each scored on held-out clips and on
+planted neurons; prints Markdown."""
 
 from __future__ import annotations
 
@@ -15,7 +16,21 @@ from and_core.pipeline.planting import plant
 from and_core.query.scores import score_of_all
 from and_core.store.files import cache_root
 
-BEFORE = ("clips", "activations", "neurons", "captions", "texts", "summaries", "calibration", "closed", "sounds", "tab", "open", "explanations", "scores")
+BEFORE = (
+    "clips",
+    "activations",
+    "neurons",
+    "captions",
+    "texts",
+    "summaries",
+    "calibration",
+    "closed",
+    "sounds",
+    "tab",
+    "open",
+    "explanations",
+    "scores",
+)
 GRID: list[tuple[str, list[tuple[str, dict[str, Any]]]]] = [
     ("similarity function", [(name, {"closed": {"similarity": name}}) for name in SIMILARITY_NAMES]),
     ("K", [(str(k), {"k": k}) for k in (5, 10, 20)]),
@@ -38,7 +53,10 @@ COLUMNS = (
 
 def changed(base: dict[str, Any], change: dict[str, Any], name: str) -> dict[str, Any]:
     """A configuration with one setting changed."""
-    merged = {key: {**base[key], **value} if isinstance(value, dict) and isinstance(base.get(key), dict) else value for key, value in change.items()}
+    merged = {
+        key: {**base[key], **value} if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        for key, value in change.items()
+    }
     return {**base, **merged, "name": name, "unlearning": None}
 
 
@@ -48,12 +66,25 @@ def measure(base: dict[str, Any], change: dict[str, Any], root: Path, name: str)
     d = open_dissection(name, root)
     hidden = np.concatenate([np.full(layer.size, layer.kind != "fc") for layer in d.layers])
     found = [np.nanmean(score_of_all(d, "DB", m)[hidden]) for m in ("pearson", "auprc")]
-    found += [np.nanmean(score_of_all(d, "SUM")[hidden]), np.nanmean(score_of_all(d, "OPEN", predictor="words")[hidden])]
+    found += [
+        np.nanmean(score_of_all(d, "SUM")[hidden]),
+        np.nanmean(score_of_all(d, "OPEN", predictor="words")[hidden]),
+    ]
     rows = plant(d).planted_rows
-    concept = next(r for r in rows if r["planted"] == "concept" and r["units"] == "all" and (r["method"], r["similarity"]) == ("DB", d.similarity))
+    concept = next(
+        r
+        for r in rows
+        if r["planted"] == "concept" and r["units"] == "all" and (r["method"], r["similarity"]) == ("DB", d.similarity)
+    )
     heard = [r for r in rows if r["planted"] == "property" and "recall %" in r][-1]
     empty = 100 * float(np.mean([not text for text in d.explanation_table["summary"].to_pylist()]))
-    return [*(f"{x:.3f}" for x in found), f"{concept['top-1 %']:.1f}", f"{heard['recall %']:.1f}", f"{heard['true of its clips %']:.1f}", f"{empty:.0f}"]
+    return [
+        *(f"{x:.3f}" for x in found),
+        f"{concept['top-1 %']:.1f}",
+        f"{heard['recall %']:.1f}",
+        f"{heard['true of its clips %']:.1f}",
+        f"{empty:.0f}",
+    ]
 
 
 def main() -> None:

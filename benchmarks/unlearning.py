@@ -46,20 +46,37 @@ def rows() -> Iterator[Row]:
         evaluator = open_evaluator(d)
         names = d.concept_set
         masks = [
-            select_neurons(d, AblationRequest(concept=names[i % len(names)], strategy="DB", dose=1.0 if i < len(names) else 0.5)).selection.masks
+            select_neurons(
+                d, AblationRequest(concept=names[i % len(names)], strategy="DB", dose=1.0 if i < len(names) else 0.5)
+            ).selection.masks
             for i in range(CONCEPTS)
         ]
         target, clips = evaluator.target, evaluator.clips
         plain(target, d, clips)
         whole, one = [], []
-        for i in range(ROUNDS):  # by turns, so that both see the same machine; a new evaluator each time has decoded nothing yet
+        for i in range(
+            ROUNDS
+        ):  # by turns, so that both see the same machine; a new evaluator each time has decoded nothing yet
             whole.append(seconds(lambda: plain(target, d, clips)))
             fresh = Evaluator(target, d, clips, BATCH)
             one.append(seconds(lambda: fresh.logits([masks[i]])))  # noqa: B023 - called at once
         ratio = statistics.median(one) / statistics.median(whole)
-        said = f"{ratio:.2f}x ({1000 * statistics.median(one):.0f} ms against {1000 * statistics.median(whole):.0f} ms, {len(clips)} clips)"
-        yield Row("one concept ablated, against a plain evaluation of the tested split", said, f"{MOST_ONE}x", ratio <= MOST_ONE)
+        said = (
+            f"{ratio:.2f}x ({1000 * statistics.median(one):.0f} ms against {1000 * statistics.median(whole):.0f} "
+            f"ms, {len(clips)} clips)"
+        )
+        yield Row(
+            "one concept ablated, against a plain evaluation of the tested split",
+            said,
+            f"{MOST_ONE}x",
+            ratio <= MOST_ONE,
+        )
         fresh = Evaluator(target, d, clips, BATCH)
         took = seconds(lambda: fresh.logits(masks))
         many = took / statistics.median(whole)
-        yield Row(f"{CONCEPTS} concepts in one call, in plain evaluations", f"{many:.1f} ({took:.1f} s)", f"{CONCEPTS}", many <= CONCEPTS)
+        yield Row(
+            f"{CONCEPTS} concepts in one call, in plain evaluations",
+            f"{many:.1f} ({took:.1f} s)",
+            f"{CONCEPTS}",
+            many <= CONCEPTS,
+        )

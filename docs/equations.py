@@ -1,4 +1,5 @@
-"""Equations of the documentation as MathML, which browsers draw themselves: no script, no font, no request to anywhere."""
+"""Equations of the documentation as MathML, which browsers draw themselves:
+no script, no font, no request to anywhere."""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ def _plugins(section: str, registry: Registry[Any]) -> str:
     lines = [f"### Kinds of {both}"]
     for kind in registry.names():
         cls = registry.get(kind)
-        lines.append(f"#### `{section}: {{kind: {kind}}}`\n\n{_first(cls)}\n\n{_about(cls.Settings)}\n\n{_table(cls.Settings)}")
+        lines.append(
+            f"#### `{section}: {{kind: {kind}}}`\n\n{_first(cls)}\n\n{_about(cls.Settings)}\n\n{_table(cls.Settings)}"
+        )
     return "\n\n".join(lines)
 
 
@@ -83,7 +85,11 @@ def _default(field: Any) -> str:
         return "on"
     if isinstance(value, tuple):
         value = list(value)
-    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool | None) else str(value)
+    return (
+        {None: "null", True: "true", False: "false"}.get(value, str(value))
+        if isinstance(value, bool | None)
+        else str(value)
+    )
 
 
 def _type(annotation: Any, metadata: Any = ()) -> str:
@@ -97,19 +103,38 @@ def _type(annotation: Any, metadata: Any = ()) -> str:
         return " or ".join(dict.fromkeys(_type(part) for part in get_args(annotation)))
     if get_origin(annotation) in (list, tuple, dict):
         inner = [part for part in get_args(annotation) if part is not Ellipsis]
-        return "list of " + ", ".join(dict.fromkeys(_type(part) for part in inner)) if get_origin(annotation) is not dict else "mapping"
-    names = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "`null`", Any: "text", Path: "file"}
+        return (
+            "list of " + ", ".join(dict.fromkeys(_type(part) for part in inner))
+            if get_origin(annotation) is not dict
+            else "mapping"
+        )
+    names = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true or false",
+        type(None): "`null`",
+        Any: "text",
+        Path: "file",
+    }
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "plug-in" if annotation is PluginConfig else "section"
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
-    bounds = [f"{sign} {getattr(m, name)}" for m in metadata for name, sign in signs.items() if getattr(m, name, None) is not None]
+    bounds = [
+        f"{sign} {getattr(m, name)}"
+        for m in metadata
+        for name, sign in signs.items()
+        if getattr(m, name, None) is not None
+    ]
     return " ".join([names.get(annotation, str(getattr(annotation, "__name__", annotation))), *bounds])
 
 
 def _comments(model: type[BaseModel]) -> dict[str, str]:
     """What the source says of each field: the comment beside it, or its entry in the docstring."""
     said: dict[str, str] = {}
-    for cls in reversed([c for c in model.__mro__ if isinstance(c, type) and issubclass(c, BaseModel) and c is not BaseModel]):
+    for cls in reversed(
+        [c for c in model.__mro__ if isinstance(c, type) and issubclass(c, BaseModel) and c is not BaseModel]
+    ):
         try:
             lines, _ = inspect.getsourcelines(cls)
         except (OSError, TypeError):
@@ -119,7 +144,9 @@ def _comments(model: type[BaseModel]) -> dict[str, str]:
         for node in ast.parse(source).body[0].body:  # type: ignore[attr-defined]
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 last, before = rows[node.end_lineno - 1], rows[node.lineno - 2].strip()  # type: ignore[operator]
-                comment = last[node.end_col_offset or 0 :].partition("#")[2].strip() or (before[1:].strip() if before.startswith("#") else "")
+                comment = last[node.end_col_offset or 0 :].partition("#")[2].strip() or (
+                    before[1:].strip() if before.startswith("#") else ""
+                )
                 if comment:
                     said[node.target.id] = comment
         said |= _attributes(inspect.cleandoc(cls.__doc__ or ""))
@@ -176,7 +203,12 @@ def tables() -> str:
     from and_core.figures.gallery import FIGURES
 
     rows = ["| table | |", "|---|---|", *(f"| `{name}` | {_summary(function)} |" for name, function in TABLES.items())]
-    rows += ["", "| figure | |", "|---|---|", *(f"| `{name}` | {_summary(function)} |" for name, function in FIGURES.items())]
+    rows += [
+        "",
+        "| figure | |",
+        "|---|---|",
+        *(f"| `{name}` | {_summary(function)} |" for name, function in FIGURES.items()),
+    ]
     return "\n" + "\n".join(rows) + "\n\n"
 
 
@@ -187,7 +219,11 @@ def _summary(function: Any) -> str:
 def rooms() -> str:
     """Return the rooms of the package from the ground up: what each holds, and which rooms it imports from."""
     listed = ast.parse((ROOT / "tests" / "test_walls.py").read_text())
-    order = next(ast.literal_eval(n.value) for n in listed.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "ROOMS")
+    order = next(
+        ast.literal_eval(n.value)
+        for n in listed.body
+        if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "ROOMS"
+    )
     rows = ["| | room | what it holds | imports from |", "|---|---|---|---|"]
     for number, room in enumerate(order, 1):
         folder = ROOT / "and_core" / room

@@ -19,15 +19,19 @@ from pages.ui.setup import explain, provenance, setup
 
 SHOWN = 500
 ABOUT_LAST_LAYER = (
-    "Classifier unit k is known to stand for class k, so only here is there a truth. Cells are top-1 % / top-5 % / mean cosine of the named and the "
-    "true concept. The paper's columns are ESC-50's 50 classes with captions by SALMONN: they compare settings, not networks."
+    "Classifier unit k is known to stand for class k, so only here is there a truth. Cells are top-1 % / top-5 % / "
+    "mean cosine of the named and the "
+    "true concept. The paper's columns are ESC-50's 50 classes with captions by SALMONN: they compare settings, not "
+    "networks."
 )
 
 
 def _neurons(d: Dissection) -> None:
     d.require("explanations")
     kind, pick = st.columns([1, 2], vertical_alignment="bottom")
-    by = kind.segmented_control("From a", ["concept", "adjective"], default="concept", key="from", bind="query-params", required=True)
+    by = kind.segmented_control(
+        "From a", ["concept", "adjective"], default="concept", key="from", bind="query-params", required=True
+    )
     options = d.explained_concepts if by == "concept" else d.explained_adjectives
     if not options:
         st.html(html.empty(f"No neuron has a {by}."))
@@ -43,23 +47,42 @@ def _neurons(d: Dissection) -> None:
     left, right = st.columns([1.25, 1], gap="medium")
     with left:
         st.html(html.heading("By layer", "share of the layer's neurons; the count stands on the bar"))
-        st.plotly_chart(neurons_per_layer([x.name for x in d.layers], counts, [x.size for x in d.layers]), config=EXPORT, theme=None, key="per_layer")
+        st.plotly_chart(
+            neurons_per_layer([x.name for x in d.layers], counts, [x.size for x in d.layers]),
+            config=EXPORT,
+            theme=None,
+            key="per_layer",
+        )
     with right:
         st.html(html.heading("Its neurons", f"the first {SHOWN}" if len(found) > SHOWN else ""))
         frame = result_frame(d, found[:SHOWN], None)
         frame.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(int(i))) for i in found[:SHOWN]])
-        st.dataframe(frame, hide_index=True, height=300, column_config={"open": st.column_config.LinkColumn("open", display_text="open", width="small")})
+        st.dataframe(
+            frame,
+            hide_index=True,
+            height=300,
+            column_config={"open": st.column_config.LinkColumn("open", display_text="open", width="small")},
+        )
 
 
 def _last_layer(d: Dissection) -> None:
     notes = d.notes("last_layer")
-    st.html(html.heading("Last layer: is the right class named?", f"{notes['classes']} classes; cosine by {notes['encoder']}"))
+    st.html(
+        html.heading(
+            "Last layer: is the right class named?", f"{notes['classes']} classes; cosine by {notes['encoder']}"
+        )
+    )
     if not d.last_layer_scores:
         st.html(html.box(html.empty(f"Not defined here: {notes['reason']}.")))
         return
     found = comparable(d)
     st.html(html.empty(ABOUT_LAST_LAYER))
-    st.html(html.heading("Table 2: each method under its best similarity function", f"{len(found)} networks on these clips and concepts"))
+    st.html(
+        html.heading(
+            "Table 2: each method under its best similarity function",
+            f"{len(found)} networks on these clips and concepts",
+        )
+    )
     st.html(html.box(html.plain_table(best_table(found))))
     st.html(html.heading("Table 7: by similarity function"))
     st.html(html.box(html.plain_table(last_layer_table(found))))

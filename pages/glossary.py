@@ -6,7 +6,13 @@ import streamlit as st
 
 from pages.ui import html
 from pages.ui.setup import frame
-from pages.ui.terms import terms
+from pages.ui.terms import Term, terms
+
+
+def _entry(entry: Term) -> str:
+    source = f" <small>{html.text(entry.source)}</small>" if entry.source else ""
+    term = f'<dt id="{html.text(entry.anchor)}">{html.text(entry.term)}</dt>'
+    return f"{term}<dd>{html.text(entry.text)}{source}</dd>"
 
 
 def page() -> None:
@@ -17,12 +23,15 @@ def page() -> None:
     words = wanted.lower().split()
     shown = [entry for entry in terms() if all(word in f"{entry.term} {entry.text}".lower() for word in words)]
     if not shown:
-        st.html(html.empty("No term fits." if terms() else "The glossary is not installed; it stands in docs/glossary.md of the repository."))
-    for section, entries in groupby(shown, key=lambda entry: entry.section):
-        rows = "".join(
-            f'<dt id="{html.text(e.anchor)}">{html.text(e.term)}</dt><dd>{html.text(e.text)}{f" <small>{html.text(e.source)}</small>" if e.source else ""}</dd>'
-            for e in entries
+        st.html(
+            html.empty(
+                "No term fits."
+                if terms()
+                else "The glossary is not installed; it stands in docs/glossary.md of the repository."
+            )
         )
+    for section, entries in groupby(shown, key=lambda entry: entry.section):
+        rows = "".join(_entry(entry) for entry in entries)
         st.html(html.heading(section) + html.box(f'<dl class="and-terms">{rows}</dl>'))
 
 

@@ -12,8 +12,10 @@ from pages.ui import html
 from pages.ui.setup import explain, provenance, setup
 
 CAUTION = (
-    "Dotted in colour: as many neurons in the same layers at random, so that a curve tells of its words only where it leaves its own dotted one. "
-    "Black: random over all hidden neurons. Bars span the seeds. The paper's own curves may rest on the number per layer alone, since its reference "
+    "Dotted in colour: as many neurons in the same layers at random, so that a curve tells of its words only where it "
+    "leaves its own dotted one. "
+    "Black: random over all hidden neurons. Bars span the seeds. The paper's own curves may rest on the number per "
+    "layer alone, since its reference "
     "implementation ablates the first rows of each layer."
 )
 
@@ -21,18 +23,27 @@ CAUTION = (
 def _curves(d: Dissection) -> None:
     notes, rows = d.notes("importance"), d.importance_curves.to_pylist()
     split = d.notes("split")
-    st.html(html.empty(
-        f"Accuracy on {split['tested_clips']} tested clips when a share of the {notes['neurons']:,} hidden neurons is ablated; whole network "
-        f"{notes['accuracy']:.1f} %. Neurons are chosen from explanations over the other {split['choosing_clips']} clips. "
-        f"Seeds {', '.join(map(str, notes['seeds']))}."
-    ))  # fmt: skip
+    st.html(
+        html.empty(
+            f"Accuracy on {split['tested_clips']} tested clips when a share of the {notes['neurons']:,} hidden neurons "
+            "is "
+            "ablated; whole network "
+            f"{notes['accuracy']:.1f} %. Neurons are chosen from explanations over the other {split['choosing_clips']} "
+            "clips. "
+            f"Seeds {', '.join(map(str, notes['seeds']))}."
+        )
+    )
     for name, about in CURVES.items():
         st.html(html.heading(f"Figure 4 {name}", about))
-        st.plotly_chart(importance_figure(rows, name, notes["accuracy"]), config=EXPORT, theme=None, key=f"importance_{name}")
+        st.plotly_chart(
+            importance_figure(rows, name, notes["accuracy"]), config=EXPORT, theme=None, key=f"importance_{name}"
+        )
     st.html(html.empty(f"{CAUTION} One clip is {100 / split['tested_clips']:.1f} points."))
     st.html(html.heading("Loss of accuracy, points", "mean over seeds; fair random in brackets"))
     st.html(html.box(html.plain_table(importance_table(rows, notes["accuracy"]))))
-    st.download_button("Curves (CSV)", csv_text(pd.DataFrame(rows)).encode(), f"{d.name}-importance.csv", "text/csv", on_click="ignore")
+    st.download_button(
+        "Curves (CSV)", csv_text(pd.DataFrame(rows)).encode(), f"{d.name}-importance.csv", "text/csv", on_click="ignore"
+    )
 
 
 def page() -> None:

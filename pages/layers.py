@@ -1,4 +1,5 @@
-"""The Layers page: a map of all neurons, and what changes with depth: interpretable neurons and words, for one network or for all of the same clips."""
+"""The Layers page: a map of all neurons, and what changes with depth: interpretable neurons and words, for one network
+or for all of the same clips."""
 
 from typing import Any
 
@@ -24,9 +25,17 @@ from pages.ui.setup import BOUND, explain, provenance, setup
 
 LIT, LISTED = 60, 300
 WITH_LASSO = {**EXPORT, "modeBarButtonsToRemove": ["autoScale2d"], "scrollZoom": True}
-LAYERS = {"all": None, "attention output": "attention_output", "intermediate": "intermediate", "output": "output", "fc1": "fc1", "fc2": "fc2"}
+LAYERS = {
+    "all": None,
+    "attention output": "attention_output",
+    "intermediate": "intermediate",
+    "output": "output",
+    "fc1": "fc1",
+    "fc2": "fc2",
+}
 ABOUT = (
-    "A neuron is uninterpretable when fewer than \u03c4 of its K highest clips have captions in one same cluster. Dotted: random sets of K clips, what "
+    "A neuron is uninterpretable when fewer than \u03c4 of its K highest clips have captions in one same cluster. "
+    "Dotted: random sets of K clips, what "
     "chance gives. Clusters are those of each network's own captions; dead neurons are not counted."
 )
 
@@ -42,18 +51,29 @@ def _scores(d: Dissection) -> None:
     one, two = st.columns([1.6, 1])
     methods = d.scored_methods
     if not methods:
-        st.html(html.empty(f"Nothing could be scored: {d.notes('scores').get('reason', 'no method explains both halves of the clips')}."))
+        st.html(
+            html.empty(
+                "Nothing could be scored: "
+                f"{d.notes('scores').get('reason', 'no method explains both halves of the clips')}."
+            )
+        )
         return
-    method = one.segmented_control("Explanation by", methods, default=methods[0], key="scored_method", required=True, format_func=SAID.get, **BOUND)
-    metric = two.segmented_control("Score", list(METRIC), default="pearson", key="metric", required=True, format_func=METRIC.get, **BOUND)
+    method = one.segmented_control(
+        "Explanation by", methods, default=methods[0], key="scored_method", required=True, format_func=SAID.get, **BOUND
+    )
+    metric = two.segmented_control(
+        "Score", list(METRIC), default="pearson", key="metric", required=True, format_func=METRIC.get, **BOUND
+    )
     rows = {x.name: x.score_layers.to_pylist() for x in every if x.scored_methods}
     if any(row["block"] is not None for mine in rows.values() for row in mine):
         st.plotly_chart(scores_by_depth(rows, method, metric), config=EXPORT, theme=None, key="scores_by_depth")
     else:
         st.html(html.empty("This network has no blocks, so there is no depth to show; the table below has its layers."))
     st.caption(
-        "Mean over the neurons that the method says something of, by similarity of the explanation to captions. A method that is no better than another "
-        f"neuron's explanation says nothing of the neuron. Noticed that an explanation was made worse, on these clips: {_trusted(d)}."
+        "Mean over the neurons that the method says something of, by similarity of the explanation to captions. A "
+        "method that is no better than another "
+        "neuron's explanation says nothing of the neuron. Noticed that an explanation was made worse, on these clips: "
+        f"{_trusted(d)}."
     )
     frame = pd.DataFrame([{"network": name, **row} for name, mine in rows.items() for row in mine])
     with st.expander("By layer and method"):
@@ -88,7 +108,9 @@ def _interpretability(d: Dissection) -> None:
     frame = pd.DataFrame([{"network": name, **r} for name, mine in rows.items() for r in mine])
     with st.expander("By layer"):
         st.dataframe(frame.round(1), hide_index=True, height=260)
-    st.download_button("Uninterpretable neurons (CSV)", csv_text(frame).encode(), "interpretability.csv", "text/csv", on_click="ignore")
+    st.download_button(
+        "Uninterpretable neurons (CSV)", csv_text(frame).encode(), "interpretability.csv", "text/csv", on_click="ignore"
+    )
 
 
 def _words(d: Dissection) -> None:
@@ -96,15 +118,26 @@ def _words(d: Dissection) -> None:
     d.require("word_counts")
     every = _together(d, "word_counts")
     one, two = st.columns([1.6, 1])
-    kind = one.segmented_control("Words", list(KINDS), default="adjective", key="word_kind", required=True, format_func=KINDS.get, **BOUND)
-    across = two.segmented_control("Counted by", ["block", "kind of layer"], default="block", key="counted_by", required=True, **BOUND)
+    kind = one.segmented_control(
+        "Words", list(KINDS), default="adjective", key="word_kind", required=True, format_func=KINDS.get, **BOUND
+    )
+    across = two.segmented_control(
+        "Counted by", ["block", "kind of layer"], default="block", key="counted_by", required=True, **BOUND
+    )
     if across == "kind of layer":
-        st.plotly_chart(words_by_kind({x.name: x.layer_word_counts for x in every}, kind), config=EXPORT, theme=None, key="words_by_kind")
+        st.plotly_chart(
+            words_by_kind({x.name: x.layer_word_counts for x in every}, kind),
+            config=EXPORT,
+            theme=None,
+            key="words_by_kind",
+        )
         st.caption("Mean over all neurons of the layers of a kind; dead neurons are not counted.")
     else:
         _words_by_block({x.name: x.block_word_counts[kind] for x in every}, kind)
     frame = pd.DataFrame([{"network": x.name, **row} for x in every for row in x.layer_word_counts])
-    st.download_button("Words by layer (CSV)", csv_text(frame).encode(), "words-by-layer.csv", "text/csv", on_click="ignore")
+    st.download_button(
+        "Words by layer (CSV)", csv_text(frame).encode(), "words-by-layer.csv", "text/csv", on_click="ignore"
+    )
 
 
 def _words_by_block(found: dict[str, dict[str, Any]], kind: str) -> None:
@@ -113,18 +146,32 @@ def _words_by_block(found: dict[str, dict[str, Any]], kind: str) -> None:
         return
     st.plotly_chart(words_by_block(found, kind), config=EXPORT, theme=None, key="words_by_block")
     fitted = {name: row for name, row in found.items() if row["slope_low"] is not None}
-    slopes = [f"{name}: {row['slope']:+.3f} a block [{row['slope_low']:+.3f}, {row['slope_high']:+.3f}]" for name, row in fitted.items()]
+    slopes = [
+        f"{name}: {row['slope']:+.3f} a block [{row['slope_low']:+.3f}, {row['slope_high']:+.3f}]"
+        for name, row in fitted.items()
+    ]
     told = f" Slopes: {'; '.join(slopes)}." if slopes else ""
-    st.caption(f"Mean of the neurons of a block with 95 % bootstrap intervals; dotted, the linear fit over neurons.{told}")
+    st.caption(
+        f"Mean of the neurons of a block with 95 % bootstrap intervals; dotted, the linear fit over neurons.{told}"
+    )
 
 
 def _map(d: Dissection) -> None:
     st.html(html.heading("The map of neurons", "near: alike; a click opens the neuron, the lasso at the right lists"))
     d.require("map")
     one, two, three = st.columns([1, 1.2, 1.4])
-    places = one.segmented_control("Near by", ["explanation", "activation"], default="explanation", key="near_by", required=True, **BOUND)
+    places = one.segmented_control(
+        "Near by", ["explanation", "activation"], default="explanation", key="near_by", required=True, **BOUND
+    )
     counted = d.has("interpretability") and 5 in d.notes("interpretability")["k"]
-    options = ["block", "layer kind", "concept", "class of its clips", "adjective", *(["interpretable"] if counted else [])]
+    options = [
+        "block",
+        "layer kind",
+        "concept",
+        "class of its clips",
+        "adjective",
+        *(["interpretable"] if counted else []),
+    ]
     options += [f"held-out score, {m}" for m in d.scored_methods] if d.has("scores") else []
     by = two.selectbox("Coloured by", options, key="coloured_by", **BOUND)
     words = d.explained_adjectives
@@ -132,26 +179,39 @@ def _map(d: Dissection) -> None:
     typed = three.text_input("Light up", key="light", placeholder="by meaning: short metallic clicks", **BOUND)
     found = found_neurons(d, Query(text=typed.strip(), by="meaning"))[0][:LIT] if typed.strip() else None
     figure = map_figure(d, places, by, word, tuple(int(i) for i in found) if found is not None else ())
-    event = st.plotly_chart(figure, config=WITH_LASSO, theme=None, key="map", on_select="rerun", selection_mode=("points", "box", "lasso"))
+    event = st.plotly_chart(
+        figure, config=WITH_LASSO, theme=None, key="map", on_select="rerun", selection_mode=("points", "box", "lasso")
+    )
     method = d.notes("map")["method"][places]
     far = " Distances between far points mean little." if method.startswith("t-SNE") else ""
-    scale = {"block": "from the first block (dark) to the last", **{o: "from low (dark) to high" for o in options if o.startswith("held-out")}}
+    scale = {
+        "block": "from the first block (dark) to the last",
+        **{o: "from low (dark) to high" for o in options if o.startswith("held-out")},
+    }
     colours = scale.get(by, "the largest groups; grey, all others")
     st.caption(f"{method}, seed {d.notes('map')['seed']}.{far} Colours: {colours}.")
     chosen = [p["customdata"] for p in (event.selection.points if event else [])]
-    chosen = list(dict.fromkeys(int(c[0] if isinstance(c, list | tuple) else c) for c in chosen if c is not None))  # a lit neuron is drawn twice
+    chosen = list(
+        dict.fromkeys(int(c[0] if isinstance(c, list | tuple) else c) for c in chosen if c is not None)
+    )  # a lit neuron is drawn twice
     if len(chosen) == 1 and not (event.selection.lasso or event.selection.box):
         open_neuron(d.neuron_id(chosen[0]))
     if chosen or found is not None:
         picked = np.array(chosen, int) if chosen else np.asarray(found)
         st.html(
             html.heading(
-                "Chosen on the map" if chosen else "Lit up", f"{len(picked)} neurons, the first {LISTED} listed" if len(picked) > LISTED else f"{len(picked)}"
+                "Chosen on the map" if chosen else "Lit up",
+                f"{len(picked)} neurons, the first {LISTED} listed" if len(picked) > LISTED else f"{len(picked)}",
             )
         )
         frame = result_frame(d, picked[:LISTED], None)
         frame.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(int(i))) for i in picked[:LISTED]])
-        st.dataframe(frame, hide_index=True, height=280, column_config={"open": st.column_config.LinkColumn("open", display_text="open", width="small")})
+        st.dataframe(
+            frame,
+            hide_index=True,
+            height=280,
+            column_config={"open": st.column_config.LinkColumn("open", display_text="open", width="small")},
+        )
 
 
 def page() -> None:

@@ -1,4 +1,5 @@
-"""The Listen page: a decision taken apart into sounds that can be heard, added and removed, with the prediction after each."""
+"""The Listen page: a decision taken apart into sounds that can be heard, added and removed, with the prediction after
+each."""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ from pages.ui.setup import BOUND, explain, provenance, setup
 OWN = "Your sound"
 ABOUT = "A decision is taken apart into sounds of a dictionary, by what each says for the class."
 MOST = 8  # components that are shown
-MODES = {"post-hoc": "the dissected network, read by an interpreter", "by-design": "a network whose prediction is the interpretation"}
+MODES = {
+    "post-hoc": "the dissected network, read by an interpreter",
+    "by-design": "a network whose prediction is the interpretation",
+}
 
 
 def _choose(d: Dissection, left: DeltaGenerator, right: DeltaGenerator) -> tuple[np.ndarray, int, str] | None:
@@ -68,7 +72,9 @@ def _apart(d: Dissection) -> None:
         if bring_in() and (own := brought()) is not None:
             st.session_state["listen_class"] = OWN
             reaction(d, own)  # its line in the neurons' histograms
-        st.html(html.empty("It stays in this session: nothing is stored. The page Your sound tells which neurons it moves."))
+        st.html(
+            html.empty("It stays in this session: nothing is stored. The page Your sound tells which neurons it moves.")
+        )
     left, middle, right = st.columns([1, 2, 1])
     chosen, own = _choose(d, left, middle), brought()
     if chosen is None:
@@ -77,16 +83,31 @@ def _apart(d: Dissection) -> None:
     listener = dissection_listener(d, mode or "post-hoc")
     classes = listener.target.classes or [f"class {i}" for i in range(int(listener.interpreter.theta.shape[0]))]
     shown = right.selectbox(
-        "Explain", [None, *range(len(classes))], format_func=lambda i: "the predicted class" if i is None else classes[i].replace("_", " "), key="shown_class"
+        "Explain",
+        [None, *range(len(classes))],
+        format_func=lambda i: "the predicted class" if i is None else classes[i].replace("_", " "),
+        key="shown_class",
     )
     if own is not None and wave is own.sound.wave:
-        found = interpret(d, wave, rate, mode or "post-hoc", shown)  # a user's own sound is in no cache that outlives the session
+        found = interpret(
+            d, wave, rate, mode or "post-hoc", shown
+        )  # a user's own sound is in no cache that outlives the session
     else:
         found = _found(d, d.manifest.stages["listening"].key, f"{d.name} {name}", wave, rate, mode or "post-hoc", shown)
     p = found.probabilities
     heard = len(found.wave) / listener.target.sample_rate
-    st.html(html.heading(name, f"the first {heard:.1f} s are heard" if len(wave) / rate > heard + 0.05 else f"{len(wave) / rate:.1f} s"))
-    st.html(html.box(f"The network says <b>{html.text(_top(p, classes))}</b>. Explained: <b>{html.text(classes[found.shown].replace('_', ' '))}</b>."))
+    st.html(
+        html.heading(
+            name,
+            f"the first {heard:.1f} s are heard" if len(wave) / rate > heard + 0.05 else f"{len(wave) / rate:.1f} s",
+        )
+    )
+    st.html(
+        html.box(
+            f"The network says <b>{html.text(_top(p, classes))}</b>. Explained: "
+            f"<b>{html.text(classes[found.shown].replace('_', ' '))}</b>."
+        )
+    )
     if found.remark:
         st.html(html.box(html.empty(f"{found.remark[:1].upper()}{found.remark[1:]}.")))
         st.audio(flac(found.wave, listener.target.sample_rate), format="audio/flac")
@@ -104,22 +125,38 @@ def _components(d: Dissection, found: Any, classes: list[str], tau: float, mode:
         st.html(html.heading("Components by relevance", f"ticked: above \u03c4 = {tau:g}"))
         for k in order:
             row = st.columns([1.2, 1, 3], vertical_alignment="center")
-            if row[0].checkbox(f"component {k}", value=bool(found.relevance[k] > tau), key=f"keep {mode} {hash(found.wave.tobytes())} {found.shown} {k}"):
+            if row[0].checkbox(
+                f"component {k}",
+                value=bool(found.relevance[k] > tau),
+                key=f"keep {mode} {hash(found.wave.tobytes())} {found.shown} {k}",
+            ):
                 kept.append(k)
             row[1].html(
-                f'<div class="and-bar"><i class="high" style="width:{100 * max(0.0, float(found.relevance[k])):.0f}%"></i></div>{found.relevance[k]:.2f}'
+                '<div class="and-bar"><i class="high" '
+                f'style="width:{100 * max(0.0, float(found.relevance[k])):.0f}%"></i></div>{found.relevance[k]:.2f}'
             )
             row[2].audio(flac(component_sound(d, found, k, mode), rate), format="audio/flac")
     with right:
         result = keep_components(d, found, kept, mode)
         st.html(html.heading("What you hear", f"{len(kept)} of {len(found.relevance)} components kept"))
-        heard = [("The clip", found.wave, found.probabilities), ("What is kept: the interpretation", result.kept, result.kept_probabilities)]
+        heard = [
+            ("The clip", found.wave, found.probabilities),
+            ("What is kept: the interpretation", result.kept, result.kept_probabilities),
+        ]
         for label, sound, said in (*heard, ("What is left", result.left, result.left_probabilities)):
-            st.html(html.empty(f"{label}: {_top(said, classes)}") + html.picture(spectrogram_jpeg(resample(sound, rate, ANALYSIS_RATE)), label))
+            st.html(
+                html.empty(f"{label}: {_top(said, classes)}")
+                + html.picture(spectrogram_jpeg(resample(sound, rate, ANALYSIS_RATE)), label)
+            )
             st.audio(flac(sound, rate), format="audio/flac")
         c = found.shown
-        p, kept_p, left_p = (values[c] for values in (found.probabilities, result.kept_probabilities, result.left_probabilities))
-        said = f"{classes[c].replace('_', ' ')}: {p:.0%} on the clip, {kept_p:.0%} on what is kept, {left_p:.0%} on what is left."
+        p, kept_p, left_p = (
+            values[c] for values in (found.probabilities, result.kept_probabilities, result.left_probabilities)
+        )
+        said = (
+            f"{classes[c].replace('_', ' ')}: {p:.0%} on the clip, {kept_p:.0%} on what is kept, {left_p:.0%} on "
+            "what is left."
+        )
         st.html(html.empty(said))
         _one_by_one(d, found, order, classes, mode)
 
@@ -130,10 +167,15 @@ def _one_by_one(d: Dissection, found: Any, order: list[int], classes: list[str],
         cells = []
         for count in range(1, len(order) + 1):
             after = keep_components(d, found, order[:count], mode)
-            cells.append({
-                "components": str(count), "added last": str(order[count - 1]), "kept alone says": _top(after.kept_probabilities, classes, 1),
-                "class, kept": f"{after.kept_probabilities[c]:.0%}", "class, left": f"{after.left_probabilities[c]:.0%}",
-            })  # fmt: skip
+            cells.append(
+                {
+                    "components": str(count),
+                    "added last": str(order[count - 1]),
+                    "kept alone says": _top(after.kept_probabilities, classes, 1),
+                    "class, kept": f"{after.kept_probabilities[c]:.0%}",
+                    "class, left": f"{after.left_probabilities[c]:.0%}",
+                }
+            )
         st.html(html.box(html.plain_table(cells)))
 
 
@@ -153,7 +195,9 @@ def page() -> None:
             st.html(
                 html.box(
                     html.empty(
-                        "Nobody has learned to listen to this network yet. Add listening: {} to the configuration and run", "and-dissect run CONFIG.yaml"
+                        "Nobody has learned to listen to this network yet. Add listening: {} to the configuration and "
+                        "run",
+                        "and-dissect run CONFIG.yaml",
                     )
                 )
             )

@@ -1,4 +1,7 @@
-"""The Your sound page: record or upload; what the network takes it for, which neurons fire unusually, what unlearning changes."""
+"""The Your sound page: record or upload.
+
+What the network takes it for, which neurons fire unusually, what unlearning changes.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,19 @@ from pages.ui.explorer import neuron_button
 from pages.ui.own import SOURCES, Own, bring, bring_in, brought, reaction
 from pages.ui.setup import explain, provenance, setup
 
-ABOUT = "Unusual: furthest above its mean over the probing clips, in standard deviations. Each links to its page, where this sound stands in the histogram."
+ABOUT = (
+    "Unusual: furthest above its mean over the probing clips, in standard deviations. Each links to its page, "
+    "where this sound stands in the histogram."
+)
 
 
 def _keep(own: Own) -> None:
     with st.expander("Keep this sound"):
         st.html(
-            html.empty("Nothing is stored unless you keep it here. It then lies in the cache, where everybody who opens this dashboard can hear and delete it.")
+            html.empty(
+                "Nothing is stored unless you keep it here. It then lies in the cache, where everybody who opens this "
+                "dashboard can hear and delete it."
+            )
         )
         name = st.text_input("Name", key="keep_name")
         first, second = st.columns(2)
@@ -32,7 +41,9 @@ def _keep(own: Own) -> None:
                 st.success(f"Kept as {name}.")
             except ANDError as error:
                 explain(error)
-        if own.sound.name == st.session_state.get(SOURCES, {}).get("kept") and second.button(f"Delete {own.sound.name}"):
+        if own.sound.name == st.session_state.get(SOURCES, {}).get("kept") and second.button(
+            f"Delete {own.sound.name}"
+        ):
             forget(cache_root(), own.sound.name)
             bring(None)
             st.rerun()
@@ -43,7 +54,9 @@ def _prediction(found: Reaction) -> None:
         st.html(html.empty("This network has no classifier, so it takes the sound for nothing in particular."))
         return
     order = found.probabilities.argsort()[::-1][:5]
-    cells = [{"class": found.classes[i].replace("_", " "), "probability": f"{found.probabilities[i]:.1%}"} for i in order]
+    cells = [
+        {"class": found.classes[i].replace("_", " "), "probability": f"{found.probabilities[i]:.1%}"} for i in order
+    ]
     st.html(html.heading("The network takes it for") + html.box(html.plain_table(cells)))
 
 
@@ -56,7 +69,13 @@ def _neurons(d: Dissection, found: Reaction) -> None:
         with st.container(border=True, gap=None, key=f"unusual_{i}"):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 neuron_button(str(neuron), d.name, neuron, f"open_{i}")  # within the session: the sound comes along
-                st.html(html.empty(f"{row['activation']:+.2f}, {row['deviations']:+.1f} SD, above {row['below']:.0%} of the probing clips"), width="content")
+                st.html(
+                    html.empty(
+                        f"{row['activation']:+.2f}, {row['deviations']:+.1f} SD, above {row['below']:.0%} of the "
+                        "probing clips"
+                    ),
+                    width="content",
+                )
             st.html(f'<div class="and-told">{told}</div>')
     frame = pd.DataFrame([{**row, "neuron": str(row["neuron"])} for row in rows])
     st.download_button("Unusual neurons (CSV)", csv_text(frame).encode(), "unusual.csv", "text/csv", on_click="ignore")
@@ -67,12 +86,15 @@ def _unlearned(d: Dissection, own: Own, found: Reaction) -> None:
     if found.probabilities is None or not d.has("split"):
         st.html(
             html.empty(
-                "Needs a classifier, and explanations that never saw the tested clips. Add unlearning: {} to the configuration and run",
+                "Needs a classifier, and explanations that never saw the tested clips. Add unlearning: {} to the "
+                "configuration and run",
                 "and-dissect run CONFIG.yaml",
             )
         )
         return
-    concept = st.selectbox("Concept", d.explained_concepts, index=None, placeholder="choose a concept to unlearn", key="own_concept")
+    concept = st.selectbox(
+        "Concept", d.explained_concepts, index=None, placeholder="choose a concept to unlearn", key="own_concept"
+    )
     if not concept:
         return
     after, count = without_concept(d, own.sound, concept)
@@ -88,7 +110,10 @@ def _unlearned(d: Dissection, own: Own, found: Reaction) -> None:
         for i in order
     ]
     st.html(
-        html.box(html.plain_table(cells)) + html.empty(f"{count} neurons that DB names {concept.replace('_', ' ')} are ablated, as on the Unlearning page.")
+        html.box(html.plain_table(cells))
+        + html.empty(
+            f"{count} neurons that DB names {concept.replace('_', ' ')} are ablated, as on the Unlearning page."
+        )
     )
 
 
@@ -100,13 +125,22 @@ def page() -> None:
     bring_in()
     own = brought()
     if own is None:
-        st.html(html.empty("Record or upload a sound, and see what the network makes of it. It stays in this session: nothing is stored."))
+        st.html(
+            html.empty(
+                "Record or upload a sound, and see what the network makes of it. It stays in this session: nothing is "
+                "stored."
+            )
+        )
         return
     try:
         found = reaction(d, own)
         seconds = len(own.sound.wave) / own.sound.rate
         st.html(
-            html.heading(own.sound.name, f"{seconds:.1f} s" + (f", of which the network hears {found.heard:.1f} s" if found.heard < seconds - 0.05 else ""))
+            html.heading(
+                own.sound.name,
+                f"{seconds:.1f} s"
+                + (f", of which the network hears {found.heard:.1f} s" if found.heard < seconds - 0.05 else ""),
+            )
         )
         st.audio(flac(own.sound.wave, own.sound.rate), format="audio/flac")
         left, right = st.columns([1.6, 1], gap="medium")

@@ -19,7 +19,12 @@ NO_DEPTH = "These networks have no blocks, so there is no depth to show."
 def _depth(d: Dissection) -> None:
     every = together(d, "word_counts")
     if len(every) < 2:
-        st.html(html.empty("Only one dissection stands on these clips and concepts; dissect another network on them, and it stands here beside this one."))
+        st.html(
+            html.empty(
+                "Only one dissection stands on these clips and concepts; dissect another network on them, and it "
+                "stands here beside this one."
+            )
+        )
     left, right = st.columns(2, gap="medium")
     with left:
         st.html(html.heading("Adjectives by depth", "mean a neuron, 95 %"))
@@ -32,9 +37,17 @@ def _depth(d: Dissection) -> None:
         st.html(html.heading("Uninterpretable by depth", "K = 5, \u03c4 = 4"))
         rows, chance = by_depth([x for x in every if x.has("interpretability")], 5, 4)
         if any(r["block"] is not None for mine in rows.values() for r in mine):
-            st.plotly_chart(uninterpretable_curves(rows, chance), config=EXPORT, theme=None, key="interpretable_by_depth")
+            st.plotly_chart(
+                uninterpretable_curves(rows, chance), config=EXPORT, theme=None, key="interpretable_by_depth"
+            )
         else:
-            st.html(html.empty(NO_DEPTH if any(rows.values()) else "Not counted: the stage interpretability has not been run, or there are too few clips."))
+            st.html(
+                html.empty(
+                    NO_DEPTH
+                    if any(rows.values())
+                    else "Not counted: the stage interpretability has not been run, or there are too few clips."
+                )
+            )
 
 
 def _statements(d: Dissection) -> None:
@@ -42,9 +55,13 @@ def _statements(d: Dissection) -> None:
     st.html(html.heading("What the paper says, and what this data says"))
     st.html(html.empty(ABOUT_STRATEGIES))
     for statement in dict.fromkeys(row["statement"] for row in rows):
-        mine = [{k: str(v) for k, v in row.items() if k != "statement"} for row in rows if row["statement"] == statement]
+        mine = [
+            {k: str(v) for k, v in row.items() if k != "statement"} for row in rows if row["statement"] == statement
+        ]
         st.html(f"<p><b>{html.text(statement)}.</b></p>" + html.box(html.plain_table(mine)))
-    st.download_button("Statements (CSV)", csv_text(pd.DataFrame(rows)).encode(), "strategies.csv", "text/csv", on_click="ignore")
+    st.download_button(
+        "Statements (CSV)", csv_text(pd.DataFrame(rows)).encode(), "strategies.csv", "text/csv", on_click="ignore"
+    )
 
 
 def page() -> None:

@@ -1,4 +1,7 @@
-"""The Human studies page: set a study up, follow it, and read what the answers say. Raters never see it; they reach `and-dissect study serve`."""
+"""The Human studies page: set a study up, follow it, and read what the answers say.
+
+Raters never see it; they reach `and-dissect study serve`.
+"""
 
 import streamlit as st
 
@@ -38,7 +41,11 @@ def page() -> None:
     names = study_names()
     chosen = st.selectbox("Study", [*names, NEW], key="study", **BOUND)
     if not names:
-        st.html(html.box(html.empty("No study yet. Set one up below; or see one that simulated raters have answered:", EXAMPLE)))
+        st.html(
+            html.box(
+                html.empty("No study yet. Set one up below; or see one that simulated raters have answered:", EXAMPLE)
+            )
+        )
     if chosen == NEW:
         new_study()
         return
@@ -50,7 +57,9 @@ def page() -> None:
             return
         for sentence in study.changed():
             st.html(html.box(html.empty(sentence)))
-        view = st.segmented_control("View", list(VIEWS), default="Progress", key="view", required=True, label_visibility="collapsed", **BOUND)
+        view = st.segmented_control(
+            "View", list(VIEWS), default="Progress", key="view", required=True, label_visibility="collapsed", **BOUND
+        )
         VIEWS[view or "Progress"](study)
     except ANDError as error:
         explain(error)

@@ -27,7 +27,12 @@ from pages.ui.setup import explain, provenance, setup
 
 SHOWN = 300
 POLL = 0.4  # s
-KINDS = {"run": "Ablating for", "dose": "Dose curve of", "compare": "Comparing strategies for", "checkpoint": "Writing the network without"}
+KINDS = {
+    "run": "Ablating for",
+    "dose": "Dose curve of",
+    "compare": "Comparing strategies for",
+    "checkpoint": "Writing the network without",
+}
 
 
 def page() -> None:
@@ -40,7 +45,12 @@ def page() -> None:
         provenance(d)
         if not d.has("split"):
             command = f"and-dissect prune {d.name} --all"
-            st.html(html.empty("This dissection has no tested split yet, so nothing can be unlearned. Make it, and Table 4, with", command))
+            st.html(
+                html.empty(
+                    "This dissection has no tested split yet, so nothing can be unlearned. Make it, and Table 4, with",
+                    command,
+                )
+            )
             st.stop()
         _about(d)
         left, right = st.columns([1, 2.5], gap="medium")
@@ -66,11 +76,19 @@ def page() -> None:
 
 def _about(d: Dissection) -> None:
     notes = d.notes("split")
-    folds = f" (fold {', '.join(map(str, notes['tested_folds']))})" if notes["tested_folds"] else " (a fifth of the recordings)"
-    st.html(html.empty(
-        f"Tested on {notes['tested_clips']} clips{folds}; the whole network names {notes['accuracy']:.1f} % of them. "
-        f"Neurons are chosen from explanations over the other {notes['choosing_clips']} clips, unless you say otherwise."
-    ))  # fmt: skip
+    folds = (
+        f" (fold {', '.join(map(str, notes['tested_folds']))})"
+        if notes["tested_folds"]
+        else " (a fifth of the recordings)"
+    )
+    st.html(
+        html.empty(
+            f"Tested on {notes['tested_clips']} clips{folds}; the whole network names {notes['accuracy']:.1f} % of "
+            "them. "
+            f"Neurons are chosen from explanations over the other {notes['choosing_clips']} clips, unless you say "
+            "otherwise."
+        )
+    )
 
 
 def _preview(d: Dissection, request: AblationRequest, choice: RankedSelection) -> None:
@@ -82,17 +100,42 @@ def _preview(d: Dissection, request: AblationRequest, choice: RankedSelection) -
     if not choice.count:
         return
     counts = [choice.selection.per_layer[layer.name] for layer in hidden]
-    st.plotly_chart(layer_counts([x.title for x in hidden], counts, [x.size for x in hidden]), config=EXPORT, theme=None, key="chosen_layers")
+    st.plotly_chart(
+        layer_counts([x.title for x in hidden], counts, [x.size for x in hidden]),
+        config=EXPORT,
+        theme=None,
+        key="chosen_layers",
+    )
     st.caption("Share of each layer that is taken out; the count stands on the bar.")
-    listed = st.expander(f"The neurons, most responsive first{f' (first {SHOWN})' if choice.count > SHOWN else ''}", key="chosen_list", on_change="rerun")
+    listed = st.expander(
+        f"The neurons, most responsive first{f' (first {SHOWN})' if choice.count > SHOWN else ''}",
+        key="chosen_list",
+        on_change="rerun",
+    )
     if listed.open:
         neurons = [d.neuron_id(int(i)) for i in choice.order[:SHOWN]]
-        frame = pd.DataFrame({"neuron": [str(n) for n in neurons], "open": [html.neuron_link(d.name, n) for n in neurons]})
-        listed.dataframe(frame, hide_index=True, height=240, column_config={"open": st.column_config.LinkColumn("open", display_text="open")})
-    st.download_button("Mask (JSON)", lambda: mask_json(d, request), f"{file_name(request)}.json", "application/json", on_click="ignore", width="stretch")
+        frame = pd.DataFrame(
+            {"neuron": [str(n) for n in neurons], "open": [html.neuron_link(d.name, n) for n in neurons]}
+        )
+        listed.dataframe(
+            frame,
+            hide_index=True,
+            height=240,
+            column_config={"open": st.column_config.LinkColumn("open", display_text="open")},
+        )
+    st.download_button(
+        "Mask (JSON)",
+        lambda: mask_json(d, request),
+        f"{file_name(request)}.json",
+        "application/json",
+        on_click="ignore",
+        width="stretch",
+    )
 
 
-def _result(d: Dissection, kind: Kind, request: AblationRequest, choice: RankedSelection | None, label: str) -> Result | None:
+def _result(
+    d: Dissection, kind: Kind, request: AblationRequest, choice: RankedSelection | None, label: str
+) -> Result | None:
     """Return the result of a run where there is one; else the button that starts it, or how far it is."""
     found = stored(d, kind, request)
     if found is not None:
@@ -101,7 +144,9 @@ def _result(d: Dissection, kind: Kind, request: AblationRequest, choice: RankedS
     job = queue().find(key)
     if job is not None and job.state == "done":
         return job.result
-    if job is not None and job.state in ("queued", "running") and not job.stop.is_set():  # whoever asked for it: the same link waits with him
+    if (
+        job is not None and job.state in ("queued", "running") and not job.stop.is_set()
+    ):  # whoever asked for it: the same link waits with him
         st.fragment(_waiting, run_every=POLL)(key)
         return None
     if job is not None and job.state == "failed":
@@ -109,11 +154,25 @@ def _result(d: Dissection, kind: Kind, request: AblationRequest, choice: RankedS
     elif job is not None and job.state == "cancelled":
         st.html(html.empty("Cancelled; nothing of that run is kept."))
     elif stopped(d, key):
-        st.html(html.empty("This run was stopped when the dashboard was shut down; nothing of it is kept. Run it again."))
+        st.html(
+            html.empty("This run was stopped when the dashboard was shut down; nothing of it is kept. Run it again.")
+        )
     nothing = choice is not None and not choice.count
-    st.button(label, key=f"start_{kind}", type="primary" if kind == "run" else "secondary", on_click=_start, args=(d, kind, request), disabled=nothing)
+    st.button(
+        label,
+        key=f"start_{kind}",
+        type="primary" if kind == "run" else "secondary",
+        on_click=_start,
+        args=(d, kind, request),
+        disabled=nothing,
+    )
     if kind == "run" and not nothing:
-        st.html(html.empty(f"Not run yet: {request.describe()}. Takes 4 passes over the tested clips: the ablation and three fair random controls."))
+        st.html(
+            html.empty(
+                f"Not run yet: {request.describe()}. Takes 4 passes over the tested clips: the ablation and three fair "
+                "random controls."
+            )
+        )
     return None
 
 
@@ -151,25 +210,40 @@ def _dose(d: Dissection, request: AblationRequest, choice: RankedSelection) -> N
     prefix = "p_" if st.session_state.get("unit_of_change") == "probabilities" else ""
     st.plotly_chart(dose_figure(found.rows, prefix), config=EXPORT, theme=None, key="dose_curve")
     st.caption(
-        "The chosen neurons are taken out from the most responsive on; shaded, 95 % bootstrap intervals over clips; dotted, as many random "
+        "The chosen neurons are taken out from the most responsive on; shaded, 95 % bootstrap intervals over clips; "
+        "dotted, as many random "
         "neurons in the same layers."
     )
     st.download_button("Dose curve (CSV)", _csv(found), f"{file_name(request)}-dose.csv", "text/csv", on_click="ignore")
 
 
 def _compare(d: Dissection, request: AblationRequest) -> None:
-    st.html(html.heading("Strategies compared", f"for {request.concept.replace('_', ' ')}, at their own numbers and at equal ones"))
+    st.html(
+        html.heading(
+            "Strategies compared", f"for {request.concept.replace('_', ' ')}, at their own numbers and at equal ones"
+        )
+    )
     found = _result(d, "compare", request, None, "Compare OCP, DB and TAB")
     if found is None:
         return
     rows = []
     for row in (r for r in found.rows if not r["control"]):
-        fair = [r["gap"] for r in found.rows if r["control"] and (r["strategy"], r["number"]) == (row["strategy"], row["number"])]
-        rows.append({
-            "strategy": row["strategy"], "neurons": f"{row['count']:,}" + (" (equal)" if row["number"] == "equal" else ""),
-            "\u0394A": number(row["ablating"]), "\u0394R": number(row["remaining"]), "gap": number(row["gap"]),
-            "interval": f"{number(row['gap_low'])} to {number(row['gap_high'])}", "fair random gap": number(float(np.mean(fair))) if fair else "",
-        })  # fmt: skip
+        fair = [
+            r["gap"]
+            for r in found.rows
+            if r["control"] and (r["strategy"], r["number"]) == (row["strategy"], row["number"])
+        ]
+        rows.append(
+            {
+                "strategy": row["strategy"],
+                "neurons": f"{row['count']:,}" + (" (equal)" if row["number"] == "equal" else ""),
+                "\u0394A": number(row["ablating"]),
+                "\u0394R": number(row["remaining"]),
+                "gap": number(row["gap"]),
+                "interval": f"{number(row['gap_low'])} to {number(row['gap_high'])}",
+                "fair random gap": number(float(np.mean(fair))) if fair else "",
+            }
+        )
     st.html(html.box(html.plain_table(rows)) + "".join(html.empty(note) for note in found.notes))
 
 
@@ -181,10 +255,18 @@ def _keep(d: Dissection, result: Result) -> None:
         one.button("Kept; forget it", key="forget", on_click=_said(forget, d, result.key), width="stretch")
     else:
         help_text = "written into the dissection; the address of this page opens it again"
-        one.button("Keep in the dissection", key="keep", on_click=_said(keep, d, result), width="stretch", help=help_text)
+        one.button(
+            "Keep in the dissection", key="keep", on_click=_said(keep, d, result), width="stretch", help=help_text
+        )
     name = file_name(result.request)
     free: dict = {"on_click": "ignore", "width": "stretch"}
-    two.download_button("Mask and effect (JSON)", lambda: mask_json(d, result.request, result), f"{name}.json", "application/json", **free)
+    two.download_button(
+        "Mask and effect (JSON)",
+        lambda: mask_json(d, result.request, result),
+        f"{name}.json",
+        "application/json",
+        **free,
+    )
     with three:
         _checkpoint(d, result, name)
     if st.session_state.get("keep_failed"):
@@ -197,13 +279,23 @@ def _checkpoint(d: Dissection, result: Result, name: str) -> None:
     job = queue().find(key)
     if job is not None and job.state == "done" and job.file is not None:
         path = job.file
-        st.download_button("Pruned checkpoint (ZIP)", path.read_bytes, f"{name}.zip", "application/zip", on_click="ignore", width="stretch")
+        st.download_button(
+            "Pruned checkpoint (ZIP)",
+            path.read_bytes,
+            f"{name}.zip",
+            "application/zip",
+            on_click="ignore",
+            width="stretch",
+        )
     elif job is not None and job.state in ("queued", "running"):
         st.fragment(_waiting, run_every=POLL)(key)
     else:
         if job is not None and job.state == "failed":
             st.html(html.empty(f"The checkpoint could not be made: {job.error}"))
-        nothing, about = not result.rows[0]["count"], "in the network's own format, with a model card; loaded back and compared before it is offered"
+        nothing, about = (
+            not result.rows[0]["count"],
+            "in the network's own format, with a model card; loaded back and compared before it is offered",
+        )
         st.button(
             "Make the pruned checkpoint",
             key="checkpoint",
@@ -236,10 +328,13 @@ def _kept(d: Dissection) -> None:
     for key, _, request in every:
         row = d.kept_run(key).slice(0, 1).to_pylist()[0]
         link = html.text(f"/unlearning?{address(d.name, request)}")
-        cells = (f"{row['count']:,} neurons", f"gap {number(row['gap'])}", "chosen on all clips" if request.choose_on == "all" else "chosen on other clips")
-        lines.append(
-            f'<tr><td><a href="{link}" target="_self">{html.text(request.describe())}</a></td>{"".join(f"<td>{html.text(c)}</td>" for c in cells)}</tr>'
+        cells = (
+            f"{row['count']:,} neurons",
+            f"gap {number(row['gap'])}",
+            "chosen on all clips" if request.choose_on == "all" else "chosen on other clips",
         )
+        rest = "".join(f"<td>{html.text(cell)}</td>" for cell in cells)
+        lines.append(f'<tr><td><a href="{link}" target="_self">{html.text(request.describe())}</a></td>{rest}</tr>')
     st.html(html.box(f"<table>{''.join(lines)}</table>"))
 
 
@@ -251,13 +346,23 @@ def _table(d: Dissection) -> None:
     if not counts:
         return
     partial = [name for name, notes in counts.items() if notes["concepts"] < notes["of"]]
-    st.html(html.empty(" ".join(f"{name}: {notes['concepts']} of {notes['of']} concepts." for name, notes in counts.items())))
+    st.html(
+        html.empty(
+            " ".join(f"{name}: {notes['concepts']} of {notes['of']} concepts." for name, notes in counts.items())
+        )
+    )
     if partial:
         st.html(html.empty("All concepts:", "; ".join(f"and-dissect prune {name} --all" for name in partial)))
     found = TABLES["unlearning"](d)
     for part in found.parts:
-        st.html((html.heading(part.title, "") if part.title != "Table 4" else "") + html.box(html.plain_table(part.cells)) + html.empty(part.note))
-    st.download_button("Table 4 (CSV)", csv_text(pd.DataFrame(found.rows)).encode(), "unlearning.csv", "text/csv", on_click="ignore")
+        st.html(
+            (html.heading(part.title, "") if part.title != "Table 4" else "")
+            + html.box(html.plain_table(part.cells))
+            + html.empty(part.note)
+        )
+    st.download_button(
+        "Table 4 (CSV)", csv_text(pd.DataFrame(found.rows)).encode(), "unlearning.csv", "text/csv", on_click="ignore"
+    )
 
 
 def _csv(result: Result) -> bytes:

@@ -1,4 +1,5 @@
-"""The Words and clusters page: what a network's neurons are said to hear, what the captions speak of, and whether the words are true."""
+"""The Words and clusters page: what a network's neurons are said to hear, what the captions speak of, and whether the
+words are true."""
 
 import pandas as pd
 import streamlit as st
@@ -19,20 +20,41 @@ NEAREST, EXAMPLES = 6, 5
 def _adjectives(d: Dissection) -> None:
     st.html(html.heading("Adjectives of the network", "Figures 3 and 9"))
     every = together(d, "word_counts")
-    top = st.segmented_control("Adjectives shown", [10, 20, 40], default=20, key="top_words", required=True, label_visibility="collapsed", **BOUND)
+    top = st.segmented_control(
+        "Adjectives shown",
+        [10, 20, 40],
+        default=20,
+        key="top_words",
+        required=True,
+        label_visibility="collapsed",
+        **BOUND,
+    )
     found = {x.name: x.adjective_counts for x in every}
     if not found[d.name]:
         st.html(html.empty("No neuron of this network has an adjective of sound in its calibrated summary."))
         return
     st.plotly_chart(adjectives(d, top)["adjectives"], config=EXPORT, theme=None, key="adjectives")
     st.caption(
-        "Share of neurons whose open concepts hold the adjective. A network that hears more than classes has many, and flat; one that hears classes has few."
+        "Share of neurons whose open concepts hold the adjective. A network that hears more than classes has many, and "
+        "flat; one that hears classes has few."
     )
-    rows = pd.DataFrame([{"network": name, "word": r["word"], "neurons": r["neurons"]} for name, mine in found.items() for r in mine])
+    rows = pd.DataFrame(
+        [{"network": name, "word": r["word"], "neurons": r["neurons"]} for name, mine in found.items() for r in mine]
+    )
     one, two = st.columns([1, 2], vertical_alignment="bottom")
-    word = two.selectbox("From a word to its neurons", [r["word"] for r in found[d.name]], index=None, key="to_neurons", placeholder="a word")
+    word = two.selectbox(
+        "From a word to its neurons",
+        [r["word"] for r in found[d.name]],
+        index=None,
+        key="to_neurons",
+        placeholder="a word",
+    )
     if word:
-        two.page_link("pages/concepts.py", label=f"neurons called {word}", query_params={"dissection": d.name, "from": "adjective", "chosen_adjective": word})
+        two.page_link(
+            "pages/concepts.py",
+            label=f"neurons called {word}",
+            query_params={"dissection": d.name, "from": "adjective", "chosen_adjective": word},
+        )
     one.download_button("Adjectives (CSV)", csv_text(rows).encode(), "adjectives.csv", "text/csv", on_click="ignore")
 
 
@@ -45,25 +67,44 @@ def _clusters(d: Dissection) -> None:
         return
     left, right = st.columns([1, 1.3], gap="medium")
     with left:
-        st.plotly_chart(elbow_curve(elbow["counts"], elbow["inertia"], elbow["chosen"]), config=EXPORT, theme=None, key="elbow")
-        how = "given in the configuration" if elbow["by"] == "config" else "chosen by the elbow: farthest below the line between the curve's ends"
+        st.plotly_chart(
+            elbow_curve(elbow["counts"], elbow["inertia"], elbow["chosen"]), config=EXPORT, theme=None, key="elbow"
+        )
+        how = (
+            "given in the configuration"
+            if elbow["by"] == "config"
+            else "chosen by the elbow: farthest below the line between the curve's ends"
+        )
         st.caption(
-            f"{notes['clusters']} clusters, {how}. {notes['sentences']:,} sentences, {notes['distinct']:,} of them distinct; K-means, seed {notes['seed']}."
+            f"{notes['clusters']} clusters, {how}. {notes['sentences']:,} sentences, {notes['distinct']:,} of them "
+            f"distinct; K-means, seed {notes['seed']}."
         )
     counts = table.groupby("cluster").agg(captions=("clip", "nunique"), sentences=("text", "size")).reset_index()
     with right:
         st.dataframe(counts, hide_index=True, height=250)
-        st.download_button("Sentences and clusters (CSV)", csv_text(table).encode(), "clusters.csv", "text/csv", on_click="ignore")
-    number = st.segmented_control("Cluster", list(range(notes["clusters"])), default=0, key="cluster", required=True, **BOUND)
+        st.download_button(
+            "Sentences and clusters (CSV)", csv_text(table).encode(), "clusters.csv", "text/csv", on_click="ignore"
+        )
+    number = st.segmented_control(
+        "Cluster", list(range(notes["clusters"])), default=0, key="cluster", required=True, **BOUND
+    )
     mine = table[table["cluster"] == number].sort_values("distance", kind="stable")
     picture = d.cluster_clouds[number]
     cloud, said = st.columns([1, 1.6], gap="medium")
     with cloud:
-        image = f'<img class="and-cloud" alt="word cloud of cluster {number}" src="data:image/png;base64,{html.text(picture)}">' if picture else ""
+        image = (
+            f'<img class="and-cloud" alt="word cloud of cluster {number}" '
+            f'src="data:image/png;base64,{html.text(picture)}">'
+            if picture
+            else ""
+        )
         st.html(html.box(image or html.empty("No word to show.")))
     nearest = mine.drop_duplicates("text").head(NEAREST)["text"]
     with said:
-        st.html(html.heading("Nearest to its centre") + html.box("<ul>" + "".join(f"<li>{html.text(t)}</li>" for t in nearest) + "</ul>"))
+        st.html(
+            html.heading("Nearest to its centre")
+            + html.box("<ul>" + "".join(f"<li>{html.text(t)}</li>" for t in nearest) + "</ul>")
+        )
     cards = []
     for clip in mine.drop_duplicates("clip").head(EXAMPLES)["clip"]:
         c = d.clips[int(clip)]
@@ -80,18 +121,32 @@ def _acoustics(d: Dissection) -> None:
         if test is None:
             column.html(html.empty(f"Too few neurons are called {word} for a test."))
             continue
-        column.plotly_chart(word_boxes(means[measure].to_numpy(), called(d, word), word, unit), config=EXPORT, theme=None, key=f"box_{word}")
-        verdict = {"yes": "as the word says", "no": "the opposite of what the word says"}.get(test["agrees"], "no difference is shown")
+        column.plotly_chart(
+            word_boxes(means[measure].to_numpy(), called(d, word), word, unit),
+            config=EXPORT,
+            theme=None,
+            key=f"box_{word}",
+        )
+        verdict = {"yes": "as the word says", "no": "the opposite of what the word says"}.get(
+            test["agrees"], "no difference is shown"
+        )
         column.caption(
-            f"High clips of neurons called {word} against all others: Cliff's \u03b4 {test['delta']:+.2f}, q {test['q']:.2g}: {verdict}. Whiskers: 5 to 95 %."
+            f"High clips of neurons called {word} against all others: Cliff's \u03b4 {test['delta']:+.2f}, q "
+            f"{test['q']:.2g}: {verdict}. Whiskers: 5 to 95 %."
         )
     frame = pd.DataFrame(tests)
-    told = f"{notes['tests']} tests, {notes['words']} adjectives; {notes['expected_yes']} of {notes['expected']} expectations hold"
+    told = (
+        f"{notes['tests']} tests, {notes['words']} adjectives; {notes['expected_yes']} of {notes['expected']} "
+        "expectations hold"
+    )
     st.html(html.heading("Every adjective against every measure", told))
     if len(frame):
         shown = frame[["word", "measure", "delta", "q", "with", "without", "median_with", "median_without", "agrees"]]
         st.dataframe(shown.round(3).assign(q=[f"{q:.2g}" for q in frame["q"]]), hide_index=True, height=280)
-        st.caption("Cliff's \u03b4 from -1 to 1; q is Mann and Whitney's p, corrected for all tests (Benjamini and Hochberg). Largest effects first.")
+        st.caption(
+            "Cliff's \u03b4 from -1 to 1; q is Mann and Whitney's p, corrected for all tests (Benjamini and Hochberg). "
+            "Largest effects first."
+        )
         st.download_button("Tests (CSV)", csv_text(frame).encode(), "acoustics.csv", "text/csv", on_click="ignore")
     against = d.acoustic_disagreements
     worst = ", the worst 50 of each word" if notes["contradicted"] > len(against) else ""
@@ -102,9 +157,15 @@ def _acoustics(d: Dissection) -> None:
         rows["neuron"] = [str(d.neuron_id(i)) for i in rows["neuron"]]
         rows = rows[["open", "neuron", "word", "measure", "value", "bound"]]
         st.dataframe(
-            rows.round(3), hide_index=True, height=220, column_config={"open": st.column_config.LinkColumn("open", display_text="open", width="small")}
+            rows.round(3),
+            hide_index=True,
+            height=220,
+            column_config={"open": st.column_config.LinkColumn("open", display_text="open", width="small")},
         )
-        st.caption("Called loud though their high clips are in the quieter third of all, and the like: look for wrong captions there.")
+        st.caption(
+            "Called loud though their high clips are in the quieter third of all, and the like: look for wrong "
+            "captions there."
+        )
 
 
 def page() -> None:

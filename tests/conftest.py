@@ -1,4 +1,5 @@
-"""Shared fixtures: tiny networks in the hub's own format, folders of clips, and one small dissection made by the real pipeline."""
+"""Shared fixtures: tiny networks in the hub's own format, folders of clips, and one small dissection made by the real
+pipeline."""
 
 from __future__ import annotations
 
@@ -41,7 +42,10 @@ def small_config(**changes: object) -> RunConfig:
         "k": 3,
     }
     if "dataset" in changes or "target" in changes:
-        raw |= {"unlearning": None, "scores": None}  # other clips or another network have no classes in common; two more sets of explanations take time
+        raw |= {
+            "unlearning": None,
+            "scores": None,
+        }  # other clips or another network have no classes in common; two more sets of explanations take time
     return make_config({**raw, **changes})
 
 
@@ -130,9 +134,16 @@ def bad_files(folder: Path) -> dict[str, str]:
     sf.write(ogg, np.random.default_rng(0).standard_normal(64_000) * 0.1, 16_000)
     ogg.write_bytes(ogg.read_bytes()[:-2_000])
     return {
-        "truncated.wav": "truncated", "empty.wav": "empty", "not_audio.wav": "not readable", "zero_samples.wav": "0 samples", "silent.wav": "silent",
-        "nan.wav": "NaN", "hour.flac": "too long", "corrupt.flac": "corrupt", "truncated.ogg": "truncated",
-    }  # fmt: skip
+        "truncated.wav": "truncated",
+        "empty.wav": "empty",
+        "not_audio.wav": "not readable",
+        "zero_samples.wav": "0 samples",
+        "silent.wav": "silent",
+        "nan.wav": "NaN",
+        "hour.flac": "too long",
+        "corrupt.flac": "corrupt",
+        "truncated.ogg": "truncated",
+    }
 
 
 def good_files(folder: Path) -> list[str]:

@@ -18,11 +18,17 @@ class FakeServer:
     """Answers `/v1/chat/completions` with ``say(prompt)``; the behaviours named in the prompt's text change how.
 
     `behave(prompt, tries)` may return ``"fail"`` (status 500), ``"deny"`` (401), ``"tell"`` (400, with the key in it),
-    ``"garbage"`` (no JSON), ``"shape"`` (JSON of another shape), ``"hangup"`` (closes in mid-answer), ``"cut"`` (ran into the
-    limit), ``"empty"``, or anything else for a plain answer.
+    ``"garbage"`` (no JSON), ``"shape"`` (JSON of another shape), ``"hangup"`` (closes in mid-answer), ``"cut"`` (ran
+    into the limit), ``"empty"``, or anything else for a plain answer.
     """
 
-    def __init__(self, say: Say, delay: float = 0.0, behave: Callable[[str, int], str] = lambda prompt, tries: "", body: Any = None) -> None:
+    def __init__(
+        self,
+        say: Say,
+        delay: float = 0.0,
+        behave: Callable[[str, int], str] = lambda prompt, tries: "",
+        body: Any = None,
+    ) -> None:
         self.body = body  # (status, what is sent) in place of an answer
         self.say, self.delay, self.behave = say, delay, behave
         self.asked: Counter[str] = Counter()
@@ -44,7 +50,9 @@ class FakeServer:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 content = body["messages"][-1]["content"]
-                prompt = content if isinstance(content, str) else next(p["text"] for p in content if p["type"] == "text")
+                prompt = (
+                    content if isinstance(content, str) else next(p["text"] for p in content if p["type"] == "text")
+                )
                 with fake.lock:
                     fake.asked[prompt] += 1
                     tries = fake.asked[prompt]
@@ -65,14 +73,22 @@ class FakeServer:
                 if how == "deny":
                     return self._send(401, b'{"error": {"message": "wrong key"}}')
                 if how == "tell":  # a careless server that repeats the key it was sent
-                    return self._send(400, json.dumps({"error": {"message": f"bad header {self.headers['Authorization']}"}}).encode())
+                    return self._send(
+                        400, json.dumps({"error": {"message": f"bad header {self.headers['Authorization']}"}}).encode()
+                    )
                 if how == "garbage":
                     return self._send(200, b"<html>welcome</html>")
                 if how == "shape":
                     return self._send(200, b'{"choices": []}')
                 choice = {"index": 0, "finish_reason": "length" if how == "cut" else "stop"}
                 message = {"role": "assistant", "content": "" if how == "empty" else fake.say(prompt)}
-                answer = {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"], "choices": [{**choice, "message": message}]}
+                answer = {
+                    "id": "1",
+                    "object": "chat.completion",
+                    "created": 0,
+                    "model": body["model"],
+                    "choices": [{**choice, "message": message}],
+                }
                 data = json.dumps(answer).encode()
                 self._send(200, data, half=how == "hangup")
 
@@ -108,12 +124,22 @@ def tiny_chat_model(folder: str, template: bool = True) -> str:
     tokenizer.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
     if template:
-        fast.chat_template = "{% for m in messages %}<s>{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+        fast.chat_template = (
+            "{% for m in messages %}<s>{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if "
+            "add_generation_prompt %}assistant: {% endif %}"
+        )
     fast.save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(vocab), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=4096,
-        pad_token_id=0, bos_token_id=1, eos_token_id=2,
-    )  # fmt: skip
+        vocab_size=len(vocab),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=4096,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder

@@ -25,7 +25,13 @@ class Server:
 
     def start(self) -> Server:
         command = [sys.executable, "-m", "and_core.cli", "study", "serve", self.name, "--port", str(self.port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "AND_CACHE": str(self.root)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "AND_CACHE": str(self.root)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
         for _ in range(2400):
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()

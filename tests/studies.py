@@ -18,10 +18,17 @@ POSTGRES = "AND_TEST_POSTGRES"  # URL of a server for tests; .ci/run starts one
 
 def small_plan(**changes: Any) -> StudyConfig:
     raw = {
-        "name": "study", "dissections": ["small"], "neurons": {"per_block": 2, "kinds": ["output"]}, "methods": ["TAB", "DB", "SUM"], "clips": 3,
-        "present_clips": 4, "raters": 6, "controls": {"mismatched": 2, "known": 2, "attention": 1, "training": 2}, "listen": 0.8,
+        "name": "study",
+        "dissections": ["small"],
+        "neurons": {"per_block": 2, "kinds": ["output"]},
+        "methods": ["TAB", "DB", "SUM"],
+        "clips": 3,
+        "present_clips": 4,
+        "raters": 6,
+        "controls": {"mismatched": 2, "known": 2, "attention": 1, "training": 2},
+        "listen": 0.8,
         "tasks": ["write", "intruder", "present", "choose", "fit", "captions"],
-    }  # fmt: skip
+    }
     return make_plan({**raw, **changes})
 
 
@@ -57,13 +64,23 @@ def answer(study: Study, state: dict[str, Any], pick: int = 0) -> dict[str, Any]
     ids = [clip["id"] for clip in item["clips"]]
     options = [option["id"] for option in item["options"]] or [None]
     response: Any = {
-        "fit": pick % 5 + 1, "write": f"loud sounds {pick}", "intruder": ids[pick % len(ids)], "choose": options[pick % len(options)],
-        "present": {c: (i + pick) % 2 == 0 for i, c in enumerate(ids)}, "captions": dict.fromkeys(ids, True),
-    }[item["task"]]  # fmt: skip
+        "fit": pick % 5 + 1,
+        "write": f"loud sounds {pick}",
+        "intruder": ids[pick % len(ids)],
+        "choose": options[pick % len(options)],
+        "present": {c: (i + pick) % 2 == 0 for i, c in enumerate(ids)},
+        "captions": dict.fromkeys(ids, True),
+    }[item["task"]]
     return {
-        "kind": "answer", "uuid": uuid.uuid4().hex, "position": item["position"], "serial": item["serial"], "response": response, "ms": 4000,
-        "plays": dict.fromkeys(ids, 1), "heard": {c["id"]: c["seconds"] for c in item["clips"]},
-    }  # fmt: skip
+        "kind": "answer",
+        "uuid": uuid.uuid4().hex,
+        "position": item["position"],
+        "serial": item["serial"],
+        "response": response,
+        "ms": 4000,
+        "plays": dict.fromkeys(ids, 1),
+        "heard": {c["id"]: c["seconds"] for c in item["clips"]},
+    }
 
 
 def begin(study: Study, pseudonym: str) -> tuple[str, Place]:

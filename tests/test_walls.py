@@ -10,27 +10,132 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# The rooms of and_core from the ground up: each imports from those before it alone. docs/architecture.md shows the same list.
+# The rooms of and_core from the ground up: each imports from those before it alone. docs/architecture.md shows the same
+# list.
 ROOMS = (
-    "errors", "records", "names", "display", "reply", "data", "nets", "web", "registry", "config", "openai_api", "store", "progress", "audio", "corpus",
-    "datasets", "targets", "llms", "dissect", "captioners", "encoders", "testing", "evaluate", "analyze", "query", "unlearn", "listen", "uploads", "figures",
-    "study", "pipeline", "demo", "cli",
-)  # fmt: skip
+    "errors",
+    "records",
+    "names",
+    "display",
+    "reply",
+    "data",
+    "nets",
+    "web",
+    "registry",
+    "config",
+    "openai_api",
+    "store",
+    "progress",
+    "audio",
+    "corpus",
+    "datasets",
+    "targets",
+    "llms",
+    "dissect",
+    "captioners",
+    "encoders",
+    "testing",
+    "evaluate",
+    "analyze",
+    "query",
+    "unlearn",
+    "listen",
+    "uploads",
+    "figures",
+    "study",
+    "pipeline",
+    "demo",
+    "cli",
+)
 FIRST_ROW = {"errors", "names", "display", "records", "config", "registry", "reply", "progress", "query"}
 LEFT_COLUMN = {  # names that this package once had for its own, each replaced by the field's
-    "Told", "told_by", "Said", "Held", "using", "Front", "front", "Material", "material", "screen", "Moved", "moved", "moves", "Fires", "fires", "hear_clip",
-    "heard", "falls", "way", "Asker", "asker", "project", "Found", "hears", "places_of", "input_of", "listener_of", "parts_of", "trials", "Trial",
-}  # fmt: skip
+    "Told",
+    "told_by",
+    "Said",
+    "Held",
+    "using",
+    "Front",
+    "front",
+    "Material",
+    "material",
+    "screen",
+    "Moved",
+    "moved",
+    "moves",
+    "Fires",
+    "fires",
+    "hear_clip",
+    "heard",
+    "falls",
+    "way",
+    "Asker",
+    "asker",
+    "project",
+    "Found",
+    "hears",
+    "places_of",
+    "input_of",
+    "listener_of",
+    "parts_of",
+    "trials",
+    "Trial",
+}
 GONE = (
-    "evaluate/told", "evaluate/plant", "evaluate/planted", "scored", "search", "dissected", "listen/front", "listen/material", "listen/screen",
-    "listen/moves", "listen/trial", "listen/measure", "listen/patches", "listen/network", "listen/live", "listen/own", "pipeline/asking",
-    "pipeline/judged", "unlearn/choose", "unlearn/select", "unlearn/trials", "unlearn/ablate", "study/faults", "study/written", "figures/part",
-    "targets/capture", "cli", "cli_listen", "cli_paper", "cli_plant", "cli_prune", "cli_study", "console", "demo/corpus", "demo/captions", "demo/synth",
-)  # fmt: skip
+    "evaluate/told",
+    "evaluate/plant",
+    "evaluate/planted",
+    "scored",
+    "search",
+    "dissected",
+    "listen/front",
+    "listen/material",
+    "listen/screen",
+    "listen/moves",
+    "listen/trial",
+    "listen/measure",
+    "listen/patches",
+    "listen/network",
+    "listen/live",
+    "listen/own",
+    "pipeline/asking",
+    "pipeline/judged",
+    "unlearn/choose",
+    "unlearn/select",
+    "unlearn/trials",
+    "unlearn/ablate",
+    "study/faults",
+    "study/written",
+    "figures/part",
+    "targets/capture",
+    "cli",
+    "cli_listen",
+    "cli_paper",
+    "cli_plant",
+    "cli_prune",
+    "cli_study",
+    "console",
+    "demo/corpus",
+    "demo/captions",
+    "demo/synth",
+)
 PLUGINS = ("datasets", "targets", "captioners", "encoders", "llms")
-SHARED = ("base", "files", "hooks", "ablate", "loaded", "checkpoint", "company", "prepare", "named", "listening")  # what the entries of a room share
+SHARED = (
+    "base",
+    "files",
+    "hooks",
+    "ablate",
+    "loaded",
+    "checkpoint",
+    "company",
+    "prepare",
+    "named",
+    "listening",
+)  # what the entries of a room share
 ABOVE = {"unlearn", "analyze", "listen", "study", "pipeline", "demo", "cli"}
-PLACES = [ROOT / "app.py", *(path for room in ("and_core", "pages", "benchmarks", "examples") for path in sorted((ROOT / room).rglob("*.py")))]
+PLACES = [
+    ROOT / "app.py",
+    *(path for room in ("and_core", "pages", "benchmarks", "examples") for path in sorted((ROOT / room).rglob("*.py"))),
+]
 
 
 def imports(path: Path) -> set[str]:
@@ -73,7 +178,8 @@ def test_browsing_loads_no_torch() -> None:
     code = (
         "import sys, and_core, and_core.query.search, and_core.figures.neuron, and_core.figures.concepts;"
         "import and_core.figures.tables, and_core.captioners.acoustic;"
-        "heavy = {'torch', 'transformers', 'spacy', 'librosa', 'streamlit'} & set(sys.modules); print(heavy); sys.exit(bool(heavy - {'librosa'}))"
+        "heavy = {'torch', 'transformers', 'spacy', 'librosa', 'streamlit'} & set(sys.modules); print(heavy); "
+        "sys.exit(bool(heavy - {'librosa'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -89,7 +195,9 @@ def test_plugins_do_not_import_each_other(room: str) -> None:
 
 
 def test_the_method_knows_nothing_of_what_is_above() -> None:
-    for path in files("and_core/dissect") + files("and_core/store") + files("and_core/figures") + files("and_core/evaluate"):
+    for path in (
+        files("and_core/dissect") + files("and_core/store") + files("and_core/figures") + files("and_core/evaluate")
+    ):
         assert not rooms(path) & ABOVE, path
 
 
@@ -102,9 +210,11 @@ def test_pages_choose_read_and_draw() -> None:
         assert not rooms(path) & {"pipeline", "dissect", "targets", "datasets", "demo", "encoders"}, path
 
 
-def test_files_stay_small() -> None:
-    for path in files("and_core") + files("pages") + files("tests") + [ROOT / "app.py"]:
-        assert path.read_text().count("\n") <= 450, f"{path} has grown past 450 lines"
+def test_files_and_lines_stay_small() -> None:
+    for path in files("and_core") + files("pages") + files("tests") + files("benchmarks") + [ROOT / "app.py"]:
+        lines = path.read_text().split("\n")
+        most = 550 if path.is_relative_to(ROOT / "tests") else 450
+        assert len(lines) <= most, f"{path} has grown past {most} lines"
 
 
 def test_no_pickle_no_eval_no_chdir() -> None:
@@ -112,7 +222,9 @@ def test_no_pickle_no_eval_no_chdir() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
-                assert name not in ("eval", "exec", "os.chdir", "os.system", "pickle.load", "pickle.loads"), f"{path}: {name}"
+                assert name not in ("eval", "exec", "os.chdir", "os.system", "pickle.load", "pickle.loads"), (
+                    f"{path}: {name}"
+                )
                 if name.endswith("torch.load"):
                     assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords), path
         assert "pickle" not in imports(path), path
@@ -160,20 +272,54 @@ def test_results_are_read_by_name() -> None:
         if path.is_relative_to(ROOT / "and_core" / "store") or path.is_relative_to(ROOT / "and_core" / "pipeline"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("table", "array", "document", "rows", "paths"):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("table", "array", "document", "rows", "paths")
+            ):
                 given = next(iter(node.args), None)
-                text = given.value if isinstance(given, ast.Constant) else ast.unparse(given) if isinstance(given, ast.JoinedStr) else ""
+                text = (
+                    given.value
+                    if isinstance(given, ast.Constant)
+                    else ast.unparse(given)
+                    if isinstance(given, ast.JoinedStr)
+                    else ""
+                )
                 stage = str(text).strip("f'\"").split("/")[0]
                 assert "/" not in str(text) or stage not in STAGE_VERSIONS, f"{path}: {text}"
 
 
-NO_VERBS = {"a", "an", "the", "what", "whether", "which", "how", "one", "every", "each", "all", "as", "from", "by", "where", "why", "of", "in", "for"}
+NO_VERBS = {
+    "a",
+    "an",
+    "the",
+    "what",
+    "whether",
+    "which",
+    "how",
+    "one",
+    "every",
+    "each",
+    "all",
+    "as",
+    "from",
+    "by",
+    "where",
+    "why",
+    "of",
+    "in",
+    "for",
+}
 
 
 def test_docstrings_begin_with_a_verb() -> None:
     """Of functions and methods; a property's docstring names what it is."""
     for path in files("and_core") + files("pages"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not any("property" in ast.unparse(d) for d in node.decorator_list):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not any(
+                "property" in ast.unparse(d) for d in node.decorator_list
+            ):
                 first = (ast.get_docstring(node) or "Nothing").split()[0]
-                assert first[0].isalpha() and first.lower().strip(".,:") not in NO_VERBS, f"{path}: {node.name}: {first}"
+                assert first[0].isalpha() and first.lower().strip(".,:") not in NO_VERBS, (
+                    f"{path}: {node.name}: {first}"
+                )

@@ -10,12 +10,26 @@ from scipy import stats
 
 LEAST = 10  # neurons with and without a word, at least, for a test
 EXPECTED: dict[str, tuple[str, int]] = {  # word -> measure and the side on which it should lie
-    "loud": ("amplitude", 1), "quiet": ("amplitude", -1), "soft": ("amplitude", -1), "faint": ("amplitude", -1),
-    "high-pitched": ("median_frequency", 1), "shrill": ("median_frequency", 1), "low-pitched": ("median_frequency", -1), "deep": ("median_frequency", -1),
-    "bright": ("centroid", 1), "dull": ("centroid", -1), "muffled": ("centroid", -1), "noisy": ("periodicity", -1), "tonal": ("periodicity", 1),
-    "regular": ("irregularity", -1), "irregular": ("irregularity", 1), "continuous": ("active_share", 1), "intermittent": ("active_share", -1),
-    "rapid": ("onset_rate", 1), "short": ("longest_active", -1),
-}  # fmt: skip
+    "loud": ("amplitude", 1),
+    "quiet": ("amplitude", -1),
+    "soft": ("amplitude", -1),
+    "faint": ("amplitude", -1),
+    "high-pitched": ("median_frequency", 1),
+    "shrill": ("median_frequency", 1),
+    "low-pitched": ("median_frequency", -1),
+    "deep": ("median_frequency", -1),
+    "bright": ("centroid", 1),
+    "dull": ("centroid", -1),
+    "muffled": ("centroid", -1),
+    "noisy": ("periodicity", -1),
+    "tonal": ("periodicity", 1),
+    "regular": ("irregularity", -1),
+    "irregular": ("irregularity", 1),
+    "continuous": ("active_share", 1),
+    "intermittent": ("active_share", -1),
+    "rapid": ("onset_rate", 1),
+    "short": ("longest_active", -1),
+}
 
 
 def means_of_clips(tops: np.ndarray, measures: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -48,8 +62,9 @@ def compare(values: np.ndarray, word: np.ndarray) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        Numbers and medians of both, ``delta`` (Cliff's: -1 to 1, the probability that one with the word lies higher, minus that it lies
-        lower) and ``p`` of Mann and Whitney's test; None where either side has fewer than :data:`LEAST` neurons.
+        Numbers and medians of both, ``delta`` (Cliff's: -1 to 1, the probability that one with the word lies higher,
+        minus that it lies lower) and ``p`` of Mann and Whitney's test; None where either side has fewer than
+        :data:`LEAST` neurons.
     """
     finite = np.isfinite(values)
     one, other = values[finite & word], values[finite & ~word]
@@ -57,9 +72,13 @@ def compare(values: np.ndarray, word: np.ndarray) -> dict[str, Any] | None:
         return None
     test = stats.mannwhitneyu(one, other, method="asymptotic")
     return {
-        "with": len(one), "without": len(other), "median_with": float(np.median(one)), "median_without": float(np.median(other)),
-        "delta": float(2 * test.statistic / (len(one) * len(other)) - 1), "p": float(test.pvalue),
-    }  # fmt: skip
+        "with": len(one),
+        "without": len(other),
+        "median_with": float(np.median(one)),
+        "median_without": float(np.median(other)),
+        "delta": float(2 * test.statistic / (len(one) * len(other)) - 1),
+        "p": float(test.pvalue),
+    }
 
 
 def every_test(means: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -75,8 +94,9 @@ def every_test(means: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray])
     Returns
     -------
     list of dict
-        ``word``, ``measure``, what :func:`compare` gives, ``q`` (corrected p), ``expected`` (+1, -1, or 0 where nothing is expected), ``agrees``
-        (yes, no, not shown where q is .05 or more, empty where nothing is expected); largest effect first.
+        ``word``, ``measure``, what :func:`compare` gives, ``q`` (corrected p), ``expected`` (+1, -1, or 0 where nothing
+        is expected), ``agrees`` (yes, no, not shown where q is .05 or more, empty where nothing is expected); largest
+        effect first.
     """
     rows = []
     for word, mask in words.items():
@@ -88,15 +108,25 @@ def every_test(means: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray])
     corrected = stats.false_discovery_control([row["p"] for row in rows]) if rows else []
     for row, q in zip(rows, corrected, strict=True):
         row["q"] = float(q)
-        row["agrees"] = "" if not row["expected"] else "not shown" if q >= 0.05 else "yes" if row["delta"] * row["expected"] > 0 else "no"
+        row["agrees"] = (
+            ""
+            if not row["expected"]
+            else "not shown"
+            if q >= 0.05
+            else "yes"
+            if row["delta"] * row["expected"] > 0
+            else "no"
+        )
     return sorted(rows, key=lambda r: (-abs(r["delta"]), r["word"], r["measure"]))
 
 
-def disagreements(tops: np.ndarray, measures: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray], most: int = 50) -> tuple[list[dict[str, Any]], int]:
+def disagreements(
+    tops: np.ndarray, measures: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray], most: int = 50
+) -> tuple[list[dict[str, Any]], int]:
     """Return neurons whose word is contradicted by their own clips: they show wrong captions.
 
-    A neuron called loud is listed where the mean of its high clips lies in the lower third of all clips, one called quiet where it
-    lies in the upper third, and likewise for every word of :data:`EXPECTED`.
+    A neuron called loud is listed where the mean of its high clips lies in the lower third of all clips, one called
+    quiet where it lies in the upper third, and likewise for every word of :data:`EXPECTED`.
 
     Returns
     -------
@@ -120,5 +150,8 @@ def disagreements(tops: np.ndarray, measures: Mapping[str, np.ndarray], words: M
             wrong = np.flatnonzero(mask & (means[measure] < bound if side > 0 else means[measure] > bound))
         total += len(wrong)
         worst = wrong[np.argsort(-np.abs(means[measure][wrong] - bound), kind="stable")[:most]]
-        rows += [{"neuron": int(i), "word": word, "measure": measure, "value": float(means[measure][i]), "bound": bound} for i in worst]
+        rows += [
+            {"neuron": int(i), "word": word, "measure": measure, "value": float(means[measure][i]), "bound": bound}
+            for i in worst
+        ]
     return rows, total

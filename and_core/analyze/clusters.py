@@ -28,7 +28,9 @@ STARTS = 4  # of K-means, the best taken
 def sentences_of(caption: str) -> list[str]:
     """Return sentences of a caption that say something of the sound, in order; chat and single words left out."""
     found = (" ".join(s.split()) for s in split_sentences(caption))
-    return [s for s in found if len(s.split()) >= LEAST_WORDS and not FILLER.match(s.rstrip(" .!:,")) and not CHAT.search(s)]
+    return [
+        s for s in found if len(s.split()) >= LEAST_WORDS and not FILLER.match(s.rstrip(" .!:,")) and not CHAT.search(s)
+    ]
 
 
 def elbow(vectors: np.ndarray, said: np.ndarray, most: int, seed: int) -> Iterator[tuple[int, float]]:
@@ -96,7 +98,15 @@ def cloud(sentences: Sequence[str], seed: int, width: int = 360, height: int = 2
     """Return a word cloud as PNG; None where the sentences hold no word that tells anything (Table 8)."""
     from wordcloud import WordCloud  # draws with matplotlib's colours, which takes a second to import
 
-    made = WordCloud(width=width, height=height, background_color="white", color_func=_ink, random_state=seed, collocations=False, max_words=60)
+    made = WordCloud(
+        width=width,
+        height=height,
+        background_color="white",
+        color_func=_ink,
+        random_state=seed,
+        collocations=False,
+        max_words=60,
+    )
     words = {word: n for word, n in made.process_text(" ".join(sentences)).items() if len(word) <= LONGEST_WORD}
     if not words:
         return None
@@ -105,6 +115,8 @@ def cloud(sentences: Sequence[str], seed: int, width: int = 360, height: int = 2
     return sink.getvalue()
 
 
-def _ink(word: str, font_size: int, position: object, orientation: object, random_state: Random | None = None, **more: object) -> str:
+def _ink(
+    word: str, font_size: int, position: object, orientation: object, random_state: Random | None = None, **more: object
+) -> str:
     """Return one of the dashboard's inks."""
     return (random_state or Random(0)).choice(("#1b2430", "#0072b2", "#5d6672", "#00795a"))

@@ -36,11 +36,15 @@ def most_shared(tops: np.ndarray, related: np.ndarray) -> tuple[np.ndarray, np.n
         part = tops[start : start + BLOCK]
         shared = (related[np.maximum(part, 0)] & (part >= 0)[..., None]).sum(1)
         most[start : start + BLOCK] = shared.max(1, initial=0)
-        cluster[start : start + BLOCK] = np.where(shared.max(1, initial=0) > 0, shared.argmax(1), -1) if shared.shape[1] else -1
+        cluster[start : start + BLOCK] = (
+            np.where(shared.max(1, initial=0) > 0, shared.argmax(1), -1) if shared.shape[1] else -1
+        )
     return most, cluster
 
 
-def by_chance(related: np.ndarray, allowed: np.ndarray, k: int, seed: int, sources: np.ndarray | None = None) -> np.ndarray:
+def by_chance(
+    related: np.ndarray, allowed: np.ndarray, k: int, seed: int, sources: np.ndarray | None = None
+) -> np.ndarray:
     """Return (K + 1,) share of random sets of `k` clips whose best cluster holds 0..k of them.
 
     Parameters
@@ -59,7 +63,9 @@ def by_chance(related: np.ndarray, allowed: np.ndarray, k: int, seed: int, sourc
         sets = np.stack([rng.choice(allowed, k, replace=False) for _ in range(DRAWS)])
     else:
         mixed = (rng.permutation(len(allowed)) for _ in range(DRAWS))
-        sets = np.stack([allowed[order[np.sort(np.unique(sources[order], return_index=True)[1])[:k]]] for order in mixed])
+        sets = np.stack(
+            [allowed[order[np.sort(np.unique(sources[order], return_index=True)[1])[:k]]] for order in mixed]
+        )
     most, _ = most_shared(sets, related)
     return np.bincount(most, minlength=k + 1) / DRAWS
 
@@ -71,6 +77,14 @@ def uninterpretable(most: np.ndarray, alive: np.ndarray, tau: int, layers: Seque
         mine = slice(layer.offset, layer.offset + layer.size)
         counted = int(alive[mine].sum())
         low = int((most[mine][alive[mine]] < tau).sum())
-        rows.append({"layer": layer.name, "block": layer.block, "kind": layer.kind, "neurons": counted, "uninterpretable": low,
-                     "percent": 100 * low / counted if counted else float("nan")})  # fmt: skip
+        rows.append(
+            {
+                "layer": layer.name,
+                "block": layer.block,
+                "kind": layer.kind,
+                "neurons": counted,
+                "uninterpretable": low,
+                "percent": 100 * low / counted if counted else float("nan"),
+            }
+        )
     return rows

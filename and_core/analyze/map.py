@@ -13,7 +13,10 @@ LEAST = 100  # neurons; fewer are shown by their first two principal components
 
 
 def components(gram: np.ndarray, count: int = COMPONENTS) -> np.ndarray:
-    """Return (N, count) leading eigenvectors of a (N, N) sum of outer products, largest first; each with its largest entry positive."""
+    """Return (N, count) leading eigenvectors of a (N, N) sum of outer products, largest first.
+
+    Each with its largest entry positive.
+    """
     values, vectors = np.linalg.eigh(gram.astype(np.float64))
     chosen = vectors[:, np.argsort(-values)[: min(count, len(values))]]
     signs = np.sign(chosen[np.abs(chosen).argmax(0), np.arange(chosen.shape[1])])
@@ -21,7 +24,8 @@ def components(gram: np.ndarray, count: int = COMPONENTS) -> np.ndarray:
 
 
 def gram(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """Return (D, D) sum of outer products of rows given block by block (each (n, D)), so that memory holds one block."""
+    """Return (D, D) sum of outer products of rows given block by block (each (n, D)),
+    so that memory holds one block."""
     total: np.ndarray | None = None
     for block in blocks:
         part = block.T.astype(np.float64) @ block.astype(np.float64)

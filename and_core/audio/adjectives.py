@@ -28,7 +28,10 @@ class Rule:
 
     def evidence(self, row: dict[str, Any]) -> str:
         """Return the measured value, its unit and the threshold."""
-        return f"{self.word}: {self.measure} {row[self.measure]:.3g} {self.sign} {self.threshold:g} ({UNITS[self.measure]})"
+        return (
+            f"{self.word}: {self.measure} {row[self.measure]:.3g} {self.sign} {self.threshold:g} "
+            f"({UNITS[self.measure]})"
+        )
 
 
 RULES: tuple[Rule, ...] = (

@@ -1,4 +1,7 @@
-"""What a sound file's own header says of its length, read from the chunk that holds the samples; decoding tells the rest."""
+"""What a sound file's own header says of its length, read from the chunk that holds the samples.
+
+Decoding tells the rest.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,10 @@ class Samples:
 
 
 def samples_of(path: Path) -> Samples | None:
-    """Return where the samples lie in a WAV, RF64, W64, AIFF, AU, CAF or SPHERE file; None for other formats and where no such chunk is found."""
+    """Return where the samples lie in a WAV, RF64, W64, AIFF, AU, CAF or SPHERE file.
+
+    None for other formats and where no such chunk is found.
+    """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         head = file.read(16)
@@ -71,8 +77,13 @@ def samples_of(path: Path) -> Samples | None:
     return None
 
 
-def _chunks(file: BinaryIO, start: int, size: int, form: str, align: int = 2, own: int = 0) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (name, offset of the body, length) of chunk after chunk; `own`: bytes of its own head that a chunk counts."""
+def _chunks(
+    file: BinaryIO, start: int, size: int, form: str, align: int = 2, own: int = 0
+) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (name, offset of the body, length) of chunk after chunk.
+
+    `own`: bytes of its own head that a chunk counts.
+    """
     head = struct.calcsize(form)
     while start + head <= size:
         file.seek(start)
@@ -96,7 +107,9 @@ def _wav(file: BinaryIO, size: int, order: str) -> Samples | None:
                 codec = struct.unpack(f"{order}H", body[24:26])[0]
         elif name == b"data":
             declared = wide if wide is not None and length == 0xFFFFFFFF else length
-            unknown = declared >= (UNKNOWN if declared == length else 2**62) or (declared == 0 and not _only_chunks(file, at, size, f"{order}4sI"))
+            unknown = declared >= (UNKNOWN if declared == length else 2**62) or (
+                declared == 0 and not _only_chunks(file, at, size, f"{order}4sI")
+            )
             return Samples(at, None if unknown else declared, size - at, frame, codec)
     return None
 
@@ -175,7 +188,10 @@ def mended(path: Path, found: Samples) -> io.BytesIO | None:
     if data[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         order = ">" if data[:4] == b"RIFX" else "<"
         data[:4] = b"RIFX" if order == ">" else b"RIFF"
-        data[4:8], data[found.start - 4 : found.start] = struct.pack(f"{order}I", len(data) - 8), struct.pack(f"{order}I", present)
+        data[4:8], data[found.start - 4 : found.start] = (
+            struct.pack(f"{order}I", len(data) - 8),
+            struct.pack(f"{order}I", present),
+        )
     elif data[:4] == b"FORM":
         where = data.find(b"COMM")
         body = data.rfind(b"SSND", 0, found.start)
@@ -189,7 +205,8 @@ def mended(path: Path, found: Samples) -> io.BytesIO | None:
 
 
 def ogg_links(data: bytes) -> tuple[list[tuple[int, int]], bool]:
-    """Return the (start, end) of each stream that is chained in an Ogg file, and whether the last of them lacks its end."""
+    """Return the (start, end) of each stream that is chained in an Ogg file, and whether the last of them lacks its
+    end."""
     starts: list[int] = []
     at, opening, ended, whole = 0, False, False, True
     while (at := data.find(b"OggS", at)) >= 0:

@@ -18,12 +18,52 @@ from and_core.errors import DataError
 from and_core.store.files import LFS_POINTER, is_lfs_pointer
 
 READ_HERE = (
-    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au", ".snd", ".w64", ".rf64", ".caf", ".voc", ".sph",
-)  # fmt: skip
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".mp2",
+    ".aif",
+    ".aiff",
+    ".aifc",
+    ".au",
+    ".snd",
+    ".w64",
+    ".rf64",
+    ".caf",
+    ".voc",
+    ".sph",
+)
 READ_BY_FFMPEG = (
-    ".m4a", ".m4b", ".mp4", ".mov", ".aac", ".wma", ".asf", ".webm", ".weba", ".mka", ".mkv", ".amr", ".3gp", ".3g2", ".ac3", ".eac3", ".ape", ".wv", ".mpc",
-    ".tta", ".dts", ".avi", ".flv", ".spx", ".gsm", ".dsf",
-)  # fmt: skip
+    ".m4a",
+    ".m4b",
+    ".mp4",
+    ".mov",
+    ".aac",
+    ".wma",
+    ".asf",
+    ".webm",
+    ".weba",
+    ".mka",
+    ".mkv",
+    ".amr",
+    ".3gp",
+    ".3g2",
+    ".ac3",
+    ".eac3",
+    ".ape",
+    ".wv",
+    ".mpc",
+    ".tta",
+    ".dts",
+    ".avi",
+    ".flv",
+    ".spx",
+    ".gsm",
+    ".dsf",
+)
 SUFFIXES = READ_HERE + READ_BY_FFMPEG
 MAX_DECODED_BYTES = 512 * 2**20
 MIN_RATE, MAX_RATE = 1_000, 768_000
@@ -36,7 +76,8 @@ PADDING = 2 * 1152  # samples by which MPEG audio may end before its header says
 def read_audio(path: str | Path, max_seconds: float = 60.0) -> tuple[np.ndarray, int]:
     """Decode a file and mix its channels to mono.
 
-    How long a file is, is found by decoding it: headers of MP3 files guess, and what was written through a pipe knows no length.
+    How long a file is, is found by decoding it: headers of MP3 files guess, and what was written through a pipe knows
+    no length.
 
     Parameters
     ----------
@@ -55,8 +96,8 @@ def read_audio(path: str | Path, max_seconds: float = 60.0) -> tuple[np.ndarray,
     Raises
     ------
     DataError
-        Missing, no regular file, not audio, corrupt, truncated, empty, too long, silent, with channels that cancel each other, or with NaN or
-        infinite samples.
+        Missing, no regular file, not audio, corrupt, truncated, empty, too long, silent, with channels that cancel each
+        other, or with NaN or infinite samples.
     """
     path = Path(path)
     check_file(path)
@@ -69,7 +110,11 @@ def read_audio(path: str | Path, max_seconds: float = 60.0) -> tuple[np.ndarray,
         try:
             samples, rate = ffmpeg.read_with_ffmpeg(path, max_seconds, (MIN_RATE, MAX_RATE), MAX_DECODED_BYTES)
         except DataError as other:
-            raise other if path.suffix.lower() in READ_BY_FFMPEG or not str(other).startswith("not readable") else DataError(str(error)) from None
+            raise (
+                other
+                if path.suffix.lower() in READ_BY_FFMPEG or not str(other).startswith("not readable")
+                else DataError(str(error))
+            ) from None
     return mono(samples), rate
 
 
@@ -92,7 +137,10 @@ def mono(samples: np.ndarray) -> np.ndarray:
     wave = samples.mean(axis=1) if samples.size else np.zeros(0, np.float32)
     if samples.shape[1] > 1 and np.isfinite(samples).all() and samples.size:
         loudest = float(np.sqrt(np.square(samples, dtype=np.float64).mean(axis=0)).max())
-        if np.abs(samples).max() >= SILENCE and np.sqrt(np.square(wave, dtype=np.float64).mean()) < CANCELLED * loudest / samples.shape[1]:
+        if (
+            np.abs(samples).max() >= SILENCE
+            and np.sqrt(np.square(wave, dtype=np.float64).mean()) < CANCELLED * loudest / samples.shape[1]
+        ):
             raise DataError("its channels cancel each other: mixed to mono, next to nothing is left of them")
     return check_wave(wave)
 
@@ -143,7 +191,9 @@ def check_file(path: Path) -> None:
     try:
         status = path.stat()
     except OSError as error:
-        raise DataError("missing: no such file" if isinstance(error, FileNotFoundError) else f"missing: {error.strerror}") from None
+        raise DataError(
+            "missing: no such file" if isinstance(error, FileNotFoundError) else f"missing: {error.strerror}"
+        ) from None
     except ValueError as error:
         raise DataError(f"missing: {error}") from None
     if not stat.S_ISREG(status.st_mode):
@@ -164,12 +214,16 @@ def _decode_file(path: Path, max_seconds: float) -> tuple[np.ndarray, int]:
             there = found.present // found.frame
             raise DataError(f"truncated: {there} of {there + found.missing} samples")
         if found is not None and found.codec == MP3_TAG:
-            return _decode_stream(path, found.start, found.present if found.declared is None else found.declared, max_seconds)
+            return _decode_stream(
+                path, found.start, found.present if found.declared is None else found.declared, max_seconds
+            )
         with open(path, "rb") as file:
             head = file.read(10)
         if head[:4] == b"OggS":
             return _decode_ogg(path, max_seconds)
-        if head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4, 0xE6)):  # a layer of MPEG audio; not AAC
+        if head[:3] == b"ID3" or (
+            len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4, 0xE6)
+        ):  # a layer of MPEG audio; not AAC
             return _decode_stream(path, 0, path.stat().st_size, max_seconds)
         return _decode(_source(path, found), max_seconds)
     except _Guessed:
@@ -188,7 +242,10 @@ def _source(path: Path, found: Samples | None) -> object:
 
 
 def _decode(source: object, max_seconds: float, forgiven: int = 0, close: bool = True) -> tuple[np.ndarray, int]:
-    """Decode until the sound ends, at most `max_seconds`; a sound that ends before its header says is truncated, `forgiven` samples apart."""
+    """Decode until the sound ends, at most `max_seconds`.
+
+    A sound that ends before its header says is truncated, `forgiven` samples apart.
+    """
     try:
         file = sf.SoundFile(source, closefd=close)
     except (sf.LibsndfileError, RuntimeError, OSError, TypeError) as error:
@@ -214,7 +271,9 @@ def _decode(source: object, max_seconds: float, forgiven: int = 0, close: bool =
                 read = file.buffer_read_into(block, "float32")
             except (sf.LibsndfileError, RuntimeError, OSError) as error:
                 there = f"{count} of {promised}" if known else f"{count}"
-                raise DataError(f"corrupt or truncated: {there} samples can be decoded ({str(error).split(': ')[-1].strip()})") from None
+                raise DataError(
+                    f"corrupt or truncated: {there} samples can be decoded ({str(error).split(': ')[-1].strip()})"
+                ) from None
             if not read:
                 break
             parts.append(block[:read])
@@ -227,12 +286,17 @@ def _decode(source: object, max_seconds: float, forgiven: int = 0, close: bool =
 
 
 def _decode_stream(path: Path, start: int, length: int, max_seconds: float) -> tuple[np.ndarray, int]:
-    """Decode as a stream, tags before it left out: only then does libsndfile go on to the end where the header guesses the length or knows none."""
+    """Decode as a stream, tags before it left out: only then does libsndfile go on to the end where the header guesses
+    the length or knows none."""
     with open(path, "rb") as file:
         file.seek(start)
         head = file.read(10)
         while head[:3] == b"ID3" and len(head) == 10:  # tags, with pictures of any size
-            size = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)) + (10 if head[5] & 0x10 else 0)
+            size = (
+                10
+                + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+                + (10 if head[5] & 0x10 else 0)
+            )
             start, length = start + size, length - size
             file.seek(start)
             head = file.read(10)

@@ -1,7 +1,7 @@
 """Kaldi log-mel filter banks, batched, in torch: the front end of AST and BEATs on CPU or GPU.
 
-Follows Kaldi's `compute-fbank-feats` with dither 0, `snip_edges`, per-frame mean removal, pre-emphasis 0.97 and triangles
-that are linear in mel. Checked against torchaudio's values and against transformers' extractor in the tests.
+Follows Kaldi's `compute-fbank-feats` with dither 0, `snip_edges`, per-frame mean removal, pre-emphasis 0.97 and
+triangles that are linear in mel. Checked against torchaudio's values and against transformers' extractor in the tests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ EPSILON = 1.1920929e-07
 
 
 def kaldi_fbank(
-    waves: torch.Tensor, *, mel_bins: int = 128, sample_rate: int = 16_000, window: str = "hanning", scale: float = 1.0, low_hz: float = 20.0
+    waves: torch.Tensor,
+    *,
+    mel_bins: int = 128,
+    sample_rate: int = 16_000,
+    window: str = "hanning",
+    scale: float = 1.0,
+    low_hz: float = 20.0,
 ) -> torch.Tensor:
     """Log-mel energies of a batch of waveforms of one length.
 
@@ -60,7 +66,8 @@ def kaldi_fbank(
 
 
 def fbank_by(front_end: str) -> Callable[..., torch.Tensor]:
-    """Return what computes filter banks: :func:`kaldi_fbank` (``own``) or torchaudio's, which takes the same arguments."""
+    """Return what computes filter banks: :func:`kaldi_fbank` (``own``) or torchaudio's,
+    which takes the same arguments."""
     if front_end == "own":
         return kaldi_fbank
     from and_core.audio.torchaudio_bridge import require_torchaudio, torchaudio_fbank
@@ -94,7 +101,9 @@ def _mel(hz: np.ndarray | float) -> np.ndarray:
     return 1127.0 * np.log1p(np.asarray(hz, np.float64) / 700.0)
 
 
-def patch_edges(rows: int, columns: int, frames: int, bins: int, mel_bins: int, sample_rate: int, low_hz: float = 20.0) -> tuple[np.ndarray, np.ndarray]:
+def patch_edges(
+    rows: int, columns: int, frames: int, bins: int, mel_bins: int, sample_rate: int, low_hz: float = 20.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Return edges of a grid of patches over the filter banks: in seconds (columns + 1,) and in Hz (rows + 1,).
 
     Parameters

@@ -1,4 +1,7 @@
-"""Sound that only ffmpeg reads: AAC, WMA, WebM and what a phone records. It opens one local file and no playlist, and is told what to write before it does."""
+"""Sound that only ffmpeg reads: AAC, WMA, WebM and what a phone records.
+
+It opens one local file and no playlist, and is told what to write before it does.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ import numpy as np
 from and_core.errors import DataError
 
 # Containers that hold their own sound; none that names other files.
-DEMUXERS = "mov,mp4,m4a,3gp,matroska,webm,asf,aac,ac3,eac3,mp3,ogg,wav,w64,flac,aiff,au,amr,caf,ape,wv,mpc,mpc8,tta,dts,avi,flv,gsm,mpeg,mpegts,dsf"
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,matroska,webm,asf,aac,ac3,eac3,mp3,ogg,wav,w64,flac,"
+    "aiff,au,amr,caf,ape,wv,mpc,mpc8,tta,dts,avi,flv,gsm,mpeg,mpegts,dsf"
+)
 GUARDS = ("-protocol_whitelist", "file", "-format_whitelist", DEMUXERS)
 SECONDS = 30  # that ffmpeg may take
 MOST_CHANNELS = 64
@@ -63,9 +69,39 @@ def read_with_ffmpeg(path: Path, max_seconds: float, rates: tuple[int, int], mos
     most = int((max_seconds + 1) * rate) * channels * 4
     if most > most_bytes and (promised is None or promised * rate * channels * 4 > most_bytes):
         raise DataError(f"too large: {channels} channels at {rate} Hz; at most {most_bytes // 2**20} MiB are decoded")
-    form = ("-f", "f32le", "-c:a", "pcm_f32le", "-ar", str(rate), "-ac", str(channels), "-fs", str(min(most, most_bytes)))
-    done = _run(["ffmpeg", "-nostdin", "-v", "error", "-xerror", *GUARDS, "-i", str(path.absolute()), "-map", "0:a:0", "-t", str(max_seconds + 1), *form, "-"])
-    samples = np.frombuffer(done.stdout[: len(done.stdout) // (4 * channels) * 4 * channels], "<f4").reshape(-1, channels)
+    form = (
+        "-f",
+        "f32le",
+        "-c:a",
+        "pcm_f32le",
+        "-ar",
+        str(rate),
+        "-ac",
+        str(channels),
+        "-fs",
+        str(min(most, most_bytes)),
+    )
+    done = _run(
+        [
+            "ffmpeg",
+            "-nostdin",
+            "-v",
+            "error",
+            "-xerror",
+            *GUARDS,
+            "-i",
+            str(path.absolute()),
+            "-map",
+            "0:a:0",
+            "-t",
+            str(max_seconds + 1),
+            *form,
+            "-",
+        ]
+    )
+    samples = np.frombuffer(done.stdout[: len(done.stdout) // (4 * channels) * 4 * channels], "<f4").reshape(
+        -1, channels
+    )
     if done.returncode:
         raise DataError(f"corrupt or truncated: {_last_line(done.stderr)}")
     seconds = len(samples) / rate
@@ -79,7 +115,22 @@ def read_with_ffmpeg(path: Path, max_seconds: float, rates: tuple[int, int], mos
 
 def _probe(path: Path) -> dict[str, Any]:
     entries = "stream=sample_rate,channels,duration:format=format_name,duration"
-    done = _run(["ffprobe", "-v", "error", *GUARDS, "-select_streams", "a:0", "-show_entries", entries, "-of", "json", "-i", str(path.absolute())])
+    done = _run(
+        [
+            "ffprobe",
+            "-v",
+            "error",
+            *GUARDS,
+            "-select_streams",
+            "a:0",
+            "-show_entries",
+            entries,
+            "-of",
+            "json",
+            "-i",
+            str(path.absolute()),
+        ]
+    )
     if done.returncode:
         raise DataError(f"not readable as audio: {_last_line(done.stderr)}")
     try:

@@ -1,7 +1,7 @@
 """Acoustic measures of one clip: what the acoustic captioner says in words and what Appendix C of AND checks.
 
-Conventions: mono float32 waveform in [-1, 1]; every measure is taken at :data:`ANALYSIS_RATE`, so that clips of different
-rates compare; frames of 1024 samples (64 ms), hop 256 (16 ms).
+Conventions: mono float32 waveform in [-1, 1]; every measure is taken at :data:`ANALYSIS_RATE`, so that clips of
+different rates compare; frames of 1024 samples (64 ms), hop 256 (16 ms).
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ AUDIBLE_HZ = 30.0  # real recordings carry wind and handling noise below, which 
 
 @dataclass(frozen=True)
 class Measures:
-    """Measured quantities of one clip; see :data:`UNITS`. NaN where a quantity has no meaning (one event has no rhythm)."""
+    """Measured quantities of one clip; see :data:`UNITS`.
+
+    NaN where a quantity has no meaning (one event has no rhythm).
+    """
 
     duration: float
     level: float
@@ -52,7 +55,8 @@ UNITS: dict[str, str] = {
     "median_frequency": "Hz, halves the power spectrum above 30 Hz (MDF)",
     "centroid": "Hz, mean over active frames, weighted by magnitude",
     "flatness": "0 (tone) to 1 (white noise), median over active frames of geometric by arithmetic mean power",
-    "periodicity": "0 to 1, median over active frames of the highest normalised autocorrelation between 60 and 2,000 Hz",
+    "periodicity": "0 to 1, median over active frames of the highest normalised autocorrelation between 60 and 2,000 "
+    "Hz",
     "dominant_frequency": "Hz, median over active frames of the strongest bin",
     "glide": "octaves per second, trend of the strongest bin over active frames; NaN where the sound is not tonal",
     "onset_rate": "events per second",
@@ -88,7 +92,23 @@ def measure(wave: np.ndarray) -> Measures:
     loudest = float(np.mean(np.sort(decibel)[-max(1, len(decibel) // 10) :]))
     nan = float("nan")
     if loudest <= -90 or not magnitude.any():
-        return Measures(duration, FLOOR_DB, float(np.abs(wave).mean() * 32767), nan, nan, nan, nan, nan, nan, 0.0, nan, 0.0, 0.0, nan, nan)
+        return Measures(
+            duration,
+            FLOOR_DB,
+            float(np.abs(wave).mean() * 32767),
+            nan,
+            nan,
+            nan,
+            nan,
+            nan,
+            nan,
+            0.0,
+            nan,
+            0.0,
+            0.0,
+            nan,
+            nan,
+        )
 
     active = decibel >= loudest - ACTIVE_DB
     power = magnitude**2
@@ -162,15 +182,20 @@ def _rhythm(power: np.ndarray, duration: float) -> tuple[float, float]:
 
 
 def _peaks(x: np.ndarray, before: int = 1, around: int = 6, delta: float = 0.12, wait: int = 1) -> np.ndarray:
-    """Return frames that top the one before and exceed the mean of those around by `delta`, at least `wait` frames apart.
+    """Return frames that top the one before and exceed the mean of those around by `delta`, at least `wait` frames
+    apart.
 
-    In NumPy on purpose: librosa's picker is compiled by numba at its first call, and processes that do so at once can crash.
+    In NumPy on purpose: librosa's picker is compiled by numba at its first call, and processes that do so at once can
+    crash.
     """
     found: list[int] = []
     rising = np.concatenate(([True], x[1:] >= x[:-1])) if before == 1 else np.ones(len(x), bool)
     for n in np.flatnonzero(rising & (x >= delta)).tolist():  # nothing of `x` is below 0, so neither is a mean
         if found and n <= found[-1] + wait:
             continue
-        if x[n] >= x[max(0, n - before) : n + 1].max() and x[n] >= x[max(0, n - around) : n + around + 1].mean() + delta:
+        if (
+            x[n] >= x[max(0, n - before) : n + 1].max()
+            and x[n] >= x[max(0, n - around) : n + around + 1].mean() + delta
+        ):
             found.append(n)
     return np.array(found, int)

@@ -21,7 +21,8 @@ RANGE_DB = (-85.0, -5.0)  # one scale for all clips, so that a quiet clip looks 
 
 
 def flac(wave: np.ndarray, rate: int) -> bytes:
-    """Encode mono sound as FLAC of 24 bits at its own rate, at most 48 kHz; only what goes beyond full scale is scaled, as a whole.
+    """Encode mono sound as FLAC of 24 bits at its own rate, at most 48 kHz; only what goes beyond full scale is scaled,
+    as a whole.
 
     24 bits keep the quietest float recordings: at 16 a clip at -78 dBFS lies 12 dB above the rounding.
     """
@@ -45,11 +46,14 @@ def read_flac(data: bytes) -> tuple[np.ndarray, int]:
 
 
 def spectrogram_jpeg(wave: np.ndarray) -> bytes:
-    """Return mel spectrogram (time to the right, 30 Hz to 8 kHz upwards) of a waveform at the analysis rate, as JPEG."""
+    """Return mel spectrogram (time to the right, 30 Hz to 8 kHz upwards) of a waveform at the analysis rate,
+    as JPEG."""
     if len(wave) < FRAME:
         wave = np.pad(wave, (0, FRAME - len(wave)))
     hop = max(HOP // 2, len(wave) // WIDTH)
-    power = np.einsum("ft,mf->mt", np.abs(librosa.stft(wave, n_fft=FRAME, hop_length=hop)) ** 2, _filters(), optimize=True)
+    power = np.einsum(
+        "ft,mf->mt", np.abs(librosa.stft(wave, n_fft=FRAME, hop_length=hop)) ** 2, _filters(), optimize=True
+    )
     decibel = librosa.power_to_db(power / (FRAME / 4) ** 2, ref=1.0, amin=1e-12, top_db=None)
     low, high = RANGE_DB
     level = np.clip((decibel - low) / (high - low), 0, 1)[::-1]
@@ -70,4 +74,8 @@ def palette() -> np.ndarray:
     """Return (256, 3) uint8 colours from black through violet to pale yellow."""
     from plotly.colors import sample_colorscale, unlabel_rgb
 
-    return np.array([unlabel_rgb(c) for c in sample_colorscale("Inferno", np.linspace(0, 1, 256).tolist())]).round().astype(np.uint8)
+    return (
+        np.array([unlabel_rgb(c) for c in sample_colorscale("Inferno", np.linspace(0, 1, 256).tolist())])
+        .round()
+        .astype(np.uint8)
+    )

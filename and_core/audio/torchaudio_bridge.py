@@ -1,7 +1,8 @@
-"""Filter banks and resampling by torchaudio, where its build imports: for networks that were trained on its front end, and for GPUs.
+"""Filter banks and resampling by torchaudio, where its build imports: for networks that were trained on its front end,
+and for GPUs.
 
-torchaudio's builds go with one version of torch each. A pair that works is torch 2.9.1 with torchaudio 2.9.*; with a torch of another
-version the import fails with an OSError, and the error here says so.
+torchaudio's builds go with one version of torch each. A pair that works is torch 2.9.1 with torchaudio 2.9.*; with a
+torch of another version the import fails with an OSError, and the error here says so.
 """
 
 from __future__ import annotations
@@ -59,15 +60,27 @@ def torchaudio_fbank(
     scale: float = 1.0,
     low_hz: float = 20.0,
 ) -> torch.Tensor:
-    """Return log-mel energies as :func:`and_core.audio.fbank.kaldi_fbank` does, computed by ``torchaudio.compliance.kaldi.fbank``.
+    """Return log-mel energies as :func:`and_core.audio.fbank.kaldi_fbank` does, computed by
+    ``torchaudio.compliance.kaldi.fbank``.
 
     Returns
     -------
     (B, frames, mel_bins) float32
     """
     kaldi = require_torchaudio("target.front_end='torchaudio'").compliance.kaldi
-    options: dict[str, Any] = {"num_mel_bins": mel_bins, "sample_frequency": sample_rate, "window_type": window, "low_freq": low_hz}
-    plain: dict[str, Any] = {"htk_compat": True, "use_energy": False, "dither": 0.0, "frame_length": 25.0, "frame_shift": 10.0}
+    options: dict[str, Any] = {
+        "num_mel_bins": mel_bins,
+        "sample_frequency": sample_rate,
+        "window_type": window,
+        "low_freq": low_hz,
+    }
+    plain: dict[str, Any] = {
+        "htk_compat": True,
+        "use_energy": False,
+        "dither": 0.0,
+        "frame_length": 25.0,
+        "frame_shift": 10.0,
+    }
     return torch.stack([kaldi.fbank(wave[None] * scale, **options, **plain) for wave in waves])
 
 

@@ -49,7 +49,10 @@ def _join(words: list[str]) -> str:
 
 @CAPTIONERS.register
 class Acoustic(Captioner):
-    """Loudness, pitch, brightness, noisiness, rhythm, events, envelope; each word from one measured quantity and a threshold."""
+    """Loudness, pitch, brightness, noisiness, rhythm, events, envelope.
+
+    Each word from one measured quantity and a threshold.
+    """
 
     kind = "acoustic"
 

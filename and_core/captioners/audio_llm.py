@@ -1,4 +1,5 @@
-"""Audio language models of transformers in this process: Qwen2-Audio, Qwen2.5-Omni, Qwen3-Omni, Audio Flamingo and their like."""
+"""Audio language models of transformers in this process: Qwen2-Audio, Qwen2.5-Omni, Qwen3-Omni, Audio Flamingo and
+their like."""
 
 from __future__ import annotations
 
@@ -19,15 +20,19 @@ from and_core.reply import Reply, said
 from and_core.store.files import check_weights, sha256_file
 
 CLASSES = {  # model type -> the class that only listens and writes; every other type goes through the general one
-    "qwen2_audio": "Qwen2AudioForConditionalGeneration", "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
-    "qwen2_5_omni_thinker": "Qwen2_5OmniThinkerForConditionalGeneration", "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
-    "audioflamingo3": "AudioFlamingo3ForConditionalGeneration", "musicflamingo": "MusicFlamingoForConditionalGeneration",
-}  # fmt: skip
+    "qwen2_audio": "Qwen2AudioForConditionalGeneration",
+    "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
+    "qwen2_5_omni_thinker": "Qwen2_5OmniThinkerForConditionalGeneration",
+    "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
+    "audioflamingo3": "AudioFlamingo3ForConditionalGeneration",
+    "musicflamingo": "MusicFlamingoForConditionalGeneration",
+}
 SECONDS = 30
 
 
 class AudioLanguageModelSettings(Settings):
-    """`model`: hub id or folder; `revision` on the hub; `device` and `dtype` as transformers names them; `batch` clips at a time.
+    """`model`: hub id or folder; `revision` on the hub; `device` and `dtype` as transformers names them; `batch` clips
+    at a time.
 
     `prompt`: what is asked of each clip; empty for a captioner that takes sound alone.
     """
@@ -60,13 +65,18 @@ class AudioLanguageModel(ListeningCaptioner[AudioLanguageModelSettings]):
             auto = getattr(transformers, CLASSES.get(config.model_type, "AutoModelForMultimodalLM"))
             model = auto.from_pretrained(s.model, dtype=s.dtype, **self.loading)
         except ImportError as error:  # some processors want torchvision, even where nobody looks at pictures
-            raise ConfigError(f"captions.model={s.model!r} needs a package that is not installed: {' '.join(str(error).split())[:160]}") from None
+            raise ConfigError(
+                f"captions.model={s.model!r} needs a package that is not installed: "
+                f"{' '.join(str(error).split())[:160]}"
+            ) from None
         except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
             raise ConfigError(f"captions.model={s.model!r} can't be loaded: {str(error).splitlines()[0]}") from None
         if not hasattr(processor, "feature_extractor") or not hasattr(processor, "tokenizer"):
             raise ConfigError(f"captions.model={s.model!r} does not hear: it has no processor of sound and text")
         if not (getattr(processor, "chat_template", None) or processor.tokenizer.chat_template):
-            raise ConfigError(f"captions.model={s.model!r} has no chat template; take a model that was trained to answer")
+            raise ConfigError(
+                f"captions.model={s.model!r} has no chat template; take a model that was trained to answer"
+            )
         processor.tokenizer.padding_side = "left"
         self.sample_rate = int(processor.feature_extractor.sampling_rate)
         device = s.device if s.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
@@ -88,7 +98,10 @@ class AudioLanguageModel(ListeningCaptioner[AudioLanguageModelSettings]):
         return Path(self.settings.model).name
 
     def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
-        """Yield batch by batch; where one fails (out of memory, a clip that the processor refuses), its clips one by one."""
+        """Yield batch by batch.
+
+        Where one fails (out of memory, a clip that the processor refuses), its clips one by one.
+        """
         _ = self._loaded  # which says at what rate the waves are to come
         first, rest = 0, iter(waves)
         while part := list(islice(rest, self.settings.batch)):
@@ -110,11 +123,26 @@ class AudioLanguageModel(ListeningCaptioner[AudioLanguageModelSettings]):
         processor, model = self._loaded
         rate = self.sample_rate
         words = [{"type": "text", "text": s.prompt}] if s.prompt.strip() else []  # some captioners take sound alone
-        turns = [[{"role": "user", "content": [{"type": "audio", "audio": wave[: SECONDS * rate].astype(np.float32)}, *words]}] for wave in waves]
+        turns = [
+            [
+                {
+                    "role": "user",
+                    "content": [{"type": "audio", "audio": wave[: SECONDS * rate].astype(np.float32)}, *words],
+                }
+            ]
+            for wave in waves
+        ]
         batch = processor.apply_chat_template(
-            turns, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt", processor_kwargs={"padding": True}
+            turns,
+            tokenize=True,
+            add_generation_prompt=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True},
         ).to(model.device, model.dtype)
         with torch.inference_mode():
-            out = model.generate(**batch, max_new_tokens=s.max_tokens, do_sample=False)[:, batch["input_ids"].shape[1] :]
+            out = model.generate(**batch, max_new_tokens=s.max_tokens, do_sample=False)[
+                :, batch["input_ids"].shape[1] :
+            ]
         texts = processor.batch_decode(out, skip_special_tokens=True)
         return [said(text) for text in texts]

@@ -41,7 +41,10 @@ class Captioner(Plugin[S]):
         raise NotImplementedError
 
     def every(self, rows: list[dict[str, Any]], listen: Listen) -> list[list[str]]:
-        """Return all captions of each clip, where it has several; their mean stands for the clip where captions are compared with concepts."""
+        """Return all captions of each clip, where it has several.
+
+        Their mean stands for the clip where captions are compared with concepts.
+        """
         return [[text] if text else [] for text in self.captions(rows, listen)]
 
     def notes(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -54,7 +57,10 @@ class Captioner(Plugin[S]):
 
 
 class ListeningCaptioner(Captioner[S]):
-    """Hears the clips themselves. What it says of a clip is kept the moment it comes, and a clip that failed is heard again on the next run."""
+    """Hears the clips themselves.
+
+    What it says of a clip is kept the moment it comes, and a clip that failed is heard again on the next run.
+    """
 
     sample_rate: int = 16_000
 
@@ -63,7 +69,10 @@ class ListeningCaptioner(Captioner[S]):
         raise NotImplementedError
 
     def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
-        """Yield replies as they come, each with the number of its clip; mono waveforms (samples,) at :attr:`sample_rate` are taken as they are needed."""
+        """Yield replies as they come, each with the number of its clip.
+
+        Mono waveforms (samples,) at :attr:`sample_rate` are taken as they are needed.
+        """
         raise NotImplementedError
 
     def fingerprint(self) -> str:
@@ -96,7 +105,8 @@ def joined(captions: list[str]) -> str:
 
 
 def clean_caption(text: str | None) -> str | None:
-    """Return a caption with white space folded, None where it has no letters; one that repeats any run of eight tokens is cut at its first line or
+    """Return a caption with white space folded, None where it has no letters; one that repeats any run of eight tokens
+    is cut at its first line or
     sentence (AND's reference)."""
     if text is None or not any(character.isalpha() for character in text):
         return None

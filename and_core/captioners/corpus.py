@@ -27,7 +27,9 @@ class Corpus(Captioner):
         from and_core.corpus.captions import write_caption
 
         if rows and "recipe" not in rows[0]:
-            raise DataError("captions.kind='corpus' goes with dataset.kind='synthetic' only; use acoustic, file or column")
+            raise DataError(
+                "captions.kind='corpus' goes with dataset.kind='synthetic' only; use acoustic, file or column"
+            )
         return [write_caption(row) for row in rows]
 
     def describe(self) -> str:

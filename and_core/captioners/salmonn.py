@@ -1,4 +1,5 @@
-"""SALMONN, the paper's captioner, by a bridge to the user's own checkout and interpreter (it needs Python 3.9 and an old transformers)."""
+"""SALMONN, the paper's captioner, by a bridge to the user's own checkout and interpreter (it needs Python 3.9 and an
+old transformers)."""
 
 from __future__ import annotations
 
@@ -28,7 +29,10 @@ GIVE_UP = 3  # times in a row that the process ends, after which it is not start
 
 
 class SalmonnSettings(Settings):
-    """`repo`: checkout of bytedance/SALMONN (branch salmonn); `python`: its interpreter; `decode`: its decoding YAML; `timeout` seconds a clip."""
+    """`repo`: checkout of bytedance/SALMONN (branch salmonn); `python`: its interpreter; `decode`: its decoding YAML.
+
+    `timeout` seconds a clip.
+    """
 
     repo: FilePath
     python: FilePath
@@ -64,9 +68,18 @@ class Salmonn(ListeningCaptioner[SalmonnSettings]):
         return f"SALMONN ({self.settings.decode.name})"
 
     def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
-        """Yield replies in order. A process that has ended is started again for the next clip, until it ends several times in a row."""
+        """Yield replies in order.
+
+        A process that has ended is started again for the next clip, until it ends several times in a row.
+        """
         s = self.settings
-        command = [str(s.python.absolute()), str(bundled("salmonn_bridge.py")), str(s.repo.absolute()), str(s.decode.absolute()), s.device]
+        command = [
+            str(s.python.absolute()),
+            str(bundled("salmonn_bridge.py")),
+            str(s.repo.absolute()),
+            str(s.decode.absolute()),
+            s.device,
+        ]
         bridge: _Bridge | None = None
         ends = 0
         with tempfile.TemporaryDirectory() as scratch:
@@ -92,7 +105,9 @@ class _Bridge:
 
     def __init__(self, command: list[str], folder: Path) -> None:
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True, encoding="utf-8", errors="replace")
+        self._process = subprocess.Popen(
+            command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True, encoding="utf-8", errors="replace"
+        )
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._said: deque[str] = deque(maxlen=5)
         self.ended = False

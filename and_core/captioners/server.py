@@ -20,7 +20,10 @@ SECONDS = 30
 
 
 class CaptionServerSettings(ServerSettings):
-    """Where the server is, see :class:`and_core.openai_api.ServerSettings`; `prompt` (empty: the sound alone); `max_tokens` of a caption."""
+    """Where the server is, see :class:`and_core.openai_api.ServerSettings`; `prompt` (empty: the sound alone).
+
+    `max_tokens` of a caption.
+    """
 
     prompt: str = PROMPT
     max_tokens: Annotated[int, Field(ge=8, le=4096)] = 200
@@ -49,7 +52,11 @@ class CaptionServer(ListeningCaptioner[CaptionServerSettings]):
         """Yield captions in the order in which the server gives them."""
         s = self.settings
         requests = (
-            {"messages": [{"role": "user", "content": _content(wave, s.prompt, self.sample_rate)}], "temperature": 0.0, "max_tokens": s.max_tokens}
+            {
+                "messages": [{"role": "user", "content": _content(wave, s.prompt, self.sample_rate)}],
+                "temperature": 0.0,
+                "max_tokens": s.max_tokens,
+            }
             for wave in waves
         )
         yield from ChatServer(s).ask(requests)

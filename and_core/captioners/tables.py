@@ -77,7 +77,8 @@ class CaptionFileSettings(Settings):
 
 @CAPTIONERS.register
 class CaptionFile(Captioner[CaptionFileSettings]):
-    """A CSV with a column of file names and one or several of captions, or a JSON object of file name to text or texts (the reference's format).
+    """A CSV with a column of file names and one or several of captions, or a JSON object of file name to text or texts
+    (the reference's format).
 
     A clip may have several captions, in rows or in columns ``caption_1``, ``caption_2``, ... of its own: all are used.
     """
@@ -93,7 +94,10 @@ class CaptionFile(Captioner[CaptionFileSettings]):
             raise DataError(f"captions.path={str(self.settings.path)!r} can't be read") from None
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
-        """Return each clip's captions by file name, with or without its folders and ending; several as sentences of one text."""
+        """Return each clip's captions by file name, with or without its folders and ending.
+
+        Several as sentences of one text.
+        """
         return [joined(texts) or None for texts in self.every(rows, listen)]
 
     def every(self, rows: list[dict[str, Any]], listen: Listen) -> list[list[str]]:
@@ -109,10 +113,15 @@ class CaptionFile(Captioner[CaptionFileSettings]):
         table = self._load()
         unknown = sorted(set(table) - set(self._keys(table, rows)))
         several = sum(len(texts) > 1 for texts in table.values())
-        return {"unknown": unknown[:100], "unknown_count": len(unknown), **({"with_several": several} if several else {})}
+        return {
+            "unknown": unknown[:100],
+            "unknown_count": len(unknown),
+            **({"with_several": several} if several else {}),
+        }
 
     def _keys(self, table: dict[str, list[str]], rows: list[dict[str, Any]]) -> list[str | None]:
-        """Name in the file of each clip: its own, else one with the same file name or stem, where only one name and one clip have it."""
+        """Name in the file of each clip: its own, else one with the same file name or stem, where only one name and one
+        clip have it."""
         keys: list[str | None] = [str(row["name"]) if str(row["name"]) in table else None for row in rows]
         for part in (lambda name: Path(name).name, lambda name: Path(name).stem):
             names, clips = _by(part, table), _by(part, [str(row["name"]) for row in rows])
@@ -120,7 +129,10 @@ class CaptionFile(Captioner[CaptionFileSettings]):
                 short = part(str(row["name"]))
                 if keys[i] is None and len(names.get(short, [])) == 1:
                     if len(clips[short]) > 1:
-                        raise DataError(f"{self.settings.path}: {names[short][0]!r} could be any of {', '.join(clips[short][:4])}; give the folders too")
+                        raise DataError(
+                            f"{self.settings.path}: {names[short][0]!r} could be any of {', '.join(clips[short][:4])}; "
+                            "give the folders too"
+                        )
                     keys[i] = names[short][0]
         return keys
 
@@ -134,7 +146,11 @@ class CaptionFile(Captioner[CaptionFileSettings]):
             text = plain_file(path).read_text(encoding="utf-8-sig")
             if path.suffix.lower() == ".json":
                 raw = json.loads(text)
-                listed: dict[str, Any] = {k: [v] if isinstance(v, str) else v for k, v in raw.items()} if isinstance(raw, dict) else {"": None}
+                listed: dict[str, Any] = (
+                    {k: [v] if isinstance(v, str) else v for k, v in raw.items()}
+                    if isinstance(raw, dict)
+                    else {"": None}
+                )
                 if not all(isinstance(v, list) and all(isinstance(text, str) for text in v) for v in listed.values()):
                     raise DataError(f"{path}: a JSON object of file name to text, or to a list of texts, is needed")
                 return {str(k): _distinct(v) for k, v in listed.items()}
@@ -153,7 +169,9 @@ class CaptionFile(Captioner[CaptionFileSettings]):
             or [c for c in columns if c is not None and re.fullmatch(rf"(?:{'|'.join(TEXT_COLUMNS)})_?\d+", c)]
         )
         if name is None or not chosen:
-            needed = f"a column of names ({', '.join(NAME_COLUMNS)}) and one of texts ({wanted or ', '.join(TEXT_COLUMNS)})"
+            needed = (
+                f"a column of names ({', '.join(NAME_COLUMNS)}) and one of texts ({wanted or ', '.join(TEXT_COLUMNS)})"
+            )
             raise DataError(f"{path}: {needed} are needed; it has: {', '.join(map(str, columns)) or 'no rows'}")
         found: dict[str, list[str]] = {}
         for row in rows:

@@ -19,7 +19,8 @@ from and_core.progress import Progress
 
 
 class PlainConsole(Console):
-    """A console that shows texts as they are: no markup, no emoji codes, no control character of a text reaches the terminal."""
+    """A console that shows texts as they are: no markup, no emoji codes, no control character of a text reaches the
+    terminal."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, **options)
@@ -51,8 +52,14 @@ def reported() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-OwnConfig = Annotated[Path | None, typer.Option(help="The YAML file that the dissection is made from: your own word for what is started and opened.")]
-AsRecorded = Annotated[bool, typer.Option(help="Start the programs and open the addresses that the dissection has on record; they are shown.")]
+OwnConfig = Annotated[
+    Path | None,
+    typer.Option(help="The YAML file that the dissection is made from: your own word for what is started and opened."),
+]
+AsRecorded = Annotated[
+    bool,
+    typer.Option(help="Start the programs and open the addresses that the dissection has on record; they are shown."),
+]
 
 
 def trusted(d: Any, file: Path | None, as_recorded: bool) -> Any:

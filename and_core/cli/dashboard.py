@@ -41,8 +41,21 @@ def serve(host: str, port: int, browser: bool, names: Sequence[str] = ()) -> int
     url = f"http://{host}:{port}"
     out.print(f"dashboard: {url}")
     out.print(f"dissections: {cache_root()}", soft_wrap=True)
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.address", host, "--server.port", str(port)]
-    command += ["--server.headless", "false" if browser and os.environ.get("DISPLAY", sys.platform != "linux") else "true"]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(script),
+        "--server.address",
+        host,
+        "--server.port",
+        str(port),
+    ]
+    command += [
+        "--server.headless",
+        "false" if browser and os.environ.get("DISPLAY", sys.platform != "linux") else "true",
+    ]
     try:
         told = ",".join(name for name in (*names, os.environ.get("AND_HOSTS", "")) if name)
         return subprocess.call(command, cwd=script.parent, env={**os.environ, "AND_HOSTS": told})
@@ -54,7 +67,12 @@ def app_command(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = HOST,
     port: Annotated[int, typer.Option(help="Port.")] = PORT,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
-    allow: Annotated[list[str] | None, typer.Option(help="A host name by which the dashboard may be reached besides this machine's (may be repeated).")] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A host name by which the dashboard may be reached besides this machine's (may be repeated)."
+        ),
+    ] = None,
 ) -> None:
     """Open the dashboard."""
     with reported():
@@ -95,7 +113,9 @@ def _build_demo() -> None:
     with bars() as progress:
         outcomes = build(progress=progress)
     computed = sum(len(o.computed) for o in outcomes)
-    out.print(f"demo ready: {computed} stages computed in {time.time() - began:.0f} s, in {cache_root()}", soft_wrap=True)
+    out.print(
+        f"demo ready: {computed} stages computed in {time.time() - began:.0f} s, in {cache_root()}", soft_wrap=True
+    )
 
 
 def _explained(name: str) -> bool:

@@ -83,14 +83,19 @@ def remove(
         folder = root / safe_name(name, "dissection")
         if folder.is_dir():
             use = disk_use(folder)
-            out.print(f"{folder}: {megabytes(use.own)} of its own, {megabytes(use.shared)} shared with other dissections", soft_wrap=True)
+            out.print(
+                f"{folder}: {megabytes(use.own)} of its own, {megabytes(use.shared)} shared with other dissections",
+                soft_wrap=True,
+            )
         if not yes and folder.is_dir() and not typer.confirm(f"delete {name!r}?"):
             raise typer.Exit(1)
         use = remove_dissection(root, name)
         out.print(f"{name}: deleted, {megabytes(use.own)} freed")
 
 
-def info(name: Name, neuron: Annotated[str | None, typer.Option(help="layer/unit, e.g. layer2_intermediate/412")] = None) -> None:
+def info(
+    name: Name, neuron: Annotated[str | None, typer.Option(help="layer/unit, e.g. layer2_intermediate/412")] = None
+) -> None:
     """Print what a dissection rests on and holds; or everything about one neuron."""
     with reported():
         from and_core import open_dissection
@@ -118,7 +123,9 @@ def data_check(config: Annotated[Path, typer.Argument(help="YAML file whose `dat
         out.print(f"{dataset.describe()}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
         passed = dataset.passed_over()
         if passed:
-            out.print("passed over: " + ", ".join(f"{n} {what}" for what, n in passed.items()), markup=False, soft_wrap=True)
+            out.print(
+                "passed over: " + ", ".join(f"{n} {what}" for what, n in passed.items()), markup=False, soft_wrap=True
+            )
         for name in missing:
             out.print(f"missing: {name}", markup=False, soft_wrap=True)
         if missing:
@@ -132,11 +139,18 @@ def _print_neuron(d: Any, neuron: str) -> None:
         said, e = d.headline(neuron), d.explanation(neuron)
         out.print(f"  {said.text} ({said.sureness})", markup=False, soft_wrap=True)
         if e["leading_class"]:
-            out.print(f"  {e['class_count']} of {e['of']} highest clips: {e['leading_class']}", markup=False, soft_wrap=True)
+            out.print(
+                f"  {e['class_count']} of {e['of']} highest clips: {e['leading_class']}", markup=False, soft_wrap=True
+            )
     for point in d.summary(neuron):
         mark = "kept   " if point.kept else "dropped"
         why = f" (also low: {point.removed_by!r}, {point.similarity:.2f})" if not point.kept else ""
         out.print(f"  {mark} {point.reach}{point.text}{why}", markup=False)
     for side in ("high", "low"):
         for top in d.extreme_clips(neuron, side):
-            out.print(f"  {side:4} {top.rank} {top.activation:+8.3f} {top.clip.label or ''} {top.clip.name}: {top.caption or ''}", markup=False, soft_wrap=True)
+            out.print(
+                f"  {side:4} {top.rank} {top.activation:+8.3f} {top.clip.label or ''} {top.clip.name}: "
+                f"{top.caption or ''}",
+                markup=False,
+                soft_wrap=True,
+            )

@@ -16,7 +16,9 @@ def listen(
     neuron: Annotated[str | None, typer.Option(help="layer/unit: what this neuron listens to.")] = None,
     clip: Annotated[int | None, typer.Option(help="Number of a clip: the decision on it, taken apart.")] = None,
     folder: Annotated[Path, typer.Option("--out", help="Where the sounds go.")] = Path("listened"),
-    clips: Annotated[int, typer.Option(min=1, max=20, help="Highest clips, and as many random ones, of the neuron.")] = 3,
+    clips: Annotated[
+        int, typer.Option(min=1, max=20, help="Highest clips, and as many random ones, of the neuron.")
+    ] = 3,
 ) -> None:
     """Write what is heard in a decision (--clip) or by a neuron (--neuron), as FLAC files and a table."""
     with reported():
@@ -41,7 +43,11 @@ def _clip(d, clip: int, folder: Path) -> None:  # type: ignore[no-untyped-def]
     found = interpret(d, wave, rate)
     listener = dissection_listener(d)
     to, classes = listener.target.sample_rate, listener.target.classes or []
-    out.print(f"{d.clips[clip].name}: {classes[found.shown] if classes else found.shown}{'; ' + found.remark if found.remark else ''}", markup=False)
+    out.print(
+        f"{d.clips[clip].name}: "
+        f"{classes[found.shown] if classes else found.shown}{'; ' + found.remark if found.remark else ''}",
+        markup=False,
+    )
     if found.remark:
         return
     tau = float(d.listening_report["tau"][0])
@@ -52,8 +58,10 @@ def _clip(d, clip: int, folder: Path) -> None:  # type: ignore[no-untyped-def]
     for k in relevant:
         grid.add_row(str(k), f"{found.relevance[k]:.2f}")
     out.print(grid)
-    out.print(f"class on the clip, on what is kept, on what is left: {_share(found.probabilities[found.shown])}, "
-              f"{_share(result.kept_probabilities[found.shown])}, {_share(result.left_probabilities[found.shown])}")  # fmt: skip
+    out.print(
+        f"class on the clip, on what is kept, on what is left: {_share(found.probabilities[found.shown])}, "
+        f"{_share(result.kept_probabilities[found.shown])}, {_share(result.left_probabilities[found.shown])}"
+    )
     for what, sound in {**parts, "kept": result.kept, "left": result.left}.items():
         (folder / f"{what}.flac").write_bytes(flac(sound, to))
     out.print(f"{folder}: {len(parts) + 2} sounds", markup=False)
@@ -77,10 +85,14 @@ def _neuron(d, neuron: str, clips: int, folder: Path) -> None:  # type: ignore[n
         out.print("no dictionary was learned: add listening: {} to the configuration to see which sounds move it")
         return
     with bars() as progress:
-        rows = shapley_attribution(d, name, clips, progress=lambda done, total: progress("Taking clips apart", done, total))
+        rows = shapley_attribution(
+            d, name, clips, progress=lambda done, total: progress("Taking clips apart", done, total)
+        )
     grid = Table("group", "high clips", "random clips", "taken out", "control", "own", "others", "holds")
     for row in rows[:10]:
         values = (row[key] for key in MEANS)
         figures = ("-" if v is None else f"{v:+.2f}" for v in values)
-        grid.add_row(", ".join(map(str, row["group"][:6])) or "all that is quiet", *figures, "yes" if row["holds"] else "no")
+        grid.add_row(
+            ", ".join(map(str, row["group"][:6])) or "all that is quiet", *figures, "yes" if row["holds"] else "no"
+        )
     out.print(grid)

@@ -14,7 +14,10 @@ def plant(
     names: Annotated[list[str], typer.Argument(help="Dissections whose networks units are planted in.")],
     config: OwnConfig = None,
     as_recorded: AsRecorded = False,
-    calibrate: Annotated[Path | None, typer.Option(help="File for a calibration of confidence fitted on all of them (setting scores.confidence).")] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="File for a calibration of confidence fitted on all of them (setting scores.confidence)."),
+    ] = None,
 ) -> None:
     """Add neurons of known meaning to a network, dissect them, and print what each module and method says of them."""
     with reported():
@@ -40,7 +43,10 @@ def plant(
             import pandas as pd
 
             if len({d.similarity for d in made}) > 1:
-                raise ANDError("calibrate: the dissections show different similarity functions; give them the same closed.similarity")
+                raise ANDError(
+                    "calibrate: the dissections show different similarity functions; give them the same "
+                    "closed.similarity"
+                )
             found = pd.concat([d.planted_findings.to_pandas() for d in made], ignore_index=True)
             adjectives = pd.concat([d.planted_adjectives.to_pandas() for d in made], ignore_index=True)
             calibrators, about = planted.calibrate(found, adjectives, made[0].similarity)

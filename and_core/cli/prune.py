@@ -24,7 +24,9 @@ def prune(
     top: Annotated[int, typer.Option(help="DB, TAB: the concept is among a neuron's so many closed concepts.")] = 3,
     leave_shared: Annotated[bool, typer.Option(help="OCP: leave out words that name several concepts.")] = False,
     substring: Annotated[bool, typer.Option(help="OCP: match as the reference implementation does.")] = False,
-    synonyms: Annotated[float | None, typer.Option(help="OCP: count nouns with at least this cosine similarity to the concept's name.")] = None,
+    synonyms: Annotated[
+        float | None, typer.Option(help="OCP: count nouns with at least this cosine similarity to the concept's name.")
+    ] = None,
     adjective: Annotated[str, typer.Option(help="adjective: which.")] = "",
     criterion: Annotated[str, typer.Option(help=f"criterion: {', '.join(CRITERIA)}.")] = CRITERIA[0],
     share: Annotated[float | None, typer.Option(help="criterion, random: share of the hidden neurons, 0 to 1.")] = None,
@@ -40,8 +42,12 @@ def prune(
     save: Annotated[Path | None, typer.Option(help="Folder for the pruned network.")] = None,
     config: OwnConfig = None,
     as_recorded: AsRecorded = False,
-    every: Annotated[bool, typer.Option("--all", help="Every concept under every strategy (Table 4), as a stage of the dissection.")] = False,
-    importance: Annotated[bool, typer.Option(help="Accuracy by kinds of words (Fig. 4), as a stage of the dissection.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every concept under every strategy (Table 4), as a stage of the dissection.")
+    ] = False,
+    importance: Annotated[
+        bool, typer.Option(help="Accuracy by kinds of words (Fig. 4), as a stage of the dissection.")
+    ] = False,
 ) -> None:
     """Ablate the neurons that respond to a concept, and measure what the network forgets."""
     with reported():
@@ -58,9 +64,20 @@ def prune(
             request = read_mask(d, mask, concept)
         else:
             wanted: dict[str, Any] = {
-                "concept": _known(d, concept), "strategy": strategy, "top": top, "leave_shared": leave_shared, "substring": substring, "synonyms": synonyms,
-                "adjective": adjective, "criterion": criterion, "neurons": tuple(neuron or ()), "dose": dose, "how": how, "choose_on": choose_on, "seed": seed,
-            }  # fmt: skip
+                "concept": _known(d, concept),
+                "strategy": strategy,
+                "top": top,
+                "leave_shared": leave_shared,
+                "substring": substring,
+                "synonyms": synonyms,
+                "adjective": adjective,
+                "criterion": criterion,
+                "neurons": tuple(neuron or ()),
+                "dose": dose,
+                "how": how,
+                "choose_on": choose_on,
+                "seed": seed,
+            }
             request = make_request(**wanted, **({} if share is None else {"share": share}))
         if not d.has("split"):
             _check(d, request)
@@ -72,7 +89,11 @@ def prune(
             out.print(f"kept in {d.name}")
         if save is not None:
             difference = save_pruned(d, request, save, None if compare or curve else result)
-            out.print(f"pruned network in {save}; loaded back, its logits differ by at most {difference:.2g}", markup=False, soft_wrap=True)
+            out.print(
+                f"pruned network in {save}; loaded back, its logits differ by at most {difference:.2g}",
+                markup=False,
+                soft_wrap=True,
+            )
 
 
 def _check(d: Dissection, request: Any) -> None:
@@ -102,16 +123,46 @@ def _measured(d: Dissection, kind: Any, request: Any) -> Any:
     found = stored(d, kind, request)
     if found is None:
         with bars() as progress:
-            found = measure(d, kind, request, open_evaluator(d), lambda done, total: progress("Running the network", done, total))
-    grid = Table(title=f"{d.name}: {request.describe()}" if kind == "run" else f"{d.name}: {kind}, {request.concept}", title_justify="left")
-    for column in ("strategy", "neurons", "\u0394A", "\u0394R", "gap", "gap, 95 %", "gap, probability", "accuracy, %", "concept, %"):
+            found = measure(
+                d, kind, request, open_evaluator(d), lambda done, total: progress("Running the network", done, total)
+            )
+    grid = Table(
+        title=f"{d.name}: {request.describe()}" if kind == "run" else f"{d.name}: {kind}, {request.concept}",
+        title_justify="left",
+    )
+    for column in (
+        "strategy",
+        "neurons",
+        "\u0394A",
+        "\u0394R",
+        "gap",
+        "gap, 95 %",
+        "gap, probability",
+        "accuracy, %",
+        "concept, %",
+    ):
         grid.add_column(column, overflow="fold")
     for row in found.rows:
-        equal, control = ", equal number" if row["number"] == "equal" else "", f", {row['control']}" if row["control"] else ""
-        concept = "undefined" if row["concept_accuracy_before"] != row["concept_accuracy_before"] else _percents(row, "concept_accuracy")
+        equal, control = (
+            ", equal number" if row["number"] == "equal" else "",
+            f", {row['control']}" if row["control"] else "",
+        )
+        concept = (
+            "undefined"
+            if row["concept_accuracy_before"] != row["concept_accuracy_before"]
+            else _percents(row, "concept_accuracy")
+        )
         changes = [_figure(row[key]) for key in ("ablating", "remaining", "gap")]
         between = f"{_figure(row['gap_low'])} to {_figure(row['gap_high'])}"
-        grid.add_row(row["strategy"] + equal + control, f"{row['count']}", *changes, between, _figure(row["p_gap"], 3), _percents(row, "accuracy"), concept)
+        grid.add_row(
+            row["strategy"] + equal + control,
+            f"{row['count']}",
+            *changes,
+            between,
+            _figure(row["p_gap"], 3),
+            _percents(row, "accuracy"),
+            concept,
+        )
     out.print(grid)
     counts = tested_clips(d)
     mine = counts.get(plain_name(request.concept or ""), 0)
@@ -120,26 +171,43 @@ def _measured(d: Dissection, kind: Any, request: Any) -> Any:
     for note in found.notes:
         out.print(note, markup=False, soft_wrap=True)
     if found.rows and found.rows[0]["ablating"] != found.rows[0]["ablating"]:
-        out.print(f"{request.concept or 'what is unlearned'} is no class of the network with tested clips, so \u0394A and the gap are undefined", markup=False)
+        out.print(
+            f"{request.concept or 'what is unlearned'} is no class of the network with tested clips, so \u0394A and "
+            "the gap are undefined",
+            markup=False,
+        )
     return found
 
 
 def _as_stages(d: Dissection, every: bool, importance: bool, own: RunConfig | None) -> None:
-    """Run the stages, by the user's configuration or by the one on record; an interrupted run goes on where it stopped."""
+    """Run the stages, by the user's configuration or by the one on record.
+
+    An interrupted run goes on where it stopped.
+    """
     from and_core import pipeline
     from and_core.config import UnlearningConfig, make_config
     from and_core.targets.base import TARGETS
 
     config = make_config(d.manifest.config) if own is None else own
     if TARGETS.get(config.target.kind).from_python:
-        raise ConfigError("the target was given from Python; add unlearning to its configuration and run the pipeline from there, with target=")
+        raise ConfigError(
+            "the target was given from Python; add unlearning to its configuration and run the pipeline from there, "
+            "with target="
+        )
     section = config.unlearning or UnlearningConfig(importance=False)
     changes: dict[str, Any] = {"concepts": "all", "fair": max(3, section.fair)} if every else {}
     section = section.model_copy(update=changes | ({"importance": True} if importance else {}))
     wanted = config.model_copy(update={"unlearning": section})
     names = [*(["unlearning"] if every else []), *(["importance"] if importance else [])]
     with bars() as progress:
-        pipeline.run(wanted, root=d.folder.parent, only=["split", *names], progress=progress, recorded=own is None, reuse=[d.name])
+        pipeline.run(
+            wanted,
+            root=d.folder.parent,
+            only=["split", *names],
+            progress=progress,
+            recorded=own is None,
+            reuse=[d.name],
+        )
     for name in names:
         out.print(f"done; look at it with: and-dissect table {name} {d.name}")
 

@@ -18,7 +18,10 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="Run this stage and no other (may be repeated).")] = None,
     start: Annotated[str | None, typer.Option("--from", help="Recompute this stage and all after it.")] = None,
     force: Annotated[bool, typer.Option(help="Recompute even what has not changed.")] = False,
-    reuse: Annotated[list[str] | None, typer.Option(help="A dissection whose results are taken over although they were made elsewhere.")] = None,
+    reuse: Annotated[
+        list[str] | None,
+        typer.Option(help="A dissection whose results are taken over although they were made elsewhere."),
+    ] = None,
 ) -> None:
     """Dissect a network; a second run does only what changed, and goes on where an interrupted one stopped."""
     with reported():
@@ -28,8 +31,13 @@ def run(
         checked = load_config(config)
         began = time.time()
         with bars() as progress:
-            outcome = pipeline.run(checked, only=only or (), start=start, force=force, progress=progress, reuse=reuse or ())
-        counts = f"{len(outcome.computed)} stages computed, {len(outcome.taken_over)} taken over, {len(outcome.unchanged)} unchanged"
+            outcome = pipeline.run(
+                checked, only=only or (), start=start, force=force, progress=progress, reuse=reuse or ()
+            )
+        counts = (
+            f"{len(outcome.computed)} stages computed, {len(outcome.taken_over)} taken over, "
+            f"{len(outcome.unchanged)} unchanged"
+        )
         out.print(f"{checked.name}: {counts}, {time.time() - began:.0f} s")
         print_left_out(outcome.folder)
         if outcome.unanswered is not None:
@@ -43,7 +51,11 @@ def status(config: Annotated[str, typer.Argument(help="YAML file, or the name of
         from and_core.config import load_config, make_config
 
         grid = Table("stage", "state")
-        checked = load_config(config) if config.endswith((".yaml", ".yml")) else make_config(open_dissection(config).manifest.config)
+        checked = (
+            load_config(config)
+            if config.endswith((".yaml", ".yml"))
+            else make_config(open_dissection(config).manifest.config)
+        )
         for stage, state in pipeline.status(checked):
             grid.add_row(stage, state)
         out.print(grid)
@@ -60,12 +72,26 @@ def print_left_out(folder: Path) -> None:
         scaled, names = d.notes("clips").get("scaled", 0), d.notes("clips").get("scaled_names", [])
         if scaled:
             others = " and others" if scaled > len(names) else ""
-            out.print(f"scaled down as a whole, being beyond full scale: {', '.join(names)}{others} ({scaled})", markup=False, soft_wrap=True)
+            out.print(
+                f"scaled down as a whole, being beyond full scale: {', '.join(names)}{others} ({scaled})",
+                markup=False,
+                soft_wrap=True,
+            )
     for stage, record in d.manifest.stages.items():
         if "failed_answers" in record.notes:
             count, reason = record.notes["failed_answers"], record.notes["failed_reason"]
-            out.print(f"{stage}: the language model left {count} questions unanswered ({reason}); run again to ask them again", markup=False, soft_wrap=True)
+            out.print(
+                f"{stage}: the language model left {count} questions unanswered ({reason}); run again to ask them "
+                "again",
+                markup=False,
+                soft_wrap=True,
+            )
     if d.has("captions"):
         missing = d.uncaptioned
         if missing:
-            out.print(f"without caption: {', '.join(missing[:20])}{' and others' if len(missing) > 20 else ''} ({len(missing)})", markup=False, soft_wrap=True)
+            out.print(
+                f"without caption: {', '.join(missing[:20])}{' and others' if len(missing) > 20 else ''} "
+                f"({len(missing)})",
+                markup=False,
+                soft_wrap=True,
+            )

@@ -13,7 +13,13 @@ from and_core.display import csv_text
 
 study_app = typer.Typer(no_args_is_help=True, help="Human studies: rating sessions and their results.")
 Name = Annotated[str, typer.Argument(help="Name of a study in the cache.")]
-Where = Annotated[str | None, typer.Option("--database", help="URL of a PostgreSQL database (or AND_STUDY_DATABASE); default: SQLite in the study's folder.")]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        help="URL of a PostgreSQL database (or AND_STUDY_DATABASE); default: SQLite in the study's folder.",
+    ),
+]
 HOST, PORT = "127.0.0.1", 8600
 
 
@@ -23,7 +29,10 @@ def _lines(*lines: str) -> None:
 
 
 @study_app.command()
-def new(plan: Annotated[Path, typer.Argument(help="STUDY.yaml, see docs/studies.md and examples/study/.")], database: Where = None) -> None:
+def new(
+    plan: Annotated[Path, typer.Argument(help="STUDY.yaml, see docs/studies.md and examples/study/.")],
+    database: Where = None,
+) -> None:
     """Draw a study and store its whole plan; with `simulated` in it, simulated raters answer at once."""
     with reported():
         from and_core.study.plan import load_plan
@@ -37,7 +46,10 @@ def new(plan: Annotated[Path, typer.Argument(help="STUDY.yaml, see docs/studies.
                 simulate(made.study, lambda done, total: progress("Simulated raters", done, total))
         controls = sum(item["control"] is not None for item in made.study.items.values())
         items = len(made.study.items) - controls
-        _lines(f"study {config.name}: {items} items and {controls} controls for {config.raters} raters, plan {made.study.fingerprint[:12]}")
+        _lines(
+            f"study {config.name}: {items} items and {controls} controls for {config.raters} raters, plan "
+            f"{made.study.fingerprint[:12]}"
+        )
         for skipped in made.skipped:
             _lines(f"not asked: {skipped.name}: {skipped.reason}")
         _lines("owner's token (for the page Human studies; shown once):", f"  {made.owner_token}")
@@ -45,8 +57,14 @@ def new(plan: Annotated[Path, typer.Argument(help="STUDY.yaml, see docs/studies.
             _lines(f"answered by simulated raters; see: and-dissect study results {config.name}")
             return
         if config.join:
-            _lines("link for raters (shown once; put your own address before it):", f"  http://{HOST}:{PORT}/join/{made.join_token}")
-        _lines(f"personal links: and-dissect study invite {config.name} PSEUDONYM ...", f"then: and-dissect study serve {config.name}")
+            _lines(
+                "link for raters (shown once; put your own address before it):",
+                f"  http://{HOST}:{PORT}/join/{made.join_token}",
+            )
+        _lines(
+            f"personal links: and-dissect study invite {config.name} PSEUDONYM ...",
+            f"then: and-dissect study serve {config.name}",
+        )
 
 
 @study_app.command("list")
@@ -63,7 +81,9 @@ def list_command(database: Where = None) -> None:
                 report = Report(open_study(name, database=database))
                 rows = report.progress()
                 of, done = sum(r["of"] for r in rows), sum(r["answered"] for r in rows)
-                dissections = ", ".join(report.study.config.dissections) + (" (changed since)" if report.study.changed() else "")
+                dissections = ", ".join(report.study.config.dissections) + (
+                    " (changed since)" if report.study.changed() else ""
+                )
                 grid.add_row(name, report.study.mark or "", str(len(rows)), f"{done} of {of}", dissections)
             except ANDError as error:
                 grid.add_row(name, str(error), "", "", "")
@@ -73,7 +93,9 @@ def list_command(database: Where = None) -> None:
 @study_app.command()
 def invite(
     name: Name,
-    pseudonyms: Annotated[list[str], typer.Argument(help="Pseudonyms; one that has a place gets a new link, and its old one ends.")],
+    pseudonyms: Annotated[
+        list[str], typer.Argument(help="Pseudonyms; one that has a place gets a new link, and its old one ends.")
+    ],
     address: Annotated[str, typer.Option(help="Address at which raters reach the server.")] = f"http://{HOST}:{PORT}",
     database: Where = None,
 ) -> None:
@@ -89,9 +111,17 @@ def invite(
 @study_app.command("serve")
 def serve_command(
     name: Name,
-    host: Annotated[str, typer.Option(help="Address to listen on; anything but this machine belongs behind a proxy with TLS (docs/studies.md).")] = HOST,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on; anything but this machine belongs behind a proxy with TLS (docs/studies.md)."
+        ),
+    ] = HOST,
     port: Annotated[int, typer.Option(help="Port.")] = PORT,
-    allow: Annotated[list[str] | None, typer.Option(help="A host name by which raters reach the server, such as the proxy's (may be repeated).")] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="A host name by which raters reach the server, such as the proxy's (may be repeated)."),
+    ] = None,
     database: Where = None,
 ) -> None:
     """Serve the rating page, and nothing else."""
@@ -103,7 +133,11 @@ def serve_command(
 
 
 @study_app.command()
-def progress(name: Name, items: Annotated[bool, typer.Option("--items", help="By item, not by rater.")] = False, database: Where = None) -> None:
+def progress(
+    name: Name,
+    items: Annotated[bool, typer.Option("--items", help="By item, not by rater.")] = False,
+    database: Where = None,
+) -> None:
     """Print who has answered how much."""
     with reported():
         from and_core.study.report import Report
@@ -111,7 +145,12 @@ def progress(name: Name, items: Annotated[bool, typer.Option("--items", help="By
 
         report = Report(open_study(name, database=database), exclude=False)
         rows = (
-            [{k: r[k] for k in ("item", "task", "control", "neuron", "method", "answers", "planned")} for r in report.items()] if items else report.progress()
+            [
+                {k: r[k] for k in ("item", "task", "control", "neuron", "method", "answers", "planned")}
+                for r in report.items()
+            ]
+            if items
+            else report.progress()
         )
         grid = Table(*rows[0], title=_title(report.study), title_justify="left")
         for row in rows:
@@ -128,8 +167,12 @@ def _title(study: Any) -> str:
 def results(
     name: Name,
     everybody: Annotated[bool, typer.Option("--all", help="With raters that break a declared rule.")] = False,
-    texts: Annotated[bool, typer.Option("--texts/--no-texts", help="Cosine and BERTScore of written texts (loads a text model).")] = True,
-    bertscore: Annotated[str | None, typer.Option(help="Folder of the model for BERTScore; default: the bundled MiniLM.")] = None,
+    texts: Annotated[
+        bool, typer.Option("--texts/--no-texts", help="Cosine and BERTScore of written texts (loads a text model).")
+    ] = True,
+    bertscore: Annotated[
+        str | None, typer.Option(help="Folder of the model for BERTScore; default: the bundled MiniLM.")
+    ] = None,
     database: Where = None,
 ) -> None:
     """Print Table 3 and all that stands beside it."""
@@ -155,14 +198,20 @@ def results(
             if part.cells:
                 print_part(part)
         for flag in found["flags"]:
-            _lines(f"reported by {flag['who']}: {flag['fault']}, item {flag['item']} ({flag['neuron'] or 'control'}) {flag['clip'] or ''} {flag['note']}")
+            _lines(
+                f"reported by {flag['who']}: {flag['fault']}, item {flag['item']} ({flag['neuron'] or 'control'}) "
+                f"{flag['clip'] or ''} {flag['note']}"
+            )
 
 
 @study_app.command()
 def export(
     name: Name,
     form: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
-    file: Annotated[Path | None, typer.Option("--out", help="File; default: NAME.csv or NAME.parquet, with NAME.dictionary.csv beside it.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--out", help="File; default: NAME.csv or NAME.parquet, with NAME.dictionary.csv beside it."),
+    ] = None,
     database: Where = None,
 ) -> None:
     """Write the long table, one row an answer, and what its columns mean."""

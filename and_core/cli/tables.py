@@ -21,14 +21,16 @@ def table(
     what: Annotated[
         str,
         typer.Argument(
-            help="last-layer (Tables 2 and 7), unlearning (4), clusters (8), importance, interpretability, acoustics, strategies, scores, planted, "
+            help="last-layer (Tables 2 and 7), unlearning (4), clusters (8), importance, interpretability, acoustics, "
+            "strategies, scores, planted, "
             "sanity, listening."
         ),
     ],
     name: Name = "demo-ast",
     form: Annotated[str, typer.Option("--format", help="text, csv, markdown or latex.")] = "text",
 ) -> None:
-    """Print a table of the paper for a dissection and all that share its clips and concepts, beside the paper's numbers."""
+    """Print a table of the paper for a dissection and all that share its clips and concepts, beside the paper's
+    numbers."""
     with reported():
         import pandas as pd
 
@@ -79,7 +81,8 @@ def figure(
     what: Annotated[
         str,
         typer.Argument(
-            help="Figures of the paper: adjectives (3, 9), importance (4), words-by-depth (5), words-by-layer-kind, interpretability (6, 11-14), "
+            help="Figures of the paper: adjectives (3, 9), importance (4), words-by-depth (5), words-by-layer-kind, "
+            "interpretability (6, 11-14), "
             "acoustics (8), unlearning (10), clusters."
         ),
     ],
@@ -106,7 +109,11 @@ def figure(
         except OSError as error:
             raise ANDError(f"out={str(folder)!r} can't be written: {error}") from None
         for stem in made:
-            out.print(f"{folder / stem}.{{{','.join(wanted)}}}" if len(wanted) > 1 else f"{folder / stem}.{wanted[0]}", markup=False, soft_wrap=True)
+            out.print(
+                f"{folder / stem}.{{{','.join(wanted)}}}" if len(wanted) > 1 else f"{folder / stem}.{wanted[0]}",
+                markup=False,
+                soft_wrap=True,
+            )
 
 
 def _write(made: dict[str, Any], folder: Path, form: str) -> None:
@@ -117,12 +124,22 @@ def _write(made: dict[str, Any], folder: Path, form: str) -> None:
     try:
         import kaleido
     except ImportError:
-        raise ANDError(f"format={form!r} needs the extra figures: pip install 'audio-network-dissection[figures]'; html needs nothing") from None
+        raise ANDError(
+            f"format={form!r} needs the extra figures: pip install 'audio-network-dissection[figures]'; html needs "
+            "nothing"
+        ) from None
     jobs = [
-        {"fig": drawn, "path": str(folder / f"{stem}.{form}"), "opts": {"format": form, "scale": 2 if form == "png" else 1, "width": 1000}}
+        {
+            "fig": drawn,
+            "path": str(folder / f"{stem}.{form}"),
+            "opts": {"format": form, "scale": 2 if form == "png" else 1, "width": 1000},
+        }
         for stem, drawn in made.items()
     ]
     try:
         kaleido.write_fig_from_object_sync(jobs)
     except Exception as error:  # noqa: BLE001 - the browser behind it fails in many ways, and none of them says what to do
-        raise ANDError(f"format={form!r} is drawn by Chrome or Chromium, which could not be started (Debian: apt install chromium): {error}") from None
+        raise ANDError(
+            f"format={form!r} is drawn by Chrome or Chromium, which could not be started (Debian: apt install "
+            f"chromium): {error}"
+        ) from None

@@ -1,7 +1,7 @@
 """Captions of the synthetic corpus, as a good but fallible listener might write them.
 
-What the sound is stands in varying words; it is hedged or left out in a fifth of the clips or more, and a tenth or more get a
-confusable wrong guess. How it sounds follows the acoustic measures, with words missed and, rarely, mistaken.
+What the sound is stands in varying words; it is hedged or left out in a fifth of the clips or more, and a tenth or more
+get a confusable wrong guess. How it sounds follows the acoustic measures, with words missed and, rarely, mistaken.
 """
 
 from __future__ import annotations
@@ -61,24 +61,49 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("airplane", "helicopter", "train", "wind", "engine", "vacuum_cleaner", "washing_machine"),
-    ("breathing", "snoring", "wind", "hand_saw"), ("car_horn", "siren", "clock_alarm", "train"),
-    ("cat", "crying_baby", "rooster", "siren"), ("chainsaw", "engine", "hand_saw", "vacuum_cleaner", "insects"),
-    ("chirping_birds", "crickets", "insects", "frog"), ("church_bells", "clock_alarm", "glass_breaking"),
+    ("breathing", "snoring", "wind", "hand_saw"),
+    ("car_horn", "siren", "clock_alarm", "train"),
+    ("cat", "crying_baby", "rooster", "siren"),
+    ("chainsaw", "engine", "hand_saw", "vacuum_cleaner", "insects"),
+    ("chirping_birds", "crickets", "insects", "frog"),
+    ("church_bells", "clock_alarm", "glass_breaking"),
     ("clapping", "door_wood_knock", "footsteps", "fireworks", "keyboard_typing"),
-    ("clock_tick", "mouse_click", "keyboard_typing", "water_drops"), ("crackling_fire", "rain", "keyboard_typing", "fireworks"),
-    ("crow", "dog", "hen", "frog", "rooster"), ("pouring_water", "rain", "sea_waves", "water_drops"),
-    ("sea_waves", "wind", "rain", "airplane"), ("sneezing", "dog", "clapping", "breathing"), ("thunderstorm", "fireworks", "airplane", "wind"),
-)  # fmt: skip
+    ("clock_tick", "mouse_click", "keyboard_typing", "water_drops"),
+    ("crackling_fire", "rain", "keyboard_typing", "fireworks"),
+    ("crow", "dog", "hen", "frog", "rooster"),
+    ("pouring_water", "rain", "sea_waves", "water_drops"),
+    ("sea_waves", "wind", "rain", "airplane"),
+    ("sneezing", "dog", "clapping", "breathing"),
+    ("thunderstorm", "fireworks", "airplane", "wind"),
+)
 SYNONYMS: dict[str, tuple[str, ...]] = {
-    "loud": ("loud", "loud", "powerful", "strong"), "quiet": ("quiet", "soft", "faint"),
-    "high-pitched": ("high-pitched", "high-pitched", "high in pitch", "shrill"), "low-pitched": ("low-pitched", "deep", "low in pitch"),
-    "bright": ("bright", "crisp"), "dull": ("dull", "muffled", "dark"), "tonal": ("tonal", "ringing", "clear in tone"),
-    "noisy": ("noisy", "hissing", "noise-like"), "regular": ("regular", "steady", "rhythmic"), "irregular": ("irregular", "uneven"),
-    "rapid": ("rapid", "fast"), "continuous": ("continuous", "constant", "sustained"), "intermittent": ("intermittent", "broken by pauses"),
-    "short": ("short", "brief"), "rising": ("rising in pitch",), "falling": ("falling in pitch",), "growing": ("growing louder",),
+    "loud": ("loud", "loud", "powerful", "strong"),
+    "quiet": ("quiet", "soft", "faint"),
+    "high-pitched": ("high-pitched", "high-pitched", "high in pitch", "shrill"),
+    "low-pitched": ("low-pitched", "deep", "low in pitch"),
+    "bright": ("bright", "crisp"),
+    "dull": ("dull", "muffled", "dark"),
+    "tonal": ("tonal", "ringing", "clear in tone"),
+    "noisy": ("noisy", "hissing", "noise-like"),
+    "regular": ("regular", "steady", "rhythmic"),
+    "irregular": ("irregular", "uneven"),
+    "rapid": ("rapid", "fast"),
+    "continuous": ("continuous", "constant", "sustained"),
+    "intermittent": ("intermittent", "broken by pauses"),
+    "short": ("short", "brief"),
+    "rising": ("rising in pitch",),
+    "falling": ("falling in pitch",),
+    "growing": ("growing louder",),
     "fading": ("fading away", "fading"),
-}  # fmt: skip
-OPPOSITES = {"loud": "quiet", "high-pitched": "low-pitched", "bright": "dull", "tonal": "noisy", "regular": "irregular", "rising": "falling"}
+}
+OPPOSITES = {
+    "loud": "quiet",
+    "high-pitched": "low-pitched",
+    "bright": "dull",
+    "tonal": "noisy",
+    "regular": "irregular",
+    "rising": "falling",
+}
 OPPOSITES |= {b: a for a, b in OPPOSITES.items()}
 BACKGROUNDS = {
     "hiss": ("There is some hiss in the background.", "A faint hiss lies behind it."),
@@ -123,12 +148,21 @@ def _identity(rng: np.random.Generator, category: str) -> list[str]:
         name = _pick(rng, NAMES[_pick(rng, tuple(near) or tuple(sorted(set(NAMES) - {category})))])
         return [_pick(rng, ("This is {}.", "The recording captures {}.", "It is probably {}.")).format(name)]
     if draw < P_LEFT_OUT + P_WRONG + P_HEDGED:
-        return [_pick(rng, ("It might be {}.", "It could be {}, but this is hard to tell.", "Perhaps this is {}.")).format(name)]
-    return [_pick(rng, ("This is {}.", "The recording captures {}.", "We hear {}.", "The audio features {}.", "One hears {}.")).format(name)]
+        return [
+            _pick(rng, ("It might be {}.", "It could be {}, but this is hard to tell.", "Perhaps this is {}.")).format(
+                name
+            )
+        ]
+    return [
+        _pick(
+            rng, ("This is {}.", "The recording captures {}.", "We hear {}.", "The audio features {}.", "One hears {}.")
+        ).format(name)
+    ]
 
 
 def _character(rng: np.random.Generator, row: dict[str, Any]) -> list[str]:
-    """Return sentences on how it sounds and how it goes on, from the measures, missing a third and mistaking one in thirty."""
+    """Return sentences on how it sounds and how it goes on, from the measures, missing a third and mistaking one in
+    thirty."""
     words: dict[str, str] = {}
     for attribute, rule in earned(row).items():
         if rng.random() < 0.3:
@@ -148,7 +182,11 @@ def _character(rng: np.random.Generator, row: dict[str, Any]) -> list[str]:
         said.append(_pick(rng, ("Its character is {}.", "It is {}.")).format(_and(tone)))
     course = [words[a] for a in ("events", "rhythm", "continuity", "length") if a in words]
     if course:
-        said.append(_pick(rng, ("In time it is {}.", "It goes on in a way that is {}.", "The pattern is {}.")).format(_and(course[:2])))
+        said.append(
+            _pick(rng, ("In time it is {}.", "It goes on in a way that is {}.", "The pattern is {}.")).format(
+                _and(course[:2])
+            )
+        )
     change = [words[a] for a in ("glide", "envelope") if a in words]
     if change:
         said.append(f"It is {_and(change)}.")

@@ -1,7 +1,7 @@
 """The synthetic sound corpus: clips in the categories and layout of ESC-50, each with the truth it was made from.
 
-Every clip is drawn from `(seed, category, index)` alone, so any clip can be made on its own, in any order and process, and
-comes out the same.
+Every clip is drawn from `(seed, category, index)` alone, so any clip can be made on its own, in any order and process,
+and comes out the same.
 """
 
 from __future__ import annotations
@@ -77,7 +77,11 @@ def make_clip(category: str, index: int, seed: int = 0) -> tuple[np.ndarray, Tru
     if category not in RECIPES:
         raise ValueError(f"category={category!r} is not in the corpus; allowed: {', '.join(CATEGORIES)}")
     rng = clip_rng(seed, category, index)
-    scene = Scene(rng, pitch=float(2 ** np.clip(rng.normal(0, 0.22), -0.5, 0.5)), rate=float(2 ** np.clip(rng.normal(0, 0.28), -0.6, 0.6)))
+    scene = Scene(
+        rng,
+        pitch=float(2 ** np.clip(rng.normal(0, 0.22), -0.5, 0.5)),
+        rate=float(2 ** np.clip(rng.normal(0, 0.28), -0.6, 0.6)),
+    )
     RECIPES[category](scene)
     distance = str(rng.choice(list(DISTANCES), p=[0.5, 0.3, 0.2]))
     cutoff, wet = DISTANCES[distance]
@@ -94,9 +98,22 @@ def make_clip(category: str, index: int, seed: int = 0) -> tuple[np.ndarray, Tru
     x = x / _loudest(x) + 10 ** (background_db / 20) * _background(rng, background)
     x = _limit(x / _loudest(x) * 10 ** (level_db / 20))
     truth = Truth(
-        category, index, seed, index % FOLDS + 1, round(scene.pitch, 4), round(scene.rate, 4), len(scene.onsets), scene.regular, distance,
-        round(decay_time, 3), background, round(background_db, 2), round(level_db, 2), onset, ending,
-    )  # fmt: skip
+        category,
+        index,
+        seed,
+        index % FOLDS + 1,
+        round(scene.pitch, 4),
+        round(scene.rate, 4),
+        len(scene.onsets),
+        scene.regular,
+        distance,
+        round(decay_time, 3),
+        background,
+        round(background_db, 2),
+        round(level_db, 2),
+        onset,
+        ending,
+    )
     return x.astype(np.float32), truth
 
 
@@ -111,14 +128,18 @@ def make_many(jobs: list[tuple[str, int, int]], processes: int = 2) -> Iterator[
         yield from pool.map(_star, jobs, chunksize=16)
 
 
-def corpus_jobs(per_category: int = PER_CATEGORY, seed: int = 0, categories: tuple[str, ...] = CATEGORIES) -> list[tuple[str, int, int]]:
+def corpus_jobs(
+    per_category: int = PER_CATEGORY, seed: int = 0, categories: tuple[str, ...] = CATEGORIES
+) -> list[tuple[str, int, int]]:
     """Return every `(category, index, seed)` of a corpus, ordered by category."""
     return [(category, index, seed) for category in categories for index in range(per_category)]
 
 
 def fingerprint(per_category: int, seed: int, categories: tuple[str, ...] = CATEGORIES) -> str:
     """Return the identity of a corpus: its recipe's version and parameters, not its bytes."""
-    return hashlib.sha256(repr(("and-corpus", VERSION, per_category, seed, SECONDS, SAMPLE_RATE, categories)).encode()).hexdigest()
+    return hashlib.sha256(
+        repr(("and-corpus", VERSION, per_category, seed, SECONDS, SAMPLE_RATE, categories)).encode()
+    ).hexdigest()
 
 
 def truth_row(truth: Truth) -> dict[str, object]:
@@ -176,7 +197,9 @@ def _background(rng: Rng, kind: str) -> np.ndarray:
         x = band(noise(rng, SECONDS, -1), 800)
     elif kind == "hum":
         t = np.arange(SAMPLES) / SAMPLE_RATE
-        x = sum(np.sin(2 * np.pi * 50 * k * t + rng.uniform(0, 6)) / k for k in (1, 2, 3, 4, 6)) + 0.1 * noise(rng, SECONDS, -3)
+        x = sum(np.sin(2 * np.pi * 50 * k * t + rng.uniform(0, 6)) / k for k in (1, 2, 3, 4, 6)) + 0.1 * noise(
+            rng, SECONDS, -3
+        )
     elif kind == "wind":
         x = band(noise(rng, SECONDS, -6), 40, 600) * np.clip(wobble(rng, SECONDS, 1, 0.5), 0.1, 2)[:SAMPLES]
     elif kind == "traffic":

@@ -1,6 +1,7 @@
 """Signal primitives of the synthetic corpus: noise, oscillators, resonances, envelopes, rooms.
 
-Every function works on float64 mono arrays at :data:`SAMPLE_RATE` and draws randomness only from the generator it is given.
+Every function works on float64 mono arrays at :data:`SAMPLE_RATE` and draws randomness only from the generator it is
+given.
 """
 
 from __future__ import annotations

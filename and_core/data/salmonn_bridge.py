@@ -34,7 +34,10 @@ def main() -> None:
         try:
             sample = prepare_one_sample(question["wav"], listener, cuda_enabled=device.startswith("cuda"))
             prompt = config.model.prompt_template.format("<Speech><SpeechHere></Speech> " + question["prompt"].strip())
-            with torch.no_grad(), torch.autocast(device.split(":")[0], dtype=torch.float16, enabled=device.startswith("cuda")):
+            with (
+                torch.no_grad(),
+                torch.autocast(device.split(":")[0], dtype=torch.float16, enabled=device.startswith("cuda")),
+            ):
                 answer["text"] = model.generate(sample, config.generate, prompts=[prompt])[0]
         except Exception as error:  # noqa: BLE001 - one clip that the model fails on must not end the run
             answer["error"] = f"{type(error).__name__}: {error}"

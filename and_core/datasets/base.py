@@ -85,15 +85,21 @@ class Dataset(Plugin[S]):
         raise NotImplementedError
 
     def read(self, ref: ClipRef) -> tuple[np.ndarray, int]:
-        """Return waveform (samples,) float32 mono and its rate; :class:`DataError` says what is wrong with a bad clip."""
+        """Return waveform (samples,) float32 mono and its rate.
+
+        :class:`DataError` says what is wrong with a bad clip.
+        """
         raise NotImplementedError
 
     def check(self) -> tuple[dict[str, int], list[str]]:
-        """Return counts (clips, classes, folds, sources) and the names of files that are not there, without decoding anything."""
+        """Return counts (clips, classes, folds, sources) and the names of files that are not there, without decoding
+        anything."""
         refs = self.references()
         counts = {"clips": len(refs)}
         for what in ("label", "fold", "source"):
-            counts[{"label": "classes", "fold": "folds", "source": "sources"}[what]] = len({getattr(r, what) for r in refs} - {None})
+            counts[{"label": "classes", "fold": "folds", "source": "sources"}[what]] = len(
+                {getattr(r, what) for r in refs} - {None}
+            )
         return counts, [r.name for r in refs if r.path is not None and not Path(r.path).is_file()]
 
     def fresh_settings(self) -> dict[str, Any] | None:

@@ -28,7 +28,11 @@ class Esc50(FileDataset[FileDatasetSettings]):
                 raise DataError(f"{tables[0]} line {number}: filename={file!r} leads outside audio/")
             if not row["fold"].strip().isdecimal():
                 raise DataError(f"{tables[0]} line {number}: fold={row['fold']!r} is no whole number")
-            extra = {k: v for k, v in row.items() if k not in (*REQUIRED, "src_file", "target", "esc10", "take") and k is not None}
+            extra = {
+                k: v
+                for k, v in row.items()
+                if k not in (*REQUIRED, "src_file", "target", "esc10", "take") and k is not None
+            }
             refs.append(ClipRef(file, row["category"], int(row["fold"]), row.get("src_file") or file, str(path), extra))
         return refs
 

@@ -34,8 +34,8 @@ def printable_name(name: str) -> str:
 def sound_files(root: Path, every: bool = False) -> SoundFiles:
     """Walk through a folder; files with a suffix of sound count, or every one.
 
-    Links to files and folders are followed, but not into a folder that the way there leads through. A link that leads nowhere is
-    listed like a file, so that the run names it.
+    Links to files and folders are followed, but not into a folder that the way there leads through. A link that leads
+    nowhere is listed like a file, so that the run names it.
     """
     found = SoundFiles()
     _walk(root, (), (os.path.realpath(root),), every, found)

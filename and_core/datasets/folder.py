@@ -19,7 +19,10 @@ class FolderSettings(FileDatasetSettings):
 
 @DATASETS.register
 class Folder(FileDataset[FolderSettings]):
-    """Every file with a suffix of sound, in order of name; each is read, or listed with the reason. Links are followed, hidden files left out."""
+    """Every file with a suffix of sound, in order of name; each is read, or listed with the reason.
+
+    Links are followed, hidden files left out.
+    """
 
     kind = "folder"
 
@@ -32,7 +35,10 @@ class Folder(FileDataset[FolderSettings]):
 
     def references(self) -> list[ClipRef]:
         """Return the clips below the folder; the first folder on the way down is the label."""
-        refs = [ClipRef("/".join(parts), parts[0] if len(parts) > 1 else None, None, None, str(path)) for parts, path in self._walked.files]
+        refs = [
+            ClipRef("/".join(parts), parts[0] if len(parts) > 1 else None, None, None, str(path))
+            for parts, path in self._walked.files
+        ]
         if not refs:
             others = ", ".join(f"{count} {what}" for what, count in self.passed_over().items())
             raise DataError(

@@ -9,7 +9,10 @@ from and_core.errors import DataError
 
 @DATASETS.register
 class Gtzan(FileDataset[FileDatasetSettings]):
-    """Ten genres of a hundred excerpts of 30 s; one file of the published set (jazz.00054) is known to be broken and gets listed."""
+    """Ten genres of a hundred excerpts of 30 s.
+
+    One file of the published set (jazz.00054) is known to be broken and gets listed.
+    """
 
     kind = "gtzan"
 
@@ -19,7 +22,12 @@ class Gtzan(FileDataset[FileDatasetSettings]):
         paths = [path for parts, path in sound_files(root).files if len(parts) == 2 and path.suffix.lower() == ".wav"]
         if not paths:
             raise DataError(f"dataset.path={str(root.parent)!r} holds no genres_original/<genre>/*.wav")
-        return [ClipRef(printable_name(path.name), printable_name(path.parent.name), None, printable_name(path.stem), str(path)) for path in paths]
+        return [
+            ClipRef(
+                printable_name(path.name), printable_name(path.parent.name), None, printable_name(path.stem), str(path)
+            )
+            for path in paths
+        ]
 
     def passed_over(self) -> dict[str, int]:
         """Count what lies beside the excerpts."""

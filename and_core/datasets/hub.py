@@ -20,7 +20,10 @@ from and_core.store.files import lies_in
 
 
 class HubDatasetSettings(Settings):
-    """`id`: ``owner/name`` or a local folder; `config`, `split`, `revision` as `datasets` takes them; names of the columns."""
+    """`id`: ``owner/name`` or a local folder; `config`, `split`, `revision` as `datasets` takes them.
+
+    Names of the columns.
+    """
 
     id: Annotated[str, PathMark(always=False, identifies=True)]
     config: str | None = None
@@ -39,7 +42,10 @@ class HubDatasetSettings(Settings):
 
 @DATASETS.register
 class HubDataset(Dataset[HubDatasetSettings]):
-    """Clips of one split; bytes are decoded here like every other clip's. Other plain columns are kept, for captions among them."""
+    """Clips of one split; bytes are decoded here like every other clip's.
+
+    Other plain columns are kept, for captions among them.
+    """
 
     kind = "hub"
 
@@ -56,16 +62,29 @@ class HubDataset(Dataset[HubDatasetSettings]):
             raise DataError(f"dataset.id={s.id!r} can't be loaded: {_cause(error)}") from None
         if not isinstance(table.features.get(s.audio), datasets.Audio):
             hearing = [name for name, feature in table.features.items() if isinstance(feature, datasets.Audio)]
-            raise DataError(f"dataset.audio={s.audio!r} is no audio column of {s.id}; there are: {', '.join(hearing) or 'none'}")
+            raise DataError(
+                f"dataset.audio={s.audio!r} is no audio column of {s.id}; there are: {', '.join(hearing) or 'none'}"
+            )
         for what in ("label", "fold", "source"):
             column = getattr(s, what)
-            if column is not None and column not in table.features and (what != "label" or "label" in s.model_fields_set):
-                raise DataError(f"dataset.{what}={column!r} is no column of {s.id}; there are: {', '.join(table.features)}")
+            if (
+                column is not None
+                and column not in table.features
+                and (what != "label" or "label" in s.model_fields_set)
+            ):
+                raise DataError(
+                    f"dataset.{what}={column!r} is no column of {s.id}; there are: {', '.join(table.features)}"
+                )
             feature = table.features.get(column)
             if feature is not None and not isinstance(feature, datasets.ClassLabel | datasets.Value):
                 raise DataError(
-                    f"dataset.{what}={column!r} of {s.id} holds {type(feature).__name__.lower()}s, not one value a clip; "
-                    + ("clips of several labels can't be taken: choose a column with one, or label: null" if what == "label" else "choose another column")
+                    f"dataset.{what}={column!r} of {s.id} holds {type(feature).__name__.lower()}s, not one value a "
+                    "clip; "
+                    + (
+                        "clips of several labels can't be taken: choose a column with one, or label: null"
+                        if what == "label"
+                        else "choose another column"
+                    )
                 )
         return table.cast_column(s.audio, datasets.Audio(decode=False))
 
@@ -83,8 +102,18 @@ class HubDataset(Dataset[HubDatasetSettings]):
             name = name if name not in seen else f"{s.split}-{i:06d}-{name}"
             seen.add(name)
             value = row.get(s.label) if s.label is not None else None
-            said = label.int2str(value) if hasattr(label, "int2str") and value is not None and value >= 0 else None if value == -1 else value
-            extra = {k: v for k, v in row.items() if (v is None or isinstance(v, str | int | float)) and k not in (s.label, s.fold, s.source)}
+            said = (
+                label.int2str(value)
+                if hasattr(label, "int2str") and value is not None and value >= 0
+                else None
+                if value == -1
+                else value
+            )
+            extra = {
+                k: v
+                for k, v in row.items()
+                if (v is None or isinstance(v, str | int | float)) and k not in (s.label, s.fold, s.source)
+            }
             source = row.get(s.source) if s.source else None
             refs.append(
                 ClipRef(

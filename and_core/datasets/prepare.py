@@ -16,7 +16,19 @@ from and_core.errors import DataError
 from and_core.store.chunks import mark_chunk
 
 MEDIA = ("audio", "spectrogram")
-RESERVED = {"index", "name", "label", "fold", "source", "seconds", "rate", "pack", "peak", *MEASURES, *(f"{m}_{x}" for m in MEDIA for x in ("offset", "bytes"))}
+RESERVED = {
+    "index",
+    "name",
+    "label",
+    "fold",
+    "source",
+    "seconds",
+    "rate",
+    "pack",
+    "peak",
+    *MEASURES,
+    *(f"{m}_{x}" for m in MEDIA for x in ("offset", "bytes")),
+}
 Job = tuple[Any, int, list[Any], str, str]
 """Dataset, number of the chunk, its clip references, folder of packs, folder of finished chunks."""
 
@@ -49,12 +61,19 @@ def _row(dataset: Any, ref: Any, wave: Any, rate: int, packs: dict[str, list[byt
     wave, peak = full_scale(wave)
     analysis = resample(wave, rate, ANALYSIS_RATE)
     row: dict[str, Any] = {
-        "name": ref.name, "label": ref.label, "fold": ref.fold, "source": ref.source, "seconds": len(wave) / rate, "rate": rate,
+        "name": ref.name,
+        "label": ref.label,
+        "fold": ref.fold,
+        "source": ref.source,
+        "seconds": len(wave) / rate,
+        "rate": rate,
         "peak": peak,  # of the file; above 1 the whole clip was scaled down by it
-    }  # fmt: skip
+    }
     row |= measure(analysis).as_dict()
     row |= {key: value for key, value in dataset.columns(ref).items() if key not in RESERVED}
-    row = {key: whole_characters(value) if isinstance(value, str) else value for key, value in row.items()}  # half a character
+    row = {
+        key: whole_characters(value) if isinstance(value, str) else value for key, value in row.items()
+    }  # half a character
     blobs = {"audio": flac(wave, rate), "spectrogram": spectrogram_jpeg(analysis)}
     for what, blob in blobs.items():
         row[f"{what}_offset"] = sum(map(len, packs[what]))

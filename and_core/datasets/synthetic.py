@@ -48,7 +48,11 @@ class Synthetic(Dataset[SyntheticSettings]):
         refs = []
         for category, index, seed in self._jobs():
             name = corpus.clip_name(category, index)
-            refs.append(ClipRef(name, category, int(name[0]), name.split("-")[1], None, {"recipe": f"{category}/{index}/{seed}"}))
+            refs.append(
+                ClipRef(
+                    name, category, int(name[0]), name.split("-")[1], None, {"recipe": f"{category}/{index}/{seed}"}
+                )
+            )
         return refs
 
     def read(self, ref: ClipRef) -> tuple[np.ndarray, int]:
@@ -72,7 +76,9 @@ class Synthetic(Dataset[SyntheticSettings]):
     def describe(self) -> str:
         """Return one line for provenance."""
         jobs = self._jobs()
-        return f"synthetic corpus, {len(jobs)} clips in {len({j[0] for j in jobs})} categories, seed {self.settings.seed}"
+        return (
+            f"synthetic corpus, {len(jobs)} clips in {len({j[0] for j in jobs})} categories, seed {self.settings.seed}"
+        )
 
 
 @lru_cache(maxsize=4)

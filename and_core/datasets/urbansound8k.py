@@ -24,8 +24,18 @@ class UrbanSound8K(FileDataset[FileDatasetSettings]):
                 raise DataError(f"{table} line {number}: fold={row['fold']!r} is no whole number")
             path = (root / "audio" / f"fold{int(row['fold'])}" / row["slice_file_name"]).resolve()
             if not path.is_relative_to((root / "audio").resolve()):
-                raise DataError(f"{table} line {number}: slice_file_name={row['slice_file_name']!r} leads outside audio/")
-            refs.append(ClipRef(row["slice_file_name"], row["class"], int(row["fold"]), row.get("fsID") or row["slice_file_name"], str(path)))
+                raise DataError(
+                    f"{table} line {number}: slice_file_name={row['slice_file_name']!r} leads outside audio/"
+                )
+            refs.append(
+                ClipRef(
+                    row["slice_file_name"],
+                    row["class"],
+                    int(row["fold"]),
+                    row.get("fsID") or row["slice_file_name"],
+                    str(path),
+                )
+            )
         return refs
 
     def passed_over(self) -> dict[str, int]:

@@ -43,7 +43,13 @@ def demo_configs() -> list[RunConfig]:
                 "audio_encoder": {"kind": "small_clap"},
                 "scores": {"draws": 20},
                 "closed": {"similarity": "wpmi"},  # by planted neurons, see docs/settings.md
-                "unlearning": {"concepts": CONCEPTS.get(name, 1), "seeds": SEEDS, "fair": 2, "shares": SHARES, "importance": name == "demo-ast"},
+                "unlearning": {
+                    "concepts": CONCEPTS.get(name, 1),
+                    "seeds": SEEDS,
+                    "fair": 2,
+                    "shares": SHARES,
+                    "importance": name == "demo-ast",
+                },
                 "listening": LISTENING if name == "demo-ast" else None,
             }
         )
@@ -54,8 +60,9 @@ def demo_configs() -> list[RunConfig]:
 def build(root: Path | None = None, progress: Progress = silent) -> list[pipeline.Outcome]:
     """Dissect every network of the demo; what is up to date is left alone.
 
-    The first network goes as far as its explanations, so that a dashboard can open on it; meanwhile and afterwards a second process works
-    on the others. Each process takes one thread, so that the numbers are the same on any number of cores.
+    The first network goes as far as its explanations, so that a dashboard can open on it; meanwhile and afterwards a
+    second process works on the others. Each process takes one thread, so that the numbers are the same on any number of
+    cores.
     """
     import torch
 
@@ -84,12 +91,15 @@ def _run_all(configs: list[dict[str, Any]], root: Path, only: Sequence[str]) -> 
 def _joined(parts: Sequence[pipeline.Outcome]) -> pipeline.Outcome:
     """Return one outcome of several runs of a dissection, one after the other."""
     computed, taken = ([name for part in parts for name in getattr(part, what)] for what in ("computed", "taken_over"))
-    return pipeline.Outcome(parts[-1].folder, computed, taken, [name for name in parts[-1].unchanged if name not in (*computed, *taken)])
+    return pipeline.Outcome(
+        parts[-1].folder, computed, taken, [name for name in parts[-1].unchanged if name not in (*computed, *taken)]
+    )
 
 
 @contextmanager
 def _second_process() -> Iterator[Any]:
-    """Return an executor of one process with one thread, which ends with this one, and at once where this one is interrupted."""
+    """Return an executor of one process with one thread, which ends with this one, and at once where this one is
+    interrupted."""
     from loky import ProcessPoolExecutor
 
     second = ProcessPoolExecutor(1, initializer=leave_with_parent, initargs=(os.getpid(),), env=ONE_THREAD)

@@ -1,4 +1,5 @@
-"""All of the demo's weights again from nothing: AST, BEATs frozen and fine-tuned, the text-audio encoder, and what listens to the AST."""
+"""All of the demo's weights again from nothing: AST, BEATs frozen and fine-tuned, the text-audio encoder, and what
+listens to the AST."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def train(folder: Path, progress: Progress = silent) -> dict[str, dict[str, obje
     sounds = synthesise(progress)
     reports, pretrained = train_beats.train(folder, sounds, progress=progress)
     encoder = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))  # type: ignore[call-arg]
-    reports["small-clap"] = train_clap.train(folder / "small-clap", sounds, pretrained, encoder, train_beats.BeatsRecipe().mel_bins, progress=progress)
+    reports["small-clap"] = train_clap.train(
+        folder / "small-clap", sounds, pretrained, encoder, train_beats.BeatsRecipe().mel_bins, progress=progress
+    )
     reports["ast"] = train_ast.train(folder / "ast", sounds, progress=progress)
     reports["listening"] = train_listening.train(folder / "listening", folder / "ast", sounds, progress=progress)
     return reports

@@ -43,7 +43,10 @@ class ASTRecipe:
 
 def features(waves: np.ndarray, mel_bins: int, frames: int) -> torch.Tensor:
     """Return un-normalised log-mel features (clips, frames, mel bins), zero-padded or cut to `frames`."""
-    parts = [kaldi_fbank(torch.from_numpy(waves[i : i + 256].astype(np.float32) / 32768), mel_bins=mel_bins) for i in range(0, len(waves), 256)]
+    parts = [
+        kaldi_fbank(torch.from_numpy(waves[i : i + 256].astype(np.float32) / 32768), mel_bins=mel_bins)
+        for i in range(0, len(waves), 256)
+    ]
     x = torch.cat(parts)[:, :frames]
     return x if x.shape[1] == frames else F.pad(x, (0, 0, 0, frames - x.shape[1]))
 
@@ -53,15 +56,25 @@ def build(recipe: ASTRecipe, classes: tuple[str, ...] = corpus.CATEGORIES) -> AS
     torch.manual_seed(recipe.seed)
     names = dict(enumerate(classes))
     config = ASTConfig(
-        hidden_size=recipe.width, num_hidden_layers=recipe.layers, num_attention_heads=recipe.heads, intermediate_size=recipe.mlp,
-        patch_size=recipe.patch, frequency_stride=recipe.patch, time_stride=recipe.patch, max_length=recipe.frames,
-        num_mel_bins=recipe.mel_bins, id2label=names, label2id={v: k for k, v in names.items()},
-    )  # fmt: skip
+        hidden_size=recipe.width,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        intermediate_size=recipe.mlp,
+        patch_size=recipe.patch,
+        frequency_stride=recipe.patch,
+        time_stride=recipe.patch,
+        max_length=recipe.frames,
+        num_mel_bins=recipe.mel_bins,
+        id2label=names,
+        label2id={v: k for k, v in names.items()},
+    )
     config._attn_implementation = "eager"
     return ASTForAudioClassification(config)
 
 
-def train(folder: Path, sounds: Sounds, recipe: ASTRecipe | None = None, progress: Progress = silent) -> dict[str, object]:
+def train(
+    folder: Path, sounds: Sounds, recipe: ASTRecipe | None = None, progress: Progress = silent
+) -> dict[str, object]:
     """Train the network and write it in the hub's own format.
 
     Parameters
@@ -98,10 +111,22 @@ def train(folder: Path, sounds: Sounds, recipe: ASTRecipe | None = None, progres
     return report
 
 
-def fit(model: ASTForAudioClassification, x: torch.Tensor, y: torch.Tensor, recipe: ASTRecipe, scale: float, progress: Progress) -> None:
-    """Train in place on normalised features `x` (clips, frames, mel) and labels `y`; `scale` is what normalising divided by."""
+def fit(
+    model: ASTForAudioClassification,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    recipe: ASTRecipe,
+    scale: float,
+    progress: Progress,
+) -> None:
+    """Train in place on normalised features `x` (clips, frames, mel) and labels `y`.
+
+    `scale` is what normalising divided by.
+    """
     rng = torch.Generator().manual_seed(recipe.seed)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+    )
     steps = recipe.epochs * (len(x) // recipe.batch)
     schedule = cosine(optimiser, recipe.warmup, steps)
     step = 0
@@ -122,7 +147,14 @@ def fit(model: ASTForAudioClassification, x: torch.Tensor, y: torch.Tensor, reci
                 progress(f"training, pass {epoch + 1} of {recipe.epochs}, loss {loss.item():.2f}", step, steps)
 
 
-def save(model: ASTForAudioClassification, folder: Path, recipe: ASTRecipe, mean: float, std: float, report: dict[str, object]) -> None:
+def save(
+    model: ASTForAudioClassification,
+    folder: Path,
+    recipe: ASTRecipe,
+    mean: float,
+    std: float,
+    report: dict[str, object],
+) -> None:
     """Write the checkpoint as `save_pretrained` does, with the feature extractor's settings and the report."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder, safe_serialization=True)

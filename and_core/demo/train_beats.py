@@ -1,4 +1,5 @@
-"""Training recipes of the demo's BEATs: masked prediction without labels, then fine-tuned whole, or frozen under a linear classifier."""
+"""Training recipes of the demo's BEATs: masked prediction without labels, then fine-tuned whole, or frozen under a
+linear classifier."""
 
 from __future__ import annotations
 
@@ -14,7 +15,17 @@ from torch.nn import functional as F
 
 from and_core.audio.fbank import kaldi_fbank
 from and_core.corpus import clips as corpus
-from and_core.demo.training import Masks, Sounds, augment, batches, cosine, evaluate, half_precision, step_down, write_folder
+from and_core.demo.training import (
+    Masks,
+    Sounds,
+    augment,
+    batches,
+    cosine,
+    evaluate,
+    half_precision,
+    step_down,
+    write_folder,
+)
 from and_core.nets.beats import FBANK_STD, Beats, BeatsConfig, Encoder, initialise, keep_one_bias, normalise, pooled
 from and_core.progress import Progress, silent
 
@@ -47,12 +58,24 @@ class BeatsRecipe:
 
 
 def network_config(recipe: BeatsRecipe) -> BeatsConfig:
-    """Return the published network in small: post-norm with DeepNorm, gated relative positions, convolutional positions."""
+    """Return the published network in small: post-norm with DeepNorm, gated relative positions, convolutional
+    positions."""
     return BeatsConfig(
-        recipe.patch, embed_dim=recipe.width, encoder_layers=recipe.layers, encoder_embed_dim=recipe.width, encoder_ffn_embed_dim=recipe.mlp,
-        encoder_attention_heads=recipe.heads, deep_norm=True, relative_position_embedding=True, gru_rel_pos=True, num_buckets=160, max_distance=400,
-        conv_pos=32, dropout=0.0, attention_dropout=0.0,
-    )  # fmt: skip
+        recipe.patch,
+        embed_dim=recipe.width,
+        encoder_layers=recipe.layers,
+        encoder_embed_dim=recipe.width,
+        encoder_ffn_embed_dim=recipe.mlp,
+        encoder_attention_heads=recipe.heads,
+        deep_norm=True,
+        relative_position_embedding=True,
+        gru_rel_pos=True,
+        num_buckets=160,
+        max_distance=400,
+        conv_pos=32,
+        dropout=0.0,
+        attention_dropout=0.0,
+    )
 
 
 def features(waves: np.ndarray, mel_bins: int) -> torch.Tensor:
@@ -75,11 +98,13 @@ class Classifier(nn.Module):
 
 
 class MaskedPrediction(nn.Module):
-    """BEATs' first round of pre-training: from a quarter of the patches, predict what a random codebook says of the others.
+    """BEATs' first round of pre-training: from a quarter of the patches, predict what a random codebook says of the
+    others.
 
-    Positions are those of the full grid: the convolution runs over all tokens with masked ones at zero, and relative biases are
-    looked up by the kept tokens' own places. Targets are the nearest of random unit codes to a random projection of each patch,
-    its own mean and scale removed.
+    Positions are those of the full grid: the convolution runs over all tokens with masked ones at zero, and relative
+    biases are looked up by the kept tokens' own places. Targets are the nearest of random unit codes to a random
+    projection of
+    each patch, its own mean and scale removed.
     """
 
     def __init__(self, beats: Beats, recipe: BeatsRecipe) -> None:
@@ -127,7 +152,9 @@ def pretrain(x: torch.Tensor, recipe: BeatsRecipe, progress: Progress = silent) 
     beats = Beats(network_config(recipe))
     model = MaskedPrediction(beats, recipe)
     initialise(beats)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.pretrain_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=recipe.pretrain_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+    )
     steps = recipe.pretrain_epochs * (len(x) // recipe.batch)
     schedule = cosine(optimiser, steps // 12, steps)
     model.train()
@@ -166,8 +193,13 @@ def linear_classifier(beats: Beats, x: torch.Tensor, y: torch.Tensor, recipe: Be
     return model
 
 
-def finetune(model: Classifier, x: torch.Tensor, y: torch.Tensor, recipe: BeatsRecipe, progress: Progress = silent) -> None:
-    """Train every weight in place; layers nearer the input learn more slowly, and the classifier starts from the frozen network's."""
+def finetune(
+    model: Classifier, x: torch.Tensor, y: torch.Tensor, recipe: BeatsRecipe, progress: Progress = silent
+) -> None:
+    """Train every weight in place.
+
+    Layers nearer the input learn more slowly, and the classifier starts from the frozen network's.
+    """
     torch.manual_seed(recipe.seed)
     rng = torch.Generator().manual_seed(recipe.seed)
     depth = len(model.beats.encoder.layers)
@@ -191,13 +223,16 @@ def finetune(model: Classifier, x: torch.Tensor, y: torch.Tensor, recipe: BeatsR
     model.eval()
 
 
-def train(folder: Path, sounds: Sounds, recipe: BeatsRecipe | None = None, progress: Progress = silent) -> tuple[dict[str, dict[str, object]], Beats]:
+def train(
+    folder: Path, sounds: Sounds, recipe: BeatsRecipe | None = None, progress: Progress = silent
+) -> tuple[dict[str, dict[str, object]], Beats]:
     """Return pre-train, then write ``beats-frozen`` and ``beats-finetuned`` into `folder`.
 
     Returns
     -------
     reports : dict
-        Contents of each network's `recipe.json`: recipe, clips, test accuracy, the same of a network frozen at random weights.
+        Contents of each network's `recipe.json`: recipe, clips, test accuracy, the same of a network frozen at random
+        weights.
     pretrained : Beats
         The network before fine-tuning, for whoever builds on it.
     """
@@ -219,15 +254,24 @@ def train(folder: Path, sounds: Sounds, recipe: BeatsRecipe | None = None, progr
     for name, model in (("beats-frozen", frozen), ("beats-finetuned", tuned)):
         model.half().float()  # measure what is shipped: weights rounded to float16
         reports[name] = {
-            "recipe": asdict(recipe), "clips": sounds.about, "test_accuracy": round(evaluate(model, test_x, test_y), 4),
-            "test_accuracy_of_random_weights_frozen": round(chance, 4), "parameters": sum(p.numel() for p in model.parameters()),
+            "recipe": asdict(recipe),
+            "clips": sounds.about,
+            "test_accuracy": round(evaluate(model, test_x, test_y), 4),
+            "test_accuracy_of_random_weights_frozen": round(chance, 4),
+            "parameters": sum(p.numel() for p in model.parameters()),
             "seconds_of_all": round(time.time() - began),
-        }  # fmt: skip
+        }
         save(model, folder / name, recipe, reports[name])
     return reports, pretrained
 
 
-def save(model: Classifier, folder: Path, recipe: BeatsRecipe, report: dict[str, object], classes: tuple[str, ...] = corpus.CATEGORIES) -> None:
+def save(
+    model: Classifier,
+    folder: Path,
+    recipe: BeatsRecipe,
+    report: dict[str, object],
+    classes: tuple[str, ...] = corpus.CATEGORIES,
+) -> None:
     """Write `config.json`, `model.safetensors` (float16) and `recipe.json`, as the target `beats` reads a folder."""
     about = {"cfg": asdict(model.beats.config), "classes": list(classes), "mel_bins": recipe.mel_bins}
     write_folder(folder, keep_one_bias(model.state_dict()), about, report)

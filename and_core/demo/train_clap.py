@@ -1,4 +1,5 @@
-"""Training recipe of the demo's text-audio encoder: CLAP in small, on the corpus's training folds and their captions."""
+"""Training recipe of the demo's text-audio encoder: CLAP in small,
+on the corpus's training folds and their captions."""
 
 from __future__ import annotations
 
@@ -61,12 +62,22 @@ class CaptionVectors:
         return torch.where(whole, self.vectors[self.whole[chunk]], mixed)
 
 
-def train_encoder(beats: Beats, x: torch.Tensor, captions: CaptionVectors, rows: torch.Tensor, recipe: ClapRecipe, progress: Progress = silent) -> SmallClap:
-    """Train by contrast (symmetric InfoNCE, learned temperature) of the whole tower on maps `x[rows]` and their captions."""
+def train_encoder(
+    beats: Beats,
+    x: torch.Tensor,
+    captions: CaptionVectors,
+    rows: torch.Tensor,
+    recipe: ClapRecipe,
+    progress: Progress = silent,
+) -> SmallClap:
+    """Train by contrast (symmetric InfoNCE, learned temperature) of the whole tower on maps `x[rows]` and their
+    captions."""
     torch.manual_seed(recipe.seed)
     rng = torch.Generator().manual_seed(recipe.seed)
     model = SmallClap(beats, captions.vectors.shape[1], recipe.width)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+    )
     steps = recipe.epochs * (len(rows) // recipe.batch)
     schedule = cosine(optimiser, steps // 10, steps)
     model.train()
@@ -85,8 +96,11 @@ def train_encoder(beats: Beats, x: torch.Tensor, captions: CaptionVectors, rows:
 
 
 @torch.inference_mode()
-def figures(model: SmallClap, x: torch.Tensor, captions: torch.Tensor, names: torch.Tensor, labels: np.ndarray) -> dict[str, float]:
-    """Return retrieval on clips never trained on: recall at 1, 5, 10 and median rank both ways, and classes named without training for it.
+def figures(
+    model: SmallClap, x: torch.Tensor, captions: torch.Tensor, names: torch.Tensor, labels: np.ndarray
+) -> dict[str, float]:
+    """Return retrieval on clips never trained on: recall at 1, 5, 10 and median rank both ways, and classes named
+    without training for it.
 
     Parameters
     ----------
@@ -109,7 +123,13 @@ def figures(model: SmallClap, x: torch.Tensor, captions: torch.Tensor, names: to
 
 
 def train(
-    folder: Path, sounds: Sounds, beats: Beats, encoder: TextEncoder, mel_bins: int, recipe: ClapRecipe | None = None, progress: Progress = silent
+    folder: Path,
+    sounds: Sounds,
+    beats: Beats,
+    encoder: TextEncoder,
+    mel_bins: int,
+    recipe: ClapRecipe | None = None,
+    progress: Progress = silent,
 ) -> dict[str, object]:
     """Train from a pre-trained tower, which is left as it is, and write `folder`.
 
@@ -125,15 +145,28 @@ def train(
     progress("encoding captions", 1, 1)
     x = features(sounds.waves, mel_bins)
     described = np.array([bool(caption) for caption in sounds.captions])
-    model = train_encoder(copy.deepcopy(beats), x, captions, torch.from_numpy(np.flatnonzero(described & ~sounds.test)), recipe, progress)
+    model = train_encoder(
+        copy.deepcopy(beats), x, captions, torch.from_numpy(np.flatnonzero(described & ~sounds.test)), recipe, progress
+    )
     model.half().float()
     held = np.flatnonzero(sounds.test)
     names = torch.from_numpy(encoder.encode([c.replace("_", " ") for c in corpus.CATEGORIES]))
     report = {
-        "recipe": asdict(recipe), "clips": sounds.about, "text": encoder.fingerprint(),
-        "retrieval": figures(model, x[torch.from_numpy(held)], captions.vectors[captions.whole[held]], names, sounds.labels[held]),
-        "parameters": sum(p.numel() for p in model.parameters()), "seconds": round(time.time() - began),
-    }  # fmt: skip
-    about = {"cfg": asdict(beats.config), "mel_bins": mel_bins, "text_width": captions.vectors.shape[1], "width": recipe.width, "text": encoder.fingerprint()}
+        "recipe": asdict(recipe),
+        "clips": sounds.about,
+        "text": encoder.fingerprint(),
+        "retrieval": figures(
+            model, x[torch.from_numpy(held)], captions.vectors[captions.whole[held]], names, sounds.labels[held]
+        ),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "seconds": round(time.time() - began),
+    }
+    about = {
+        "cfg": asdict(beats.config),
+        "mel_bins": mel_bins,
+        "text_width": captions.vectors.shape[1],
+        "width": recipe.width,
+        "text": encoder.fingerprint(),
+    }
     write_folder(folder, keep_one_bias(model.state_dict()), about, report)
     return report

@@ -29,7 +29,9 @@ TRAINED_FOLDS = tuple(fold for fold in range(1, 6) if fold != TEST_FOLD)
 SEED = 0
 
 
-def train(folder: Path, network: Path, sounds: Sounds, progress: Progress = silent, config: ListeningConfig = CONFIG) -> dict[str, object]:
+def train(
+    folder: Path, network: Path, sounds: Sounds, progress: Progress = silent, config: ListeningConfig = CONFIG
+) -> dict[str, object]:
     """Train on the probing corpus alone, and write one folder per listener, with `recipe.json` beside them.
 
     Parameters
@@ -40,7 +42,8 @@ def train(folder: Path, network: Path, sounds: Sounds, progress: Progress = sile
     Returns
     -------
     dict
-        Contents of `recipe.json`: settings, data fingerprint, what training said, figures on the test fold, hashes of the weights, seconds.
+        Contents of `recipe.json`: settings, data fingerprint, what training said, figures on the test fold, hashes of
+        the weights, seconds.
     """
     began = time.time()
     plugin = PluginConfig(kind="ast", checkpoint=str(network))  # type: ignore[call-arg]
@@ -50,19 +53,26 @@ def train(folder: Path, network: Path, sounds: Sounds, progress: Progress = sile
     waves, labels = sounds.waves[: len(jobs)].astype(np.float32) / 32768, sounds.labels[: len(jobs)]
     folds = [index % 5 + 1 for _, index, _ in jobs]
     split = split_clips(folds, [None] * len(jobs), TRAINED_FOLDS, config.validation_fold, config.test_folds, SEED)
-    data = TrainingData(waves, labels, MapReader(target, choose_maps(target, config.maps)), Stft.for_rate(target.sample_rate))
+    data = TrainingData(
+        waves, labels, MapReader(target, choose_maps(target, config.maps)), Stft.for_rate(target.sample_rate)
+    )
     mark = hashlib.sha256(f"{target.fingerprint()} {SEED} {config.model_dump_json()}".encode()).hexdigest()[:12]
     work = folder / f".work-{mark}"
     found, report = train_all(target, data, split, config, work, SEED, progress)
     for name, listener in found.items():
         listener.save(folder / name, {"checkpoint": target.fingerprint()[:16]})
-    shipped = {name: load_listener(folder / name, copy.deepcopy(target)) for name in found}  # measure what is shipped: weights rounded to float16
+    shipped = {
+        name: load_listener(folder / name, copy.deepcopy(target)) for name in found
+    }  # measure what is shipped: weights rounded to float16
     told: dict[str, object] = {
         "recipe": {**config.model_dump(mode="json", exclude={"weights"}), "seed": SEED},
         "clips": {"fingerprint": corpus.fingerprint(corpus.PER_CATEGORY, 0), "test_fold": TEST_FOLD},
         "network": target.fingerprint()[:16],
         **report,
-        "test_accuracy": {name: round(float(np.mean(mine.predict(waves[split.test]).argmax(1) == labels[split.test])), 4) for name, mine in shipped.items()},
+        "test_accuracy": {
+            name: round(float(np.mean(mine.predict(waves[split.test]).argmax(1) == labels[split.test])), 4)
+            for name, mine in shipped.items()
+        },
         "test_fidelity": {k: round(v, 4) for k, v in fidelity_of(shipped[POST_HOC], waves[split.test]).items()},
         "seconds": round(time.time() - began),
         "sha256": {name: sha256_file(folder / name / "listener.safetensors") for name in found},

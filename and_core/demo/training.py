@@ -55,7 +55,12 @@ class Sounds:
         return (x[~held], y[~held]), (x[held], y[held])
 
 
-def synthesise(progress: Progress = silent, extra: int = EXTRA_PER_CATEGORY, seed: int = EXTRA_SEED, categories: tuple[str, ...] = corpus.CATEGORIES) -> Sounds:
+def synthesise(
+    progress: Progress = silent,
+    extra: int = EXTRA_PER_CATEGORY,
+    seed: int = EXTRA_SEED,
+    categories: tuple[str, ...] = corpus.CATEGORIES,
+) -> Sounds:
     """Return the probing corpus, and `extra` clips a category from another seed."""
     jobs = corpus.corpus_jobs(categories=categories) + corpus.corpus_jobs(extra, seed, categories)
     waves = np.empty((len(jobs), corpus.SAMPLES), np.int16)
@@ -72,7 +77,12 @@ def synthesise(progress: Progress = silent, extra: int = EXTRA_PER_CATEGORY, see
             captions.append(caption)
             if i % 100 == 0:
                 progress("synthesising training clips", i, len(jobs))
-    about = {"extra_per_category": extra, "seed": seed, "fingerprint": corpus.fingerprint(extra, seed, categories), "test_fold": TEST_FOLD}
+    about = {
+        "extra_per_category": extra,
+        "seed": seed,
+        "fingerprint": corpus.fingerprint(extra, seed, categories),
+        "test_fold": TEST_FOLD,
+    }
     return Sounds(waves, labels, test, captions, about)
 
 
@@ -113,7 +123,9 @@ def augment(x: torch.Tensor, rng: torch.Generator, gain_db: float, scale: float,
 
 def cosine(optimiser: torch.optim.Optimizer, warmup: int, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
     """Return a schedule: linear warm-up, then half a cosine down to nothing."""
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: min(1, (i + 1) / warmup) * 0.5 * (1 + np.cos(np.pi * i / steps)))
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda i: min(1, (i + 1) / warmup) * 0.5 * (1 + np.cos(np.pi * i / steps))
+    )
 
 
 def batches(count: int, batch: int, epochs: int, rng: torch.Generator) -> Iterator[torch.Tensor]:
@@ -122,7 +134,9 @@ def batches(count: int, batch: int, epochs: int, rng: torch.Generator) -> Iterat
         yield from torch.randperm(count, generator=rng)[: count // batch * batch].split(batch)
 
 
-def step_down(loss: torch.Tensor, model: nn.Module, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LambdaLR) -> None:
+def step_down(
+    loss: torch.Tensor, model: nn.Module, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LambdaLR
+) -> None:
     """Take one step of the optimiser, the gradient's norm clipped at 1."""
     optimiser.zero_grad()
     loss.backward()
@@ -131,7 +145,9 @@ def step_down(loss: torch.Tensor, model: nn.Module, optimiser: torch.optim.Optim
     schedule.step()
 
 
-def write_folder(folder: Path, weights: dict[str, torch.Tensor], about: dict[str, object], report: dict[str, object]) -> None:
+def write_folder(
+    folder: Path, weights: dict[str, torch.Tensor], about: dict[str, object], report: dict[str, object]
+) -> None:
     """Write `model.safetensors` in float16, `config.json`, and `recipe.json` with the hash of the weights."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({k: v.detach().half().contiguous() for k, v in weights.items()}, folder / "model.safetensors")
@@ -156,7 +172,10 @@ def _has_avx512_bf16() -> bool:
 @torch.inference_mode()
 def evaluate(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
     """Return top-1 accuracy."""
-    hits = [(_logits(model(chunk)).argmax(-1) == label).sum().item() for chunk, label in zip(x.split(128), y.split(128), strict=True)]
+    hits = [
+        (_logits(model(chunk)).argmax(-1) == label).sum().item()
+        for chunk, label in zip(x.split(128), y.split(128), strict=True)
+    ]
     return sum(hits) / len(y)
 
 

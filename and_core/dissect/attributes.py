@@ -1,7 +1,7 @@
 """Attributes of sound said in words: a lexicon that keeps opposites apart.
 
-Sentence embeddings group sentences of one template, not of one meaning: "loud and shrill" lies close to "quiet and low". So
-attributes are taken out of a caption first, by their words, and only what is left is embedded and compared.
+Sentence embeddings group sentences of one template, not of one meaning: "loud and shrill" lies close to "quiet and
+low". So attributes are taken out of a caption first, by their words, and only what is left is embedded and compared.
 """
 
 from __future__ import annotations
@@ -17,8 +17,25 @@ LEXICON: dict[str, dict[str, tuple[str, ...]]] = {
         "quiet": ("quiet", "quietly", "soft", "softly", "faint", "faintly", "gentle", "gently", "subdued", "weak"),
     },
     "pitch": {
-        "high-pitched": ("high-pitched", "high pitched", "high in pitch", "shrill", "piercing", "squeaky", "high-frequency", "high frequency"),
-        "low-pitched": ("low-pitched", "low pitched", "low in pitch", "deep", "bassy", "low-frequency", "low frequency"),
+        "high-pitched": (
+            "high-pitched",
+            "high pitched",
+            "high in pitch",
+            "shrill",
+            "piercing",
+            "squeaky",
+            "high-frequency",
+            "high frequency",
+        ),
+        "low-pitched": (
+            "low-pitched",
+            "low pitched",
+            "low in pitch",
+            "deep",
+            "bassy",
+            "low-frequency",
+            "low frequency",
+        ),
     },
     "brightness": {"bright": ("bright", "crisp", "brilliant"), "dull": ("dull", "muffled", "dark", "muted")},
     "noisiness": {
@@ -36,17 +53,25 @@ LEXICON: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "length": {"short": ("short", "brief"), "long": ("long", "prolonged")},
     "glide": {"rising": ("rising in pitch", "rising"), "falling": ("falling in pitch", "falling pitch")},
-    "envelope": {"growing louder": ("growing louder", "swelling", "getting louder"), "fading": ("fading away", "fading", "dying away")},
-    "distance": {"close": ("close", "close-up", "nearby"), "distant": ("distant", "far away", "in the distance", "reverberant", "echoing")},
+    "envelope": {
+        "growing louder": ("growing louder", "swelling", "getting louder"),
+        "fading": ("fading away", "fading", "dying away"),
+    },
+    "distance": {
+        "close": ("close", "close-up", "nearby"),
+        "distant": ("distant", "far away", "in the distance", "reverberant", "echoing"),
+    },
 }
 VERSION = "2"  # of the parsing below
 NEGATIONS = ("no", "not", "without", "never", "hardly", "n't", "nor", "neither")
 WINDOW = 4  # tokens a negation reaches forward, as in AND
 OPENERS = re.compile(
     r"^(?:(?:well|and|but|then|while|with|also|perhaps|probably|maybe)\s+)*"
-    r"(?:(?:this|it|the (?:overall |main )?(?:sound|audio|recording|clip)|we|there|one|you|i|its (?:timbre|character|rhythm)|in time it|the pattern)\s+"
+    r"(?:(?:this|it|the (?:overall |main )?(?:sound|audio|recording|clip)|we|there|one|you|i|its "
+    r"(?:timbre|character|rhythm)|in time it|the pattern)\s+"
     r"(?:(?:is|are|might|could|may|can|also|probably|most likely)\s+)*"
-    r"(?:(?:be|is|are|hears?|heard|captures?|features?|contains?|consists of|sounds?(?: like| rather)?|goes on in a way that is)\b)?\s*)",
+    r"(?:(?:be|is|are|hears?|heard|captures?|features?|contains?|consists of|sounds?(?: like| rather)?|goes on in a "
+    r"way that is)\b)?\s*)",
     re.IGNORECASE,
 )
 EMPTY = frozenset(
@@ -126,7 +151,12 @@ class Parsed:
 
 @lru_cache(maxsize=1)
 def _patterns() -> tuple[re.Pattern[str], dict[str, tuple[str, str]]]:
-    meaning = {word: (attribute, value) for attribute, values in LEXICON.items() for value, words in values.items() for word in words}
+    meaning = {
+        word: (attribute, value)
+        for attribute, values in LEXICON.items()
+        for value, words in values.items()
+        for word in words
+    }
     words = "|".join(re.escape(w) for w in sorted(meaning, key=len, reverse=True))
     return re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE), meaning
 

@@ -20,7 +20,8 @@ def concept_set(source: str, classes: list[str]) -> list[str]:
     Parameters
     ----------
     source : str
-        ``auto`` (the classes of the probing dataset, :data:`UNLABELLED` where its clips have no labels), ``classes``, ``esc50``,
+        ``auto`` (the classes of the probing dataset, :data:`UNLABELLED` where its clips have no labels), ``classes``,
+        ``esc50``,
         ``urbansound8k``, ``gtzan``, ``sound-phrases``, or a text file, one concept a line.
     classes : list of str
         Labels of the probing dataset.
@@ -37,7 +38,10 @@ def concept_set(source: str, classes: list[str]) -> list[str]:
         source = str(named)
     if source == "classes":
         if not classes:
-            raise ConfigError("closed.concepts='classes', but the clips have no labels; take sound-phrases, or give a text file with one concept a line")
+            raise ConfigError(
+                "closed.concepts='classes', but the clips have no labels; take sound-phrases, or give a text file with "
+                "one concept a line"
+            )
         return classes
     try:
         lines = plain_file(Path(source)).read_text(encoding="utf-8-sig").splitlines()
@@ -48,5 +52,7 @@ def concept_set(source: str, classes: list[str]) -> list[str]:
         raise ConfigError(f"closed.concepts={source!r} holds no concept; one a line is needed")
     twice = [c for c, n in Counter(readable(c) for c in concepts).items() if n > 1]
     if twice:
-        raise ConfigError(f"closed.concepts={source!r} names {len(twice)} concepts more than once: {', '.join(twice[:10])}")
+        raise ConfigError(
+            f"closed.concepts={source!r} names {len(twice)} concepts more than once: {', '.join(twice[:10])}"
+        )
     return concepts

@@ -33,7 +33,9 @@ class ByLanguageModel(Summarizer[ByLanguageModelSettings]):
 
     kind = "llm"
     asks = True
-    random_sets = 0  # a model always finds something to say: a rate of random sets would cost a thousand answers and tell nothing
+    random_sets = (
+        0  # a model always finds something to say: a rate of random sets would cost a thousand answers and tell nothing
+    )
     VERSION = "1"
 
     def fingerprint(self) -> str:
@@ -49,7 +51,11 @@ class ByLanguageModel(Summarizer[ByLanguageModelSettings]):
         for row in clips:
             said = [texts.captions[c] for c in row if c >= 0 and texts.captions[c]]
             if said:
-                prompt = fill(texts.prompts["summary"], captions="\n".join(f"{i}. {text}" for i, text in enumerate(said, 1)), count=len(said))
+                prompt = fill(
+                    texts.prompts["summary"],
+                    captions="\n".join(f"{i}. {text}" for i, text in enumerate(said, 1)),
+                    count=len(said),
+                )
                 yield from self._samples(prompt)
 
     def _samples(self, prompt: str) -> list[Question]:
@@ -57,7 +63,10 @@ class ByLanguageModel(Summarizer[ByLanguageModelSettings]):
         return [Question(prompt, sample, s.temperature, s.max_tokens) for sample in range(s.samples)]
 
     def summarize(self, texts: CaptionTexts, clips: np.ndarray, ask: Ask | None = None) -> list[Summary]:
-        """Return points of the first sample there is; a row none of whose questions was answered has failed, with the reason."""
+        """Return points of the first sample there is.
+
+        A row none of whose questions was answered has failed, with the reason.
+        """
         assert ask is not None
         samples = self.settings.samples
         replies = iter(ask(list(self.requests(texts, clips))))
@@ -78,4 +87,6 @@ def _summary(replies: list[Reply], of: int) -> Summary:
     if not given:
         return Summary([], failed=missing, missing=missing)
     points = [Point(text=text, count=None, of=of) for text in given[0]]
-    return Summary(points, missing=missing, samples=[" ".join(points) for points in given if points] if len(replies) > 1 else [])
+    return Summary(
+        points, missing=missing, samples=[" ".join(points) for points in given if points] if len(replies) > 1 else []
+    )

@@ -25,7 +25,8 @@ def load_prompts(folder: str = "bundled") -> dict[str, str]:
     Parameters
     ----------
     folder : str
-        ``bundled``, or a folder with any of `summary.txt`, `icl_top1.txt`, `icl_top5.txt`, `acoustic_word.txt` or `judge.txt`.
+        ``bundled``, or a folder with any of `summary.txt`, `icl_top1.txt`, `icl_top5.txt`, `acoustic_word.txt` or
+        `judge.txt`.
 
     Raises
     ------
@@ -37,7 +38,10 @@ def load_prompts(folder: str = "bundled") -> dict[str, str]:
         raise ConfigError(f"prompts={folder!r} is no folder")
     unknown = sorted(own.keys() - FIELDS.keys())
     if unknown:
-        raise ConfigError(f"prompts={folder!r} holds {', '.join(u + '.txt' for u in unknown)}; allowed: {', '.join(n + '.txt' for n in FIELDS)}")
+        raise ConfigError(
+            f"prompts={folder!r} holds {', '.join(u + '.txt' for u in unknown)}; allowed: "
+            f"{', '.join(n + '.txt' for n in FIELDS)}"
+        )
     texts = {}
     for name, fields in FIELDS.items():
         path = own.get(name, BUNDLED / f"{name}.txt")
@@ -50,7 +54,8 @@ def load_prompts(folder: str = "bundled") -> dict[str, str]:
         if not template.is_valid() or found - fields or NEEDED[name] - found:
             told = ", ".join("$" + f for f in sorted(fields)) or "none"
             raise ConfigError(
-                f"the prompt {path} has the fields {', '.join(sorted(found)) or 'none'}; it must have and may only have: {told} ($$ is a plain $)"
+                f"the prompt {path} has the fields {', '.join(sorted(found)) or 'none'}; it must have and may only "
+                f"have: {told} ($$ is a plain $)"
             )
     return texts
 

@@ -1,7 +1,9 @@
 """The five similarity functions of module A (AND section 3, after CLIP-Dissect), vectorised over neurons and concepts.
 
-Each takes activations (N, R) and concept features (N, M), float32 NumPy arrays or tensors on any device, and returns scores
-(R, M) of the same kind; larger is better. Neurons given together share the prior of `wpmi` and `soft_wpmi`: give a layer whole.
+Each takes activations (N, R) and concept features (N, M), float32 NumPy arrays or tensors on any device, and returns
+scores (R, M) of the same kind; larger is better. Neurons given together share the prior of `wpmi` and `soft_wpmi`: give
+a
+layer whole.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ def _similarity(function: Scores) -> Scores:
     @functools.wraps(function)
     def checked(activations: Any, features: Any, **options: Any) -> Any:
         if activations.ndim != 2 or features.ndim != 2 or len(activations) != len(features):
-            raise ConfigError(f"activations {tuple(activations.shape)} and concept features {tuple(features.shape)} must be (N, R) and (N, M) with the same N")
+            raise ConfigError(
+                f"activations {tuple(activations.shape)} and concept features {tuple(features.shape)} must be (N, R) "
+                "and (N, M) with the same N"
+            )
         if isinstance(activations, np.ndarray):
             t = torch.from_numpy(np.ascontiguousarray(activations, np.float32))
             p = torch.from_numpy(np.ascontiguousarray(features, np.float32))
@@ -61,13 +66,20 @@ def cos_cubed(activations: torch.Tensor, features: torch.Tensor) -> torch.Tensor
 
 @_similarity
 def rank_reorder(
-    activations: torch.Tensor, features: torch.Tensor, *, top_fraction: float = 0.05, p: float = 3.0, scale_p: float = 0.5, variant: str = "argsort"
+    activations: torch.Tensor,
+    features: torch.Tensor,
+    *,
+    top_fraction: float = 0.05,
+    p: float = 3.0,
+    scale_p: float = 0.5,
+    variant: str = "argsort",
 ) -> torch.Tensor:
     """Return ``-(e / B) / mean(Q)^scale_p`` over the neuron's top clips.
 
-    With t the top ``n = floor(top_fraction N)`` activations, descending, Q the features of those clips and asc = t reversed:
-    ``e = mean_i |t_i - asc[j_i]|^p`` with j the ascending argsort of Q[:, m] (``variant='argsort'``, the reference) or its ranks
-    (``'rank'``, CLIP-Dissect's text), and ``B = mean_ik |t_i - t_k|^p``, the expectation over random orders.
+    With t the top ``n = floor(top_fraction N)`` activations, descending, Q the features of those clips and asc = t
+    reversed: ``e = mean_i |t_i - asc[j_i]|^p`` with j the ascending argsort of Q[:, m] (``variant='argsort'``, the
+    reference) or its ranks (``'rank'``, CLIP-Dissect's text), and ``B = mean_ik |t_i - t_k|^p``, the expectation over
+    random orders.
 
     Raises
     ------
@@ -77,12 +89,17 @@ def rank_reorder(
     clips, neurons = activations.shape
     n = int(top_fraction * clips)
     if n < 1:
-        raise ConfigError(f"rank_reorder needs at least {int(np.ceil(1 / top_fraction))} clips for top_fraction={top_fraction}; there are {clips}")
+        raise ConfigError(
+            f"rank_reorder needs at least {int(np.ceil(1 / top_fraction))} clips for top_fraction={top_fraction}; "
+            f"there are {clips}"
+        )
     if variant not in ("argsort", "rank"):
         raise ConfigError(f"variant={variant!r} is not known; allowed: argsort, rank")
     best = top_clips(activations, n)
     t = activations.T.gather(1, best)
-    base = torch.cat([((row[:, :, None] - row[:, None, :]).abs() ** p).mean((1, 2)) for row in t.split(max(1, BLOCK // n**2))])
+    base = torch.cat(
+        [((row[:, :, None] - row[:, None, :]).abs() ** p).mean((1, 2)) for row in t.split(max(1, BLOCK // n**2))]
+    )
     concepts = features.shape[1]
     order = features.T.contiguous()
     dense = torch.stack([torch.unique(row, return_inverse=True)[1] for row in order])  # equal features share a rank
@@ -123,8 +140,11 @@ def rank_reorder(
 
 
 @_similarity
-def wpmi(activations: torch.Tensor, features: torch.Tensor, *, top_k: int = 28, a: float = 2.0, lam: float = 0.6) -> torch.Tensor:
-    """Return pointwise mutual information: ``sum over top clips of log softmax_m(a P)`` minus ``lam`` times the log prior over neurons."""
+def wpmi(
+    activations: torch.Tensor, features: torch.Tensor, *, top_k: int = 28, a: float = 2.0, lam: float = 0.6
+) -> torch.Tensor:
+    """Return pointwise mutual information: ``sum over top clips of log softmax_m(a P)`` minus ``lam`` times the log
+    prior over neurons."""
     best = top_clips(activations, min(top_k, len(activations)))
     q = torch.softmax(a * features, 1)
     return _minus_prior(torch.nn.functional.embedding_bag(best, torch.log(q + 1e-7), mode="sum"), lam)
@@ -132,9 +152,17 @@ def wpmi(activations: torch.Tensor, features: torch.Tensor, *, top_k: int = 28, 
 
 @_similarity
 def soft_wpmi(
-    activations: torch.Tensor, features: torch.Tensor, *, top_k: int = 100, a: float = 10.0, lam: float = 1.0, p_start: float = 0.998, p_end: float = 0.97
+    activations: torch.Tensor,
+    features: torch.Tensor,
+    *,
+    top_k: int = 100,
+    a: float = 10.0,
+    lam: float = 1.0,
+    p_start: float = 0.998,
+    p_end: float = 0.97,
 ) -> torch.Tensor:
-    """Return as `wpmi`, the r-th top clip counting with membership ``p_start - (p_start - p_end) r / top_k``: sum of ``log(1 + p_r (Q - 1))``."""
+    """Return as `wpmi`, the r-th top clip counting with membership ``p_start - (p_start - p_end) r / top_k``: sum of
+    ``log(1 + p_r (Q - 1))``."""
     clips = len(features)
     top_k = min(top_k, clips)
     best = top_clips(activations, top_k)
@@ -150,7 +178,8 @@ def soft_wpmi(
 
 
 def top_clips(activations: torch.Tensor, k: int) -> torch.Tensor:
-    """Return the K clips with the highest activation of each neuron, (R, k), highest first; ties go to the lowest clip index.
+    """Return the K clips with the highest activation of each neuron, (R, k), highest first; ties go to the lowest clip
+    index.
 
     Examples
     --------
@@ -169,11 +198,15 @@ def top_clips(activations: torch.Tensor, k: int) -> torch.Tensor:
     return torch.cat(found)
 
 
-def score_as_reference(name: str, activations: np.ndarray, features: np.ndarray, clips: np.ndarray | None = None, **options: Any) -> np.ndarray:
-    """Return scores (R, M) as the authors' implementation makes them: one neuron at a time, so that the prior is the neuron itself.
+def score_as_reference(
+    name: str, activations: np.ndarray, features: np.ndarray, clips: np.ndarray | None = None, **options: Any
+) -> np.ndarray:
+    """Return scores (R, M) as the authors' implementation makes them: one neuron at a time, so that the prior is the
+    neuron itself.
 
     With it `soft_wpmi` is 0 everywhere and `wpmi` has no prior (AND's Table 7 shows the former). For hidden layers that
-    implementation looks at a neuron's top clips only: give them as `clips` (R, K); None means all clips, as for the last layer.
+    implementation looks at a neuron's top clips only: give them as `clips` (R, K); None means all clips, as for the
+    last layer.
     """
     rows = []
     for r in range(activations.shape[1]):
@@ -192,7 +225,8 @@ def _minus_prior(log_p: torch.Tensor, lam: float) -> torch.Tensor:
 
 
 def _argsort_small(ranks: torch.Tensor) -> torch.Tensor:
-    """Return stable argsort of short rows of whole numbers: rank and position packed into one integer, so that a plain sort does it."""
+    """Return stable argsort of short rows of whole numbers: rank and position packed into one integer, so that a plain
+    sort does it."""
     n = ranks.shape[-1]
     bits = max(1, int(n - 1).bit_length())
     packed = (ranks << bits) | torch.arange(n, device=ranks.device)

@@ -1,4 +1,7 @@
-"""Statistics of neurons over the probing set: extreme clips, moments, histograms, class means. Vectorised over neurons."""
+"""Statistics of neurons over the probing set: extreme clips, moments, histograms, class means.
+
+Vectorised over neurons.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,8 @@ def extreme(u: np.ndarray, sources: np.ndarray | None = None, k: int = MAX_K) ->
 
 
 def moments(u: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the mean, standard deviation, skewness, excess kurtosis, minimum and maximum of each column, and whether it is dead (constant)."""
+    """Return the mean, standard deviation, skewness, excess kurtosis, minimum and maximum of each column, and whether
+    it is dead (constant)."""
     low, high = u.min(0), u.max(0)
     dead = (high - low) <= 1e-6 * np.maximum(np.abs(u).max(0), 1e-12)
     x = u.astype(np.float64)
@@ -52,9 +56,14 @@ def moments(u: np.ndarray) -> dict[str, np.ndarray]:
         warnings.simplefilter("ignore", RuntimeWarning)  # dead columns, set to 0 below
         skew, kurtosis = stats.skew(x, axis=0), stats.kurtosis(x, axis=0)
     return {
-        "mean": x.mean(0), "std": x.std(0), "skewness": np.where(dead, 0.0, skew), "kurtosis": np.where(dead, 0.0, kurtosis),
-        "minimum": low.astype(np.float64), "maximum": high.astype(np.float64), "dead": dead,
-    }  # fmt: skip
+        "mean": x.mean(0),
+        "std": x.std(0),
+        "skewness": np.where(dead, 0.0, skew),
+        "kurtosis": np.where(dead, 0.0, kurtosis),
+        "minimum": low.astype(np.float64),
+        "maximum": high.astype(np.float64),
+        "dead": dead,
+    }
 
 
 def histograms(u: np.ndarray, bins: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Summaries of what a neuron's clips have in common (AND section 3).
 
-:class:`Summarizer` is the interface that language models share. The one here needs none: *commonality* counts attributes by
-lexicon, groups the remaining clauses by embedding, and makes a point of what reaches most of the K clips.
+:class:`Summarizer` is the interface that language models share. The one here needs none: *commonality* counts
+attributes by lexicon, groups the remaining clauses by embedding, and makes a point of what reaches most of the K clips.
 """
 
 from __future__ import annotations
@@ -53,7 +53,10 @@ class CaptionTexts:
 
 
 class Summary(NamedTuple):
-    """Points; the reason where there could be none, and where any sample is missing; the samples as texts, where several were taken."""
+    """Points; the reason where there could be none, and where any sample is missing.
+
+    The samples as texts, where several were taken.
+    """
 
     points: list[Point]
     failed: str | None = None
@@ -113,7 +116,8 @@ class CommonalitySettings(Settings):
 
 @SUMMARIZERS.register
 class Commonality(Summarizer[CommonalitySettings]):
-    """A point is what at least `share` of the K clips say: an attribute, or clauses whose cosine similarity exceeds `threshold`."""
+    """A point is what at least `share` of the K clips say: an attribute, or clauses whose cosine similarity exceeds
+    `threshold`."""
 
     kind = "commonality"
     VERSION = "1"
@@ -134,7 +138,9 @@ class Commonality(Summarizer[CommonalitySettings]):
         of = (clips >= 0).sum(1)
         need = np.maximum(2, np.array([math.ceil(s.share * n - 1e-9) for n in of]))
         present = clips >= 0
-        counts = (texts.clip_values[clips] & present[:, :, None]).sum(1) if texts.values else np.zeros((len(clips), 0), int)
+        counts = (
+            (texts.clip_values[clips] & present[:, :, None]).sum(1) if texts.values else np.zeros((len(clips), 0), int)
+        )
         groups = self._groups(texts, clips, need)
         found = []
         for row in range(len(clips)):
@@ -143,18 +149,33 @@ class Commonality(Summarizer[CommonalitySettings]):
                 attribute, value = texts.values[v]
                 points.append(
                     Point.model_construct(
-                        text=value, count=int(counts[row, v]), of=int(of[row]), attribute=attribute, kept=True, removed_by=None, similarity=None
+                        text=value,
+                        count=int(counts[row, v]),
+                        of=int(of[row]),
+                        attribute=attribute,
+                        kept=True,
+                        removed_by=None,
+                        similarity=None,
                     )
                 )
             for clause, count in groups[row]:
                 points.append(
-                    Point.model_construct(text=texts.clauses[clause], count=count, of=int(of[row]), attribute=None, kept=True, removed_by=None, similarity=None)
+                    Point.model_construct(
+                        text=texts.clauses[clause],
+                        count=count,
+                        of=int(of[row]),
+                        attribute=None,
+                        kept=True,
+                        removed_by=None,
+                        similarity=None,
+                    )
                 )
             found.append(Summary(sorted(points, key=lambda p: (-(p.count or 0), p.attribute is None, p.text))))
         return found
 
     def _groups(self, texts: CaptionTexts, clips: np.ndarray, need: np.ndarray) -> list[list[tuple[int, int]]]:
-        """Return the greedy cover for each row: the clause that the most clips come close to, its group taken out, and again."""
+        """Return the greedy cover for each row: the clause that the most clips come close to, its group taken out, and
+        again."""
         s = self.settings
         rows, k = clips.shape
         found: list[list[tuple[int, int]]] = [[] for _ in range(rows)]
@@ -163,7 +184,11 @@ class Commonality(Summarizer[CommonalitySettings]):
         per_clip = texts.clip_clauses.shape[1]
         most = max(1, MEMORY // (k * per_clip * (k * per_clip + texts.embeddings.shape[1])))
         if rows > most:
-            return [group for start in range(0, rows, most) for group in self._groups(texts, clips[start : start + most], need[start : start + most])]
+            return [
+                group
+                for start in range(0, rows, most)
+                for group in self._groups(texts, clips[start : start + most], need[start : start + most])
+            ]
         ids = np.where(clips[:, :, None] >= 0, texts.clip_clauses[clips], -1).reshape(rows, k * per_clip)
         vectors = texts.embeddings[ids]
         vectors[ids < 0] = 0

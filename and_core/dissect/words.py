@@ -22,7 +22,25 @@ POS = {
     "preposition": ("IN",),
 }  # fmt: skip
 OF_TAG = {tag: pos for pos, tags in POS.items() for tag in tags}
-TRIVIAL = frozenset(["such", "other", "same", "own", "clip", "clips", "sound", "sounds", "audio", "recording", "thing", "overall", "be", "have", "do"])
+TRIVIAL = frozenset(
+    [
+        "such",
+        "other",
+        "same",
+        "own",
+        "clip",
+        "clips",
+        "sound",
+        "sounds",
+        "audio",
+        "recording",
+        "thing",
+        "overall",
+        "be",
+        "have",
+        "do",
+    ]
+)
 NEIGHBOURS = 3
 TEMPLATE = "It sounds {}."
 UNCLEAR = "the answer is neither yes nor no"
@@ -81,7 +99,12 @@ def words_of(texts: list[str], tagger: str = "bundled") -> list[list[Word]]:
         for i, token in enumerate(document):
             pos = OF_TAG.get(token.tag_)
             word = _normal(token)
-            if pos is None or not any(c.isalpha() for c in word) or word in TRIVIAL or (pos != "preposition" and token.is_stop):
+            if (
+                pos is None
+                or not any(c.isalpha() for c in word)
+                or word in TRIVIAL
+                or (pos != "preposition" and token.is_stop)
+            ):
                 continue
             if pos == "adjective":
                 if any(t.lower_ in NEGATIONS for t in document[max(0, i - WINDOW) : i]):
@@ -96,7 +119,10 @@ def words_of(texts: list[str], tagger: str = "bundled") -> list[list[Word]]:
 def content_lemmas(texts: list[str], tagger: str = "bundled") -> list[list[str]]:
     """Return lemmas of each text's content words (nouns, verbs, adjectives), in their order."""
     documents = load_tagger(tagger).pipe(texts, batch_size=128)
-    return [[_normal(t) for t in d if t.tag_ in OF_TAG and OF_TAG[t.tag_] != "preposition" and not t.is_stop] for d in documents]
+    return [
+        [_normal(t) for t in d if t.tag_ in OF_TAG and OF_TAG[t.tag_] != "preposition" and not t.is_stop]
+        for d in documents
+    ]
 
 
 def _normal(token: Any) -> str:
@@ -112,8 +138,9 @@ class AcousticWords:
     embed : callable
         Texts -> (n, D) unit vectors; asked once for the lexicon and once for each distinct new word.
     margin : float
-        A word that is in neither list counts as acoustic when its mean cosine similarity to the three nearest words for sound
-        exceeds that to the three nearest other words by this much (chosen on the development half of the labelled words).
+        A word that is in neither list counts as acoustic when its mean cosine similarity to the three nearest words for
+        sound exceeds that to the three nearest other words by this much (chosen on the development half of the labelled
+        words).
     encoder : str
         Identity of what embeds; with one, the lexicon is encoded once in a process.
     """
@@ -139,7 +166,12 @@ class AcousticWords:
             close = self.embed([TEMPLATE.format(w) for w in new]) @ self._vectors.T
             acoustic = np.array(list(self.lexicon.values()))
             score = _nearest(close[:, acoustic]) - _nearest(close[:, ~acoustic])
-            self._known.update({w: Verdict(bool(s > self.margin), f"closer to words for sound by {s:+.2f}") for w, s in zip(new, score, strict=True)})
+            self._known.update(
+                {
+                    w: Verdict(bool(s > self.margin), f"closer to words for sound by {s:+.2f}")
+                    for w, s in zip(new, score, strict=True)
+                }
+            )
         return {w: self._known[w] for w in words}
 
 

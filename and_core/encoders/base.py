@@ -35,19 +35,29 @@ class TextEncoder(Plugin[S]):
 
 
 class TextAudioEncoder(TextEncoder[S]):
-    """A text encoder that hears as well: clips and texts lie in one space, so that their dot product is a cosine similarity."""
+    """A text encoder that hears as well: clips and texts lie in one space, so that their dot product is a cosine
+    similarity."""
 
     sample_rate: int = 48_000
 
     def encode_audio(self, waves: list[np.ndarray]) -> np.ndarray:
-        """Return (len(waves), D) float32 of unit norm, from mono waveforms (samples,) at :attr:`sample_rate`; a wave's row depends on no other wave."""
+        """Return (len(waves), D) float32 of unit norm, from mono waveforms (samples,) at :attr:`sample_rate`.
+
+        A wave's row depends on no other wave.
+        """
         raise NotImplementedError
 
 
 UNRELATED = (
-    "a dog barks", "heavy rain falls on a roof", "a piano plays a slow melody", "a chainsaw cuts wood", "two people whisper", "an aircraft takes off",
-    "glass breaks on the floor", "a clock ticks",
-)  # fmt: skip
+    "a dog barks",
+    "heavy rain falls on a roof",
+    "a piano plays a slow melody",
+    "a chainsaw cuts wood",
+    "two people whisper",
+    "an aircraft takes off",
+    "glass breaks on the floor",
+    "a clock ticks",
+)
 ALIKE = 0.95  # mean cosine of unrelated phrases from which on an encoder tells nothing apart
 
 
@@ -63,12 +73,16 @@ def check_spread(encoder: TextEncoder, setting: str) -> None:
     count = len(vectors)
     alike = float(((vectors @ vectors.T).sum() - np.square(vectors).sum()) / (count * (count - 1)))
     if not alike <= ALIKE:
-        raise ConfigError(f"{setting}: {encoder.describe()} gives phrases with nothing in common all but one vector (mean cosine {alike:.2f}); take another")
+        raise ConfigError(
+            f"{setting}: {encoder.describe()} gives phrases with nothing in common all but one vector (mean cosine "
+            f"{alike:.2f}); take another"
+        )
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch take one thread: some processors sum in another order on several, and every number that rests on a text would change."""
+    """Let torch take one thread: some processors sum in another order on several, and every number that rests on a text
+    would change."""
     import torch
 
     threads = torch.get_num_threads()
@@ -79,8 +93,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def encode_by_length(texts: list[str], width: int, encode: Callable[[list[str]], np.ndarray], batch: int = 64) -> np.ndarray:
-    """Return (len(texts), width) rows of `encode`, called on batches of similar length; the result does not depend on the order of the texts."""
+def encode_by_length(
+    texts: list[str], width: int, encode: Callable[[list[str]], np.ndarray], batch: int = 64
+) -> np.ndarray:
+    """Return (len(texts), width) rows of `encode`, called on batches of similar length.
+
+    The result does not depend on the order of the texts.
+    """
     out = np.zeros((len(texts), width), np.float32)
     order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), texts[i]))
     for start in range(0, len(order), batch):

@@ -19,19 +19,26 @@ SAMPLES = 480_000  # 10 s at 48 kHz
 
 
 def quantise(wave: np.ndarray) -> np.ndarray:
-    """Round to 16-bit integers and back, as LAION's package does before its mel spectrogram: cut at 1, truncated towards zero."""
+    """Round to 16-bit integers and back, as LAION's package does before its mel spectrogram: cut at 1, truncated
+    towards zero."""
     return ((np.clip(wave, -1, 1) * 32767).astype(np.int16) / 32767).astype(np.float32)
 
 
 def crops(wave: np.ndarray, most: int = SAMPLES, many: int = 3) -> list[np.ndarray]:
-    """Return a clip of at most 10 s as it is; of a longer one `many` crops at equal distances, where the package draws one at random."""
+    """Return a clip of at most 10 s as it is.
+
+    Of a longer one `many` crops at equal distances, where the package draws one at random.
+    """
     if len(wave) <= most:
         return [wave]
     return [wave[start : start + most] for start in np.linspace(0, len(wave) - most, many).round().astype(int)]
 
 
 class ClapSettings(Settings):
-    """`model`: hub id or folder (``engine: transformers``), or a ``.pt`` file (``engine: laion_clap``); `batch` texts or crops at a time."""
+    """`model`: hub id or folder (``engine: transformers``), or a ``.pt`` file (``engine: laion_clap``).
+
+    `batch` texts or crops at a time.
+    """
 
     model: str = "laion/clap-htsat-unfused"
     revision: str | None = None
@@ -43,7 +50,10 @@ class ClapSettings(Settings):
 
 @ENCODERS.register
 class Clap(TextAudioEncoder[ClapSettings]):
-    """Unit vectors of sound and text. Clips go in at 48 kHz, quantised to 16 bits; repeated and padded to 10 s, or cropped without chance."""
+    """Unit vectors of sound and text.
+
+    Clips go in at 48 kHz, quantised to 16 bits; repeated and padded to 10 s, or cropped without chance.
+    """
 
     kind = "clap"
     sample_rate = 48_000
@@ -94,7 +104,10 @@ class _Engine:
 
 
 class _Transformers(_Engine):
-    """`ClapModel` with the hub's own extractor; truncation and padding are said outright, since the class's defaults are the fused model's."""
+    """`ClapModel` with the hub's own extractor.
+
+    Truncation and padding are said outright, since the class's defaults are the fused model's.
+    """
 
     def __init__(self, s: Any, loading: dict[str, Any]) -> None:
         import torch
@@ -111,17 +124,26 @@ class _Transformers(_Engine):
         if info["missing_keys"]:
             raise DataError(f"encoder.model={s.model!r} lacks {', '.join(sorted(map(str, info['missing_keys']))[:6])}")
         if model.config.audio_config.enable_fusion:
-            raise ConfigError(f"encoder.model={s.model!r} is a fused CLAP, which hears long clips in its own way; take laion/clap-htsat-unfused")
+            raise ConfigError(
+                f"encoder.model={s.model!r} is a fused CLAP, which hears long clips in its own way; take "
+                "laion/clap-htsat-unfused"
+            )
         self.model, self.device, self.width = model.eval().to(s.device), s.device, model.config.projection_dim
         if self.extractor.sampling_rate != Clap.sample_rate:
-            raise ConfigError(f"encoder.model={s.model!r} wants {self.extractor.sampling_rate} Hz; CLAP is fed at {Clap.sample_rate}")
+            raise ConfigError(
+                f"encoder.model={s.model!r} wants {self.extractor.sampling_rate} Hz; CLAP is fed at {Clap.sample_rate}"
+            )
 
     def read(self, texts: list[str]) -> np.ndarray:
-        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt").to(self.device)
+        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt").to(
+            self.device
+        )
         return self._unit(self.model.get_text_features, batch)
 
     def hear(self, waves: list[np.ndarray]) -> np.ndarray:
-        batch = self.extractor(waves, sampling_rate=Clap.sample_rate, truncation="rand_trunc", padding="repeatpad", return_tensors="pt").to(self.device)
+        batch = self.extractor(
+            waves, sampling_rate=Clap.sample_rate, truncation="rand_trunc", padding="repeatpad", return_tensors="pt"
+        ).to(self.device)
         return self._unit(self.model.get_audio_features, batch)
 
     def _unit(self, features: Any, batch: Any) -> np.ndarray:
@@ -142,14 +164,19 @@ class _Laion(_Engine):
         except (ImportError, OSError):
             raise MissingExtra("laion-clap", "clap", "encoder.engine='laion_clap'") from None
         if not Path(s.model).is_file():
-            raise DataError(f"encoder.model={s.model!r} is no file; engine laion_clap takes a checkpoint such as 630k-audioset-best.pt")
+            raise DataError(
+                f"encoder.model={s.model!r} is no file; engine laion_clap takes a checkpoint such as "
+                "630k-audioset-best.pt"
+            )
         self.module = laion_clap.CLAP_Module(enable_fusion=False, device=s.device)
         before = os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
         os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # the package's own loading would run code from the file
         try:
             self.module.load_ckpt(s.model)
         except Exception as error:  # noqa: BLE001 - torch and the package raise several kinds
-            raise DataError(f"encoder.model={s.model!r} can't be loaded as plain tensors: {str(error).splitlines()[0]}") from None
+            raise DataError(
+                f"encoder.model={s.model!r} can't be loaded as plain tensors: {str(error).splitlines()[0]}"
+            ) from None
         finally:
             os.environ.pop("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
             if before is not None:
@@ -161,7 +188,9 @@ class _Laion(_Engine):
         return _normal(np.asarray(self.module.get_text_embedding(padded))[: len(texts)])
 
     def hear(self, waves: list[np.ndarray]) -> np.ndarray:
-        return _normal(np.concatenate([np.asarray(self.module.get_audio_embedding_from_data(x=wave[None])) for wave in waves]))
+        return _normal(
+            np.concatenate([np.asarray(self.module.get_audio_embedding_from_data(x=wave[None])) for wave in waves])
+        )
 
 
 def _normal(x: np.ndarray) -> np.ndarray:

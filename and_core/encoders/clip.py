@@ -1,4 +1,5 @@
-"""CLIP's text tower, the encoder of the paper's DB (ViT-B/32): through transformers, or open_clip where it is installed."""
+"""CLIP's text tower, the encoder of the paper's DB (ViT-B/32): through transformers, or open_clip where it is
+installed."""
 
 from __future__ import annotations
 
@@ -36,13 +37,20 @@ class ClipEncoderSettings(Settings):
 
 @ENCODERS.register
 class ClipEncoder(TextEncoder[ClipEncoderSettings]):
-    """Projected text embeddings, unit norm; longer texts are cut at 77 tokens. Set `closed.softmax_scale` to 100 with it."""
+    """Projected text embeddings, unit norm; longer texts are cut at 77 tokens.
+
+    Set `closed.softmax_scale` to 100 with it.
+    """
 
     kind = "clip"
 
     @cached_property
     def _reader(self) -> tuple[int, Callable[[list[str]], np.ndarray]]:
-        return _open_clip(self.settings) if self.settings.engine == "open_clip" else _transformers(self.settings, self.loading)
+        return (
+            _open_clip(self.settings)
+            if self.settings.engine == "open_clip"
+            else _transformers(self.settings, self.loading)
+        )
 
     def fingerprint(self) -> str:
         """Hash of the weights' file, or id and revision on the hub."""
@@ -105,7 +113,9 @@ def _open_clip(s: Any) -> tuple[int, Callable[[list[str]], np.ndarray]]:
     try:
         model = open_clip.create_model(s.architecture, pretrained=s.model, precision="fp32").eval()
     except (OSError, ValueError, RuntimeError) as error:
-        raise DataError(f"encoder.model={s.model!r} can't be loaded by open_clip: {str(error).splitlines()[0]}") from None
+        raise DataError(
+            f"encoder.model={s.model!r} can't be loaded by open_clip: {str(error).splitlines()[0]}"
+        ) from None
     tokenizer = open_clip.get_tokenizer(s.architecture)
 
     def read(texts: list[str]) -> np.ndarray:

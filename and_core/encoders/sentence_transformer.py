@@ -46,7 +46,9 @@ class SentenceTransformer(TextEncoder[SentenceTransformerSettings]):
         folder = Path(s.model)
         if folder.is_dir():
             weights = sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".bin", ".json", ".txt"))
-            return hashlib.sha256("/".join(f"{p.relative_to(folder)}:{sha256_file(p)}" for p in weights).encode()).hexdigest()
+            return hashlib.sha256(
+                "/".join(f"{p.relative_to(folder)}:{sha256_file(p)}" for p in weights).encode()
+            ).hexdigest()
         return f"{s.model}@{s.revision}"
 
     def describe(self) -> str:
@@ -57,4 +59,6 @@ class SentenceTransformer(TextEncoder[SentenceTransformerSettings]):
         """Encode through the model's own modules."""
         if not texts:
             return np.zeros((0, self._model.encode(["x"]).shape[1]), np.float32)
-        return self._model.encode(texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False).astype(np.float32)
+        return self._model.encode(
+            texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+        ).astype(np.float32)

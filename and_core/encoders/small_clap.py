@@ -1,4 +1,7 @@
-"""The text-audio encoder that ships with the package: CLAP in small, trained on the synthetic corpus; TAB without a network."""
+"""The text-audio encoder that ships with the package: CLAP in small, trained on the synthetic corpus.
+
+TAB without a network.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ class SmallClapSettings(Settings):
 
 @ENCODERS.register
 class SmallClapEncoder(TextAudioEncoder[SmallClapSettings]):
-    """Knows the sounds of the corpus; on other recordings it is a toy. A longer clip is heard in 3 s windows, their mean taken."""
+    """Knows the sounds of the corpus; on other recordings it is a toy.
+
+    A longer clip is heard in 3 s windows, their mean taken.
+    """
 
     kind = "small_clap"
     sample_rate = 16_000
@@ -52,7 +58,9 @@ class SmallClapEncoder(TextAudioEncoder[SmallClapSettings]):
         config = BeatsConfig.from_dict(about["cfg"])
         network = Network(Beats(config), about["text_width"], about["width"])
         weights = {k: v.float() for k, v in load_file(self._folder / "model.safetensors").items()}
-        tower = share_bias({k.removeprefix("beats."): v for k, v in weights.items() if k.startswith("beats.")}, config.encoder_layers)
+        tower = share_bias(
+            {k.removeprefix("beats."): v for k, v in weights.items() if k.startswith("beats.")}, config.encoder_layers
+        )
         network.load_state_dict({**weights, **{f"beats.{k}": v for k, v in tower.items()}})
         sentences = ENCODERS.get("minilm")
         reader = sentences(sentences.Settings(model="bundled"))  # type: ignore[call-arg]
@@ -66,7 +74,11 @@ class SmallClapEncoder(TextAudioEncoder[SmallClapSettings]):
 
     def describe(self) -> str:
         """Return one line for provenance."""
-        return "small CLAP (trained on the synthetic corpus)" if self._folder == WEIGHTS else f"small CLAP {self._folder.name}"
+        return (
+            "small CLAP (trained on the synthetic corpus)"
+            if self._folder == WEIGHTS
+            else f"small CLAP {self._folder.name}"
+        )
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """Return MiniLM vectors, projected."""
@@ -86,6 +98,8 @@ class SmallClapEncoder(TextAudioEncoder[SmallClapSettings]):
             starts = np.linspace(0, len(padded) - size, count).round().astype(int)
             windows = torch.from_numpy(np.stack([padded[s : s + size] for s in starts]))
             with torch.inference_mode():
-                heard = network.hear(normalise(kaldi_fbank(windows, mel_bins=mel_bins, window="povey", scale=2.0**15))).mean(0)
+                heard = network.hear(
+                    normalise(kaldi_fbank(windows, mel_bins=mel_bins, window="povey", scale=2.0**15))
+                ).mean(0)
                 rows.append(torch.nn.functional.normalize(heard, dim=0).numpy())
         return np.stack(rows)

@@ -1,1 +1,2 @@
-"""Is an explanation any good? Scores on clips it was not made from, sanity checks of the scores, planted neurons, confidence."""
+"""Is an explanation any good? Scores on clips it was not made from, sanity checks of the scores, planted neurons,
+confidence."""

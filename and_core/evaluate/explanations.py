@@ -1,4 +1,5 @@
-"""What is said of neurons by one method, in a form that predicts: a text is a mean of parts, and a clip fits it by the mean of their similarities."""
+"""What is said of neurons by one method, in a form that predicts: a text is a mean of parts, and a clip fits it by the
+mean of their similarities."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def _explanations(which: np.ndarray, lists: Sequence[tuple[str, ...]], names: li
     rows = np.repeat(np.arange(len(lists)), [len(parts) for parts in lists])
     columns = np.array([place[text] for parts in lists for text in parts], int)
     weights = np.array([1 / len(parts) for parts in lists for _ in parts], np.float32)
-    return Explanations(which.astype(np.int32), names, csr_matrix((weights, (rows, columns)), shape=(len(lists), len(texts))), texts)
+    return Explanations(
+        which.astype(np.int32), names, csr_matrix((weights, (rows, columns)), shape=(len(lists), len(texts))), texts
+    )
 
 
 def _distinct(said: dict[int, tuple[str, ...]], neurons: int) -> Explanations:
@@ -97,7 +100,9 @@ def load_explanations(d: Dissection, method: str, similarity: str, spoken: Seque
     said: dict[int, list[str]] = {}
     if method == "OPEN":
         words = d.word_table
-        for neuron, word in zip(*(words.filter(words["acoustic"])[c].to_pylist() for c in ("neuron", "word")), strict=True):
+        for neuron, word in zip(
+            *(words.filter(words["acoustic"])[c].to_pylist() for c in ("neuron", "word")), strict=True
+        ):
             said.setdefault(neuron, []).append(value_text(word))
         return _distinct({neuron: tuple(sorted(parts)) for neuron, parts in said.items()}, d.neuron_count)
     points = d.calibrated_points
@@ -108,19 +113,33 @@ def load_explanations(d: Dissection, method: str, similarity: str, spoken: Seque
 
 
 def adjective_shares(explanations: Explanations, values: Sequence[tuple[str, str]]) -> np.ndarray:
-    """Return (D, V) share of each explanation's adjectives that is one of the lexicon's values, as captions are searched for them.
+    """Return (D, V) share of each explanation's adjectives that is one of the lexicon's values, as captions are
+    searched for them.
 
     Parameters
     ----------
     values : sequence of (attribute, value), V
         As the stage `texts` found them in captions.
     """
-    meaning = {word: (attribute, value) for attribute, found in LEXICON.items() for value, words in found.items() for word in (*words, head(value))}
+    meaning = {
+        word: (attribute, value)
+        for attribute, found in LEXICON.items()
+        for value, words in found.items()
+        for word in (*words, head(value))
+    }
     place = {tuple(pair): i for i, pair in enumerate(values)}
-    columns = np.array([place.get(meaning.get(text.removeprefix("a ").removesuffix(" sound"), ("", "")), -1) for text in explanations.texts], int)
+    columns = np.array(
+        [
+            place.get(meaning.get(text.removeprefix("a ").removesuffix(" sound"), ("", "")), -1)
+            for text in explanations.texts
+        ],
+        int,
+    )
     found = np.zeros((explanations.parts.shape[0], len(values)), np.float32)
     known = np.flatnonzero(columns >= 0)
     if len(known):
-        chosen = csr_matrix((np.ones(len(known), np.float32), (known, columns[known])), shape=(len(explanations.texts), len(values)))
+        chosen = csr_matrix(
+            (np.ones(len(known), np.float32), (known, columns[known])), shape=(len(explanations.texts), len(values))
+        )
         found = np.asarray((explanations.parts @ chosen).todense(), np.float32)
     return found

@@ -7,7 +7,9 @@ import numpy as np
 from and_core.names import numbers_by_name, plain_name
 
 
-def last_layer_scores(best: np.ndarray, classes: list[str], concepts: list[str], embeddings: np.ndarray) -> dict[str, float]:
+def last_layer_scores(
+    best: np.ndarray, classes: list[str], concepts: list[str], embeddings: np.ndarray
+) -> dict[str, float]:
     """Return how often the right concept is named.
 
     Parameters

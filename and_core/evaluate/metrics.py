@@ -1,8 +1,9 @@
 """How well a prediction made from an explanation agrees with a neuron, for many neurons at once.
 
-Every function takes predictions `s` and activations `u`, both (R, N): neurons by clips that no explanation was made from. Pearson
-correlation and AUPRC are the scores to trust; the others are there to be compared with other tools, since known checks fail on
-them (missing and extra labels, see :mod:`and_core.evaluate.sanity`).
+Every function takes predictions `s` and activations `u`, both (R, N): neurons by clips that no explanation was made
+from. Pearson correlation and AUPRC are the scores to trust; the others are there to be compared with other tools, since
+known checks
+fail on them (missing and extra labels, see :mod:`and_core.evaluate.sanity`).
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def ranked(values: np.ndarray) -> Ranked:
     order = np.argsort(-values, axis=1, kind="stable").astype(np.int32)
     falling = np.take_along_axis(values, order, 1)
     total = values.shape[1]
-    ends = np.where(np.diff(falling, axis=1, append=-np.inf) < 0, np.arange(1, total + 1, dtype=np.int32), np.int32(total))
+    ends = np.where(
+        np.diff(falling, axis=1, append=-np.inf) < 0, np.arange(1, total + 1, dtype=np.int32), np.int32(total)
+    )
     last = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
     reach = np.empty_like(order)
     np.put_along_axis(reach, order, last.astype(np.int32), 1)
@@ -76,13 +79,17 @@ def pearson(s: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 
 def highest(u: np.ndarray, share: float = TOP) -> np.ndarray:
-    """Return (R, P) clips of each neuron's highest activations, `share` of all and at least one; ties go to the lowest clip."""
+    """Return (R, P) clips of each neuron's highest activations, `share` of all and at least one.
+
+    Ties go to the lowest clip.
+    """
     count = max(1, round(share * u.shape[1]))
     return np.argsort(-u, axis=1, kind="stable")[:, :count].astype(np.int32)
 
 
 def auprc(r: Ranked, positives: np.ndarray) -> np.ndarray:
-    """Return (R,) average precision of the predictions for a neuron's highest clips, by thresholds at distinct predictions.
+    """Return (R,) average precision of the predictions for a neuron's highest clips, by thresholds at distinct
+    predictions.
 
     Chance is the share of positives.
     """
@@ -103,14 +110,18 @@ def spearman(r: Ranked, u_ranks: np.ndarray) -> np.ndarray:
 
 
 def shown(r: Ranked, share: float = TOP) -> np.ndarray:
-    """Return (R, N) bool: clips that the explanation says hold it: the highest `share` of predictions, none of the lowest value."""
+    """Return (R, N) bool: clips that the explanation says hold it: the highest `share` of predictions, none of the
+    lowest value."""
     count = max(1, round(share * r.values.shape[1]))
     least = np.take_along_axis(r.values, r.order[:, count - 1 : count], 1)
     return (r.values >= least) & (r.values > r.values.min(1, keepdims=True))
 
 
 def roc_auc(mask: np.ndarray, u_ranks: np.ndarray) -> np.ndarray:
-    """Return (R,) area under the ROC curve of the activations for the clips of `mask`, as in CoSy; 0.5 where it is all or none."""
+    """Return (R,) area under the ROC curve of the activations for the clips of `mask`, as in CoSy.
+
+    0.5 where it is all or none.
+    """
     inside = mask.sum(1).astype(np.float64)
     outside = mask.shape[1] - inside
     above = (u_ranks * mask).sum(1) - inside * (inside + 1) / 2
@@ -118,7 +129,10 @@ def roc_auc(mask: np.ndarray, u_ranks: np.ndarray) -> np.ndarray:
 
 
 def mad(mask: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Return (R,) ``(mean A1 - mean A0) / std A0`` of the activations inside and outside `mask`, as in CoSy; 0 where it is all or none."""
+    """Return (R,) ``(mean A1 - mean A0) / std A0`` of the activations inside and outside `mask`, as in CoSy.
+
+    0 where it is all or none.
+    """
     inside, outside = mask.sum(1), (~mask).sum(1)
     one = (u * mask).sum(1) / np.maximum(1, inside)
     other = (u * ~mask).sum(1) / np.maximum(1, outside)
@@ -128,7 +142,8 @@ def mad(mask: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 
 def detection_places(clips: int, seed: int, each: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Return places in the order of falling activation that detection draws: positives equally from ten bins of the upper half, as many of the lower half."""
+    """Return places in the order of falling activation that detection draws: positives equally from ten bins of the
+    upper half, as many of the lower half."""
     rng = np.random.default_rng(seed)
     half = clips // 2
     bins = [part for part in np.array_split(np.arange(half), min(DECILES, half)) if len(part)]
@@ -138,7 +153,8 @@ def detection_places(clips: int, seed: int, each: int = 5) -> tuple[np.ndarray, 
 
 
 def balanced_accuracy(s: np.ndarray, u_order: np.ndarray, places: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Return (R,) detection: ``(TP/P + TN/N) / 2`` with a clip called active where its prediction is above the mean of the clips drawn."""
+    """Return (R,) detection: ``(TP/P + TN/N) / 2`` with a clip called active where its prediction is above the mean of
+    the clips drawn."""
     drawn = [np.take_along_axis(s, u_order[:, part], 1) for part in places]
     middle = np.concatenate(drawn, 1).mean(1, keepdims=True)
     return ((drawn[0] > middle).mean(1) + (drawn[1] <= middle).mean(1)) / 2
@@ -171,7 +187,9 @@ def auprc_draws(r: Ranked, positives: np.ndarray, weights: np.ndarray) -> np.nda
     # one sparse row a positive: the clips predicted at least as high as it, but lower than the positive before it
     inside = np.arange(total) < reach[:, -1:]
     pointers = np.concatenate([[0], np.cumsum(np.diff(reach, axis=1, prepend=0).ravel())])
-    between = csr_matrix((np.ones(int(pointers[-1]), np.float32), r.order[inside], pointers), shape=(neurons * count, total))
+    between = csr_matrix(
+        (np.ones(int(pointers[-1]), np.float32), r.order[inside], pointers), shape=(neurons * count, total)
+    )
     predicted = (between @ drawn).reshape(neurons, count, -1).cumsum(1)
     own = drawn[chosen]
     hits = np.take_along_axis(own.cumsum(1), (_last_of_equals(reach) - 1)[..., None], 1)

@@ -21,7 +21,9 @@ BORNE_OUT = 0.75  # AUROC from which measures bear an adjective out
 STEPS = ("high clips earn it", "captions say it", "raw summary", "calibrated", "open concept")
 
 
-def findings(d: Dissection, units: Sequence[Unit], names: Sequence[set[str]], things: Sequence[set[str]], used: np.ndarray) -> pd.DataFrame:
+def findings(
+    d: Dissection, units: Sequence[Unit], names: Sequence[set[str]], things: Sequence[set[str]], used: np.ndarray
+) -> pd.DataFrame:
     """Return one row a planted neuron: what it means, how well it fires on that, and what each method says.
 
     Parameters
@@ -41,30 +43,49 @@ def findings(d: Dissection, units: Sequence[Unit], names: Sequence[set[str]], th
     concepts, methods = d.concept_set, d.scored_methods
     values, sure = (np.asarray(values) for values in (d.score_values, d.confidence))
     named = {concept: words for concept, words in zip(concepts, names, strict=True)}
-    base = {word: float(np.mean([word in said for said, inside in zip(words, used, strict=True) if inside])) for word in frozenset().union(*words)}
+    base = {
+        word: float(np.mean([word in said for said, inside in zip(words, used, strict=True) if inside]))
+        for word in frozenset().union(*words)
+    }
     found = []
     for index, unit in enumerate(units):
         mask = meant(unit, labels, words)
         neuron = d.neuron_id(index)
         row: dict[str, Any] = {
-            "network": d.name, "layer": neuron.layer, "neuron": index, "kind": unit.kind, "concept": unit.concept, "word": unit.word,
+            "network": d.name,
+            "layer": neuron.layer,
+            "neuron": index,
+            "kind": unit.kind,
+            "concept": unit.concept,
+            "word": unit.word,
             "auroc": float("nan") if mask is None else auroc(np.asarray(d.activations(neuron))[used], mask[used]),
-        }  # fmt: skip
+        }
         for m, method in enumerate(methods):
             if method in SCORED:
                 for similarity in d.notes(SCORED[method])["similarities"]:
                     best = [c.name for c in d.closed_concepts(neuron, similarity, method)[:5]]
-                    row |= {f"{method}/{similarity}/top1": unit.concept in best[:1], f"{method}/{similarity}/top5": unit.concept in best}
+                    row |= {
+                        f"{method}/{similarity}/top1": unit.concept in best[:1],
+                        f"{method}/{similarity}/top5": unit.concept in best,
+                    }
             elif method == "ICL":
                 named_by = [answer["concept"] for answer in d.icl_answers(neuron, "top1")[0]]
                 row["ICL/-/top1"] = unit.concept in named_by[:1]
             if method not in (*CLOSED, "SUM"):
                 continue
-            features = confidence.features_of("SUM" if method == "SUM" else "closed", values[m][..., index : index + 1], PREDICTORS, METRICS)
-            row |= {f"{method} {name}": float(value[0]) for name, value in features.items()} | {f"{method} confidence": float(sure[m, index])}
+            features = confidence.features_of(
+                "SUM" if method == "SUM" else "closed", values[m][..., index : index + 1], PREDICTORS, METRICS
+            )
+            row |= {f"{method} {name}": float(value[0]) for name, value in features.items()} | {
+                f"{method} confidence": float(sure[m, index])
+            }
         row["SUM/thing"] = bool(unit.concept) and bool(things[index] & named.get(unit.concept, set()))
         said = set(d.open_concepts(neuron))
-        row |= {"adjectives": ", ".join(sorted(said)), "adjectives said": len(said), "right adjective": bool(unit.word) and unit.word in said}
+        row |= {
+            "adjectives": ", ".join(sorted(said)),
+            "adjectives said": len(said),
+            "right adjective": bool(unit.word) and unit.word in said,
+        }
         row["true adjectives"] = len(said & (true_words(d, index, words, d.k, base) | {unit.word}))
         if unit.word:
             row |= _steps(d, index, unit.word, words)
@@ -81,21 +102,30 @@ def _steps(d: Dissection, index: int, word: str, words: Sequence[frozenset[str]]
     table = d.caption_value_mask
     points = [point for point in d.summary(neuron) if head(point.text) == word]
     still = (
-        sum(word in words[c] for c in tops) > most, sum(bool(table[c, i]) for c in tops for i in said) > most, bool(points),
-        any(point.kept for point in points), word in d.open_concepts(neuron),
-    )  # fmt: skip
+        sum(word in words[c] for c in tops) > most,
+        sum(bool(table[c, i]) for c in tops for i in said) > most,
+        bool(points),
+        any(point.kept for point in points),
+        word in d.open_concepts(neuron),
+    )
     return dict(zip(STEPS, still, strict=True))
 
 
 def adjective_truths(d: Dissection, used: np.ndarray) -> pd.DataFrame:
-    """Return every adjective of every neuron with its held-out features, and whether measures bear it out over the probing set."""
+    """Return every adjective of every neuron with its held-out features, and whether measures bear it out over the
+    probing set."""
     rows = d.clip_table.to_pylist()
     words = measured_words(rows)
     table = d.scored_words.to_pandas()
     masks = {word: np.array([word in said for said in words])[used] for word in set(table["word"])}
-    known = {word for word, mask in masks.items() if mask.any() and not mask.all()} & {head(v) for values in LEXICON.values() for v in values}
+    known = {word for word, mask in masks.items() if mask.any() and not mask.all()} & {
+        head(v) for values in LEXICON.values() for v in values
+    }
     table = table[table["word"].isin(known) & table["pearson"].notna()]
-    values = [auroc(np.asarray(d.activations(d.neuron_id(n)))[used], masks[w]) for n, w in zip(table["neuron"], table["word"], strict=True)]
+    values = [
+        auroc(np.asarray(d.activations(d.neuron_id(n)))[used], masks[w])
+        for n, w in zip(table["neuron"], table["word"], strict=True)
+    ]
     return table.assign(auroc=values, holds=np.array(values) >= BORNE_OUT, network=d.name)
 
 
@@ -114,18 +144,46 @@ def summary_rows(found: pd.DataFrame) -> list[dict[str, Any]]:
                     top5 = f"{method}/top5"
                     row = {**about, "module": "A", **_named(method), "top-1 %": 100 * part[f"{method}/top1"].mean()}
                     rows.append({**row, "top-5 %": 100 * part[top5].mean() if top5 in part else float("nan")})
-                rows.append({**about, "module": "B", "method": "SUM", "similarity": "", "top-1 %": 100 * part["SUM/thing"].mean()})
+                rows.append(
+                    {
+                        **about,
+                        "module": "B",
+                        "method": "SUM",
+                        "similarity": "",
+                        "top-1 %": 100 * part["SUM/thing"].mean(),
+                    }
+                )
             if kind != "concept":
                 right, held = int(part["right adjective"].sum()), max(1, int(part["adjectives said"].sum()))
-                recall, strict, true = 100 * right / len(part), 100 * right / held, 100 * int(part["true adjectives"].sum()) / held
+                recall, strict, true = (
+                    100 * right / len(part),
+                    100 * right / held,
+                    100 * int(part["true adjectives"].sum()) / held,
+                )
                 rows.append(
-                    {**about, "module": "C", "method": "OPEN", "similarity": "", "recall %": recall, "precision %": strict, "true of its clips %": true}
+                    {
+                        **about,
+                        "module": "C",
+                        "method": "OPEN",
+                        "similarity": "",
+                        "recall %": recall,
+                        "precision %": strict,
+                        "true of its clips %": true,
+                    }
                 )
     negations = found[found["kind"] == "negation"]
     for method in methods:
         if len(negations):
-            rows.append({"planted": "negation", "units": "all", "number": len(negations), "module": "A", **_named(method),
-                         "top-1 %": 100 * negations[f"{method}/top1"].mean()})  # fmt: skip
+            rows.append(
+                {
+                    "planted": "negation",
+                    "units": "all",
+                    "number": len(negations),
+                    "module": "A",
+                    **_named(method),
+                    "top-1 %": 100 * negations[f"{method}/top1"].mean(),
+                }
+            )
     return rows
 
 
@@ -135,7 +193,8 @@ def _named(column: str) -> dict[str, str]:
 
 
 def confident_rows(found: pd.DataFrame, method: str, similarity: str) -> dict[str, Any]:
-    """Return how often a random direction is named with confidence, at the threshold where 80 % of the planted concepts are confident and right."""
+    """Return how often a random direction is named with confidence, at the threshold where 80 % of the planted concepts
+    are confident and right."""
     planted, random = found[found["kind"] == "concept"], found[found["kind"] == "random"]
     right = planted[f"{method}/{similarity}/top1"].to_numpy(bool)
     sure, other = planted[f"{method} confidence"].to_numpy(), random[f"{method} confidence"].to_numpy()
@@ -146,27 +205,35 @@ def confident_rows(found: pd.DataFrame, method: str, similarity: str) -> dict[st
     return _confident(f"{method} {similarity}", float(best[needed - 1]) if reached else None, sure, right, other)
 
 
-def _confident(method: str, threshold: float | None, sure: np.ndarray, right: np.ndarray, random: np.ndarray) -> dict[str, Any]:
+def _confident(
+    method: str, threshold: float | None, sure: np.ndarray, right: np.ndarray, random: np.ndarray
+) -> dict[str, Any]:
     """Return shares at a threshold, None where there is no such threshold or nothing to count."""
 
     def share(part: np.ndarray, of: int) -> float | None:
         return None if threshold is None or not of else 100 * float((part >= threshold).sum()) / of
 
     return {
-        "method": method, "threshold": threshold, "planted confident and right %": share(sure[right], len(sure)),
-        "planted confident and wrong %": share(sure[~right], len(sure)), "random confident %": share(random, len(random)),
-    }  # fmt: skip
+        "method": method,
+        "threshold": threshold,
+        "planted confident and right %": share(sure[right], len(sure)),
+        "planted confident and wrong %": share(sure[~right], len(sure)),
+        "random confident %": share(random, len(random)),
+    }
 
 
 def sure_rows(found: pd.DataFrame, adjectives: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return summaries and adjectives at the threshold of the dashboard: what is said with confidence of planted and of random units."""
+    """Return summaries and adjectives at the threshold of the dashboard: what is said with confidence of planted and of
+    random units."""
     planted, random = found[found["kind"] == "concept"], found[found["kind"] == "random"]
     rows = []
     if "SUM confidence" in found:
         sure, other = (np.nan_to_num(part["SUM confidence"].to_numpy(float), nan=-1) for part in (planted, random))
         rows.append(_confident("summary", SURE, sure, planted["SUM/thing"].to_numpy(bool), other))
     best = adjectives.groupby("neuron")["confidence"].max()
-    said = {(n, w): c for n, w, c in zip(adjectives["neuron"], adjectives["word"], adjectives["confidence"], strict=True)}
+    said = {
+        (n, w): c for n, w, c in zip(adjectives["neuron"], adjectives["word"], adjectives["confidence"], strict=True)
+    }
     own = found[found["kind"] == "property"]
     sure = np.array([said.get((n, w), -1.0) for n, w in zip(own["neuron"], own["word"], strict=True)])
     other = np.array([best.get(n, -1.0) for n in random["neuron"]])
@@ -190,7 +257,9 @@ def lost_rows(found: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def calibrate(found: pd.DataFrame, adjectives: pd.DataFrame, similarity: str) -> tuple[dict[str, confidence.Calibrator], dict[str, Any]]:
+def calibrate(
+    found: pd.DataFrame, adjectives: pd.DataFrame, similarity: str
+) -> tuple[dict[str, confidence.Calibrator], dict[str, Any]]:
     """Fit the calibrators on every second concept, adjective and random direction, and check them on the others.
 
     Returns
@@ -202,21 +271,39 @@ def calibrate(found: pd.DataFrame, adjectives: pd.DataFrame, similarity: str) ->
     """
     units = found[found["kind"].isin(["concept", "conjunction", "negation", "random"])].reset_index(drop=True)
     places = {c: i for i, c in enumerate(sorted(set(units["concept"]) - {""}))}
-    develop = np.array([places[c] % 2 == 0 if c else n % 2 == 0 for c, n in zip(units["concept"], units["neuron"], strict=True)])
+    develop = np.array(
+        [places[c] % 2 == 0 if c else n % 2 == 0 for c, n in zip(units["concept"], units["neuron"], strict=True)]
+    )
     named = ~units["kind"].isin(["negation", "random"]).to_numpy()
     made: dict[str, confidence.Calibrator] = {}
-    about: dict[str, Any] = {"networks": sorted(set(found["network"])), "similarity": similarity, "reliability": {}, "numbers": {}}
+    about: dict[str, Any] = {
+        "networks": sorted(set(found["network"])),
+        "similarity": similarity,
+        "reliability": {},
+        "numbers": {},
+    }
     words = {word: i for i, word in enumerate(sorted(set(adjectives["word"])))}
     parts = {
-        "closed": ({f: units[f"DB {f}"].to_numpy() for f in confidence.FEATURES["closed"]}, units[f"DB/{similarity}/top1"].to_numpy(bool) & named, develop),
-        "SUM": ({f: units[f"SUM {f}"].to_numpy() for f in confidence.FEATURES["SUM"]}, units["SUM/thing"].to_numpy(bool) & named, develop),
+        "closed": (
+            {f: units[f"DB {f}"].to_numpy() for f in confidence.FEATURES["closed"]},
+            units[f"DB/{similarity}/top1"].to_numpy(bool) & named,
+            develop,
+        ),
+        "SUM": (
+            {f: units[f"SUM {f}"].to_numpy() for f in confidence.FEATURES["SUM"]},
+            units["SUM/thing"].to_numpy(bool) & named,
+            develop,
+        ),
         "word": (
-            {f: adjectives[f].to_numpy(float) for f in confidence.FEATURES["word"]}, adjectives["holds"].to_numpy(bool),
+            {f: adjectives[f].to_numpy(float) for f in confidence.FEATURES["word"]},
+            adjectives["holds"].to_numpy(bool),
             np.array([words[w] % 2 == 0 for w in adjectives["word"]]),
         ),
-    }  # fmt: skip
+    }
     for name, (features, holds, half) in parts.items():
-        checked = confidence.fit({f: x[half] for f, x in features.items()}, holds[half])({f: x[~half] for f, x in features.items()})
+        checked = confidence.fit({f: x[half] for f, x in features.items()}, holds[half])(
+            {f: x[~half] for f, x in features.items()}
+        )
         about["reliability"][name] = confidence.reliability(checked, holds[~half])
         about["numbers"][name] = {"fitted": len(holds), "hold": int(holds.sum())}
         made[name] = confidence.fit(features, holds)

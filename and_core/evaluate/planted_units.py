@@ -1,7 +1,9 @@
 """Planted neurons: linear units fitted to mean something known, so that hidden layers have a ground truth.
 
-Each reads one layer of the network and is fitted by ridge regression on clips that are not in the probing set: to a class, to a
-measured property of the sound, to both together, to everything but a class; or it is a random direction and means nothing.
+Each reads one layer of the network and is fitted by ridge regression on clips that are not in the probing set: to a
+class, to a measured property of the sound, to both together, to everything but a class; or it is a random direction and
+means
+nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ EACH = {"conjunction": 10, "negation": 10, "random": 40}  # units of a layer, at
 
 @dataclass(frozen=True)
 class Unit:
-    """What a unit was planted to mean: a class, an adjective that measures bear out, both, all but a class, or nothing."""
+    """What a unit was planted to mean: a class, an adjective that measures bear out, both, all but a class,
+    or nothing."""
 
     kind: str
     concept: str = ""
@@ -36,19 +39,28 @@ class Unit:
 
 def measured_words(rows: Sequence[Mapping[str, Any]]) -> list[frozenset[str]]:
     """Return, for each clip, the adjectives that its measures earn."""
-    return [frozenset(rule.word for rule in earned({k: float("nan") if v is None else v for k, v in row.items()}).values()) for row in rows]
+    return [
+        frozenset(rule.word for rule in earned({k: float("nan") if v is None else v for k, v in row.items()}).values())
+        for row in rows
+    ]
 
 
 def meant(unit: Unit, labels: Sequence[str | None], words: Sequence[frozenset[str]]) -> np.ndarray | None:
     """Return (N,) bool: clips that have a unit's meaning; None for a random direction."""
     of_class = np.array([label == unit.concept for label in labels])
     with_word = np.array([unit.word in said for said in words])
-    found: dict[str, np.ndarray] = {"concept": of_class, "property": with_word, "conjunction": of_class & with_word, "negation": ~of_class}
+    found: dict[str, np.ndarray] = {
+        "concept": of_class,
+        "property": with_word,
+        "conjunction": of_class & with_word,
+        "negation": ~of_class,
+    }
     return found.get(unit.kind)
 
 
 def choose_units(labels: Sequence[str | None], words: Sequence[frozenset[str]], seed: int) -> list[Unit]:
-    """Return what is planted: every class and every measured adjective that enough fitting clips have, and some of the other kinds, drawn by `seed`."""
+    """Return what is planted: every class and every measured adjective that enough fitting clips have, and some of the
+    other kinds, drawn by `seed`."""
     rng = np.random.default_rng(seed)
     classes = sorted({label for label in labels if label is not None})
     adjectives = sorted(frozenset().union(*words)) if words else []
@@ -57,16 +69,33 @@ def choose_units(labels: Sequence[str | None], words: Sequence[frozenset[str]], 
         mask = meant(unit, labels, words)
         return mask is not None and mask.sum() >= LEAST and (~mask).sum() >= LEAST
 
-    singles = [unit for unit in (*(Unit("concept", c) for c in classes), *(Unit("property", word=w) for w in adjectives)) if fits(unit)]
+    def without_word(unit: Unit) -> int:
+        """Count clips of the unit's class that lack its word."""
+        of_class, both = meant(Unit("concept", unit.concept), labels, words), meant(unit, labels, words)
+        assert of_class is not None and both is not None
+        return int((of_class & ~both).sum())
+
+    singles = [
+        unit
+        for unit in (*(Unit("concept", c) for c in classes), *(Unit("property", word=w) for w in adjectives))
+        if fits(unit)
+    ]
     pairs = [Unit("conjunction", c, w) for c in classes for w in adjectives]
-    pairs = [unit for unit in pairs if fits(unit) and (meant(Unit("concept", unit.concept), labels, words) & ~meant(unit, labels, words)).sum() >= LEAST]  # type: ignore[operator]
+    pairs = [unit for unit in pairs if fits(unit) and without_word(unit) >= LEAST]
     others = [unit for unit in (Unit("negation", c) for c in classes) if fits(unit)]
-    drawn = [[found[i] for i in sorted(rng.permutation(len(found))[: EACH[kind]])] for kind, found in (("conjunction", pairs), ("negation", others))]
+    drawn = [
+        [found[i] for i in sorted(rng.permutation(len(found))[: EACH[kind]])]
+        for kind, found in (("conjunction", pairs), ("negation", others))
+    ]
     return [*singles, *drawn[0], *drawn[1], *(Unit("random") for _ in range(EACH["random"]))]
 
 
 def fit_units(
-    features: np.ndarray, units: Sequence[Unit], labels: Sequence[str | None], words: Sequence[frozenset[str]], seed: int
+    features: np.ndarray,
+    units: Sequence[Unit],
+    labels: Sequence[str | None],
+    words: Sequence[frozenset[str]],
+    seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return weights and biases of all units of one layer.
 
@@ -85,7 +114,9 @@ def fit_units(
     middle, spread = x.mean(0), x.std(0)
     spread[spread <= 1e-9] = np.inf  # a dead neuron tells nothing
     x = (x - middle) / spread
-    targets = np.stack([np.zeros(len(x)) if (mask := meant(unit, labels, words)) is None else mask.astype(float) for unit in units], 1)
+    targets = np.stack(
+        [np.zeros(len(x)) if (mask := meant(unit, labels, words)) is None else mask.astype(float) for unit in units], 1
+    )
     weight = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (targets - targets.mean(0)))
     rng = np.random.default_rng(seed)
     nothing = [i for i, unit in enumerate(units) if unit.kind == "random"]
@@ -101,8 +132,11 @@ def auroc(values: np.ndarray, mask: np.ndarray) -> float:
     return float(roc_auc_score(mask, values)) if mask.any() and not mask.all() else float("nan")
 
 
-def true_words(d: Dissection, index: int, words: Sequence[frozenset[str]], k: int, base: Mapping[str, float]) -> set[str]:
-    """Return adjectives that most of a neuron's highest clips earn by their measures, and more of them than of all clips."""
+def true_words(
+    d: Dissection, index: int, words: Sequence[frozenset[str]], k: int, base: Mapping[str, float]
+) -> set[str]:
+    """Return adjectives that most of a neuron's highest clips earn by their measures, and more of them than of all
+    clips."""
     tops = [int(c) for c in np.asarray(d.extreme_indices("high")[index, :k]) if c >= 0]
     counts = {word: sum(word in words[c] for c in tops) / max(1, len(tops)) for word in base}
     return {word for word, share in counts.items() if share > 0.5 and share > base[word]}

@@ -1,7 +1,8 @@
-"""Does a score notice when an explanation is made worse? The checks "missing labels" and "extra labels" of NeuronEval (ICML 2025).
+"""Does a score notice when an explanation is made worse? The checks "missing labels" and "extra labels" of NeuronEval
+(ICML 2025).
 
-A neuron whose concept is known is explained by that concept's labels, then by labels half of which are taken away, then by labels
-to which as many wrong ones are added. A score that can be trusted falls both times.
+A neuron whose concept is known is explained by that concept's labels, then by labels half of which are taken away, then
+by labels to which as many wrong ones are added. A score that can be trusted falls both times.
 """
 
 from __future__ import annotations
@@ -37,9 +38,13 @@ def scores(s: np.ndarray, u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     r, active = ranked(s), ranked(u)
     ranks, mask = mean_ranks(active), shown(r)
     found = (
-        pearson(s, u), auprc(r, highest(u)), spearman(r, ranks), balanced_accuracy(r.values, active.order, detection_places(s.shape[1], seed)),
-        roc_auc(mask, ranks), mad(mask, u),
-    )  # fmt: skip
+        pearson(s, u),
+        auprc(r, highest(u)),
+        spearman(r, ranks),
+        balanced_accuracy(r.values, active.order, detection_places(s.shape[1], seed)),
+        roc_auc(mask, ranks),
+        mad(mask, u),
+    )
     return dict(zip(METRICS, found, strict=True))
 
 
@@ -55,17 +60,22 @@ def worse(truth: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 
 
 def noticed(truth: np.ndarray, u: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
-    """Return, for each check and metric, the share of neurons whose score falls by a tenth of its distance from chance or more."""
+    """Return, for each check and metric, the share of neurons whose score falls by a tenth of its distance from chance
+    or more."""
     before = scores(truth.astype(np.float32), u, seed)
     found: dict[str, dict[str, float]] = {}
     for name, labels in worse(truth, seed).items():
         after = scores(labels.astype(np.float32), u, seed)
-        found[name] = {m: float(np.mean(before[m] - after[m] >= LEAST_FALL * np.maximum(before[m] - CHANCE[m], 1e-6))) for m in METRICS}
+        found[name] = {
+            m: float(np.mean(before[m] - after[m] >= LEAST_FALL * np.maximum(before[m] - CHANCE[m], 1e-6)))
+            for m in METRICS
+        }
     return found
 
 
 def made_up(frequency: float, clips: int, neurons: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels and activations (R, N) of neurons that fire on their concept three standard deviations above the noise that they are elsewhere."""
+    """Return labels and activations (R, N) of neurons that fire on their concept three standard deviations above the
+    noise that they are elsewhere."""
     rng = np.random.default_rng(seed)
     truth = np.zeros((neurons, clips), bool)
     for row in truth:
@@ -74,7 +84,8 @@ def made_up(frequency: float, clips: int, neurons: int, seed: int) -> tuple[np.n
 
 
 def table(classes: tuple[np.ndarray, np.ndarray] | None, clips: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Return one row a metric: share of neurons that notice each check, on class neurons and on made-up ones, and whether the metric passes all.
+    """Return one row a metric: share of neurons that notice each check, on class neurons and on made-up ones, and
+    whether the metric passes all.
 
     Parameters
     ----------

@@ -60,19 +60,27 @@ class HeldOut:
 def held_out(clips: np.ndarray, draws: int, seed: int) -> HeldOut:
     """Return everything random about a fold, from one seed."""
     rng = np.random.default_rng(seed)
-    return HeldOut(clips, bootstrap_weights(len(clips), draws, seed), detection_places(len(clips), seed), rng.permutation(len(clips)))
+    return HeldOut(
+        clips,
+        bootstrap_weights(len(clips), draws, seed),
+        detection_places(len(clips), seed),
+        rng.permutation(len(clips)),
+    )
 
 
 @dataclass(frozen=True)
 class MethodBlock:
-    """What a method says of a block of neurons: rows of explanations, the layer's most common one, and the predictors that read them."""
+    """What a method says of a block of neurons: rows of explanations, the layer's most common one, and the predictors
+    that read them."""
 
     which: np.ndarray
     common: int
     predictors: Mapping[str, Predict]
 
 
-def score_block(u: np.ndarray, held: HeldOut, methods: Mapping[str, MethodBlock], seed: int, threads: int = 2) -> dict[str, np.ndarray]:
+def score_block(
+    u: np.ndarray, held: HeldOut, methods: Mapping[str, MethodBlock], seed: int, threads: int = 2
+) -> dict[str, np.ndarray]:
     """Return every metric of every method and predictor.
 
     Parameters
@@ -89,9 +97,10 @@ def score_block(u: np.ndarray, held: HeldOut, methods: Mapping[str, MethodBlock]
     Returns
     -------
     dict of str to array
-        ``values`` (methods, predictors, metrics, R) and ``baselines`` (methods, baselines, headline metrics, R), NaN where a method says nothing
-        or a predictor can't read it; ``draws`` (methods, headline metrics, R, B) by the text predictor; ``missed`` and ``false`` (methods, R,
-        :data:`WRONG`) clip numbers, -1 for none.
+        ``values`` (methods, predictors, metrics, R) and ``baselines`` (methods, baselines, headline metrics, R), NaN
+        where a method says nothing or a predictor can't read it; ``draws`` (methods, headline metrics, R, B) by the
+        text predictor; ``missed`` and
+        ``false`` (methods, R, :data:`WRONG`) clip numbers, -1 for none.
     """
     activity = _Activity(u, held)
     order = np.random.default_rng(seed).permutation(len(u))
@@ -151,18 +160,25 @@ def _method(block: MethodBlock, a: _Activity, order: np.ndarray) -> dict[str, np
 def _metrics(r: Ranked, row: np.ndarray, a: _Activity, mine: np.ndarray) -> np.ndarray:
     """Return (metrics, neurons), rows of predictions spread over the neurons that share them."""
     ranks, mask = unit_rows(mean_ranks(r)), shown(r)
-    return np.stack([
-        np.einsum("rn,rn->r", unit_rows(r.values)[row], a.unit[mine]), auprc(_rows(r, row), a.positives[mine]),
-        np.einsum("rn,rn->r", ranks[row], a.unit_ranks[mine]), balanced_accuracy(r.values[row], a.order[mine], a.held.places),
-        roc_auc(mask[row], a.ranks[mine]), mad(mask[row], a.u[mine]),
-    ])  # fmt: skip
+    return np.stack(
+        [
+            np.einsum("rn,rn->r", unit_rows(r.values)[row], a.unit[mine]),
+            auprc(_rows(r, row), a.positives[mine]),
+            np.einsum("rn,rn->r", ranks[row], a.unit_ranks[mine]),
+            balanced_accuracy(r.values[row], a.order[mine], a.held.places),
+            roc_auc(mask[row], a.ranks[mine]),
+            mad(mask[row], a.u[mine]),
+        ]
+    )
 
 
 def _rows(r: Ranked, row: np.ndarray) -> Ranked:
     return Ranked(r.values, r.order, r.reach[row])
 
 
-def _baselines(out: np.ndarray, block: MethodBlock, r: Ranked, mine: np.ndarray, at: np.ndarray, a: _Activity, order: np.ndarray) -> None:
+def _baselines(
+    out: np.ndarray, block: MethodBlock, r: Ranked, mine: np.ndarray, at: np.ndarray, a: _Activity, order: np.ndarray
+) -> None:
     ring = np.argsort(order[mine], kind="stable")
     other = np.empty_like(at)
     other[ring] = at[np.roll(ring, 1)]  # each takes the next one's, so that none keeps its own

@@ -30,7 +30,10 @@ def _last_layer(d: Dissection) -> PaperTable:
     """Return Tables 2 and 7: last-layer accuracy of every method, beside the paper's."""
     d.require("last_layer")
     found = comparable(d)
-    return PaperTable([Part("Table 7", last_layer_table(found), "top-1 % / top-5 % / cos. " + REFERENCE_FAULTS)], last_layer_rows(found))
+    return PaperTable(
+        [Part("Table 7", last_layer_table(found), "top-1 % / top-5 % / cos. " + REFERENCE_FAULTS)],
+        last_layer_rows(found),
+    )
 
 
 def _unlearning(d: Dissection) -> PaperTable:
@@ -42,8 +45,9 @@ def _unlearning(d: Dissection) -> PaperTable:
     said = [{"network": x.name, "what this data says": line} for x in found for line in verdicts(x)]
     parts = [
         Part("Table 4", unlearning_table(found), f"{ABOUT_UNLEARNING} {'; '.join(on)}."),
-        Part("The paper's Table 4", paper_unlearning_table(), "neurons / \u0394A / \u0394R / gap"), *([Part("", said)] if said else []),
-    ]  # fmt: skip
+        Part("The paper's Table 4", paper_unlearning_table(), "neurons / \u0394A / \u0394R / gap"),
+        *([Part("", said)] if said else []),
+    ]
     return PaperTable(parts, unlearning_rows(found))
 
 
@@ -62,9 +66,14 @@ def _clusters(d: Dissection) -> PaperTable:
     nearest = {number: list(rows) for number, rows in said.groupby(table["cluster"])}
     counts = table.groupby("cluster").agg(captions=("clip", "nunique"), sentences=("text", "size"))
     rows: list[dict[str, Any]] = [
-        {"cluster": int(c), "captions": int(r.captions), "sentences": int(r.sentences), "nearest to its centre": " / ".join(nearest.get(c, []))}
+        {
+            "cluster": int(c),
+            "captions": int(r.captions),
+            "sentences": int(r.sentences),
+            "nearest to its centre": " / ".join(nearest.get(c, [])),
+        }
         for c, r in counts.iterrows()
-    ]  # fmt: skip
+    ]
     how = f"number of clusters by {d.cluster_elbow['by']}; K-means, seed {notes['seed']}"
     note = f"{notes['sentences']} sentences, {notes['distinct']} distinct; {how}."
     if not rows:
@@ -74,16 +83,29 @@ def _clusters(d: Dissection) -> PaperTable:
 
 def _interpretability(d: Dissection) -> PaperTable:
     """Return Figs. 6, 11 to 14 in numbers: uninterpretable neurons by layer."""
-    rows = [{"network": x.name, **row} for x in together(d, "interpretability") for row in x.interpretability_table.to_pylist()]
+    rows = [
+        {"network": x.name, **row}
+        for x in together(d, "interpretability")
+        for row in x.interpretability_table.to_pylist()
+    ]
     grid: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
         cells = grid.setdefault((row["network"], row["layer"]), {"network": row["network"], "layer": row["layer"]})
-        cells[f"K={row['k']} \u03c4={row['tau']}"] = "-" if row["percent"] != row["percent"] else f"{row['percent']:.0f}"
+        cells[f"K={row['k']} \u03c4={row['tau']}"] = (
+            "-" if row["percent"] != row["percent"] else f"{row['percent']:.0f}"
+        )
     null = [
-        {"network": x.name, "layer": "random clips", **{f"K={c['k']} \u03c4={c['tau']}": f"{c['percent']:.0f}" for c in x.interpretability_chance}}
+        {
+            "network": x.name,
+            "layer": "random clips",
+            **{f"K={c['k']} \u03c4={c['tau']}": f"{c['percent']:.0f}" for c in x.interpretability_chance},
+        }
         for x in together(d, "interpretability")
     ]
-    note = f"Percentage of uninterpretable neurons; {d.notes('interpretability')['clusters']} clusters. Random clips: what sets drawn by chance give."
+    note = (
+        f"Percentage of uninterpretable neurons; {d.notes('interpretability')['clusters']} clusters. Random clips: "
+        "what sets drawn by chance give."
+    )
     return PaperTable([Part("Figures 6, 11 to 14 in numbers", [*grid.values(), *null], note)], rows)
 
 
@@ -93,9 +115,17 @@ def _acoustics(d: Dissection) -> PaperTable:
     if not rows:
         raise DataError(f"no adjective of {d.name!r} is said of enough neurons for a test")
     cells = [
-        {"word": r["word"], "measure": r["measure"], "\u03b4": f"{r['delta']:+.2f}", "q": f"{r['q']:.2g}", "with": str(r["with"]), "without": str(r["without"]),
-         "as the word says": r["agrees"]} for r in rows[:40]
-    ]  # fmt: skip
+        {
+            "word": r["word"],
+            "measure": r["measure"],
+            "\u03b4": f"{r['delta']:+.2f}",
+            "q": f"{r['q']:.2g}",
+            "with": str(r["with"]),
+            "without": str(r["without"]),
+            "as the word says": r["agrees"],
+        }
+        for r in rows[:40]
+    ]
     held = f"{notes['expected_yes']} of {notes['expected']} expectations hold"
     note = f"The 40 largest effects of {notes['tests']} tests (Cliff's \u03b4; q corrected for all); {held}."
     return PaperTable([Part("Figure 8 and beyond", cells, note)], rows)
@@ -104,11 +134,26 @@ def _acoustics(d: Dissection) -> PaperTable:
 def _strategies(d: Dissection) -> PaperTable:
     """Return what can be said of the training strategies, tested."""
     found = statements(together(d, "word_counts"))
-    return PaperTable([Part("Training strategies compared", [{k: str(v) for k, v in row.items()} for row in found], ABOUT_STRATEGIES)], found)
+    return PaperTable(
+        [
+            Part(
+                "Training strategies compared", [{k: str(v) for k, v in row.items()} for row in found], ABOUT_STRATEGIES
+            )
+        ],
+        found,
+    )
 
 
 TABLES: dict[str, Callable[[Dissection], PaperTable]] = {
-    "last-layer": _last_layer, "unlearning": _unlearning, "importance": _importance, "clusters": _clusters, "interpretability": _interpretability,
-    "acoustics": _acoustics, "strategies": _strategies, "scores": score_table, "planted": planted_table, "sanity": sanity_table,
+    "last-layer": _last_layer,
+    "unlearning": _unlearning,
+    "importance": _importance,
+    "clusters": _clusters,
+    "interpretability": _interpretability,
+    "acoustics": _acoustics,
+    "strategies": _strategies,
+    "scores": score_table,
+    "planted": planted_table,
+    "sanity": sanity_table,
     "listening": listening_table,
-}  # fmt: skip
+}

@@ -9,13 +9,24 @@ import numpy as np
 import plotly.graph_objects as go
 
 from and_core.errors import DataError
-from and_core.figures.network import KINDS, adjective_bars, elbow_curve, uninterpretable_curves, word_boxes, words_by_block, words_by_kind
+from and_core.figures.network import (
+    KINDS,
+    adjective_bars,
+    elbow_curve,
+    uninterpretable_curves,
+    word_boxes,
+    words_by_block,
+    words_by_kind,
+)
 from and_core.figures.unlearning import CURVES, change_by_class, importance_figure
 from and_core.query.comparable import comparable
 from and_core.store.dissection import Dissection
 
 Figures = dict[str, go.Figure]
-MEASURED = {"loud": ("amplitude", "mean amplitude, 16-bit steps"), "high-pitched": ("median_frequency", "median frequency, Hz")}  # Fig. 8
+MEASURED = {
+    "loud": ("amplitude", "mean amplitude, 16-bit steps"),
+    "high-pitched": ("median_frequency", "median frequency, Hz"),
+}  # Fig. 8
 
 
 def together(d: Dissection, stage: str) -> list[Dissection]:
@@ -40,23 +51,37 @@ def adjectives(d: Dissection, top: int = 20) -> Figures:
 def words_by_depth(d: Dissection) -> Figures:
     """Return Fig. 5, one for each kind of word."""
     every = together(d, "word_counts")
-    return {f"{KINDS[kind].replace(' ', '-')}-by-depth": words_by_block({x.name: x.block_word_counts[kind] for x in every}, kind) for kind in KINDS}
+    return {
+        f"{KINDS[kind].replace(' ', '-')}-by-depth": words_by_block(
+            {x.name: x.block_word_counts[kind] for x in every}, kind
+        )
+        for kind in KINDS
+    }
 
 
 def words_by_layer_kind(d: Dissection) -> Figures:
     """Return words by kind of layer, one for each kind of word."""
     every = together(d, "word_counts")
-    return {f"{KINDS[kind].replace(' ', '-')}-by-layer-kind": words_by_kind({x.name: x.layer_word_counts for x in every}, kind) for kind in KINDS}
+    return {
+        f"{KINDS[kind].replace(' ', '-')}-by-layer-kind": words_by_kind(
+            {x.name: x.layer_word_counts for x in every}, kind
+        )
+        for kind in KINDS
+    }
 
 
 def interpretability(d: Dissection) -> Figures:
     """Return Figs. 6 and 11 to 14: one for each K and tau."""
     every = together(d, "interpretability")
-    return {f"uninterpretable-k{row['k']}-tau{row['tau']}": uninterpretable_curves(*by_depth(every, row["k"], row["tau"])) for row in d.interpretability_chance}
+    return {
+        f"uninterpretable-k{row['k']}-tau{row['tau']}": uninterpretable_curves(*by_depth(every, row["k"], row["tau"]))
+        for row in d.interpretability_chance
+    }
 
 
 def by_depth(found: Sequence[Dissection], k: int, tau: int) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
-    """Return network -> its rows of uninterpretable neurons by layer, and -> the percentage that random clips give, at one K and tau."""
+    """Return network -> its rows of uninterpretable neurons by layer, and -> the percentage that random clips give, at
+    one K and tau."""
     rows = {x.name: [r for r in x.interpretability_table.to_pylist() if (r["k"], r["tau"]) == (k, tau)] for x in found}
     chance = {x.name: r["percent"] for x in found for r in x.interpretability_chance if (r["k"], r["tau"]) == (k, tau)}
     return rows, chance
@@ -93,11 +118,17 @@ def unlearning(d: Dissection) -> Figures:
     made = {}
     for i, row in enumerate(runs):
         if row["number"] == "own" and not row["control"] and row["strategy"] in ("DB", "OCP") and row["count"]:
-            fair = [j for j, r in enumerate(runs) if r["control"] and all(r[k] == row[k] for k in ("concept", "strategy", "number"))]
+            fair = [
+                j
+                for j, r in enumerate(runs)
+                if r["control"] and all(r[k] == row[k] for k in ("concept", "strategy", "number"))
+            ]
             control = np.asarray(by_class[fair, 0]).mean(0) if fair else None
             related = words.get(row["concept"], {}).get("related", [])
             name = "".join(c if c.isascii() and c.isalnum() else "-" for c in row["concept"])
-            made[f"unlearning-{row['strategy']}-{i}-{name}"] = change_by_class(classes, np.asarray(by_class[i, 0]), control, row["concept"], related, "logits")
+            made[f"unlearning-{row['strategy']}-{i}-{name}"] = change_by_class(
+                classes, np.asarray(by_class[i, 0]), control, row["concept"], related, "logits"
+            )
     return made
 
 
@@ -124,7 +155,11 @@ def draw(d: Dissection, name: str) -> Figures:
     NotComputed
         A stage has not been run.
     """
-    made = {stem: figure for stem, figure in FIGURES[name](d).items() if any(len(trace.x) for trace in figure.data if trace.x is not None)}
+    made = {
+        stem: figure
+        for stem, figure in FIGURES[name](d).items()
+        if any(len(trace.x) for trace in figure.data if trace.x is not None)
+    }
     if not made:
         raise DataError(f"figure={name!r}: {d.name!r} holds nothing to draw for it")
     return made

@@ -1,4 +1,5 @@
-"""How faithful listening is, as tables: fidelity, thresholds, the field's metrics with controls and published rows, corruption checks."""
+"""How faithful listening is, as tables: fidelity, thresholds, the field's metrics with controls and published rows,
+corruption checks."""
 
 from __future__ import annotations
 
@@ -14,11 +15,16 @@ EXPLAINED = 0.1  # held-out R² below which the dictionary does not explain a ne
 FEW = 50
 FIELD = ("AI", "AD", "AG", "FF", "Fid-In", "SPS", "COMP", "COMP share", "energy")
 ABOUT_FIELD = (
-    "AI, AD, AG in percent, one softmax: p on the clip, o on what is kept, q on what is left. Better: AI higher, AD lower, AG, FF = mean(p - q) and Fid-In "
-    "higher. SPS: Gini index of the mask; COMP: its entropy. Energy: share of the clip's that is taken out with what is kept. Published rows: ESC-50, "
+    "AI, AD, AG in percent, one softmax: p on the clip, o on what is kept, q on what is left. Better: AI higher, AD "
+    "lower, AG, FF = mean(p - q) and Fid-In "
+    "higher. SPS: Gini index of the mask; COMP: its entropy. Energy: share of the clip's that is taken out with what "
+    "is kept. Published rows: ESC-50, "
     "another network, mixtures."
 )
-ABOUT_TAU = "Loss of the class's logit when what is relevant is taken out, beside components drawn at random that carry as much energy."
+ABOUT_TAU = (
+    "Loss of the class's logit when what is relevant is taken out, beside components drawn at random that "
+    "carry as much energy."
+)
 
 
 def _cell(value: Any) -> str:
@@ -40,21 +46,45 @@ def listening_table(d: Dissection) -> PaperTable:
     names = list(dict.fromkeys(k for found in measured.values() for k in found.get("fidelity", {})))
     for mode, found in measured.items():
         fidelity = found.get("fidelity", {})
-        told = {"mode": mode, **{k: _percent(fidelity.get(k)) if k.startswith("top") else _cell(fidelity.get(k)) for k in names}}
+        told = {
+            "mode": mode,
+            **{k: _percent(fidelity.get(k)) if k.startswith("top") else _cell(fidelity.get(k)) for k in names},
+        }
         falls, right = found.get("falls"), found.get("accuracy")
         head.append(
-            told | {"accuracy": _percent(None if right is None else 100 * right), "own sound out, H falls": _percent(None if falls is None else 100 * falls)}
+            told
+            | {
+                "accuracy": _percent(None if right is None else 100 * right),
+                "own sound out, H falls": _percent(None if falls is None else 100 * falls),
+            }
         )
     learned = report["clips"]
-    note = f"Learned from {learned['learned']} clips, epoch chosen on {learned['chosen']}, measured on {learned['measured']} others. "
+    note = (
+        f"Learned from {learned['learned']} clips, epoch chosen on {learned['chosen']}, measured on "
+        f"{learned['measured']} others. "
+    )
     note += "Fidelity: the network's class is among the interpreter's first k."
     parts.append(Part("Fidelity", head, note))
-    count = f", {learned['measured']} clips" + (" (few: differences may be chance)" if learned["measured"] < FEW else "")
+    count = f", {learned['measured']} clips" + (
+        " (few: differences may be chance)" if learned["measured"] < FEW else ""
+    )
     for mode, found in measured.items():
         field = [*found["field"], *(report["published"] if mode == "post-hoc" else [])]
-        parts.append(Part(f"The field's metrics, {mode}{count}", [{"method": r["method"], **{k: _cell(r.get(k)) for k in FIELD}} for r in field], ABOUT_FIELD))
+        parts.append(
+            Part(
+                f"The field's metrics, {mode}{count}",
+                [{"method": r["method"], **{k: _cell(r.get(k)) for k in FIELD}} for r in field],
+                ABOUT_FIELD,
+            )
+        )
         rows += [{"mode": mode, "table": "field", **r} for r in field]
-        parts.append(Part(f"Faithfulness by threshold, {mode}{count}", [{k: _cell(v) for k, v in r.items()} for r in found["thresholds"]], ABOUT_TAU))
+        parts.append(
+            Part(
+                f"Faithfulness by threshold, {mode}{count}",
+                [{k: _cell(v) for k, v in r.items()} for r in found["thresholds"]],
+                ABOUT_TAU,
+            )
+        )
         rows += [{"mode": mode, "table": "thresholds", **r} for r in found["thresholds"]]
         if "corruptions" in found:
             parts.append(
@@ -79,7 +109,8 @@ def listening_table(d: Dissection) -> PaperTable:
                         "largest cosine": _cell(c["max"]),
                     }
                 ],
-                "Published dictionaries are very coherent (mean cosine .57 and .86): taking out one component alone is then ambiguous.",
+                "Published dictionaries are very coherent (mean cosine .57 and .86): taking out one component alone is "
+                "then ambiguous.",
             )
         )
     screened = np.asarray(d.explained_variance)
@@ -96,5 +127,11 @@ def listening_table(d: Dissection) -> PaperTable:
         else []
     )
     if cells:
-        parts.append(Part("Neurons that the dictionary explains", cells, "One ridge regression of every neuron's activation over time on the components."))
+        parts.append(
+            Part(
+                "Neurons that the dictionary explains",
+                cells,
+                "One ridge regression of every neuron's activation over time on the components.",
+            )
+        )
     return PaperTable(parts, rows)

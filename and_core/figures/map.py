@@ -16,9 +16,14 @@ MOST = 6  # colours that can be told apart; the rest is grey
 
 
 def neuron_map(
-    places: np.ndarray, groups: Sequence[str | None], titles: Sequence[str] | np.ndarray, highlight: np.ndarray | None = None,
-    ordered: Sequence[str] = (), rest: str = "others", height: int = 560,
-) -> go.Figure:  # fmt: skip
+    places: np.ndarray,
+    groups: Sequence[str | None],
+    titles: Sequence[str] | np.ndarray,
+    highlight: np.ndarray | None = None,
+    ordered: Sequence[str] = (),
+    rest: str = "others",
+    height: int = 560,
+) -> go.Figure:
     """Return all neurons as points, the largest groups in colour.
 
     Parameters
@@ -55,9 +60,15 @@ def neuron_map(
         index = np.flatnonzero(mask)
         if len(index):
             figure.add_scattergl(
-                x=places[index, 0], y=places[index, 1], mode="markers", name=plain(name), customdata=index, text=text[index],
-                marker={"color": colour, "size": size, "opacity": opacity}, hovertemplate="%{text}<extra></extra>",
-            )  # fmt: skip
+                x=places[index, 0],
+                y=places[index, 1],
+                mode="markers",
+                name=plain(name),
+                customdata=index,
+                text=text[index],
+                marker={"color": colour, "size": size, "opacity": opacity},
+                hovertemplate="%{text}<extra></extra>",
+            )
 
     size = 5 if placed.sum() < 10_000 else 3
     points(placed & ~np.isin(codes, order), rest, GREY, size, 0.5)
@@ -68,7 +79,12 @@ def neuron_map(
         chosen[highlight] = True
         points(chosen & placed, "found", INK, size + 3, 1.0)
     themed(figure, "", "", height)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.06, "x": 0, "itemsizing": "constant"}, dragmode="pan", margin={"l": 10, "b": 10})
+    figure.update_layout(
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.06, "x": 0, "itemsizing": "constant"},
+        dragmode="pan",
+        margin={"l": 10, "b": 10},
+    )
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
     return figure

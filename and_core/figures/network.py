@@ -1,4 +1,7 @@
-"""Figures of a network as a whole: words, clusters, interpretability, acoustics; one network or several side by side."""
+"""Figures of a network as a whole: words, clusters, interpretability, acoustics.
+
+One network or several side by side.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,20 @@ import plotly.graph_objects as go
 
 from and_core.figures.theme import GREY, HIGH, INK, LOW, line_styles, plain, themed
 
-KINDS = {"adjective": "adjectives", "noun": "nouns", "verb": "verbs", "preposition": "prepositions", "tokens": "words in the summary"}
+KINDS = {
+    "adjective": "adjectives",
+    "noun": "nouns",
+    "verb": "verbs",
+    "preposition": "prepositions",
+    "tokens": "words in the summary",
+}
 
 
-def adjective_bars(found: Mapping[str, Sequence[Mapping[str, Any]]], sizes: Mapping[str, int], top: int = 20, height: int = 330) -> go.Figure:
-    """Return Figs. 3 and 9: share of neurons that each of the most frequent adjectives is said of, one colour a network.
+def adjective_bars(
+    found: Mapping[str, Sequence[Mapping[str, Any]]], sizes: Mapping[str, int], top: int = 20, height: int = 330
+) -> go.Figure:
+    """Return Figs. 3 and 9: share of neurons that each of the most frequent adjectives is said of, one colour a
+    network.
 
     Parameters
     ----------
@@ -32,9 +44,13 @@ def adjective_bars(found: Mapping[str, Sequence[Mapping[str, Any]]], sizes: Mapp
     for (colour, _), (name, rows) in zip(line_styles(), found.items(), strict=False):
         count = {row["word"]: row["neurons"] for row in rows}
         figure.add_bar(
-            x=[plain(w) for w in words], y=[100 * count.get(w, 0) / max(1, sizes[name]) for w in words], name=plain(name, spaces=False), marker_color=colour,
-            customdata=[count.get(w, 0) for w in words], hovertemplate="%{x}: %{customdata} neurons, %{y:.1f} %<extra></extra>",
-        )  # fmt: skip
+            x=[plain(w) for w in words],
+            y=[100 * count.get(w, 0) / max(1, sizes[name]) for w in words],
+            name=plain(name, spaces=False),
+            marker_color=colour,
+            customdata=[count.get(w, 0) for w in words],
+            hovertemplate="%{x}: %{customdata} neurons, %{y:.1f} %<extra></extra>",
+        )
     themed(figure, "", "neurons, %", height)
     figure.update_layout(barmode="group", showlegend=len(found) > 1, legend={"orientation": "h", "y": 1.12, "x": 0})
     figure.update_xaxes(tickangle=-45)
@@ -43,7 +59,10 @@ def adjective_bars(found: Mapping[str, Sequence[Mapping[str, Any]]], sizes: Mapp
 
 
 def words_by_block(found: Mapping[str, Mapping[str, Any]], kind: str, height: int = 290) -> go.Figure:
-    """Return Fig. 5: mean number of words of a kind a neuron in each block, with the linear fit; bars are 95 % bootstrap intervals over neurons."""
+    """Return Fig. 5: mean number of words of a kind a neuron in each block, with the linear fit.
+
+    Bars are 95 % bootstrap intervals over neurons.
+    """
     figure = go.Figure()
     for (colour, _), (name, row) in zip(line_styles(), found.items(), strict=False):
         if not row["blocks"]:
@@ -51,14 +70,31 @@ def words_by_block(found: Mapping[str, Mapping[str, Any]], kind: str, height: in
         mean = np.array(row["means"])
         said = plain(name, spaces=False)
         figure.add_scatter(
-            x=row["blocks"], y=mean, mode="markers", name=said, marker={"color": colour, "size": 8},
-            error_y={"type": "data", "symmetric": False, "array": np.array(row["high"]) - mean, "arrayminus": mean - np.array(row["low"]), "thickness": 1},
+            x=row["blocks"],
+            y=mean,
+            mode="markers",
+            name=said,
+            marker={"color": colour, "size": 8},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": np.array(row["high"]) - mean,
+                "arrayminus": mean - np.array(row["low"]),
+                "thickness": 1,
+            },
             hovertemplate=f"{said}, block %{{x}}: %{{y:.2f}}<extra></extra>",
-        )  # fmt: skip
+        )
         if row["slope"] is not None:
             ends = [row["blocks"][0], row["blocks"][-1]]
             line = {"color": colour, "dash": "dot"}
-            figure.add_scatter(x=ends, y=[row["intercept"] + row["slope"] * b for b in ends], mode="lines", line=line, showlegend=False, hoverinfo="skip")
+            figure.add_scatter(
+                x=ends,
+                y=[row["intercept"] + row["slope"] * b for b in ends],
+                mode="lines",
+                line=line,
+                showlegend=False,
+                hoverinfo="skip",
+            )
     themed(figure, "block", f"{KINDS[kind]} a neuron, mean", height)
     figure.update_layout(showlegend=len(found) > 1, legend={"orientation": "h", "y": 1.14, "x": 0})
     figure.update_xaxes(dtick=1)
@@ -86,28 +122,49 @@ def words_by_kind(found: Mapping[str, Sequence[Mapping[str, Any]]], kind: str, h
             total[1] += row["neurons"]
         said = plain(name, spaces=False)
         figure.add_bar(
-            x=[plain(k) for k in sums], y=[total / max(1.0, neurons) for total, neurons in sums.values()], name=said, marker_color=colour,
-            customdata=[int(neurons) for _, neurons in sums.values()], hovertemplate=f"{said}, %{{x}}: %{{y:.2f}}, %{{customdata:,}} neurons<extra></extra>",
-        )  # fmt: skip
+            x=[plain(k) for k in sums],
+            y=[total / max(1.0, neurons) for total, neurons in sums.values()],
+            name=said,
+            marker_color=colour,
+            customdata=[int(neurons) for _, neurons in sums.values()],
+            hovertemplate=f"{said}, %{{x}}: %{{y:.2f}}, %{{customdata:,}} neurons<extra></extra>",
+        )
     themed(figure, "kind of layer", f"{KINDS[kind]} a neuron, mean", height)
     figure.update_layout(barmode="group", showlegend=len(found) > 1, legend={"orientation": "h", "y": 1.14, "x": 0})
     kinds = dict.fromkeys(str(x) for bar in figure.data for x in bar.x)
-    figure.update_xaxes(categoryorder="array", categoryarray=sorted(kinds, key=lambda kind: kind == "fc"))  # the classifier last
+    figure.update_xaxes(
+        categoryorder="array", categoryarray=sorted(kinds, key=lambda kind: kind == "fc")
+    )  # the classifier last
     return figure
 
 
 def elbow_curve(counts: Sequence[int], inertia: Sequence[float], chosen: int, height: int = 240) -> go.Figure:
     """Sum of squared distances to the centres against the number of clusters; the chosen number in vermilion."""
     figure = go.Figure(
-        go.Scatter(x=list(counts), y=list(inertia), mode="lines+markers", line={"color": HIGH}, hovertemplate="%{x} clusters: %{y:.0f}<extra></extra>")
+        go.Scatter(
+            x=list(counts),
+            y=list(inertia),
+            mode="lines+markers",
+            line={"color": HIGH},
+            hovertemplate="%{x} clusters: %{y:.0f}<extra></extra>",
+        )
     )
     if chosen in counts:
-        figure.add_scatter(x=[chosen], y=[inertia[list(counts).index(chosen)]], mode="markers", marker={"color": LOW, "size": 12}, hoverinfo="skip")
+        figure.add_scatter(
+            x=[chosen],
+            y=[inertia[list(counts).index(chosen)]],
+            mode="markers",
+            marker={"color": LOW, "size": 12},
+            hoverinfo="skip",
+        )
     return themed(figure, "clusters", "sum of squared distances", height)
 
 
 def uninterpretable_curves(
-    found: Mapping[str, Sequence[Mapping[str, Any]]], chance: Mapping[str, float], kind: str | None = None, height: int = 290
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
+    chance: Mapping[str, float],
+    kind: str | None = None,
+    height: int = 290,
 ) -> go.Figure:
     """Return Figs. 6, 11 to 14: percentage of uninterpretable neurons by block; dotted, what random sets of clips give.
 
@@ -116,7 +173,8 @@ def uninterpretable_curves(
     found : mapping
         Network -> rows of one K and tau, as :func:`and_core.analyze.interpretability.uninterpretable` gives them.
     chance : mapping of str to float
-        Network -> percentage for random sets of clips, with that network's own clusters; one line where all are the same.
+        Network -> percentage for random sets of clips, with that network's own clusters; one line where all are the
+        same.
     kind : str, optional
         One kind of layer; without it, all hidden layers of a block together.
     """
@@ -126,7 +184,12 @@ def uninterpretable_curves(
         mine = [r for r in rows if r["block"] is not None and r["neurons"] and (kind is None or r["kind"] == kind)]
         blocks = sorted({r["block"] for r in mine})
         every |= set(blocks)
-        share = [100 * sum(r["uninterpretable"] for r in mine if r["block"] == b) / sum(r["neurons"] for r in mine if r["block"] == b) for b in blocks]
+        share = [
+            100
+            * sum(r["uninterpretable"] for r in mine if r["block"] == b)
+            / sum(r["neurons"] for r in mine if r["block"] == b)
+            for b in blocks
+        ]
         said = plain(name, spaces=False)
         figure.add_scatter(
             x=blocks,
@@ -142,9 +205,14 @@ def uninterpretable_curves(
             continue
         said = "random clips" if alike else f"random clips, {plain(name, spaces=False)}"
         figure.add_scatter(
-            x=[min(every), max(every)], y=[chance[name]] * 2, mode="lines", name=said, line={"color": GREY if alike else colour, "dash": "dot"},
-            opacity=1 if alike else 0.55, hovertemplate=f"{said}: %{{y:.1f}} %<extra></extra>",
-        )  # fmt: skip
+            x=[min(every), max(every)],
+            y=[chance[name]] * 2,
+            mode="lines",
+            name=said,
+            line={"color": GREY if alike else colour, "dash": "dot"},
+            opacity=1 if alike else 0.55,
+            hovertemplate=f"{said}: %{{y:.1f}} %<extra></extra>",
+        )
         if alike:
             break
     themed(figure, "block", "uninterpretable neurons, %", height)
@@ -163,7 +231,13 @@ def word_boxes(values: np.ndarray, word: np.ndarray, name: str, unit: str, heigh
         if len(mine):
             quartiles = np.percentile(mine, [5, 25, 50, 75, 95])
             figure.add_box(
-                x=[f"{plain(said)} ({len(mine):,})"], lowerfence=[quartiles[0]], q1=[quartiles[1]], median=[quartiles[2]], q3=[quartiles[3]],
-                upperfence=[quartiles[4]], marker_color=colour, line={"color": INK if colour == GREY else colour},
-            )  # fmt: skip
+                x=[f"{plain(said)} ({len(mine):,})"],
+                lowerfence=[quartiles[0]],
+                q1=[quartiles[1]],
+                median=[quartiles[2]],
+                q3=[quartiles[3]],
+                upperfence=[quartiles[4]],
+                marker_color=colour,
+                line={"color": INK if colour == GREY else colour},
+            )
     return themed(figure, "", unit, height)

@@ -9,7 +9,12 @@ from and_core.figures.theme import GREY, HELD, HIGH, LOW, plain, themed
 
 
 def activation_histogram(
-    values: np.ndarray, labels: list[str | None], highlight: str | None = None, bins: int = 40, height: int = 190, own: float | None = None
+    values: np.ndarray,
+    labels: list[str | None],
+    highlight: str | None = None,
+    bins: int = 40,
+    height: int = 190,
+    own: float | None = None,
 ) -> go.Figure:
     """Return all activations of a neuron over the probing set, one class in colour.
 
@@ -41,13 +46,20 @@ def activation_histogram(
                 hovertemplate="%{x:.3g}: %{y} %{customdata}<extra></extra>",
             )
     if own is not None:
-        figure.add_vline(x=own, line={"color": HELD, "width": 2}, annotation={"text": "your sound", "font": {"color": HELD, "size": 12}})
+        figure.add_vline(
+            x=own,
+            line={"color": HELD, "width": 2},
+            annotation={"text": "your sound", "font": {"color": HELD, "size": 12}},
+        )
     figure.update_layout(barmode="stack")
     return themed(figure, "activation (the network's own unit)", "clips", height)
 
 
 def class_means_figure(means: dict[str, float], most: int = 8, height: int = 230) -> go.Figure:
-    """Return the classes with the highest and lowest mean activation; blue above the mean of all classes, vermilion below."""
+    """Return the classes with the highest and lowest mean activation.
+
+    Blue above the mean of all classes, vermilion below.
+    """
     order = sorted((m, c) for c, m in means.items() if m == m)
     shown = order if len(order) <= 2 * most else order[:most] + order[-most:]
     middle = sum(m for m, _ in order) / max(1, len(order))

@@ -14,10 +14,20 @@ from and_core.figures.paper_table import PaperTable, Part
 from and_core.figures.theme import GREY, line_styles, plain, themed
 from and_core.store.dissection import Dissection
 
-SAID = {"DB": "DB (captions)", "TAB": "TAB (sound)", "ICL": "ICL (language model)", "SUM": "summary", "OPEN": "open concepts"}
-SURE_NOTE = "Concepts: at the threshold where 80 % of the planted ones are confident and right. Summaries and adjectives: at the dashboard's threshold."
+SAID = {
+    "DB": "DB (captions)",
+    "TAB": "TAB (sound)",
+    "ICL": "ICL (language model)",
+    "SUM": "summary",
+    "OPEN": "open concepts",
+}
+SURE_NOTE = (
+    "Concepts: at the threshold where 80 % of the planted ones are confident and right. Summaries and "
+    "adjectives: at the dashboard's threshold."
+)
 CURVE_NOTE = (
-    "Of the explanations given a probability between the first two columns, how many hold. The bundled calibration was fitted on units planted in the "
+    "Of the explanations given a probability between the first two columns, how many hold. The bundled calibration was "
+    "fitted on units planted in the "
     "demo's networks; its check on concepts that were left out is in docs/scores.md."
 )
 METRIC = {"pearson": "Pearson correlation", "auprc": "AUPRC"}
@@ -45,17 +55,28 @@ def score_table(d: Dissection) -> PaperTable:
             return f"{sum(r[column] * r['explained'] for r in known) / total:.3f}" if total else "-"
 
         share = f"{100 * total / max(1, sum(r['neurons'] for r in mine)):.0f}"
-        cells.append({"network": name, "method": method, "metric": metric, "neurons explained %": share, "score": mean("score"),
-                      **{said: mean(column) for column, said in BESIDE.items()}})  # fmt: skip
+        cells.append(
+            {
+                "network": name,
+                "method": method,
+                "metric": metric,
+                "neurons explained %": share,
+                "score": mean("score"),
+                **{said: mean(column) for column, said in BESIDE.items()},
+            }
+        )
     notes = d.notes("scores")
     note = (
-        f"Explanations made from one half of the clips, scored on the other ({notes['clips'][0]} and {notes['clips'][1]} clips), by similarity to captions; DB "
+        f"Explanations made from one half of the clips, scored on the other ({notes['clips'][0]} and "
+        f"{notes['clips'][1]} clips), by similarity to captions; DB "
         f"and TAB by {notes['similarity']}. Beside them what shuffled and trivial explanations score."
     )
     return PaperTable([Part("Held-out scores", cells, note)], rows)
 
 
-def scores_by_depth(found: Mapping[str, Sequence[Mapping[str, Any]]], method: str, metric: str, height: int = 290) -> go.Figure:
+def scores_by_depth(
+    found: Mapping[str, Sequence[Mapping[str, Any]]], method: str, metric: str, height: int = 290
+) -> go.Figure:
     """Return the mean held-out score of a method by block, one line a network; dotted, another neuron's explanation.
 
     Parameters
@@ -66,7 +87,11 @@ def scores_by_depth(found: Mapping[str, Sequence[Mapping[str, Any]]], method: st
     figure = go.Figure()
     null: dict[int, list[float]] = {}
     for (colour, dash), (name, rows) in zip(line_styles(), found.items(), strict=False):
-        mine = [r for r in rows if r["method"] == method and r["metric"] == metric and r["block"] is not None and r["explained"]]
+        mine = [
+            r
+            for r in rows
+            if r["method"] == method and r["metric"] == metric and r["block"] is not None and r["explained"]
+        ]
         blocks = sorted({r["block"] for r in mine})
 
         def mean(block: int, column: str, mine: list[Mapping[str, Any]] = mine) -> float:
@@ -77,14 +102,22 @@ def scores_by_depth(found: Mapping[str, Sequence[Mapping[str, Any]]], method: st
             null.setdefault(block, []).append(mean(block, "shuffled_explanation"))
         said = plain(name, spaces=False)
         figure.add_scatter(
-            x=blocks, y=[mean(b, "score") for b in blocks], mode="lines+markers", name=said, line={"color": colour, "dash": dash},
+            x=blocks,
+            y=[mean(b, "score") for b in blocks],
+            mode="lines+markers",
+            name=said,
+            line={"color": colour, "dash": dash},
             hovertemplate=f"{said}, block %{{x}}: %{{y:.3f}}<extra></extra>",
-        )  # fmt: skip
+        )
     if null:
         figure.add_scatter(
-            x=sorted(null), y=[float(np.mean(null[b])) for b in sorted(null)], mode="lines", name="another neuron's explanation",
-            line={"color": GREY, "dash": "dot"}, hovertemplate="another neuron's: %{y:.3f}<extra></extra>",
-        )  # fmt: skip
+            x=sorted(null),
+            y=[float(np.mean(null[b])) for b in sorted(null)],
+            mode="lines",
+            name="another neuron's explanation",
+            line={"color": GREY, "dash": "dot"},
+            hovertemplate="another neuron's: %{y:.3f}<extra></extra>",
+        )
     themed(figure, "block", METRIC[metric], height)
     figure.update_xaxes(dtick=1)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.14, "x": 0})
@@ -95,34 +128,64 @@ def planted_table(d: Dissection) -> PaperTable:
     """Return what was planted, and what each module and method says of it."""
     d.require("planted")
     rows, notes = d.planted_rows, d.notes("planted")
-    about = f"{notes['units']} units with a meaning, {notes['fires_as_planted']} of which fire on it (AUROC .9 or more on the probing set)."
+    about = (
+        f"{notes['units']} units with a meaning, {notes['fires_as_planted']} of which fire on it (AUROC .9 or more "
+        "on the probing set)."
+    )
     grid: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in rows:
         if "top-1 %" in row:
             units = f"{row['units']} ({row['number']})"
-            cells = grid.setdefault((row["planted"], units, row["method"]), {"planted": row["planted"], "units": units, "method": row["method"]})
+            cells = grid.setdefault(
+                (row["planted"], units, row["method"]),
+                {"planted": row["planted"], "units": units, "method": row["method"]},
+            )
             top5 = row.get("top-5 %")
-            cells[row["similarity"] or "named"] = f"{row['top-1 %']:.1f}" + (f" / {top5:.1f}" if top5 is not None else "")
+            cells[row["similarity"] or "named"] = f"{row['top-1 %']:.1f}" + (
+                f" / {top5:.1f}" if top5 is not None else ""
+            )
     columns = dict.fromkeys(name for cells in grid.values() for name in cells)
     heard = [
-        {"planted": r["planted"], "units": f"{r['units']} ({r['number']})", **{k: f"{r[k]:.1f}" for k in r if k.endswith("%")}}
-        for r in rows if "recall %" in r
-    ]  # fmt: skip
+        {
+            "planted": r["planted"],
+            "units": f"{r['units']} ({r['number']})",
+            **{k: f"{r[k]:.1f}" for k in r if k.endswith("%")},
+        }
+        for r in rows
+        if "recall %" in r
+    ]
     sure = [
         {k: v if isinstance(v, str) else "-" if v is None else f"{v:.3g}" for k, v in row.items()}
         for row in _ordered(d.planted_confident, "method", "threshold")
     ]
     keys = ("from", "to", "explanations", "said", "hold")
-    curves = [{"method": name, **{k: f"{row[k]:g}" for k in keys}} for name, curve in d.planted_reliability.items() for row in curve]
-    precise = "Precision counts the planted word alone; most other words said are true of the neuron's clips by their measures."
-    lost = [{k: v if isinstance(v, str) else "-" if v is None else f"{v:.1f}" for k, v in row.items()} for row in _ordered(d.planted_lost, "step", "all %")]
-    return PaperTable([
-        Part("Planted neurons: the concept, top-1 / top-5 %", [{c: cells.get(c, "") for c in columns} for cells in grid.values()], about),
-        Part("Planted neurons: the adjective", heard, precise),
-        Part("Where planted adjectives get lost", lost, "Share that is still there after each step."),
-        Part("Named with confidence", sure, SURE_NOTE),
-        Part("Confidence", curves, CURVE_NOTE),
-    ], rows)  # fmt: skip
+    curves = [
+        {"method": name, **{k: f"{row[k]:g}" for k in keys}}
+        for name, curve in d.planted_reliability.items()
+        for row in curve
+    ]
+    precise = (
+        "Precision counts the planted word alone; most other words said are true of the neuron's clips by their "
+        "measures."
+    )
+    lost = [
+        {k: v if isinstance(v, str) else "-" if v is None else f"{v:.1f}" for k, v in row.items()}
+        for row in _ordered(d.planted_lost, "step", "all %")
+    ]
+    return PaperTable(
+        [
+            Part(
+                "Planted neurons: the concept, top-1 / top-5 %",
+                [{c: cells.get(c, "") for c in columns} for cells in grid.values()],
+                about,
+            ),
+            Part("Planted neurons: the adjective", heard, precise),
+            Part("Where planted adjectives get lost", lost, "Share that is still there after each step."),
+            Part("Named with confidence", sure, SURE_NOTE),
+            Part("Confidence", curves, CURVE_NOTE),
+        ],
+        rows,
+    )
 
 
 def _ordered(rows: list[dict[str, Any]], *first: str) -> list[dict[str, Any]]:
@@ -136,9 +199,13 @@ def sanity_table(d: Dissection) -> PaperTable:
     rows = _ordered(d.score_sanity, "score", "passes") if d.scored_methods else []
     if not rows:
         raise DataError(f"{d.name!r}: {d.notes('scores').get('reason', 'nothing was scored')}")
-    cells = [{k: f"{v:.0f}" if isinstance(v, float) else {True: "yes", False: "no"}.get(v, str(v)) for k, v in row.items()} for row in rows]
+    cells = [
+        {k: f"{v:.0f}" if isinstance(v, float) else {True: "yes", False: "no"}.get(v, str(v)) for k, v in row.items()}
+        for row in rows
+    ]
     note = (
-        "Share of neurons whose score falls by a tenth of its distance from chance or more when half of the labels are missing, or as many wrong ones "
+        "Share of neurons whose score falls by a tenth of its distance from chance or more when half of the labels are "
+        "missing, or as many wrong ones "
         "are added (NeuronEval's checks); a score passes where at least 90 % of the neurons notice, everywhere."
     )
     return PaperTable([Part("Which scores notice a worse explanation", cells, note)], rows)

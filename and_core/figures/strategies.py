@@ -10,13 +10,18 @@ from and_core.store.dissection import Dissection
 FLAT, UNKNOWN = "flat", "no trend is shown"
 FLAT_SHARE = 0.1  # of the mean of all blocks: a change over the whole depth that is sure to be smaller counts as none
 ABOUT_STRATEGIES = (
-    "Each statement is the paper's, on its own networks; beside it what these networks say, and whether that agrees. Slopes are linear fits over neurons "
-    "with 95 % intervals that count neurons as independent; flat: the whole interval is a change of less than a tenth of the mean from first to last block. "
-    "Gaps are in logits, with fair random beside. How a network was trained stands in its configuration (training); without it nothing can agree."
+    "Each statement is the paper's, on its own networks; beside it what these networks say, and whether that agrees. "
+    "Slopes are linear fits over neurons "
+    "with 95 % intervals that count neurons as independent; flat: the whole interval is a change of less than a tenth "
+    "of the mean from first to last block. "
+    "Gaps are in logits, with fair random beside. How a network was trained stands in its configuration (training); "
+    "without it nothing can agree."
 )
 STATEMENTS = {
-    "words": "Adjectives a neuron fall with depth under supervision, less after self-supervision, and are flat in the frozen network",
-    "interpretable": "Uninterpretable neurons (K=5, \u03c4=4) get fewer with depth under supervision, and stay as many in the frozen network",
+    "words": "Adjectives a neuron fall with depth under supervision, less after self-supervision, and are flat in the "
+    "frozen network",
+    "interpretable": "Uninterpretable neurons (K=5, \u03c4=4) get fewer with depth under supervision, and stay as many "
+    "in the frozen network",
     "named": "The last layer is named best under supervision, worst in the frozen network",
     "unlearned": "Open-concept pruning unlearns most selectively",
 }
@@ -28,8 +33,8 @@ def statements(found: Sequence[Dissection]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``statement``, ``network``, ``training``, ``this data`` (figure with interval), ``trend``, ``agrees`` (yes, no, not shown, or empty
-        where there is nothing to compare).
+        ``statement``, ``network``, ``training``, ``this data`` (figure with interval), ``trend``, ``agrees`` (yes, no,
+        not shown, or empty where there is nothing to compare).
     """
     rows = []
     supervised = [d.block_word_counts["adjective"] for d in found if _training(d) == "supervised"]
@@ -41,17 +46,31 @@ def statements(found: Sequence[Dissection]) -> list[dict[str, Any]]:
     rows += _last_layers([d for d in found if d.has("last_layer")])
     for d in found:
         if d.has("unlearning"):
-            mine = {r["strategy"]: r for r in d.unlearning_averages["strategies"] if r["number"] == "own" and r["strategy"] != "random"}
-            gaps = "; ".join(f"{s} {r['gap']:+.2f} (fair random {r['fair_gap']:+.2f})" for s, r in sorted(mine.items()) if r["gap"] is not None)
+            mine = {
+                r["strategy"]: r
+                for r in d.unlearning_averages["strategies"]
+                if r["number"] == "own" and r["strategy"] != "random"
+            }
+            gaps = "; ".join(
+                f"{s} {r['gap']:+.2f} (fair random {r['fair_gap']:+.2f})"
+                for s, r in sorted(mine.items())
+                if r["gap"] is not None
+            )
             rows.append(_said("unlearned", d, f"gap: {gaps}", *_leads(d)))
     return rows
 
 
 def _last_layers(found: Sequence[Dissection]) -> list[dict[str, Any]]:
-    """Return all networks against each other: the verdict needs a supervised and a frozen one, and is the same in every row."""
+    """Return all networks against each other: the verdict needs a supervised and a frozen one, and is the same in every
+    row."""
     scores = {d.name: score for d in found if (score := _named(d)) is not None}
-    by_training = {t: [scores[d.name]["top1"] for d in found if d.name in scores and _training(d) == t] for t in ("supervised", "fine-tuned", "frozen")}
-    order = ", ".join(f"{name} {score['top1']:.3g}" for name, score in sorted(scores.items(), key=lambda item: -item[1]["top1"]))
+    by_training = {
+        t: [scores[d.name]["top1"] for d in found if d.name in scores and _training(d) == t]
+        for t in ("supervised", "fine-tuned", "frozen")
+    }
+    order = ", ".join(
+        f"{name} {score['top1']:.3g}" for name, score in sorted(scores.items(), key=lambda item: -item[1]["top1"])
+    )
     best, between, worst = by_training.values()
     agrees = ""
     if best and worst:
@@ -59,8 +78,20 @@ def _last_layers(found: Sequence[Dissection]) -> list[dict[str, Any]]:
     rows = []
     for d in found:
         score = scores.get(d.name)
-        said = f"top-1 {score['top1']:.3g} %, top-5 {score['top5']:.3g} % ({score['similarity']})" if score else "no classifier in the concept set"
-        rows.append(_said("named", d, said, f"best to worst: {order}" if len(scores) > 1 else "", agrees if _training(d) and score else ""))
+        said = (
+            f"top-1 {score['top1']:.3g} %, top-5 {score['top5']:.3g} % ({score['similarity']})"
+            if score
+            else "no classifier in the concept set"
+        )
+        rows.append(
+            _said(
+                "named",
+                d,
+                said,
+                f"best to worst: {order}" if len(scores) > 1 else "",
+                agrees if _training(d) and score else "",
+            )
+        )
     return rows
 
 
@@ -75,11 +106,19 @@ def _named(d: Dissection) -> dict[str, Any] | None:
 
 
 def _said(name: str, d: Dissection, said: str, trend: str, agrees: str) -> dict[str, Any]:
-    return {"statement": STATEMENTS[name], "network": d.name, "training": _training(d) or "not given", "this data": said, "trend": trend, "agrees": agrees}
+    return {
+        "statement": STATEMENTS[name],
+        "network": d.name,
+        "training": _training(d) or "not given",
+        "this data": said,
+        "trend": trend,
+        "agrees": agrees,
+    }
 
 
 def trend(fit: dict[str, Any]) -> str:
-    """Return what a fit over blocks shows: ``falls``, ``rises``, ``flat`` (surely less than a tenth of the mean over the whole depth), or nothing.
+    """Return what a fit over blocks shows: ``falls``, ``rises``, ``flat`` (surely less than a tenth of the mean over
+    the whole depth), or nothing.
 
     Parameters
     ----------
@@ -97,7 +136,10 @@ def trend(fit: dict[str, Any]) -> str:
 
 
 def _agrees(name: str, training: str | None, fit: dict[str, Any], supervised: Sequence[dict[str, Any]]) -> str:
-    """Return whether a fit is what the paper says of networks so trained; empty where it says nothing, or this data shows nothing."""
+    """Return whether a fit is what the paper says of networks so trained.
+
+    Empty where it says nothing, or this data shows nothing.
+    """
     found = trend(fit)
     if training is None or (name == "interpretable" and training == "fine-tuned"):
         return ""
@@ -113,12 +155,18 @@ def _agrees(name: str, training: str | None, fit: dict[str, Any], supervised: Se
     return "yes" if found == "falls" and fit["slope"] > min(steepest) else "no"
 
 
-def _row(name: str, d: Dissection, fit: dict[str, Any], unit: str, supervised: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+def _row(
+    name: str, d: Dissection, fit: dict[str, Any], unit: str, supervised: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
     if fit.get("slope") is None:
         return _said(name, d, "fewer than two blocks", "not defined", "")
     low, high = fit["slope_low"], fit["slope_high"]
-    interval = f"[{low:+.3f}, {high:+.3f}]" if low is not None and high is not None else "(too few neurons for an interval)"
-    return _said(name, d, f"{fit['slope']:+.3f} {unit} {interval}", trend(fit), _agrees(name, _training(d), fit, supervised))
+    interval = (
+        f"[{low:+.3f}, {high:+.3f}]" if low is not None and high is not None else "(too few neurons for an interval)"
+    )
+    return _said(
+        name, d, f"{fit['slope']:+.3f} {unit} {interval}", trend(fit), _agrees(name, _training(d), fit, supervised)
+    )
 
 
 def _leads(d: Dissection) -> tuple[str, str]:
@@ -129,7 +177,9 @@ def _leads(d: Dissection) -> tuple[str, str]:
         low, high, p = pair["difference_low"], pair["difference_high"], pair["p"]
         if low is not None and p is not None and p < 0.05 and (low > 0 or high < 0):
             ahead.append((pair["one"], pair["other"]) if low > 0 else (pair["other"], pair["one"]))
-    said = "at equal numbers " + (", ".join(f"{one} before {other}" for one, other in ahead) if ahead else "no difference is shown")
+    said = "at equal numbers " + (
+        ", ".join(f"{one} before {other}" for one, other in ahead) if ahead else "no difference is shown"
+    )
     compared = {frozenset((pair["one"], pair["other"])) for pair in pairs}
     if not {frozenset(("OCP", "DB")), frozenset(("OCP", "TAB"))} <= compared:
         return said, ""

@@ -12,7 +12,8 @@ from and_core.figures.theme import GREY, HIGH, INK, MUTED, line_styles, plain, t
 
 Rows = Sequence[Mapping[str, Any]]
 TABLE_3 = (
-    "Mean rating 1 to 5 with a 95 % bootstrap interval over neurons; raters who could not tell are left out of the mean. "
+    "Mean rating 1 to 5 with a 95 % bootstrap interval over neurons; raters who could not tell are left out of the "
+    "mean. "
     "The paper's: 120 neurons of an AST on ESC-50."
 )
 OTHER_MODEL = "BERTScore depends on its model: only columns of one model compare."
@@ -50,7 +51,11 @@ def table_3(ratings: Rows, texts: Rows, how: str = "", mark: str | None = None) 
                 "paper's BERTScore": _number(text.get("paper_bertscore")),
             }
         )
-    return Part(f"Table 3 ({mark})" if mark else "Table 3", cells, TABLE_3 + (f" {how[:1].upper()}{how[1:]}. {OTHER_MODEL}" if how else ""))
+    return Part(
+        f"Table 3 ({mark})" if mark else "Table 3",
+        cells,
+        TABLE_3 + (f" {how[:1].upper()}{how[1:]}. {OTHER_MODEL}" if how else ""),
+    )
 
 
 def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mark: str | None = None) -> list[Part]:
@@ -89,40 +94,65 @@ def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mar
             "Repeated items",
             "Share that the same rater answered alike (ratings: within 1), and the mean difference of ratings.",
             [
-                {"task": r["task"], "repeats": str(r["repeats"]), "alike": _percent(r["alike"]), "difference": _number(r["difference"])}
+                {
+                    "task": r["task"],
+                    "repeats": str(r["repeats"]),
+                    "alike": _percent(r["alike"]),
+                    "difference": _number(r["difference"]),
+                }
                 for r in found["consistency"]
             ],
         ),
         "presence": (
             "Is it there?",
-            "Share of raters who hear what is described in the neuron's most and least active clip shown, and rank correlation with the activation.",
+            "Share of raters who hear what is described in the neuron's most and least active clip shown, and rank "
+            "correlation with the activation.",
             [
-                {"method": r["method"], "most active": str(r["high"]), "least active": str(r["low"]), "correlation": str(r["correlation"])}
+                {
+                    "method": r["method"],
+                    "most active": str(r["high"]),
+                    "least active": str(r["low"]),
+                    "correlation": str(r["correlation"]),
+                }
                 for r in found["presence"]
             ],
         ),
         "choices": (
             "Which description fits best?",
             "Share of choices where the method stood to be chosen.",
-            [{"method": r["method"], "chosen": str(r["share"]), "chance": _number(r["chance"])} for r in found["choices"]],
+            [
+                {"method": r["method"], "chosen": str(r["share"]), "chance": _number(r["chance"])}
+                for r in found["choices"]
+            ],
         ),
         "intruders": (
             "Is the intruder found?",
-            "Share of answers that name the clip on which the neuron does not fire: do its high clips have something in common at all?",
-            [{"block": str(r["block"]), "found": str(r["found"]), "chance": _number(r["chance"])} for r in found["intruders"]],
+            "Share of answers that name the clip on which the neuron does not fire: do its high clips have something "
+            "in common at all?",
+            [
+                {"block": str(r["block"]), "found": str(r["found"]), "chance": _number(r["chance"])}
+                for r in found["intruders"]
+            ],
         ),
         "raters": (
             "Raters beside the others",
-            "How much higher a rater rates than the others who rated the same items, with an interval over items; and how far apart, as a standard deviation.",
-            [{"rater": r["who"].strip("/"), "bias": str(r["bias"]), "noise": _number(r["noise"])} for r in found["raters"] if r["bias"] is not None],
+            "How much higher a rater rates than the others who rated the same items, with an interval over items; and "
+            "how far apart, as a standard deviation.",
+            [
+                {"rater": r["who"].strip("/"), "bias": str(r["bias"]), "noise": _number(r["noise"])}
+                for r in found["raters"]
+                if r["bias"] is not None
+            ],
         ),
         "scores": (
             "Automatic scores against ratings",
-            "Over all rated descriptions; interval over neurons. A score that follows people has a \u03c1 well above 0.",
+            "Over all rated descriptions; interval over neurons. A score that follows people has a \u03c1 well above "
+            "0.",
             [
                 {
                     "score": r["score"].replace("_", " "),
-                    "\u03c1": f"{r['rho']:+.2f}" + ("" if r["low"] is None else f" [{r['low']:+.2f}, {r['high']:+.2f}]"),
+                    "\u03c1": f"{r['rho']:+.2f}"
+                    + ("" if r["low"] is None else f" [{r['low']:+.2f}, {r['high']:+.2f}]"),
                     "r": f"{r['r']:+.2f}",
                     "descriptions": str(r["descriptions"]),
                 }
@@ -149,8 +179,14 @@ def rating_figure(ratings: Rows) -> go.Figure:
     """Return the mean ratings with intervals; the paper's as rings."""
     names = [plain(str(row["method"])) for row in ratings]
     values = [row["rating"].value if row["rating"] else None for row in ratings]
-    up = [row["rating"].high - row["rating"].value if row["rating"] and row["rating"].high is not None else 0 for row in ratings]
-    down = [row["rating"].value - row["rating"].low if row["rating"] and row["rating"].low is not None else 0 for row in ratings]
+    up = [
+        row["rating"].high - row["rating"].value if row["rating"] and row["rating"].high is not None else 0
+        for row in ratings
+    ]
+    down = [
+        row["rating"].value - row["rating"].low if row["rating"] and row["rating"].low is not None else 0
+        for row in ratings
+    ]
     figure = go.Figure()
     figure.add_scatter(
         x=names,
@@ -177,7 +213,12 @@ def block_figure(blocks: Rows) -> go.Figure:
     for (colour, dash), method in zip(line_styles(), sorted({row["method"] for row in blocks}), strict=False):
         mine = [row for row in blocks if row["method"] == method]
         spread = {
-            way: [abs((r["rating"].high if way == "array" else r["rating"].low) - r["rating"].value) if r["rating"].low is not None else 0 for r in mine]
+            way: [
+                abs((r["rating"].high if way == "array" else r["rating"].low) - r["rating"].value)
+                if r["rating"].low is not None
+                else 0
+                for r in mine
+            ]
             for way in ("array", "arrayminus")
         }
         figure.add_scatter(
@@ -189,7 +230,11 @@ def block_figure(blocks: Rows) -> go.Figure:
             error_y={"type": "data", **spread, "thickness": 1},
         )
     themed(figure, "block", "mean rating, 1 to 5", 260)
-    return figure.update_yaxes(range=[0.9, 5.1]).update_xaxes(dtick=1).update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12})
+    return (
+        figure.update_yaxes(range=[0.9, 5.1])
+        .update_xaxes(dtick=1)
+        .update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12})
+    )
 
 
 def score_figure(points: Rows, score: str) -> go.Figure:

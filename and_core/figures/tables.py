@@ -11,8 +11,10 @@ from and_core.store.dissection import Dissection
 NOT_RUN = "not run"
 METHODS = ("ICL", "TAB", "DB")
 REFERENCE_FAULTS = (
-    "Known faults of the reference behind the paper's columns: its DB scores one neuron at a time, so the prior of wpmi and soft_wpmi is the neuron itself "
-    "and soft_wpmi is 0 for every concept (hence 2 / 10); for hidden layers its DB sees the five highest clips alone. Ours scores a layer together over all "
+    "Known faults of the reference behind the paper's columns: its DB scores one neuron at a time, so the prior of "
+    "wpmi and soft_wpmi is the neuron itself "
+    "and soft_wpmi is 0 for every concept (hence 2 / 10); for hidden layers its DB sees the five highest clips alone. "
+    "Ours scores a layer together over all "
     "clips; closed.scoring: reference does as the reference does."
 )
 
@@ -28,24 +30,36 @@ def last_layer_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        Columns network, source (``ours`` or ``paper``), method, similarity, top1 and top5 (percent), cos (encoder named in `encoder`).
+        Columns network, source (``ours`` or ``paper``), method, similarity, top1 and top5 (percent), cos (encoder named
+        in `encoder`).
     """
     rows = []
     for d in found:
         for row in d.last_layer_scores:
             scores = {key: row[key] for key in ("method", "similarity", "top1", "top5", "cos")}
-            rows.append({"network": column_name(d), "source": "ours", **scores, "encoder": d.notes("last_layer")["encoder"]})
+            rows.append(
+                {"network": column_name(d), "source": "ours", **scores, "encoder": d.notes("last_layer")["encoder"]}
+            )
     for network in NETWORKS:
         for method in METHODS:
             paper = {"-": TABLE_2[network]["ICL"]} if method == "ICL" else LAST_LAYER[(network, method)]
             for similarity, (top1, top5, cos) in paper.items():
-                scores = {"method": method, "similarity": similarity, "top1": float(top1), "top5": float(top5), "cos": float(cos)}
+                scores = {
+                    "method": method,
+                    "similarity": similarity,
+                    "top1": float(top1),
+                    "top5": float(top5),
+                    "cos": float(cos),
+                }
                 rows.append({"network": network, "source": "paper", **scores, "encoder": "MiniLM-L12 (reference)"})
     return rows
 
 
 def last_layer_table(found: Sequence[Dissection]) -> list[dict[str, str]]:
-    """Return Table 7 side by side: a row per method and similarity function, a column per network, ours first; cells ``top-1 / top-5 / cos``."""
+    """Return Table 7 side by side: a row per method and similarity function, a column per network, ours first.
+
+    Cells ``top-1 / top-5 / cos``.
+    """
     rows = last_layer_rows(found)
     said = {(r["source"], r["network"], r["method"], r["similarity"]): r for r in rows}
     kinds = [(r["method"], r["similarity"]) for r in rows if r["source"] == "paper" and r["network"] == NETWORKS[0]]

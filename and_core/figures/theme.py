@@ -10,9 +10,21 @@ import plotly.graph_objects as go
 
 INK, MUTED, LINE, PAPER = "#1b2430", "#5d6672", "#e3dfd4", "#ffffff"
 HIGH, LOW, HELD, GREY = "#0072b2", "#d55e00", "#009e73", "#c9cdd4"
-PALETTE = (HIGH, LOW, HELD, "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito: told apart by colour-blind readers
+PALETTE = (
+    HIGH,
+    LOW,
+    HELD,
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#000000",
+)  # Okabe and Ito: told apart by colour-blind readers
 
-EXPORT = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "scale": 2}, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+EXPORT = {
+    "displaylogo": False,
+    "toImageButtonOptions": {"format": "svg", "scale": 2},
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+}
 
 
 def line_styles() -> Iterator[tuple[str, str]]:
@@ -28,11 +40,23 @@ def plain(name: str, spaces: bool = True) -> str:
 def themed(figure: go.Figure, x: str, y: str, height: int = 200) -> go.Figure:
     """Apply the theme and title both axes, units included."""
     figure.update_layout(
-        height=height, margin={"l": 48, "r": 10, "t": 8, "b": 40}, paper_bgcolor=PAPER, plot_bgcolor=PAPER, bargap=0.08, showlegend=False,
-        font={"family": "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif", "size": 12, "color": INK}, colorway=list(PALETTE),
+        height=height,
+        margin={"l": 48, "r": 10, "t": 8, "b": 40},
+        paper_bgcolor=PAPER,
+        plot_bgcolor=PAPER,
+        bargap=0.08,
+        showlegend=False,
+        font={"family": "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif", "size": 12, "color": INK},
+        colorway=list(PALETTE),
         hoverlabel={"bgcolor": "#ffffff", "font_size": 12},
-    )  # fmt: skip
-    axis = {"gridcolor": "#f0ede5", "linecolor": LINE, "zeroline": False, "ticks": "", "title_font": {"size": 12, "color": MUTED}}
+    )
+    axis = {
+        "gridcolor": "#f0ede5",
+        "linecolor": LINE,
+        "zeroline": False,
+        "ticks": "",
+        "title_font": {"size": 12, "color": MUTED},
+    }
     figure.update_xaxes(title_text=x, showgrid=False, **axis)
     figure.update_yaxes(title_text=y, **axis)
     return figure

@@ -19,8 +19,10 @@ ORDER = ("random", "TAB", "DB", "OCP")
 FEWEST = 5  # tested clips of a concept below which nothing is said of its unlearning
 UNITS = {"logits": "logit, the network's own unit", "probabilities": "probability"}
 ABOUT_UNLEARNING = (
-    "Averages over concepts. \u0394A is the change of the concept's own logit on its clips, \u0394R the mean change of every other class's own logit on its "
-    "clips, gap is \u0394R \u2212 \u0394A: larger is better. Fair random ablates as many neurons in the same layers; p is Wilcoxon's, paired by concept; "
+    "Averages over concepts. \u0394A is the change of the concept's own logit on its clips, \u0394R the mean change of "
+    "every other class's own logit on its "
+    "clips, gap is \u0394R \u2212 \u0394A: larger is better. Fair random ablates as many neurons in the same layers; p "
+    "is Wilcoxon's, paired by concept; "
     "brackets hold 95 % bootstrap intervals over concepts. The networks, data and captions differ from the paper's."
 )
 CURVES = {  # figure -> what it compares
@@ -31,14 +33,22 @@ CURVES = {  # figure -> what it compares
 
 
 def change_by_class(
-    classes: Sequence[str], change: np.ndarray, fair: np.ndarray | None, concept: str | None, related: Sequence[str], unit: str, height: int = 380
+    classes: Sequence[str],
+    change: np.ndarray,
+    fair: np.ndarray | None,
+    concept: str | None,
+    related: Sequence[str],
+    unit: str,
+    height: int = 380,
 ) -> go.Figure:
-    """Return Fig. 10: change of each class's own output on its own clips, largest loss first; the concept in vermilion, related classes named in red.
+    """Return Fig. 10: change of each class's own output on its own clips, largest loss first; the concept in vermilion,
+    related classes named in red.
 
     Parameters
     ----------
     change, fair : (C,) float
-        Under the ablation, and on average under the fair random controls; NaN for a class without clips, which is left out.
+        Under the ablation, and on average under the fair random controls; NaN for a class without clips, which is left
+        out.
     concept : str or None
         Class that was to be unlearned.
     related : sequence of str
@@ -52,16 +62,29 @@ def change_by_class(
     marked = {classes[i]: f"color:{LOW}" for i in order if plain(classes[i]).lower() in known}
     if concept is not None:
         marked[concept] = f"color:{LOW};font-weight:700"
-    ticks = [f'<span style="{marked[classes[i]]}">{name}</span>' if classes[i] in marked else name for i, name in zip(order, names, strict=True)]
+    ticks = [
+        f'<span style="{marked[classes[i]]}">{name}</span>' if classes[i] in marked else name
+        for i, name in zip(order, names, strict=True)
+    ]
     figure = go.Figure(
-        go.Bar(x=list(range(len(order))), y=change[order], marker_color=colour, customdata=names, hovertemplate="%{customdata}: %{y:.3f}<extra></extra>")
+        go.Bar(
+            x=list(range(len(order))),
+            y=change[order],
+            marker_color=colour,
+            customdata=names,
+            hovertemplate="%{customdata}: %{y:.3f}<extra></extra>",
+        )
     )
     if fair is not None:
         said = "as many random neurons in the same layers"
         figure.add_scatter(
-            x=list(range(len(order))), y=fair[order], mode="markers", marker={"color": INK, "size": 5, "symbol": "line-ew", "line": {"width": 2, "color": INK}},
-            customdata=names, hovertemplate=f"%{{customdata}}, {said}: %{{y:.3f}}<extra></extra>",
-        )  # fmt: skip
+            x=list(range(len(order))),
+            y=fair[order],
+            mode="markers",
+            marker={"color": INK, "size": 5, "symbol": "line-ew", "line": {"width": 2, "color": INK}},
+            customdata=names,
+            hovertemplate=f"%{{customdata}}, {said}: %{{y:.3f}}<extra></extra>",
+        )
     themed(figure, "", f"change, {UNITS[unit]}", height)
     figure.update_xaxes(tickmode="array", tickvals=list(range(len(order))), ticktext=ticks, tickangle=-55)
     figure.update_layout(margin={"b": 120, "l": 56})
@@ -72,10 +95,19 @@ def layer_counts(titles: Sequence[str], counts: Sequence[int], sizes: Sequence[i
     """Share of each layer's neurons that is chosen, deepest layer at the bottom; the count stands at the bar."""
     share = [100 * c / s for c, s in zip(counts, sizes, strict=True)]
     hover = [f"{plain(t)}: {c} of {s}" for t, c, s in zip(titles, counts, sizes, strict=True)]
-    figure = go.Figure(go.Bar(
-        x=share, y=[plain(t) for t in titles], orientation="h", marker_color=HIGH, text=list(counts), textposition="outside", cliponaxis=False,
-        customdata=hover, hovertemplate="%{customdata}<extra></extra>",
-    ))  # fmt: skip
+    figure = go.Figure(
+        go.Bar(
+            x=share,
+            y=[plain(t) for t in titles],
+            orientation="h",
+            marker_color=HIGH,
+            text=list(counts),
+            textposition="outside",
+            cliponaxis=False,
+            customdata=hover,
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    )
     themed(figure, "% of the layer", "", 70 + 17 * len(titles))
     figure.update_yaxes(autorange="reversed", tickfont={"size": 10.5})
     figure.update_layout(margin={"l": 150, "r": 30})
@@ -94,43 +126,89 @@ def dose_figure(rows: Sequence[Mapping[str, Any]], prefix: str = "", height: int
             continue
         low, high = ([0.0, *(r[f"{prefix}{name}_{side}"] for r in rows)] for side in ("low", "high"))
         figure.add_scatter(
-            x=counts + counts[::-1], y=high + low[::-1], fill="toself", fillcolor=colour, opacity=0.12, line={"width": 0}, hoverinfo="skip", showlegend=False
+            x=counts + counts[::-1],
+            y=high + low[::-1],
+            fill="toself",
+            fillcolor=colour,
+            opacity=0.12,
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
         )
         figure.add_scatter(
-            x=counts, y=values, mode="lines+markers", name=said, line={"color": colour}, hovertemplate=f"%{{x}} neurons, {said}: %{{y:.3f}}<extra></extra>"
+            x=counts,
+            y=values,
+            mode="lines+markers",
+            name=said,
+            line={"color": colour},
+            hovertemplate=f"%{{x}} neurons, {said}: %{{y:.3f}}<extra></extra>",
         )
     for name, colour in (("remaining", HIGH), ("ablating", LOW)):
         if fair and not math.isnan(fair[0][prefix + name]):
             at, y = [0, *(r["count"] for r in fair)], [0.0, *(r[prefix + name] for r in fair)]
             figure.add_scatter(
-                x=at, y=y, mode="lines", line={"color": colour, "dash": "dot"}, showlegend=False, hovertemplate="fair random, %{x}: %{y:.3f}<extra></extra>"
+                x=at,
+                y=y,
+                mode="lines",
+                line={"color": colour, "dash": "dot"},
+                showlegend=False,
+                hovertemplate="fair random, %{x}: %{y:.3f}<extra></extra>",
             )
-    themed(figure, "neurons ablated, the most responsive first", f"change, {UNITS['probabilities' if prefix else 'logits']}", height)
+    themed(
+        figure,
+        "neurons ablated, the most responsive first",
+        f"change, {UNITS['probabilities' if prefix else 'logits']}",
+        height,
+    )
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.15, "x": 0})
     return figure
 
 
-def importance_figure(rows: Sequence[Mapping[str, Any]], figure_name: str, accuracy: float, height: int = 330) -> go.Figure:
-    """Return Fig. 4 a, b or c: accuracy against the share really ablated, mean and spread over seeds; dotted, as many at random in the same layers."""
+def importance_figure(
+    rows: Sequence[Mapping[str, Any]], figure_name: str, accuracy: float, height: int = 330
+) -> go.Figure:
+    """Return Fig. 4 a, b or c: accuracy against the share really ablated, mean and spread over seeds.
+
+    Dotted, as many at random in the same layers.
+    """
     figure = go.Figure()
     criteria = list(dict.fromkeys(r["criterion"] for r in rows if r["figure"] == figure_name))
     colours = dict(zip(criteria, (c for c in PALETTE if c != PALETTE[-1]), strict=False)) | {"random": INK}
     for criterion in ["random", *criteria]:
         for control in (False, True):
-            mine = [r for r in rows if r["criterion"] == criterion and r["control"] is control and r["figure"] in (figure_name, "")]
+            mine = [
+                r
+                for r in rows
+                if r["criterion"] == criterion and r["control"] is control and r["figure"] in (figure_name, "")
+            ]
             if not mine or all(r["count"] == 0 for r in mine):
                 continue
             x, mean, low, high = _by_share(mine)
             said = f"{criterion}, fair random" if control else criterion
             figure.add_scatter(
-                x=[0.0, *x], y=[accuracy, *mean], mode="lines+markers", name=said, opacity=0.55 if control else 1.0, showlegend=not control,
-                line={"color": colours.get(criterion, GREY), "dash": "dot" if control or criterion == "random" else "solid"}, marker={"size": 5},
-                error_y=None if control else {
-                    "type": "data", "symmetric": False, "array": [0, *(h - m for h, m in zip(high, mean, strict=True))],
-                    "arrayminus": [0, *(m - v for m, v in zip(mean, low, strict=True))], "thickness": 1, "width": 3,
+                x=[0.0, *x],
+                y=[accuracy, *mean],
+                mode="lines+markers",
+                name=said,
+                opacity=0.55 if control else 1.0,
+                showlegend=not control,
+                line={
+                    "color": colours.get(criterion, GREY),
+                    "dash": "dot" if control or criterion == "random" else "solid",
+                },
+                marker={"size": 5},
+                error_y=None
+                if control
+                else {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [0, *(h - m for h, m in zip(high, mean, strict=True))],
+                    "arrayminus": [0, *(m - v for m, v in zip(mean, low, strict=True))],
+                    "thickness": 1,
+                    "width": 3,
                 },
                 hovertemplate=f"{plain(said)}, %{{x:.1f}} %: %{{y:.1f}} %<extra></extra>",
-            )  # fmt: skip
+            )
     themed(figure, "hidden neurons ablated, %", "accuracy on the tested clips, %", height)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.18, "x": 0})
     return figure
@@ -141,7 +219,12 @@ def _by_share(rows: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[floa
     groups = [[r for r in rows if r["share"] == share] for share in shares]
     accuracy = [np.array([r["accuracy"] for r in group]) for group in groups]
     x = [100 * float(np.mean([r["ablated"] for r in group])) for group in groups]
-    return x, [float(a.mean()) for a in accuracy], [float(a.min()) for a in accuracy], [float(a.max()) for a in accuracy]
+    return (
+        x,
+        [float(a.mean()) for a in accuracy],
+        [float(a.min()) for a in accuracy],
+        [float(a.max()) for a in accuracy],
+    )
 
 
 def importance_table(rows: Sequence[Mapping[str, Any]], accuracy: float) -> list[dict[str, str]]:
@@ -151,7 +234,14 @@ def importance_table(rows: Sequence[Mapping[str, Any]], accuracy: float) -> list
     for figure, criterion in dict.fromkeys((r["figure"], r["criterion"]) for r in rows):
         cells = {"figure": f"4 {figure}" if figure else "4 a, b, c", "criterion": criterion}
         for share in shares:
-            found = {c: [r for r in rows if (r["figure"], r["criterion"], r["share"], r["control"]) == (figure, criterion, share, c)] for c in (False, True)}
+            found = {
+                c: [
+                    r
+                    for r in rows
+                    if (r["figure"], r["criterion"], r["share"], r["control"]) == (figure, criterion, share, c)
+                ]
+                for c in (False, True)
+            }
             mean = {c: np.mean([r["accuracy"] for r in group]) - accuracy for c, group in found.items() if group}
             really = 100 * np.mean([r["ablated"] for r in found[False]])
             short = "" if really > 99 * share else f", {really:.1f} % ablated"
@@ -182,61 +272,105 @@ def unlearning_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
         for row in d.unlearning_averages["strategies"]:
             rows.append({"network": column_name(d), "source": "ours", **row, **tested})
     for (network, strategy), (count, ablating, remaining, gap) in TABLE_4.items():
-        rows.append({"network": network, "source": "paper", "strategy": strategy, "number": "own", "concepts": 50, "count": count,
-                     "ablating": ablating, "remaining": remaining, "gap": gap})  # fmt: skip
+        rows.append(
+            {
+                "network": network,
+                "source": "paper",
+                "strategy": strategy,
+                "number": "own",
+                "concepts": 50,
+                "count": count,
+                "ablating": ablating,
+                "remaining": remaining,
+                "gap": gap,
+            }
+        )
     return rows
 
 
 def unlearning_table(found: Sequence[Dissection]) -> list[dict[str, str]]:
-    """Return Table 4: per network and strategy the average number ablated and the changes; beside ours the fair random gap and the paired test."""
+    """Return Table 4: per network and strategy the average number ablated and the changes.
+
+    Beside ours the fair random gap and the paired test.
+    """
     rows = unlearning_rows(found)
     table = []
-    for row in sorted((r for r in rows if r["source"] == "ours"), key=lambda r: (r["network"], r["number"] == "equal", ORDER.index(r["strategy"]))):
+    for row in sorted(
+        (r for r in rows if r["source"] == "ours"),
+        key=lambda r: (r["network"], r["number"] == "equal", ORDER.index(r["strategy"])),
+    ):
         control = (
-            {"fair random gap": _signed(row["fair_gap"]), "gap beyond fair random": _gap(row, "difference"), "p": _p(row["p"])} if "fair_gap" in row else {}
+            {
+                "fair random gap": _signed(row["fair_gap"]),
+                "gap beyond fair random": _gap(row, "difference"),
+                "p": _p(row["p"]),
+            }
+            if "fair_gap" in row
+            else {}
         )
-        table.append({
-            "network": row["network"], "strategy": row["strategy"] + (", equal number" if row["number"] == "equal" else ""), "neurons": f"{row['count']:.0f}",
-            "\u0394A": _signed(row["ablating"]), "\u0394R": _signed(row["remaining"]), "gap": _gap(row, "gap"),
-            "gap in probability": _gap(row, "p_gap", 3), **{"fair random gap": "", "gap beyond fair random": "", "p": ""}, **control,
-            "concepts": f"{row['concepts']}" + (f", {row['none']} without neuron" if row["none"] else ""),
-            "tested on": f"{row['tested_clips']} clips of {row['tested_classes']} classes",
-        })  # fmt: skip
+        table.append(
+            {
+                "network": row["network"],
+                "strategy": row["strategy"] + (", equal number" if row["number"] == "equal" else ""),
+                "neurons": f"{row['count']:.0f}",
+                "\u0394A": _signed(row["ablating"]),
+                "\u0394R": _signed(row["remaining"]),
+                "gap": _gap(row, "gap"),
+                "gap in probability": _gap(row, "p_gap", 3),
+                **{"fair random gap": "", "gap beyond fair random": "", "p": ""},
+                **control,
+                "concepts": f"{row['concepts']}" + (f", {row['none']} without neuron" if row["none"] else ""),
+                "tested on": f"{row['tested_clips']} clips of {row['tested_classes']} classes",
+            }
+        )
     return table
 
 
 def paper_unlearning_table() -> list[dict[str, str]]:
     """Return Table 4 as the paper prints it: neurons, change on the concept, on the others, gap."""
     return [
-        {"strategy": s, **{f"paper {n}": "{} / {:+.2f} / {:+.2f} / {:+.2f}".format(*TABLE_4[(n, s)]) for n in NETWORKS}} for s in ORDER
-    ]  # fmt: skip
+        {"strategy": s, **{f"paper {n}": "{} / {:+.2f} / {:+.2f} / {:+.2f}".format(*TABLE_4[(n, s)]) for n in NETWORKS}}
+        for s in ORDER
+    ]
 
 
 def verdicts(d: Dissection) -> list[str]:
-    """Say what this data shows of the paper's ranking, a sentence per comparison; nothing where a concept has fewer than :data:`FEWEST` tested clips."""
+    """Say what this data shows of the paper's ranking, a sentence per comparison.
+
+    Nothing where a concept has fewer than :data:`FEWEST` tested clips.
+    """
     found, clips = d.unlearning_averages, tested_clips(d)
     few = sorted(concept for concept in d.unlearning_notes if clips.get(plain_name(concept), 0) < FEWEST)
     if few:
-        which = ", ".join(f"{name.replace('_', ' ')} ({clips.get(plain_name(name), 0)})" for name in few[:4]) + (" and others" if len(few) > 4 else "")
-        return [f"No verdict: fewer than {FEWEST} tested clips of {which}. More folds in unlearning.test_folds would give more."]
+        which = ", ".join(f"{name.replace('_', ' ')} ({clips.get(plain_name(name), 0)})" for name in few[:4]) + (
+            " and others" if len(few) > 4 else ""
+        )
+        return [
+            f"No verdict: fewer than {FEWEST} tested clips of {which}. More folds in unlearning.test_folds would give "
+            "more."
+        ]
     said = []
     for row in found["strategies"]:
         if row["number"] == "own" and row.get("difference") is not None:
             p = f", p {_p(row['p'])}" if row["p"] is not None else ""
             claim = _claim(row, "more selective than fair random", "less selective than fair random")
-            said.append(f"{row['strategy']}: {claim} (gap beyond it {_gap(row, 'difference')}{p}, {row['pairs']} concepts).")
+            said.append(
+                f"{row['strategy']}: {claim} (gap beyond it {_gap(row, 'difference')}{p}, {row['pairs']} concepts)."
+            )
     for pair in found["pairs"]:
         if pair["difference"] is None:
             continue
         verdict = _claim(pair, f"{pair['one']} is more selective", f"{pair['other']} is more selective")
         said.append(
-            f"{pair['one']} against {pair['other']} at equal numbers ({pair['count']:.0f} neurons): {verdict} ({_gap(pair, 'difference')}, p {_p(pair['p'])})."
+            f"{pair['one']} against {pair['other']} at equal numbers ({pair['count']:.0f} neurons): {verdict} "
+            f"({_gap(pair, 'difference')}, p {_p(pair['p'])})."
         )
     return said
 
 
 def _claim(row: Mapping[str, Any], more: str, less: str) -> str:
-    """Return what a paired difference shows: its interval leaves out nothing and the test agrees, or it only points that way, or neither."""
+    """Return what a paired difference shows: its interval leaves out nothing and the test agrees, or it only points
+    that way, or neither."""
     low, high, p = row["difference_low"], row["difference_high"], row["p"]
     if low is None or low <= 0 <= high:
         return "no difference is shown"
@@ -246,7 +380,9 @@ def _claim(row: Mapping[str, Any], more: str, less: str) -> str:
 
 def _gap(row: Mapping[str, Any], name: str, digits: int = 2) -> str:
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    return _signed(row[name], digits) + (f" [{low:+.{digits}f}, {high:+.{digits}f}]" if low is not None and high is not None else "")
+    return _signed(row[name], digits) + (
+        f" [{low:+.{digits}f}, {high:+.{digits}f}]" if low is not None and high is not None else ""
+    )
 
 
 def _signed(value: float | None, digits: int = 2) -> str:

@@ -1,4 +1,5 @@
-"""Attribute a neuron's activation to groups of the dictionary's sounds, by Shapley's values over its clips, with controls.
+"""Attribute a neuron's activation to groups of the dictionary's sounds, by Shapley's values over its clips, with
+controls.
 
 torch is loaded when the first clip is taken apart.
 """
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 ORDERS = 20
 MEANS = ("high", "random", "alone", "control", "own", "others")  # of what moves a neuron, over clips
 BLOB = (6, 4)  # bins and frames over which the control's random cells are smooth
-SMALLEST = 0.02  # groups below this share of a clip's energy are put together: taking them out changes nothing that is heard
+SMALLEST = (
+    0.02  # groups below this share of a clip's energy are put together: taking them out changes nothing that is heard
+)
 Activate = Callable[[np.ndarray], np.ndarray]
 """(B, samples) waveforms -> (B, R) activations of the neurons at hand."""
 
@@ -54,7 +57,8 @@ class Parts:
 
 
 def split_into_groups(wave: np.ndarray, w: np.ndarray, joined: list[list[int]], stft: Stft) -> Parts:
-    """Return a clip's groups by non-negative factorisation with W fixed: no network stands between the sound and its parts."""
+    """Return a clip's groups by non-negative factorisation with W fixed: no network stands between the sound and its
+    parts."""
     import torch
 
     from and_core.listen import dictionary
@@ -91,7 +95,8 @@ def keep_groups(parts: Parts, kept: np.ndarray, stft: Stft) -> np.ndarray:
 
 
 def shapley(value: Callable[[np.ndarray], np.ndarray], players: int, orders: int, seed: int) -> np.ndarray:
-    """Return (players, R) Shapley values by random orders, each order and its reverse; for each order they sum exactly to value(all) - value(none).
+    """Return (players, R) Shapley values by random orders, each order and its reverse; for each order they sum exactly
+    to value(all) - value(none).
 
     Parameters
     ----------
@@ -148,7 +153,9 @@ class Attribution:
     control: np.ndarray
 
 
-def attribute(parts: Parts, activate: Activate, stft: Stft, orders: int = ORDERS, draws: int = 3, seed: int = 0) -> Attribution:
+def attribute(
+    parts: Parts, activate: Activate, stft: Stft, orders: int = ORDERS, draws: int = 3, seed: int = 0
+) -> Attribution:
     """Return what each group of one clip does to every neuron."""
     import torch
 
@@ -160,11 +167,16 @@ def attribute(parts: Parts, activate: Activate, stft: Stft, orders: int = ORDERS
     coalitions = np.stack([np.ones(groups, bool), np.zeros(groups, bool), *(~np.eye(groups, dtype=bool))])
     ends = value(coalitions)
     total = max(float((parts.wave**2).sum()), 1e-12)
-    gone = [1 - float((keep_groups(parts, row[None], stft) ** 2).sum()) / total for row in coalitions[2:]]  # as it is rendered, not as masks count it
+    gone = [
+        1 - float((keep_groups(parts, row[None], stft) ** 2).sum()) / total for row in coalitions[2:]
+    ]  # as it is rendered, not as masks count it
     spectrum = stft.spectrum(torch.from_numpy(parts.wave)[None])
     power = (spectrum[0].abs() ** 2).numpy()
     cells = np.concatenate([_random_cells(parts, share, draws, seed + i, power) for i, share in enumerate(gone)])
-    made = (stft.waves(spectrum * torch.from_numpy(cells[i : i + 32]), len(parts.wave)).numpy() for i in range(0, len(cells), 32))
+    made = (
+        stft.waves(spectrum * torch.from_numpy(cells[i : i + 32]), len(parts.wave)).numpy()
+        for i in range(0, len(cells), 32)
+    )
     random = np.concatenate([activate(waves) for waves in made])
     control = ends[0] - random.reshape(groups, draws, -1).mean(1)
     return Attribution(ends[0], ends[1], shapley(value, groups, orders, seed), ends[0] - ends[2:], control)
@@ -191,15 +203,18 @@ def shapley_attribution(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[dict[str, Any]]:
-    """Return the groups of components whose sound moves a neuron, over its highest clips and as many at random, strongest first.
+    """Return the groups of components whose sound moves a neuron, over its highest clips and as many at random,
+    strongest first.
 
     Returns
     -------
     list of dict
-        ``group`` (components; none: what is too quiet to be heard alone), mean Shapley value over the clips where it sounds, in the network's own
-        unit, on ``high`` and on ``random`` clips, ``alone`` (drop when it is taken out), ``control`` (drop when as much energy is taken at random),
-        ``others`` (the same drop of the layer's other neurons, in their standard deviations) beside ``own`` (this one's), ``clips``, and ``holds``:
-        its drop is above zero, above the control, and above that of the others.
+        ``group`` (components; none: what is too quiet to be heard alone), mean Shapley value over the clips where it
+        sounds, in the network's own unit, on ``high`` and on ``random`` clips, ``alone`` (drop when it is taken out),
+        ``control`` (drop when as much
+        energy is taken at random),
+        ``others`` (the same drop of the layer's other neurons, in their standard deviations) beside ``own`` (this
+        one's), ``clips``, and ``holds``: its drop is above zero, above the control, and above that of the others.
     """
     from and_core.listen import dictionary
 
@@ -241,7 +256,10 @@ def shapley_attribution(
 
 
 def layer_activations(target: Target, layer: str) -> Activate:
-    """Return a function that gives the activations of a layer's neurons on waveforms; other users of the network have their turn between batches."""
+    """Return a function that gives the activations of a layer's neurons on waveforms.
+
+    Other users of the network have their turn between batches.
+    """
     from and_core.targets.hooks import Capture
 
     capture = Capture({layer: target.modules()[layer]}, target.pool, layer)

@@ -1,4 +1,5 @@
-"""Take a network's decision on a sound apart into components, and hear what it says of some of them alone ("Listen to Interpret").
+"""Take a network's decision on a sound apart into components, and hear what it says of some of them alone ("Listen to
+Interpret").
 
 Nothing is kept beyond this process. torch is loaded when the first decision is asked for.
 """
@@ -50,20 +51,29 @@ def dissection_listener(d: Dissection, mode: str = "post-hoc") -> Listener:
 
     d.require("listening")
     if mode not in d.listener_modes:
-        raise NotComputed(f"{d.name!r} has no listener {mode!r}; set listening.by_design: true and run: and-dissect run CONFIG.yaml")
+        raise NotComputed(
+            f"{d.name!r} has no listener {mode!r}; set listening.by_design: true and run: and-dissect run CONFIG.yaml"
+        )
     folder = d.listener_folder(mode)
     with network_lock():
         return load_listener(folder, open_target(d) if mode == "by-design" else shared_target(d))
 
 
-def interpret(d: Dissection, wave: np.ndarray, rate: int, mode: str = "post-hoc", shown: int | None = None) -> Interpretation:
-    """Return the decision on a sound of any length and rate, taken apart; `shown` names the class, else the predicted one."""
+def interpret(
+    d: Dissection, wave: np.ndarray, rate: int, mode: str = "post-hoc", shown: int | None = None
+) -> Interpretation:
+    """Return the decision on a sound of any length and rate, taken apart.
+
+    `shown` names the class, else the predicted one.
+    """
     listener = dissection_listener(d, mode)
     with network_lock():
         return listener.interpret(listener.fit_length(wave, rate), shown)
 
 
-def keep_components(d: Dissection, decision: Interpretation, components: Sequence[int], mode: str = "post-hoc") -> KeptComponents:
+def keep_components(
+    d: Dissection, decision: Interpretation, components: Sequence[int], mode: str = "post-hoc"
+) -> KeptComponents:
     """Return some components of a sound alone and the sound without them, with what the network says of each."""
     listener = dissection_listener(d, mode)
     chosen = np.zeros(len(decision.relevance), bool)

@@ -1,4 +1,5 @@
-"""Sparse non-negative matrix factorisation of spectrograms: the dictionary W, learned once, then frozen ("Listen to Interpret")."""
+"""Sparse non-negative matrix factorisation of spectrograms: the dictionary W, learned once, then frozen ("Listen to
+Interpret")."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ def normalise(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return w / length, length
 
 
-def activations(x: np.ndarray, w: np.ndarray, sparsity: float = 0.0, steps: int = 100, h: np.ndarray | None = None) -> np.ndarray:
+def activations(
+    x: np.ndarray, w: np.ndarray, sparsity: float = 0.0, steps: int = 100, h: np.ndarray | None = None
+) -> np.ndarray:
     """Return non-negative H (K, T) for fixed W: ``H <- H * (W'X) / (W'WH + sparsity)``.
 
     Parameters
@@ -33,10 +36,18 @@ def activations(x: np.ndarray, w: np.ndarray, sparsity: float = 0.0, steps: int 
     return h
 
 
-def learn(x: np.ndarray, components: int, sparsity: float, steps: int = 200, seed: int = 0, progress: Steps = lambda done, total: None) -> np.ndarray:
+def learn(
+    x: np.ndarray,
+    components: int,
+    sparsity: float,
+    steps: int = 200,
+    seed: int = 0,
+    progress: Steps = lambda done, total: None,
+) -> np.ndarray:
     """Return dictionary W (F, K) of unit columns from frames X (F, N), by multiplicative updates.
 
-    ``W <- W * (A + W diag(1'(B * W))) / (B + W diag(1'(A * W)))`` with A = X H', B = W H H' keeps columns at unit length up to rounding.
+    ``W <- W * (A + W diag(1'(B * W))) / (B + W diag(1'(A * W)))`` with A = X H', B = W H H' keeps columns at unit
+    length up to rounding.
 
     Raises
     ------
@@ -60,7 +71,10 @@ def learn(x: np.ndarray, components: int, sparsity: float, steps: int = 200, see
 
 
 def coherence(w: np.ndarray) -> dict[str, float]:
-    """Return the mean and largest cosine between two components; published dictionaries are very coherent (mean .57 and .86)."""
+    """Return the mean and largest cosine between two components.
+
+    Published dictionaries are very coherent (mean .57 and .86).
+    """
     gram = normalise(w)[0].T @ normalise(w)[0]
     off = gram[~np.eye(len(gram), dtype=bool)]
     return {"mean": float(off.mean()), "max": float(off.max())} if len(off) else {"mean": 0.0, "max": 0.0}
@@ -72,7 +86,8 @@ def error(x: np.ndarray, w: np.ndarray, h: np.ndarray) -> float:
 
 
 def groups(w: np.ndarray, cosine: float = 0.8) -> list[list[int]]:
-    """Return components joined where they are closer than `cosine` (single linkage), so that no group can stand in for another."""
+    """Return components joined where they are closer than `cosine` (single linkage), so that no group can stand in for
+    another."""
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 
@@ -82,10 +97,16 @@ def groups(w: np.ndarray, cosine: float = 0.8) -> list[list[int]]:
     distance = np.clip(1 - gram, 0, None)
     np.fill_diagonal(distance, 0)
     label = fcluster(linkage(squareform((distance + distance.T) / 2, checks=False), "single"), 1 - cosine, "distance")
-    return [np.flatnonzero(label == g).tolist() for g in sorted(set(label), key=lambda g: int(np.flatnonzero(label == g)[0]))]
+    return [
+        np.flatnonzero(label == g).tolist()
+        for g in sorted(set(label), key=lambda g: int(np.flatnonzero(label == g)[0]))
+    ]
 
 
 def soft_masks(w: np.ndarray, h: np.ndarray, members: list[list[int]]) -> np.ndarray:
-    """Return (G, F, T) share of each group in the whole: non-negative, summing to 1 everywhere; where nothing sounds, in equal parts."""
+    """Return (G, F, T) share of each group in the whole: non-negative, summing to 1 everywhere.
+
+    Where nothing sounds, in equal parts.
+    """
     parts = np.stack([w[:, mine] @ h[mine] for mine in members]) + FLOOR
     return (parts / parts.sum(0)).astype(np.float32)

@@ -1,4 +1,5 @@
-"""Which neurons the dictionary can explain at all: one ridge regression of all activations on H over time, judged on clips it never saw."""
+"""Which neurons the dictionary can explain at all: one ridge regression of all activations on H over time, judged on
+clips it never saw."""
 
 from __future__ import annotations
 
@@ -33,8 +34,11 @@ class _Sums:
         self.n += len(x)
 
 
-def explained_variance(target: Target, waves: np.ndarray, train: np.ndarray, test: np.ndarray, w: np.ndarray, stft: Stft, progress: Steps) -> np.ndarray:
-    """Return (R,) held-out R² of every dissected neuron, in the order of the layers; NaN for a neuron that never changes.
+def explained_variance(
+    target: Target, waves: np.ndarray, train: np.ndarray, test: np.ndarray, w: np.ndarray, stft: Stft, progress: Steps
+) -> np.ndarray:
+    """Return (R,) held-out R² of every dissected neuron, in the order of the layers; NaN for a neuron that never
+    changes.
 
     Parameters
     ----------
@@ -47,7 +51,11 @@ def explained_variance(target: Target, waves: np.ndarray, train: np.ndarray, tes
     layers = target.layers()
     total = sum(layer.size for layer in layers)
     fitted, judged = _Sums(w.shape[1] + 1, total), _Sums(w.shape[1] + 1, total)
-    every = [(rows, sums) for clips, sums in ((train, fitted), (test, judged)) for rows in np.array_split(clips, -(-len(clips) // 16))]
+    every = [
+        (rows, sums)
+        for clips, sums in ((train, fitted), (test, judged))
+        for rows in np.array_split(clips, -(-len(clips) // 16))
+    ]
     for done, (rows, sums) in enumerate(every, 1):
         mine = waves[rows]
         h = _components(mine, w, stft)
@@ -73,7 +81,8 @@ def _components(waves: np.ndarray, w: np.ndarray, stft: Stft) -> np.ndarray:
 
 
 def _over_time(target: Target, waves: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return edges of the columns in seconds, and (B * columns, R) activations of all neurons, mean over frequency; pooled where a layer has no map.
+    """Return edges of the columns in seconds, and (B * columns, R) activations of all neurons, mean over frequency;
+    pooled where a layer has no map.
 
     `most` columns at most: finer maps are averaged.
     """
@@ -92,11 +101,17 @@ def _over_time(target: Target, waves: np.ndarray, most: int) -> tuple[np.ndarray
     columns = min(max((m.shape[2] for m in maps.values()), default=1), most)
     seconds = waves.shape[1] / target.sample_rate
     times, _ = target.map_edges(1, columns, seconds)
-    heard = max(1, int(np.searchsorted(times[:-1], seconds - 1e-6)))  # columns that begin after the clip's end are padding, not sound
+    heard = max(
+        1, int(np.searchsorted(times[:-1], seconds - 1e-6))
+    )  # columns that begin after the clip's end are padding, not sound
     parts = []
     for name in modules:
         if name in maps:
-            m = maps[name] if maps[name].shape[2] == columns else torch.nn.functional.adaptive_avg_pool1d(maps[name], columns)
+            m = (
+                maps[name]
+                if maps[name].shape[2] == columns
+                else torch.nn.functional.adaptive_avg_pool1d(maps[name], columns)
+            )
             parts.append(m[:, :, :heard].transpose(1, 2))
         else:
             parts.append(pooled[name][:, None].expand(-1, heard, -1))

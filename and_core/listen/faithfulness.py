@@ -1,4 +1,5 @@
-"""Is what is heard what decides? Every metric of a listener on clips that it never learned from, with controls beside it."""
+"""Is what is heard what decides? Every metric of a listener on clips that it never learned from, with controls beside
+it."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def batches(waves: np.ndarray) -> Iterator[slice]:
 
 
 def relevance(listener: Listener, waves: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return relevance (B, K) of every component for given classes, H (B, K, T), and whether there is positive evidence (B,)."""
+    """Return relevance (B, K) of every component for given classes, H (B, K, T), and whether there is positive evidence
+    (B,)."""
     _, h, z, _, _ = listener.forward(waves)
     evidence = (z * listener.interpreter.theta.detach()[torch.from_numpy(c)]).numpy()
     top = evidence.max(1, keepdims=True)
@@ -51,7 +53,8 @@ def _above(listener: Listener, r: np.ndarray, h: np.ndarray, tau: float) -> torc
 
 
 def energy_matched(listener: Listener, tau: float, seed: int) -> Masks:
-    """Return components drawn at random until as much energy is gone, as it is rendered, as without L2I's: what any removal of that size does."""
+    """Return components drawn at random until as much energy is gone, as it is rendered, as without L2I's: what any
+    removal of that size does."""
 
     def made(waves: np.ndarray, c: np.ndarray) -> torch.Tensor:
         r, h, _ = relevance(listener, waves, c)
@@ -65,17 +68,29 @@ def _logs(listener: Listener, waves: np.ndarray) -> np.ndarray:
     return log_magnitude(listener.stft.spectrum(x / peak(x))).numpy()
 
 
-def _matched(listener: Listener, r: np.ndarray, h: np.ndarray, logs: np.ndarray, c: np.ndarray, tau: float, seed: int) -> torch.Tensor:
+def _matched(
+    listener: Listener, r: np.ndarray, h: np.ndarray, logs: np.ndarray, c: np.ndarray, tau: float, seed: int
+) -> torch.Tensor:
     found = []
     for i, (row, one, log) in enumerate(zip(r, h, logs, strict=True)):
         goal = listener.energy_lost(log, listener.mask_of(one, row > tau))
         order = np.random.default_rng([seed, i, int(c[i])]).permutation(len(one))
-        found.append(_nearest(lambda count: listener.mask_of(one, np.isin(np.arange(len(one)), order[:count])), listener, log, goal, len(order)))  # noqa: B023
+        found.append(_nearest(_first_masks(listener, one, order), listener, log, goal, len(order)))
     return torch.from_numpy(np.stack(found))
 
 
-def _nearest(mask_of: Callable[[int], np.ndarray], listener: Listener, log: np.ndarray, goal: float, most: int) -> np.ndarray:
-    """Return the mask of so many components, in their random order, that its loss is nearest to the goal; the loss grows with their number."""
+def _first_masks(listener: Listener, h: np.ndarray, order: np.ndarray) -> Callable[[int], np.ndarray]:
+    """Return a function that gives the mask of so many components, in their order."""
+    return lambda count: listener.mask_of(h, np.isin(np.arange(len(h)), order[:count]))
+
+
+def _nearest(
+    mask_of: Callable[[int], np.ndarray], listener: Listener, log: np.ndarray, goal: float, most: int
+) -> np.ndarray:
+    """Return the mask of so many components, in their random order, that its loss is nearest to the goal.
+
+    The loss grows with their number.
+    """
     low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2
@@ -100,7 +115,8 @@ def all_ones(listener: Listener) -> Masks:
 
 
 def judge(listener: Listener, waves: np.ndarray, masks: Masks, linear: bool = False) -> dict[str, float]:
-    """Return the field's metrics of one way to keep parts of clips, through the waveform and the model's own features again."""
+    """Return the field's metrics of one way to keep parts of clips, through the waveform and the model's own features
+    again."""
     kept_p, left_p, clips_p = [], [], []
     share, spread, relative, energy = [], [], [], []
     for rows in batches(waves):
@@ -122,14 +138,24 @@ def judge(listener: Listener, waves: np.ndarray, masks: Masks, linear: bool = Fa
     row = np.arange(len(c))
     p, o, q = clips[row, c], kept_all[row, c], left_all[row, c]
     return {
-        "AI": metrics.average_increase(p, o), "AD": metrics.average_drop(p, o), "AG": metrics.average_gain(p, o), "FF": metrics.faithfulness(p, q),
-        "FF median": float(np.median(p - q)), "Fid-In": metrics.input_fidelity(kept_all, c), "SPS": float(np.mean(share)), "COMP": float(np.mean(spread)),
-        "COMP share": float(np.mean(relative)), "energy": float(np.mean(energy)),
-    }  # fmt: skip
+        "AI": metrics.average_increase(p, o),
+        "AD": metrics.average_drop(p, o),
+        "AG": metrics.average_gain(p, o),
+        "FF": metrics.faithfulness(p, q),
+        "FF median": float(np.median(p - q)),
+        "Fid-In": metrics.input_fidelity(kept_all, c),
+        "SPS": float(np.mean(share)),
+        "COMP": float(np.mean(spread)),
+        "COMP share": float(np.mean(relative)),
+        "energy": float(np.mean(energy)),
+    }
 
 
 def fidelity_of(listener: Listener, waves: np.ndarray, multi_label: bool = False) -> dict[str, float]:
-    """Return how well the interpreter's logits follow the network's: top-1, 3, 5; for several classes a clip, AUPRC and F1 against its decisions."""
+    """Return how well the interpreter's logits follow the network's: top-1, 3, 5.
+
+    For several classes a clip, AUPRC and F1 against its decisions.
+    """
     f, g = [], []
     for rows in batches(waves):
         one, _, _, two, _ = listener.forward(waves[rows])
@@ -142,8 +168,11 @@ def fidelity_of(listener: Listener, waves: np.ndarray, multi_label: bool = False
 
 
 def by_threshold(listener: Listener, waves: np.ndarray, taus: list[float], draws: int = 3) -> list[dict[str, Any]]:
-    """Return faithfulness in logits ``f(x)_c - f(x without L)_c`` for several tau: median, mean, components, energy, and energy-matched random components."""
-    found: dict[float, dict[str, list[float]]] = {tau: {key: [] for key in ("lost", "counts", "energy", "random", "random energy")} for tau in sorted(taus)}
+    """Return faithfulness in logits ``f(x)_c - f(x without L)_c`` for several tau: median, mean, components, energy,
+    and energy-matched random components."""
+    found: dict[float, dict[str, list[float]]] = {
+        tau: {key: [] for key in ("lost", "counts", "energy", "random", "random energy")} for tau in sorted(taus)
+    }
     for part in batches(waves):
         mine = waves[part]
         logits = listener.predict(mine)
@@ -155,18 +184,26 @@ def by_threshold(listener: Listener, waves: np.ndarray, taus: list[float], draws
             chosen = _above(listener, r, h, tau)
             random = [_matched(listener, r, h, logs, c, tau, seed) for seed in range(draws)]
             row["counts"] += (r > tau).sum(1).tolist()
-            for masks, lost, gone in ((chosen, "lost", "energy"), *((other, "random", "random energy") for other in random)):
+            for masks, lost, gone in (
+                (chosen, "lost", "energy"),
+                *((other, "random", "random energy") for other in random),
+            ):
                 _, left = listener.render_all(mine, masks)
                 row[lost] += (said - listener.predict(left)[np.arange(len(c)), c]).tolist()
                 row[gone] += _gone(mine, left)
     return [
         {
-            "tau": tau, "median": float(np.median(row["lost"])), "mean": float(np.mean(row["lost"])), "components": float(np.mean(row["counts"])),
-            "energy": float(np.mean(row["energy"])), "random median": float(np.median(row["random"])), "random mean": float(np.mean(row["random"])),
+            "tau": tau,
+            "median": float(np.median(row["lost"])),
+            "mean": float(np.mean(row["lost"])),
+            "components": float(np.mean(row["counts"])),
+            "energy": float(np.mean(row["energy"])),
+            "random median": float(np.median(row["random"])),
+            "random mean": float(np.mean(row["random"])),
             "random energy": float(np.mean(row["random energy"])),
         }
         for tau, row in found.items()
-    ]  # fmt: skip
+    ]
 
 
 def _gone(whole: np.ndarray, left: np.ndarray) -> list[float]:
@@ -175,7 +212,8 @@ def _gone(whole: np.ndarray, left: np.ndarray) -> list[float]:
 
 
 def drops_when_removed(listener: Listener, waves: np.ndarray, tau: float, most: int = 40) -> float | None:
-    """Share of relevant components whose activation H_k falls when their own sound is taken out of the clip; None where none is relevant.
+    """Share of relevant components whose activation H_k falls when their own sound is taken out of the clip; None where
+    none is relevant.
 
     The interpreter sees the whole clip, so that this has to be looked at.
     """
@@ -191,21 +229,28 @@ def drops_when_removed(listener: Listener, waves: np.ndarray, tau: float, most: 
     return float(np.mean(found)) if found else None
 
 
-def corruptions(listener: Listener, waves: np.ndarray, labels: np.ndarray, tau: float, seed: int) -> list[dict[str, Any]]:
-    """Return noise at 0 dB, and two classes mixed: does the interpretation of the class hold more of its sound than the mixture does?"""
+def corruptions(
+    listener: Listener, waves: np.ndarray, labels: np.ndarray, tau: float, seed: int
+) -> list[dict[str, Any]]:
+    """Return noise at 0 dB, and two classes mixed: does the interpretation of the class hold more of its sound than the
+    mixture does?"""
     rng = np.random.default_rng(seed)
     other = np.array([int(rng.choice(np.flatnonzero(labels != label))) for label in labels])
     noise = rng.standard_normal(waves.shape).astype(np.float32)
     rows = []
     for name, added in (("noise at 0 dB", noise), ("another class", waves[other])):
-        level = np.linalg.norm(waves, axis=1, keepdims=True) / np.maximum(np.linalg.norm(added, axis=1, keepdims=True), 1e-9)
+        level = np.linalg.norm(waves, axis=1, keepdims=True) / np.maximum(
+            np.linalg.norm(added, axis=1, keepdims=True), 1e-9
+        )
         mixed = (waves + added * level).astype(np.float32)
         gain, before, after, nothing = [], [], [], 0
         for part in batches(waves):
             mine = mixed[part]
             c = listener.predict(waves[part]).argmax(1)
             kept, _ = listener.render_all(mine, relevant_masks(listener, tau)(mine, c))
-            heard = [(k, w, m) for k, w, m in zip(kept, waves[part], mine, strict=True) if np.any(k)]  # nothing kept has no ratio
+            heard = [
+                (k, w, m) for k, w, m in zip(kept, waves[part], mine, strict=True) if np.any(k)
+            ]  # nothing kept has no ratio
             gain += [metrics.si_sdr(k, w) - metrics.si_sdr(m, w) for k, w, m in heard]
             nothing += len(kept) - len(heard)
             if name == "another class":
@@ -222,7 +267,8 @@ def corruptions(listener: Listener, waves: np.ndarray, labels: np.ndarray, tau: 
 
 
 def randomised(listener: Listener, tau: float, seed: int) -> Masks:
-    """Return what the interpreter keeps when it reads a network whose weights are random: a sanity check that the network is read at all."""
+    """Return what the interpreter keeps when it reads a network whose weights are random: a sanity check that the
+    network is read at all."""
     inner = relevant_masks(listener, tau)
     network = listener.target.network
 

@@ -32,7 +32,8 @@ class Trunk(nn.Module):
         """Return maps (B, C, F, T) -> (B, HIDDEN, frames)."""
         grid = (self.rows, self.columns)
         parts = [
-            F.interpolate(narrow(norm(x)), grid, mode="bilinear", align_corners=False) for x, narrow, norm in zip(maps, self.narrow, self.norm, strict=True)
+            F.interpolate(narrow(norm(x)), grid, mode="bilinear", align_corners=False)
+            for x, narrow, norm in zip(maps, self.narrow, self.norm, strict=True)
         ]
         x = F.relu(self.mix(torch.cat(parts, 1)))
         return F.interpolate(F.relu(self.collapse(x))[:, :, 0], frames, mode="linear", align_corners=False)
@@ -76,7 +77,8 @@ class Interpreter(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """A mask in [0, 1] over the spectrogram, read from the same maps: what is kept should keep the class, what is left should lose it (L-MAC).
+    """A mask in [0, 1] over the spectrogram, read from the same maps: what is kept should keep the class, what is left
+    should lose it (L-MAC).
 
     Parameters
     ----------

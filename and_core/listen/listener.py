@@ -1,4 +1,5 @@
-"""A decision taken apart into sounds: the dictionary, the interpreter and what they say of one clip ("Listen to Interpret")."""
+"""A decision taken apart into sounds: the dictionary, the interpreter and what they say of one clip ("Listen to
+Interpret")."""
 
 from __future__ import annotations
 
@@ -88,10 +89,22 @@ class Listener:
     """
 
     def __init__(
-        self, target: Target, w: np.ndarray, interpreter: Interpreter, samples: int, maps: Sequence[str], decoder: MaskDecoder | None = None,
+        self,
+        target: Target,
+        w: np.ndarray,
+        interpreter: Interpreter,
+        samples: int,
+        maps: Sequence[str],
+        decoder: MaskDecoder | None = None,
         by_design: bool = False,
-    ) -> None:  # fmt: skip
-        self.target, self.w, self.interpreter, self.samples, self.maps = target, w, interpreter.eval(), samples, list(maps)
+    ) -> None:
+        self.target, self.w, self.interpreter, self.samples, self.maps = (
+            target,
+            w,
+            interpreter.eval(),
+            samples,
+            list(maps),
+        )
         self.decoder = None if decoder is None else decoder.eval()
         self.by_design = by_design
         self.stft = Stft.for_rate(target.sample_rate)
@@ -103,7 +116,9 @@ class Listener:
         return np.pad(wave[: self.samples], (0, max(0, self.samples - len(wave)))).astype(np.float32)
 
     @torch.inference_mode()
-    def forward(self, waves: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    def forward(
+        self, waves: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]:
         """Return one pass over (B, samples): f's logits, H (B, K, T), z (B, K), g, and the maps."""
         f, maps = self.reader(self.target.features(list(waves)))
         h, z, g = self.interpreter(maps, self.frames)
@@ -157,13 +172,17 @@ class Listener:
         return Interpretation(logits, c, g[0].numpy(), relevance.astype(np.float32), top, h[0].numpy(), wave, remark)
 
     def render(self, wave: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what a mask (F, T) keeps of a clip, and what it leaves: ``expm1`` of its share of log(1 + |STFT|), at the input's phase."""
+        """Return what a mask (F, T) keeps of a clip, and what it leaves: ``expm1`` of its share of log(1 + |STFT|), at
+        the input's phase."""
         kept, left = self.render_all(wave[None], torch.from_numpy(mask)[None])
         return kept[0], left[0]
 
     @torch.inference_mode()
     def render_all(self, waves: np.ndarray, masks: torch.Tensor, linear: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Return as :meth:`render` for (B, samples) and (B, F, T); `linear` masks weigh the magnitude itself, as a mask decoder's are trained to."""
+        """Return as :meth:`render` for (B, samples) and (B, F, T).
+
+        `linear` masks weigh the magnitude itself, as a mask decoder's are trained to.
+        """
         x = torch.from_numpy(waves)
         scale = peak(x)
         spectrum = self.stft.spectrum(x / scale)
@@ -192,13 +211,20 @@ class Listener:
     def save(self, folder: Path, about: dict[str, Any]) -> None:
         """Write ``listener.safetensors`` (float16) and ``listener.json``; by-design with the network's weights."""
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {"w": torch.from_numpy(self.w)} | {f"interpreter.{k}": v for k, v in self.interpreter.state_dict().items()}
+        tensors = {"w": torch.from_numpy(self.w)} | {
+            f"interpreter.{k}": v for k, v in self.interpreter.state_dict().items()
+        }
         if self.decoder is not None:
             tensors |= {f"decoder.{k}": v for k, v in self.decoder.state_dict().items()}
         if self.by_design:
             tensors |= {f"network.{k}": v for k, v in self.target.network.state_dict().items()}
-        save_file({k: v.detach().half().clone().contiguous() for k, v in tensors.items()}, folder / "listener.safetensors")
-        shapes = [[n.in_channels, self.interpreter.trunk.rows, self.interpreter.trunk.columns] for n in self.interpreter.trunk.narrow]
+        save_file(
+            {k: v.detach().half().clone().contiguous() for k, v in tensors.items()}, folder / "listener.safetensors"
+        )
+        shapes = [
+            [n.in_channels, self.interpreter.trunk.rows, self.interpreter.trunk.columns]
+            for n in self.interpreter.trunk.narrow
+        ]
         told = {
             "samples": self.samples,
             "maps": self.maps,
@@ -211,7 +237,8 @@ class Listener:
 
 
 def load_listener(folder: Path, target: Target) -> Listener:
-    """Return a listener from its folder, onto a loaded target; by-design, the target's weights become those that were trained along.
+    """Return a listener from its folder, onto a loaded target; by-design, the target's weights become those that were
+    trained along.
 
     Raises
     ------
@@ -221,7 +248,10 @@ def load_listener(folder: Path, target: Target) -> Listener:
     try:
         about = json.loads((folder / "listener.json").read_text(encoding="utf-8"))
         if about["checkpoint"] != target.fingerprint()[:16]:
-            raise ArtifactError(f"the listener in {folder} was made for another network: {about['checkpoint']}, this one is {target.fingerprint()[:16]}")
+            raise ArtifactError(
+                f"the listener in {folder} was made for another network: {about['checkpoint']}, this one is "
+                f"{target.fingerprint()[:16]}"
+            )
         tensors = {k: v.float() for k, v in load_file(folder / "listener.safetensors").items()}
         shapes = [(int(c), int(f), int(t)) for c, f, t in about["shapes"]]
         w = tensors["w"].numpy()

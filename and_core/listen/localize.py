@@ -1,6 +1,8 @@
-"""Localize a neuron in its clips: its activation per patch, as a picture over the spectrogram and as a soft mask to hear.
+"""Localize a neuron in its clips: its activation per patch, as a picture over the spectrogram and as a soft mask to
+hear.
 
-Maps are kept for this process alone; one pass serves all neurons of a layer. torch is loaded when the first map is asked for.
+Maps are kept for this process alone; one pass serves all neurons of a layer. torch is loaded when the first map is
+asked for.
 """
 
 from __future__ import annotations
@@ -106,7 +108,8 @@ def layer_maps(target: Target, waves: list[np.ndarray], layer: str) -> tuple[np.
 
 
 def clip_maps(d: Dissection, layer: str, clips: Sequence[int]) -> dict[int, np.ndarray]:
-    """Return (R, rows, columns) float16 of every neuron of a layer on some clips; clips that were passed before are not passed again.
+    """Return (R, rows, columns) float16 of every neuron of a layer on some clips; clips that were passed before are not
+    passed again.
 
     Raises
     ------
@@ -129,7 +132,9 @@ def clip_maps(d: Dissection, layer: str, clips: Sequence[int]) -> dict[int, np.n
             passed, _ = layer_maps(target, list(waves.values()), layer)
             seconds = samples / target.sample_rate
             times, _ = target.map_edges(passed.shape[2], passed.shape[3], seconds)
-            columns = max(1, int(np.searchsorted(times[:-1], seconds - 1e-6)))  # what begins after the clip's end is padding
+            columns = max(
+                1, int(np.searchsorted(times[:-1], seconds - 1e-6))
+            )  # what begins after the clip's end is padding
             for clip, values in zip(waves, passed[..., :columns].astype(np.float16), strict=True):
                 maps[clip] = _maps[(*key, clip)] = values
         total = sum(values.nbytes for values in _maps.values())
@@ -150,7 +155,8 @@ def resting(values: np.ndarray) -> float:
 
 
 def soft_mask(patches: PatchMap, rest: float, full: float, stft: Stft, frames: int) -> np.ndarray:
-    """Return a mask (F, T) in [0, 1]: 0 where the neuron is at rest, 1 where it fires fully, between patches in a straight line.
+    """Return a mask (F, T) in [0, 1]: 0 where the neuron is at rest, 1 where it fires fully, between patches in a
+    straight line.
 
     Parameters
     ----------
@@ -161,7 +167,9 @@ def soft_mask(patches: PatchMap, rest: float, full: float, stft: Stft, frames: i
     time = np.arange(frames) * stft.hop / stft.rate
     middle = (patches.seconds[1:] + patches.seconds[:-1]) / 2
     over_time = np.stack([np.interp(time, middle, row) for row in level])
-    over_time[:, time > patches.seconds[-1] + (patches.seconds[1] - patches.seconds[0])] = 0  # the network never heard what comes after its last patch
+    over_time[:, time > patches.seconds[-1] + (patches.seconds[1] - patches.seconds[0])] = (
+        0  # the network never heard what comes after its last patch
+    )
     if patches.hz is None:
         return np.repeat(over_time.astype(np.float32), stft.bins, 0)
     hz = np.linspace(0, stft.rate / 2, stft.bins)
@@ -218,7 +226,10 @@ def localized_sound(d: Dissection, neuron: NeuronId, clip: int, part: str) -> by
 
 
 def localized_picture(d: Dissection, neuron: NeuronId, clip: int) -> bytes:
-    """Return a clip's spectrogram, dark where the neuron is at rest, as JPEG; frequency is linear, since patches are drawn where they lie."""
+    """Return a clip's spectrogram, dark where the neuron is at rest, as JPEG.
+
+    Frequency is linear, since patches are drawn where they lie.
+    """
     from PIL import Image
 
     located = localize(d, neuron, clip)
@@ -246,5 +257,7 @@ def _jpeg(image: Any, wave: np.ndarray, located: Localization) -> bytes:
     colours = palette()[(shade[::-1] * 255).astype(np.uint8)].astype(np.float32)
     dimmed = colours * (0.25 + 0.75 * light[::-1, :, None])
     buffer = io.BytesIO()
-    image.fromarray(dimmed.astype(np.uint8)).resize((WIDTH, 148), image.Resampling.BILINEAR).save(buffer, "JPEG", quality=80)
+    image.fromarray(dimmed.astype(np.uint8)).resize((WIDTH, 148), image.Resampling.BILINEAR).save(
+        buffer, "JPEG", quality=80
+    )
     return buffer.getvalue()

@@ -24,12 +24,16 @@ def choose_maps(target: Target, names: Sequence[str] | None = None) -> dict[str,
     """
     every = target.map_modules()
     if not every:
-        raise TargetError(f"{target.describe()} has no hidden maps over time, so its decisions can't be taken apart into sounds")
+        raise TargetError(
+            f"{target.describe()} has no hidden maps over time, so its decisions can't be taken apart into sounds"
+        )
     if names is None:
         return dict(list(every.items())[-LAST:])
     unknown = [name for name in names if name not in every]
     if unknown:
-        raise TargetError(f"listening.maps={unknown[0]!r} is not a map of {target.describe()}; there are: {', '.join(every)}")
+        raise TargetError(
+            f"listening.maps={unknown[0]!r} is not a map of {target.describe()}; there are: {', '.join(every)}"
+        )
     return {name: every[name] for name in names}
 
 
@@ -48,7 +52,10 @@ class MapReader:
         self.target, self.modules = target, modules
 
     def __call__(self, features: Any) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Return logits (B, C) and maps (B, channels, rows, columns) in the order of the modules, on the CPU; gradients as they are on."""
+        """Return logits (B, C) and maps (B, channels, rows, columns) in the order of the modules, on the CPU.
+
+        Gradients as they are on.
+        """
         maps: dict[str, list[torch.Tensor]] = {}
 
         def collect(name: str, output: Any) -> None:
@@ -59,10 +66,17 @@ class MapReader:
         missing = [name for name in self.modules if name not in maps]
         if missing:
             raise TargetError(f"{self.target.describe()}: {missing[0]} did not run in a forward pass")
-        return logits, [parts[0] if len(parts) == 1 else _joined(parts) for parts in (maps[name] for name in self.modules)]
+        return logits, [
+            parts[0] if len(parts) == 1 else _joined(parts) for parts in (maps[name] for name in self.modules)
+        ]
 
 
 def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
     """Return maps of several passes (clips of different lengths) as one batch, brought to the size of the largest."""
     size = (max(p.shape[2] for p in parts), max(p.shape[3] for p in parts))
-    return torch.cat([p if p.shape[2:] == size else torch.nn.functional.interpolate(p, size, mode="bilinear", align_corners=False) for p in parts])
+    return torch.cat(
+        [
+            p if p.shape[2:] == size else torch.nn.functional.interpolate(p, size, mode="bilinear", align_corners=False)
+            for p in parts
+        ]
+    )

@@ -1,6 +1,8 @@
-"""How faithful what is heard is to what the network does: the metrics of L2I and of the field, from probabilities and masks.
+"""How faithful what is heard is to what the network does: the metrics of L2I and of the field, from probabilities and
+masks.
 
-Notation, one softmax throughout: p is the probability of the predicted class c on the clip, o on what is kept, q on what is left.
+Notation, one softmax throughout: p is the probability of the predicted class c on the clip, o on what is kept, q on
+what is left.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ RESYNTHESIS = 1e-4  # of probability: what a round trip through the STFT alone m
 
 
 def average_increase(p: np.ndarray, o: np.ndarray) -> float:
-    """Return AI, the percentage of clips whose class is more probable on what is kept. A gain within resynthesis error is none.
+    """Return AI, the percentage of clips whose class is more probable on what is kept. A gain within resynthesis error
+    is none.
 
     Examples
     --------
@@ -73,7 +76,10 @@ def complexity(mask: np.ndarray) -> tuple[float, float]:
 
 
 def fidelity(f: np.ndarray, g: np.ndarray, k: int) -> float:
-    """Return top-k fidelity: percentage of clips whose first class by f is among the first k by g; both (N, C) logits."""
+    """Return top-k fidelity: percentage of clips whose first class by f is among the first k by g.
+
+    Both (N, C) logits.
+    """
     first = f.argmax(1)
     return float(100 * np.mean((np.argsort(-g, axis=1, kind="stable")[:, :k] == first[:, None]).any(1)))
 
@@ -87,7 +93,8 @@ def si_sdr(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def multi_label(decided: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Return agreement with decisions that may be several a clip: AUPRC over classes (macro) and over all (micro), and the best F1.
+    """Return agreement with decisions that may be several a clip: AUPRC over classes (macro) and over all (micro), and
+    the best F1.
 
     Parameters
     ----------
@@ -101,7 +108,9 @@ def multi_label(decided: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     shown = decided.any(0)
     precision, recall, _ = precision_recall_curve(decided.ravel(), scores.ravel())
     return {
-        "auprc_macro": float(average_precision_score(decided[:, shown], scores[:, shown], average="macro")) if shown.any() else float("nan"),
+        "auprc_macro": float(average_precision_score(decided[:, shown], scores[:, shown], average="macro"))
+        if shown.any()
+        else float("nan"),
         "auprc_micro": float(average_precision_score(decided.ravel(), scores.ravel())) if shown.any() else float("nan"),
         "max_f1": float(np.max(2 * precision * recall / np.maximum(precision + recall, FLOOR))),
     }

@@ -1,6 +1,7 @@
 """From a waveform to a log-magnitude spectrogram and back, parts of it included ("Listen to Interpret", front end).
 
-Conventions: mono float32 waveforms in [-1, 1]; STFT with a periodic Hann window, centred, unnormalised; (F, T) with F = n_fft / 2 + 1.
+Conventions: mono float32 waveforms in [-1, 1]; STFT with a periodic Hann window, centred, unnormalised; (F, T) with F =
+n_fft / 2 + 1.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ class Stft:
 
 
 def peak(waves: torch.Tensor) -> torch.Tensor:
-    """Return (B, 1) what the waveforms are divided by before anything else, since log(1 + x) depends on gain; 1 for silence."""
+    """Return (B, 1) what the waveforms are divided by before anything else, since log(1 + x) depends on gain.
+
+    1 for silence.
+    """
     found = waves.abs().amax(-1, keepdim=True)
     return torch.where(found > 0, found, torch.ones_like(found))
 
@@ -64,7 +68,10 @@ def log_magnitude(spectrum: torch.Tensor) -> torch.Tensor:
 
 
 def with_magnitude(spectrum: torch.Tensor, log: torch.Tensor) -> torch.Tensor:
-    """Return a spectrogram with the phase of one and the log magnitude of another: ``expm1(X)`` at the input's phase."""
+    """Return a spectrogram with the phase of one and the log magnitude of another:
+    ``expm1(X)`` at the input's phase."""
     magnitude = spectrum.abs()
     wanted = torch.expm1(log.clamp_min(0))
-    return spectrum * (wanted / magnitude.clamp_min(TINY)) + torch.where(magnitude > 0, 0.0, wanted)  # silence has no phase: 0
+    return spectrum * (wanted / magnitude.clamp_min(TINY)) + torch.where(
+        magnitude > 0, 0.0, wanted
+    )  # silence has no phase: 0

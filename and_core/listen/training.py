@@ -1,4 +1,7 @@
-"""Learning to listen: the interpreter post-hoc and by-design, and a mask decoder. Every pass is kept, so that a stopped run goes on."""
+"""Learning to listen: the interpreter post-hoc and by-design, and a mask decoder.
+
+Every pass is kept, so that a stopped run goes on.
+"""
 
 from __future__ import annotations
 
@@ -59,10 +62,13 @@ class Task:
     score: Callable[[], float]
 
 
-def fit(task: Task, rows: np.ndarray, config: ListeningConfig, work: Path, seed: int, progress: Progress) -> list[dict[str, float]]:
+def fit(
+    task: Task, rows: np.ndarray, config: ListeningConfig, work: Path, seed: int, progress: Progress
+) -> list[dict[str, float]]:
     """Train, leave the weights of the best epoch in the module, and return loss and score of each epoch.
 
-    After each epoch weights, optimiser and best weights are written to `work`; a run that was stopped goes on with the next.
+    After each epoch weights, optimiser and best weights are written to `work`; a run that was stopped goes on with the
+    next.
     """
     optimiser = torch.optim.Adam(task.groups)
     history, best = _resume(task, optimiser, work)
@@ -85,18 +91,28 @@ def fit(task: Task, rows: np.ndarray, config: ListeningConfig, work: Path, seed:
     return history
 
 
-def _keep(task: Task, optimiser: torch.optim.Optimizer, history: list[dict[str, float]], best: dict[str, torch.Tensor], work: Path) -> None:
+def _keep(
+    task: Task,
+    optimiser: torch.optim.Optimizer,
+    history: list[dict[str, float]],
+    best: dict[str, torch.Tensor],
+    work: Path,
+) -> None:
     work.mkdir(parents=True, exist_ok=True)
     tensors = {f"now.{k}": v for k, v in task.module.state_dict().items()} | {f"best.{k}": v for k, v in best.items()}
     for number, state in optimiser.state_dict()["state"].items():
         tensors |= {f"adam.{number}.{k}": torch.as_tensor(v, dtype=torch.float32) for k, v in state.items()}
     temporary = work / f"{task.name}.tmp"
-    save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, temporary, {"history": json.dumps(history)})
+    save_file(
+        {k: v.detach().clone().contiguous() for k, v in tensors.items()}, temporary, {"history": json.dumps(history)}
+    )
     sync(temporary)
     temporary.replace(work / f"{task.name}.safetensors")
 
 
-def _resume(task: Task, optimiser: torch.optim.Optimizer, work: Path) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+def _resume(
+    task: Task, optimiser: torch.optim.Optimizer, work: Path
+) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     from safetensors import SafetensorError, safe_open
 
     path = work / f"{task.name}.safetensors"
@@ -132,13 +148,23 @@ def agreement(f: torch.Tensor, g: torch.Tensor, multi_label: bool) -> torch.Tens
 def learn_dictionary(
     data: TrainingData, rows: np.ndarray, config: ListeningConfig, work: Path, seed: int, progress: Progress
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Return W, and how good it is: reconstruction error on frames it did not learn from are for the caller; coherence here."""
+    """Return W, and how good it is: reconstruction error on frames it did not learn from are for the caller.
+
+    Coherence here.
+    """
     path = work / "dictionary.npy"
     x = data.frames(rows, FRAMES, seed)
     try:
         w = np.load(path, allow_pickle=False)
     except (OSError, ValueError):
-        w = dictionary.learn(x, config.components, config.sparsity, DICTIONARY_STEPS, seed, lambda done, total: progress("listening: dictionary", done, total))
+        w = dictionary.learn(
+            x,
+            config.components,
+            config.sparsity,
+            DICTIONARY_STEPS,
+            seed,
+            lambda done, total: progress("listening: dictionary", done, total),
+        )
         work.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
         with open(temporary, "wb") as handle:
@@ -146,7 +172,11 @@ def learn_dictionary(
         sync(temporary)
         temporary.replace(path)
     h = dictionary.activations(x, w, config.sparsity)
-    return w, {"frames": int(x.shape[1]), "error": round(dictionary.error(x, w, h), 4), "coherence": dictionary.coherence(w)}
+    return w, {
+        "frames": int(x.shape[1]),
+        "error": round(dictionary.error(x, w, h), 4),
+        "coherence": dictionary.coherence(w),
+    }
 
 
 def shapes_of(data: TrainingData, row: int) -> tuple[list[tuple[int, int, int]], int]:
@@ -156,9 +186,18 @@ def shapes_of(data: TrainingData, row: int) -> tuple[list[tuple[int, int, int]],
 
 
 def train_post_hoc(
-    target: Target, data: TrainingData, split: ClipSplit, config: ListeningConfig, work: Path, seed: int, progress: Progress
+    target: Target,
+    data: TrainingData,
+    split: ClipSplit,
+    config: ListeningConfig,
+    work: Path,
+    seed: int,
+    progress: Progress,
 ) -> tuple[Listener, dict[str, Any]]:
-    """Return dictionary, interpreter and, where asked for, mask decoder of a frozen target; the listener and the report of its training."""
+    """Return dictionary, interpreter and, where asked for, mask decoder of a frozen target.
+
+    The listener and the report of its training.
+    """
     target.network.requires_grad_(False)  # nothing that is learned here reaches the network
     w, about = learn_dictionary(data, split.train, config, work, seed, progress)
     shapes, classes = shapes_of(data, int(split.train[0]))
@@ -172,7 +211,11 @@ def train_post_hoc(
         f, maps = data.outputs(rows)
         h, _, g = interpreter(maps, frames)
         fidelity = EARLY if epoch < SWITCH else LATE
-        return RECONSTRUCTION * F.mse_loss(dictionary_ @ h, x) + fidelity * agreement(f, g, config.multi_label) + SPARSE * h.abs().mean()
+        return (
+            RECONSTRUCTION * F.mse_loss(dictionary_ @ h, x)
+            + fidelity * agreement(f, g, config.multi_label)
+            + SPARSE * h.abs().mean()
+        )
 
     def score() -> float:
         hits = 0.0
@@ -182,7 +225,13 @@ def train_post_hoc(
                 hits += float((interpreter(maps, frames)[2].argmax(1) == f.argmax(1)).sum())
         return hits / len(split.validation)
 
-    task = Task("interpreter", interpreter, [{"params": list(interpreter.parameters()), "lr": config.learning_rate}], loss, score)
+    task = Task(
+        "interpreter",
+        interpreter,
+        [{"params": list(interpreter.parameters()), "lr": config.learning_rate}],
+        loss,
+        score,
+    )
     history = fit(task, split.train, config, work, seed, progress)
     names = list(choose_maps(target, config.maps))
     listener = Listener(target, w, interpreter, data.waves.shape[1], names)
@@ -201,9 +250,17 @@ def _best(history: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def train_by_design(
-    target: Target, data: TrainingData, split: ClipSplit, config: ListeningConfig, w: np.ndarray, work: Path, seed: int, progress: Progress
+    target: Target,
+    data: TrainingData,
+    split: ClipSplit,
+    config: ListeningConfig,
+    w: np.ndarray,
+    work: Path,
+    seed: int,
+    progress: Progress,
 ) -> tuple[Listener, dict[str, Any]]:
-    """Return a network whose prediction is g = Θ(Ψ(f_I(x))): the target's own head is gone, its encoder trains along at a small learning rate.
+    """Return a network whose prediction is g = Θ(Ψ(f_I(x))): the target's own head is gone, its encoder trains along at
+    a small learning rate.
 
     The target's weights change in place; give it a network of its own.
     """
@@ -221,7 +278,11 @@ def train_by_design(
         _, maps = reader(target.features(list(data.waves[rows])))
         h, _, g = interpreter(maps, frames)
         y = labels[rows]
-        wrong = F.binary_cross_entropy_with_logits(g, F.one_hot(y, classes).float()) if config.multi_label else F.cross_entropy(g, y)
+        wrong = (
+            F.binary_cross_entropy_with_logits(g, F.one_hot(y, classes).float())
+            if config.multi_label
+            else F.cross_entropy(g, y)
+        )
         return wrong + RECONSTRUCTION * F.mse_loss(dictionary_ @ h, data.spectra(rows)) + SPARSE * h.abs().mean()
 
     def score() -> float:
@@ -243,9 +304,16 @@ def train_by_design(
 
 
 def train_decoder(
-    listener: Listener, data: TrainingData, split: ClipSplit, config: ListeningConfig, work: Path, seed: int, progress: Progress
+    listener: Listener,
+    data: TrainingData,
+    split: ClipSplit,
+    config: ListeningConfig,
+    work: Path,
+    seed: int,
+    progress: Progress,
 ) -> tuple[MaskDecoder, dict[str, Any]]:
-    """Return a mask decoder after L-MAC: ``4 CE(kept, c) - 0.2 CE(left, c) + 0.4 mean|mask|``, through waveform and front end.
+    """Return a mask decoder after L-MAC: ``4 CE(kept, c) - 0.2 CE(left, c) + 0.4 mean|mask|``, through waveform and
+    front end.
 
     Raises
     ------
@@ -264,7 +332,10 @@ def train_decoder(
         spectrum = stft.spectrum(x / scale)
         f, maps = data.outputs(rows)
         mask = decoder(maps, frames)
-        kept, left = (target.forward(target.features_with_grad(stft.waves(spectrum * part, samples) * scale)).float().cpu() for part in (mask, 1 - mask))
+        kept, left = (
+            target.forward(target.features_with_grad(stft.waves(spectrum * part, samples) * scale)).float().cpu()
+            for part in (mask, 1 - mask)
+        )
         return f.argmax(1), mask, kept, left
 
     def loss(rows: np.ndarray, epoch: int) -> torch.Tensor:

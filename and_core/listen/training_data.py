@@ -1,4 +1,5 @@
-"""What training a listener reads: clips decoded once, and what the frozen network makes of each, kept while it fits in memory."""
+"""What training a listener reads: clips decoded once, and what the frozen network makes of each, kept while it fits in
+memory."""
 
 from __future__ import annotations
 
@@ -25,7 +26,12 @@ class ClipSplit:
 
 
 def split_clips(
-    folds: Sequence[int | None], sources: Sequence[str | None], trained: Sequence[int], validation: int | None, test: Sequence[int] | None, seed: int
+    folds: Sequence[int | None],
+    sources: Sequence[str | None],
+    trained: Sequence[int],
+    validation: int | None,
+    test: Sequence[int] | None,
+    seed: int,
 ) -> ClipSplit:
     """Split clips by folds where they have them, else by source: a fifth to choose, a fifth to measure.
 
@@ -36,7 +42,11 @@ def split_clips(
     """
     if all(fold is not None for fold in folds):
         known = sorted({int(f) for f in folds if f is not None})
-        tested = set(test) if test is not None else (set(known) - set(trained) if trained and set(known) - set(trained) else {known[-1]})
+        tested = (
+            set(test)
+            if test is not None
+            else (set(known) - set(trained) if trained and set(known) - set(trained) else {known[-1]})
+        )
         chosen = validation if validation is not None else next((f for f in known if f not in tested), -1)
         part = np.array([2 if f in tested else 1 if f == chosen else 0 for f in folds])
     else:
@@ -45,7 +55,11 @@ def split_clips(
         place = np.array([order[name] / len(order) for name in names])
         part = np.where(place < 0.2, 2, np.where(place < 0.4, 1, 0))
     found = ClipSplit(*(np.flatnonzero(part == i) for i in range(3)))
-    for name, mine in (("learn from", found.train), ("choose the epoch on", found.validation), ("measure on", found.test)):
+    for name, mine in (
+        ("learn from", found.train),
+        ("choose the epoch on", found.validation),
+        ("measure on", found.test),
+    ):
         if not len(mine):
             raise ValueError(f"listening: there are no clips to {name}; set validation_fold and test_folds")
     return found
@@ -65,7 +79,9 @@ class TrainingData:
         Of the frozen target.
     """
 
-    def __init__(self, waves: np.ndarray, labels: np.ndarray, reader: MapReader, stft: Stft, kinds: np.ndarray | None = None) -> None:
+    def __init__(
+        self, waves: np.ndarray, labels: np.ndarray, reader: MapReader, stft: Stft, kinds: np.ndarray | None = None
+    ) -> None:
         self.waves, self.labels, self.reader, self.stft = waves, labels, reader, stft
         self.kinds = labels if kinds is None else kinds
         self._kept: dict[int, tuple[torch.Tensor, list[torch.Tensor]]] = {}
@@ -89,10 +105,13 @@ class TrainingData:
                 if self._held + size <= KEEP_BYTES:
                     self._kept[row], self._held = made[row], self._held + size
         every = [self._kept.get(int(r)) or made[int(r)] for r in rows]
-        return torch.stack([e[0] for e in every]), [torch.stack(m).float() for m in zip(*(e[1] for e in every), strict=True)]
+        return torch.stack([e[0] for e in every]), [
+            torch.stack(m).float() for m in zip(*(e[1] for e in every), strict=True)
+        ]
 
     def frames(self, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
-        """Return (F, N) columns of spectrograms to learn a dictionary from: `most` in all, as many of each label, none near silence.
+        """Return (F, N) columns of spectrograms to learn a dictionary from: `most` in all, as many of each label, none
+        near silence.
 
         Raises
         ------

@@ -28,7 +28,10 @@ class Question:
 
 
 class LanguageModelSettings(Settings):
-    """`model`: name on the server, hub id, or folder; `top_p` of sampling; `seed` to which a question's `sample` is added."""
+    """`model`: name on the server, hub id, or folder; `top_p` of sampling.
+
+    `seed` to which a question's `sample` is added.
+    """
 
     model: Annotated[str, PathMark(always=False, separator=True, identifies=True)]
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -53,7 +56,8 @@ class LanguageModel(Plugin[L]):
         return f"{self.settings.model} ({self.kind})"
 
     def answer(self, requests: Iterable[Question]) -> Iterator[tuple[int, Reply]]:
-        """Yield answers as they come, each with the number of its request; a request that fails gives a reply with an error.
+        """Yield answers as they come, each with the number of its request; a request that fails gives a reply with an
+        error.
 
         Raises
         ------
@@ -69,14 +73,19 @@ class LanguageModel(Plugin[L]):
 
 
 def folder_hash(folder: Path) -> str:
-    """Return one hash of everything in a checkpoint's folder that decides answers: weights, tokenizer, templates, settings.
+    """Return one hash of everything in a checkpoint's folder that decides answers: weights, tokenizer, templates,
+    settings.
 
     Raises
     ------
     ConfigError
         There are no weights.
     """
-    files = [p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".pt", ".gguf", ".json", ".jinja", ".model", ".txt")]
+    files = [
+        p
+        for p in folder.iterdir()
+        if p.suffix in (".safetensors", ".bin", ".pt", ".gguf", ".json", ".jinja", ".model", ".txt")
+    ]
     if not any(p.suffix in (".safetensors", ".bin", ".pt", ".gguf") for p in files):
         raise ConfigError(f"llm.model={str(folder)!r} holds no weights")
     return sha256_files(files)

@@ -84,12 +84,18 @@ class Transformers(LanguageModel[TransformersSettings]):
                     while len(batch) < min(s.batch, len(members)) and self._room(members[len(batch)][0]) >= most:
                         batch.append(members[len(batch)])
                     members = members[len(batch) :]
-                    yield from zip((n for _, n, _ in batch), self._try([t for _, _, t in batch], temperature, most, sample), strict=True)
+                    yield from zip(
+                        (n for _, n, _ in batch),
+                        self._try([t for _, _, t in batch], temperature, most, sample),
+                        strict=True,
+                    )
 
     def _prompt(self, request: Question) -> tuple[str, int]:
         """Return the prompt in the model's chat template, and its length in tokens."""
         tokenizer, _ = self._loaded
-        text = tokenizer.apply_chat_template([{"role": "user", "content": request.prompt}], add_generation_prompt=True, tokenize=False)
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": request.prompt}], add_generation_prompt=True, tokenize=False
+        )
         return text, len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _room(self, length: int) -> int:
@@ -98,7 +104,10 @@ class Transformers(LanguageModel[TransformersSettings]):
         return limit - length if limit else 1_000_000
 
     def _try(self, texts: list[str], temperature: float, most: int, sample: int) -> list[Reply]:
-        """Return a batch; where it fails (out of memory), its members one by one, so that only what fails alone has failed."""
+        """Return a batch.
+
+        Where it fails (out of memory), its members one by one, so that only what fails alone has failed.
+        """
         try:
             return self._generate(texts, temperature, most, sample)
         except RuntimeError as error:
@@ -113,15 +122,27 @@ class Transformers(LanguageModel[TransformersSettings]):
         tokenizer, model = self._loaded
         batch = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt").to(model.device)
         length = batch["input_ids"].shape[1]
-        plain = {"repetition_penalty": 1.0}  # what a checkpoint recommends besides is left alone: answers follow the settings here
-        sampling = {"do_sample": True, "temperature": temperature, "top_p": s.top_p, "top_k": 0} if temperature > 0 else {"do_sample": False}
+        plain = {
+            "repetition_penalty": 1.0
+        }  # what a checkpoint recommends besides is left alone: answers follow the settings here
+        sampling = (
+            {"do_sample": True, "temperature": temperature, "top_p": s.top_p, "top_k": 0}
+            if temperature > 0
+            else {"do_sample": False}
+        )
         torch.manual_seed(s.seed + sample)
         with torch.inference_mode():
             out = model.generate(
-                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], max_new_tokens=most, pad_token_id=tokenizer.pad_token_id,
-                **plain, **sampling,
-            )[:, length:]  # fmt: skip
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                max_new_tokens=most,
+                pad_token_id=tokenizer.pad_token_id,
+                **plain,
+                **sampling,
+            )[:, length:]
         ends = model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
         found = tokenizer.batch_decode(out, skip_special_tokens=True)
-        return [said(text, not ends & set(row.tolist()) and len(row) >= most) for text, row in zip(found, out, strict=True)]
+        return [
+            said(text, not ends & set(row.tolist()) and len(row) >= most) for text, row in zip(found, out, strict=True)
+        ]

@@ -40,7 +40,13 @@ class VLLM(LanguageModel[VLLMSettings]):
         except ImportError:
             raise MissingExtra("vllm", "vllm", "llm.kind='vllm'") from None
         s = self.settings
-        engine = LLM(model=s.model, max_model_len=s.max_model_len, gpu_memory_utilization=s.gpu_memory, seed=s.seed, trust_remote_code=False)
+        engine = LLM(
+            model=s.model,
+            max_model_len=s.max_model_len,
+            gpu_memory_utilization=s.gpu_memory,
+            seed=s.seed,
+            trust_remote_code=False,
+        )
         return engine, SamplingParams
 
     def fingerprint(self) -> str:
@@ -53,7 +59,10 @@ class VLLM(LanguageModel[VLLMSettings]):
         return folder_hash(Path(self.settings.model))
 
     def answer(self, requests: Iterable[Question]) -> Iterator[tuple[int, Reply]]:
-        """Yield answers in order, a batch at a time; where vLLM refuses a batch (one prompt is too long), its members one by one."""
+        """Yield answers in order, a batch at a time.
+
+        Where vLLM refuses a batch (one prompt is too long), its members one by one.
+        """
         numbered = enumerate(requests)
         while part := list(islice(numbered, self.settings.batch)):
             yield from zip((number for number, _ in part), self._chat([r for _, r in part]), strict=True)
@@ -62,7 +71,10 @@ class VLLM(LanguageModel[VLLMSettings]):
         s = self.settings
         engine, sampling = self._engine
         turns = [[{"role": "user", "content": r.prompt}] for r in requests]
-        wanted = [sampling(temperature=r.temperature, top_p=s.top_p, max_tokens=r.max_tokens, seed=s.seed + r.sample) for r in requests]
+        wanted = [
+            sampling(temperature=r.temperature, top_p=s.top_p, max_tokens=r.max_tokens, seed=s.seed + r.sample)
+            for r in requests
+        ]
         try:
             outs = engine.chat(turns, wanted, use_tqdm=False)
         except ValueError as error:

@@ -1,1 +1,4 @@
-"""Networks that no library brings, written from their publications; plain torch modules that know nothing of this project."""
+"""Networks that no library brings, written from their publications.
+
+Plain torch modules that know nothing of this project.
+"""

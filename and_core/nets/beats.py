@@ -1,4 +1,5 @@
-"""BEATs (Chen et al. 2022, arXiv 2212.09058): the encoder, batch first, under the key names of the published checkpoints."""
+"""BEATs (Chen et al. 2022, arXiv 2212.09058): the encoder, batch first, under the key names of the published
+checkpoints."""
 
 from __future__ import annotations
 
@@ -44,7 +45,9 @@ class BeatsConfig:
 
     def __post_init__(self) -> None:
         if self.input_patch_size <= 0:
-            raise ValueError(f"input_patch_size={self.input_patch_size}; a checkpoint must give it (published ones: 16)")
+            raise ValueError(
+                f"input_patch_size={self.input_patch_size}; a checkpoint must give it (published ones: 16)"
+            )
         if self.deep_norm and self.layer_norm_first:
             raise ValueError("deep_norm=True and layer_norm_first=True exclude each other")
         if self.activation_fn not in ("gelu", "glu", "relu"):
@@ -58,13 +61,15 @@ class BeatsConfig:
 
 
 def shrink_mask(mask: torch.Tensor, length: int) -> torch.Tensor:
-    """Return (B, samples) padding mask brought to `length` steps: a step is padding when all it covers is (the reference's grouping)."""
+    """Return (B, samples) padding mask brought to `length` steps: a step is padding when all it covers is (the
+    reference's grouping)."""
     mask = mask[:, : mask.shape[1] - mask.shape[1] % length]
     return mask.view(len(mask), length, -1).all(-1)
 
 
 def relative_buckets(length: int, num_buckets: int, max_distance: int) -> torch.Tensor:
-    """Return (length, length) bucket of key minus query position: exact up to a quarter of the buckets a side, logarithmic beyond."""
+    """Return (length, length) bucket of key minus query position: exact up to a quarter of the buckets a side,
+    logarithmic beyond."""
     place = torch.arange(length)
     relative = place[None] - place[:, None]
     half = num_buckets // 2
@@ -109,7 +114,9 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor, bias: torch.Tensor | None, padding: torch.Tensor | None) -> torch.Tensor:
         """Return (B, T, D) -> (B, T, D); `bias` (H, T, T) or (B, H, T, T), `padding` (B, T) bool."""
         batch, length, width = x.shape
-        q, k, v = (p(x).view(batch, length, self.heads, -1).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (
+            p(x).view(batch, length, self.heads, -1).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj)
+        )
         mask = None
         if bias is not None:
             mask = bias.expand(batch, -1, -1, -1)
@@ -117,7 +124,9 @@ class Attention(nn.Module):
                 first, second = self.grep_linear(q).view(batch, self.heads, length, 2, 4).sum(-1).sigmoid().chunk(2, -1)
                 mask = (first * (second * self.grep_a - 1) + 2) * mask
         if padding is not None:
-            hidden = torch.zeros(batch, 1, 1, length, device=x.device, dtype=x.dtype).masked_fill(padding[:, None, None], -torch.inf)
+            hidden = torch.zeros(batch, 1, 1, length, device=x.device, dtype=x.dtype).masked_fill(
+                padding[:, None, None], -torch.inf
+            )
             mask = hidden if mask is None else mask + hidden
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.drop if self.training else 0.0)
         return self.out_proj(mixed.transpose(1, 2).reshape(batch, length, width))
@@ -172,8 +181,14 @@ class Encoder(nn.Module):
     def __init__(self, config: BeatsConfig) -> None:
         super().__init__()
         self.config = config
-        self.pos_conv = nn.Sequential(PositionalConv(config.encoder_embed_dim, config.conv_pos, config.conv_pos_groups), nn.GELU())
-        bias = nn.Embedding(config.num_buckets, config.encoder_attention_heads) if config.relative_position_embedding else None
+        self.pos_conv = nn.Sequential(
+            PositionalConv(config.encoder_embed_dim, config.conv_pos, config.conv_pos_groups), nn.GELU()
+        )
+        bias = (
+            nn.Embedding(config.num_buckets, config.encoder_attention_heads)
+            if config.relative_position_embedding
+            else None
+        )
         self.layers = nn.ModuleList([Block(config, bias) for _ in range(config.encoder_layers)])
         self.layer_norm = nn.LayerNorm(config.encoder_embed_dim)
         self.drop = nn.Dropout(config.dropout)
@@ -237,8 +252,8 @@ class Beats(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return token features (B, T, D) and the token padding mask (B, T), None without padding.
 
-        `frame_padding` (B, frames) is brought to tokens as the published implementation does it, which ties a token to other
-        frames than its own; `padding` (B, T) says it token by token instead.
+        `frame_padding` (B, frames) is brought to tokens as the published implementation does it, which ties a token to
+        other frames than its own; `padding` (B, T) says it token by token instead.
         """
         x = self.patches(fbank)
         if frame_padding is not None:
@@ -246,7 +261,8 @@ class Beats(nn.Module):
         return self.encoder(x, padding), padding
 
     def logits(self, features: torch.Tensor, padding: torch.Tensor | None = None) -> torch.Tensor:
-        """Return class logits (B, C): per token, then the mean over tokens that are not padding (the published model's sigmoid follows)."""
+        """Return class logits (B, C): per token, then the mean over tokens that are not padding (the published model's
+        sigmoid follows)."""
         assert self.predictor is not None
         return pooled(self.predictor(self.drop_predictor(features)), padding)
 
@@ -280,9 +296,16 @@ def initialise(model: Beats) -> None:
 
 
 def share_bias(weights: dict[str, torch.Tensor], layers: int) -> dict[str, torch.Tensor]:
-    """State dict with the one table of relative biases under every layer's name; files without repetition keep it under the first."""
+    """State dict with the one table of relative biases under every layer's name.
+
+    Files without repetition keep it under the first.
+    """
     key = "encoder.layers.{}.self_attn.relative_attention_bias.weight"
-    return weights if key.format(0) not in weights else {**weights, **{key.format(i): weights[key.format(0)] for i in range(layers)}}
+    return (
+        weights
+        if key.format(0) not in weights
+        else {**weights, **{key.format(i): weights[key.format(0)] for i in range(layers)}}
+    )
 
 
 def keep_one_bias(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

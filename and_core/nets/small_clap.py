@@ -1,4 +1,5 @@
-"""A contrastive text-audio network in small: a BEATs tower and a sentence encoder's vectors, each projected into one space."""
+"""A contrastive text-audio network in small: a BEATs tower and a sentence encoder's vectors, each projected into one
+space."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from and_core.nets.beats import Beats, pooled
 
 
 class SmallClap(nn.Module):
-    """Both sides end in Linear, ReLU, Linear and unit norm, as CLAP's do; the sentence encoder stays outside and as it is.
+    """Both sides end in Linear, ReLU, Linear and unit norm, as CLAP's do; the sentence encoder stays outside and as it
+    is.
 
     Parameters
     ----------

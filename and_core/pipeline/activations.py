@@ -31,9 +31,13 @@ def parameters(run: Run) -> dict[str, Any]:
     """Return the network, and how it is read."""
     a = run.config.activations
     return {
-        "target": run.target.identifying_settings(), "fingerprint": run.target.fingerprint(),
-        "batch": a.batch, "rows": a.rows, "precision": a.precision, **({} if a.resampler == "soxr" else {"resampler": a.resampler}),
-    }  # fmt: skip
+        "target": run.target.identifying_settings(),
+        "fingerprint": run.target.fingerprint(),
+        "batch": a.batch,
+        "rows": a.rows,
+        "precision": a.precision,
+        **({} if a.resampler == "soxr" else {"resampler": a.resampler}),
+    }
 
 
 def compute(run: Run, writer: StageWriter) -> None:
@@ -43,7 +47,9 @@ def compute(run: Run, writer: StageWriter) -> None:
     layers, total = target.layers(), len(dissection.clips)
     check_names(layers)
     check_company(target, dissection.clips[0].seconds)
-    roots = [writer.out / f"layer{number:04d}" for number in range(len(layers))]  # a name of PyTorch's may hold what no file's name can
+    roots = [
+        writer.out / f"layer{number:04d}" for number in range(len(layers))
+    ]  # a name of PyTorch's may hold what no file's name can
     arrays = {layer.name: _array(root, layer, total, config.rows) for root, layer in zip(roots, layers, strict=True)}
     read = reader(dissection, target, config.resampler)
     first = target.features([read(clip) for clip in range(min(config.batch, total))])
@@ -55,13 +61,18 @@ def compute(run: Run, writer: StageWriter) -> None:
             for path in (path for root in roots for path in (root / "c" / str(number)).glob("*")):
                 path.unlink()  # what a killed run has left would be read
             rows = {layer.name: np.empty((stop - start, layer.size), np.float32) for layer in layers}
-            for at, outputs in extract(target, dissection, range(start, stop), config.batch, run.config.workers, precision, read):
+            for at, outputs in extract(
+                target, dissection, range(start, stop), config.batch, run.config.workers, precision, read
+            ):
                 for name, values in outputs.items():
                     rows[name][at - start : at - start + len(values)] = values
                 run.progress("activations", min(at + config.batch, total), total)
             for name, values in rows.items():
                 if not np.isfinite(values).all():
-                    raise TargetError(f"layer {name} of {target.describe()} gives NaN or infinite values on clips {start} to {stop - 1}")
+                    raise TargetError(
+                        f"layer {name} of {target.describe()} gives NaN or infinite values on clips {start} to "
+                        f"{stop - 1}"
+                    )
                 arrays[name][start:stop] = values
             writer.mark(number, (path for root in roots for path in sorted((root / "c" / str(number)).glob("*"))))
         run.progress("activations", stop, total)
@@ -71,12 +82,25 @@ def compute(run: Run, writer: StageWriter) -> None:
         for orphan in root.rglob("*.partial"):  # of a write that was killed; the chunk was written again
             orphan.unlink()
         paths = sorted(p for p in root.rglob("*") if p.is_file())
-        writer.files(layer_artifact(layer.name), "zarr", paths, [total, layer.size], "float32", ["clip", "neuron"], "the target's own")
+        writer.files(
+            layer_artifact(layer.name),
+            "zarr",
+            paths,
+            [total, layer.size],
+            "float32",
+            ["clip", "neuron"],
+            "the target's own",
+        )
     settings: Any = target.settings
     writer.notes = {
-        "target": target.describe(), "checkpoint": target.fingerprint()[:16], "pooling": settings.pooling, "precision": precision,
-        "device": device.split(":")[0], "trained_folds": list(settings.trained_folds), "neurons": sum(x.size for x in layers),
-    }  # fmt: skip
+        "target": target.describe(),
+        "checkpoint": target.fingerprint()[:16],
+        "pooling": settings.pooling,
+        "precision": precision,
+        "device": device.split(":")[0],
+        "trained_folds": list(settings.trained_folds),
+        "neurons": sum(x.size for x in layers),
+    }
 
 
 def check_names(layers: list[Layer]) -> None:
@@ -90,7 +114,10 @@ def check_names(layers: list[Layer]) -> None:
     names = [layer.name for layer in layers]
     for name in names:
         if not is_layer_name(name):
-            raise TargetError(f"layer {name[:200]!r} can't be stored: names of 1 to {NAME_LENGTH} printable characters can; leave it out with target.layers")
+            raise TargetError(
+                f"layer {name[:200]!r} can't be stored: names of 1 to {NAME_LENGTH} printable characters can; leave it "
+                "out with target.layers"
+            )
         if names.count(name) > 1:
             raise TargetError(f"two layers are called {name!r}; leave them out with target.layers")
 
@@ -150,20 +177,31 @@ def _check_outputs(outputs: dict[str, Any], modules: dict[str, Any], clips: int)
         raise TargetError(f"these layers never run: {', '.join(silent[:8])}; leave them out with target.layers")
     for name, values in outputs.items():
         if len(values) != clips:
-            raise TargetError(f"layer {name} gives {len(values)} rows for {clips} clips; leave it out with target.layers")
+            raise TargetError(
+                f"layer {name} gives {len(values)} rows for {clips} clips; leave it out with target.layers"
+            )
 
 
 def _array(path: Path, layer: Layer, clips: int, rows: int) -> Any:
-    """Return zarr array of one layer: a file per chunk of rows, inside it small chunks of neurons; no compression (floats barely shrink)."""
+    """Return zarr array of one layer: a file per chunk of rows, inside it small chunks of neurons.
+
+    No compression (floats barely shrink).
+    """
     try:
         return zarr.open_array(str(path), mode="r+")
     except (FileNotFoundError, ValueError):  # not begun, or killed while its description was being written
         shutil.rmtree(path, ignore_errors=True)
     inner = min(UNIT_CHUNK, layer.size)
     return zarr.create_array(
-        str(path), shape=(clips, layer.size), dtype="float32", chunks=(min(rows, clips), inner),
-        shards=(min(rows, clips), -(-layer.size // inner) * inner), compressors=None, fill_value=0, dimension_names=["clip", "neuron"],
-    )  # fmt: skip
+        str(path),
+        shape=(clips, layer.size),
+        dtype="float32",
+        chunks=(min(rows, clips), inner),
+        shards=(min(rows, clips), -(-layer.size // inner) * inner),
+        compressors=None,
+        fill_value=0,
+        dimension_names=["clip", "neuron"],
+    )
 
 
 STAGE = Stage("activations", "Running the network", ("clips",), parameters, compute)

@@ -23,10 +23,18 @@ from and_core.store.writer import StageWriter
 ENCODE_CHUNK = 512
 DEPTH = (5, 4)  # K and tau of the trend with depth
 LEAST_NEURONS = 10  # with an adjective, for it to be tested against measures
-INTERPRETABILITY_ROWS = pa.schema([
-    ("k", pa.int64()), ("tau", pa.int64()), ("layer", pa.string()), ("block", pa.int64()), ("kind", pa.string()), ("neurons", pa.int64()),
-    ("uninterpretable", pa.int64()), ("percent", pa.float64()),
-])  # fmt: skip
+INTERPRETABILITY_ROWS = pa.schema(
+    [
+        ("k", pa.int64()),
+        ("tau", pa.int64()),
+        ("layer", pa.string()),
+        ("block", pa.int64()),
+        ("kind", pa.string()),
+        ("neurons", pa.int64()),
+        ("uninterpretable", pa.int64()),
+        ("percent", pa.float64()),
+    ]
+)
 
 
 def word_counts(run: Run, writer: StageWriter) -> None:
@@ -34,22 +42,35 @@ def word_counts(run: Run, writer: StageWriter) -> None:
     d = run.dissection
     words = d.table("open/words")
     alive = ~d.table("neurons/statistics")["dead"].to_numpy()
-    counts = {**counts_per_neuron(words, d.neuron_count), "tokens": summary_tokens(d.table("calibration/points"), d.neuron_count)}
+    counts = {
+        **counts_per_neuron(words, d.neuron_count),
+        "tokens": summary_tokens(d.table("calibration/points"), d.neuron_count),
+    }
     every = distribution(words, d.layers)
     writer.provenance = run.captioner.provenance
     writer.table("neurons", pa.table({"neuron": np.arange(d.neuron_count, dtype=np.int32), **counts}))
     writer.json("adjectives", every)
     writer.json("layers", by_layer(counts, alive, d.layers))
-    blocks_of = {kind: by_block(np.where(alive, values, np.nan), d.layers, run.config.seed) for kind, values in counts.items()}
+    blocks_of = {
+        kind: by_block(np.where(alive, values, np.nan), d.layers, run.config.seed) for kind, values in counts.items()
+    }
     writer.json("blocks", blocks_of)
-    writer.notes = {"adjectives": len(every), **{f"{kind}_mean": round(float(counts[kind][alive].mean()), 4) if alive.any() else 0.0 for kind in KINDS}}
+    writer.notes = {
+        "adjectives": len(every),
+        **{f"{kind}_mean": round(float(counts[kind][alive].mean()), 4) if alive.any() else 0.0 for kind in KINDS},
+    }
     run.progress("word_counts", 1, 1)
 
 
 def cluster_parameters(run: Run) -> dict[str, Any]:
     """Return the encoder, number of clusters and seed."""
     section = run.config.clusters.model_dump(mode="json")
-    return {**section, "encoder": run.encoder.identifying_settings(), "fingerprint": run.encoder.fingerprint(), "seed": run.config.seed}
+    return {
+        **section,
+        "encoder": run.encoder.identifying_settings(),
+        "fingerprint": run.encoder.fingerprint(),
+        "seed": run.config.seed,
+    }
 
 
 def clusters(run: Run, writer: StageWriter) -> None:
@@ -58,7 +79,13 @@ def clusters(run: Run, writer: StageWriter) -> None:
     said = [(clip, text) for clip in range(len(d.clips)) for text in sentences_of(d.caption(clip) or "")]
     distinct = sorted({text for _, text in said})
     starts = range(0, len(distinct), ENCODE_CHUNK)
-    parts = run.chunks(writer, len(starts), lambda i: {"x": run.encoder.encode(distinct[starts[i] : starts[i] + ENCODE_CHUNK])}, len(distinct), ENCODE_CHUNK)
+    parts = run.chunks(
+        writer,
+        len(starts),
+        lambda i: {"x": run.encoder.encode(distinct[starts[i] : starts[i] + ENCODE_CHUNK])},
+        len(distinct),
+        ENCODE_CHUNK,
+    )
     vectors = np.concatenate([part["x"] for part in parts]) if distinct else np.zeros((0, 1), np.float32)
     place = {text: i for i, text in enumerate(distinct)}
     at = np.array([place[text] for _, text in said], np.int64)
@@ -70,19 +97,56 @@ def clusters(run: Run, writer: StageWriter) -> None:
         inertia.append(value)
         run.progress("clusters", count, most)
     chosen = min(config.count, len(distinct)) if config.count is not None else bend(counts, inertia) if counts else 0
-    cluster, _, distance = fit(vectors, times, chosen, seed) if chosen else (np.zeros(0, np.int32), 0.0, np.zeros(0, np.float32))
+    cluster, _, distance = (
+        fit(vectors, times, chosen, seed) if chosen else (np.zeros(0, np.int32), 0.0, np.zeros(0, np.float32))
+    )
     clip = np.array([c for c, _ in said], np.int32)
     writer.provenance = run.captioner.provenance
-    writer.table("sentences", pa.table({"clip": clip, "text": pa.array([t for _, t in said], pa.string()), "cluster": cluster[at], "distance": distance[at]}))
-    writer.array("related", related(clip, cluster[at], len(d.clips), chosen), ["clip", "cluster"], "whether a sentence of its caption falls in it")
-    clouds = [cloud([text for (_, text), c in zip(said, cluster[at], strict=True) if c == number], seed) for number in range(chosen)]
+    writer.table(
+        "sentences",
+        pa.table(
+            {
+                "clip": clip,
+                "text": pa.array([t for _, t in said], pa.string()),
+                "cluster": cluster[at],
+                "distance": distance[at],
+            }
+        ),
+    )
+    writer.array(
+        "related",
+        related(clip, cluster[at], len(d.clips), chosen),
+        ["clip", "cluster"],
+        "whether a sentence of its caption falls in it",
+    )
+    clouds = [
+        cloud([text for (_, text), c in zip(said, cluster[at], strict=True) if c == number], seed)
+        for number in range(chosen)
+    ]
     writer.json("clouds", [base64.b64encode(png).decode() if png else None for png in clouds])
-    writer.json("elbow", {"counts": counts, "inertia": inertia, "chosen": chosen, "by": "config" if config.count is not None else "elbow"})
-    writer.notes = {"sentences": len(said), "distinct": len(distinct), "clusters": chosen, "encoder": run.encoder.describe(), "seed": seed}
+    writer.json(
+        "elbow",
+        {
+            "counts": counts,
+            "inertia": inertia,
+            "chosen": chosen,
+            "by": "config" if config.count is not None else "elbow",
+        },
+    )
+    writer.notes = {
+        "sentences": len(said),
+        "distinct": len(distinct),
+        "clusters": chosen,
+        "encoder": run.encoder.describe(),
+        "seed": seed,
+    }
 
 
 def interpretability(run: Run, writer: StageWriter) -> None:
-    """Compute for each K that there are clips for, how many of a neuron's high clips share a cluster; by layer, and for random sets of clips."""
+    """Compute for each K that there are clips for, how many of a neuron's high clips share a cluster.
+
+    By layer, and for random sets of clips.
+    """
     d = run.dissection
     shared_by = np.asarray(d.array("clusters/related"))
     alive = ~d.table("neurons/statistics")["dead"].to_numpy()
@@ -111,7 +175,10 @@ def interpretability(run: Run, writer: StageWriter) -> None:
 
 
 def acoustics(run: Run, writer: StageWriter) -> None:
-    """Score every acoustic adjective against every measure of the neurons' high clips; and neurons whose word their clips contradict."""
+    """Score every acoustic adjective against every measure of the neurons' high clips.
+
+    And neurons whose word their clips contradict.
+    """
     d, k = run.dissection, run.config.k
     clips = d.table("clips/clips")
     measures = {name: clips[name].to_numpy(zero_copy_only=False).astype(float) for name in MEASURES}
@@ -131,13 +198,26 @@ def acoustics(run: Run, writer: StageWriter) -> None:
     against, total = disagreements(tops, measures, every)
     writer.json("disagreements", against)
     expected = [row for row in tests if row["expected"]]
-    verdicts = {f"expected_{said.replace(' ', '_')}": sum(row["agrees"] == said for row in expected) for said in ("yes", "no", "not shown")}
-    writer.notes = {"words": len(masks), "tests": len(tests), "expected": len(expected), **verdicts, "contradicted": total, "k": k}
+    verdicts = {
+        f"expected_{said.replace(' ', '_')}": sum(row["agrees"] == said for row in expected)
+        for said in ("yes", "no", "not shown")
+    }
+    writer.notes = {
+        "words": len(masks),
+        "tests": len(tests),
+        "expected": len(expected),
+        **verdicts,
+        "contradicted": total,
+        "k": k,
+    }
     run.progress("acoustics", 1, 1)
 
 
 def neuron_map(run: Run, writer: StageWriter) -> None:
-    """Compute two maps of all neurons: by what is said of them, and by how they fire over the clips; each is a chunk that a stopped run does not repeat."""
+    """Compute two maps of all neurons: by what is said of them, and by how they fire over the clips.
+
+    Each is a chunk that a stopped run does not repeat.
+    """
     d = run.dissection
     dead = d.table("neurons/statistics")["dead"].to_numpy()
     parts, method = blocks(d), run.config.map.method
@@ -146,7 +226,9 @@ def neuron_map(run: Run, writer: StageWriter) -> None:
         u = np.asarray(d.layer_activations(name, units), np.float32).T
         u = u - u.mean(1, keepdims=True)
         offset = d.layer(name).offset
-        u[dead[offset + units.start : offset + units.stop]] = 0  # what is left of a constant is rounding, and no pattern
+        u[dead[offset + units.start : offset + units.stop]] = (
+            0  # what is left of a constant is rounding, and no pattern
+        )
         return u / np.maximum(np.linalg.norm(u, axis=1, keepdims=True), 1e-12)
 
     def chunk(i: int) -> dict[str, np.ndarray]:
@@ -167,13 +249,20 @@ def neuron_map(run: Run, writer: StageWriter) -> None:
     for name, arrays in zip(("explanation", "activation"), both, strict=True):
         writer.array(name, arrays["x"], ["neuron", "coordinate"], "no unit; NaN where there is nothing to place")
     said = {"tsne": "t-SNE (openTSNE) on 50 principal components", "pca": "First two principal components"}
-    used = {name: said["tsne" if arrays["tsne"] else "pca"] for name, arrays in zip(("explanation", "activation"), both, strict=True)}
+    used = {
+        name: said["tsne" if arrays["tsne"] else "pca"]
+        for name, arrays in zip(("explanation", "activation"), both, strict=True)
+    }
     writer.notes = {"method": used, "seed": run.config.seed}
 
 
 WORD_COUNTS = Stage(
-    "word_counts", "Counting words by depth", ("activations", "neurons", "calibration", "open"), lambda run: {"seed": run.config.seed}, word_counts,
-)  # fmt: skip
+    "word_counts",
+    "Counting words by depth",
+    ("activations", "neurons", "calibration", "open"),
+    lambda run: {"seed": run.config.seed},
+    word_counts,
+)
 CLUSTERS = Stage("clusters", "Grouping sentences of captions", ("clips", "captions"), cluster_parameters, clusters)
 INTERPRETABILITY = Stage(
     "interpretability",
@@ -182,7 +271,9 @@ INTERPRETABILITY = Stage(
     lambda run: {"seed": run.config.seed, **({"one_per_source": True} if run.config.neurons.one_per_source else {})},
     interpretability,
 )
-ACOUSTICS = Stage("acoustics", "Words against measures", ("clips", "neurons", "open"), lambda run: {"k": run.config.k}, acoustics)
+ACOUSTICS = Stage(
+    "acoustics", "Words against measures", ("clips", "neurons", "open"), lambda run: {"k": run.config.k}, acoustics
+)
 MAP = Stage(
     "map", "Mapping neurons", ("activations", "neurons", "explanations"),
     lambda run: {**run.config.map.model_dump(), "seed": run.config.seed}, neuron_map,

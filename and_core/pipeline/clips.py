@@ -15,13 +15,20 @@ from and_core.store.writer import StageWriter
 
 PER_CHUNK = 32
 BITS = 24  # of the sound that is kept, which the network hears
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")  # for each worker
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)  # for each worker
 PARALLEL_FROM = 96  # clips; below that, starting worker processes costs more than it brings
 
 
 def parameters(run: Run) -> dict[str, Any]:
     """Return the data and how they are read."""
-    return {"dataset": run.dataset.identifying_settings(), "fingerprint": run.dataset_fingerprint, "chunk": PER_CHUNK, "bits": BITS}
+    return {
+        "dataset": run.dataset.identifying_settings(),
+        "fingerprint": run.dataset_fingerprint,
+        "chunk": PER_CHUNK,
+        "bits": BITS,
+    }
 
 
 def compute(run: Run, writer: StageWriter) -> None:
@@ -35,7 +42,9 @@ def compute(run: Run, writer: StageWriter) -> None:
     if len(todo) * PER_CHUNK >= PARALLEL_FROM and run.config.workers > 1:
         from loky import ProcessPoolExecutor
 
-        with ProcessPoolExecutor(run.config.workers, initializer=leave_with_parent, initargs=(os.getpid(),), env=ONE_THREAD) as pool:
+        with ProcessPoolExecutor(
+            run.config.workers, initializer=leave_with_parent, initargs=(os.getpid(),), env=ONE_THREAD
+        ) as pool:
             for _ in pool.map(prepare_chunk, jobs):
                 finished += 1
                 run.progress("clips", min(finished * PER_CHUNK, len(refs)), len(refs))
@@ -57,7 +66,9 @@ def _join(run: Run, writer: StageWriter, count: int) -> None:
     if not rows:
         reasons = "; ".join(f"{s['name']}: {s['reason']}" for s in skipped[:5])
         raise DataError(f"none of the {len(skipped)} clips can be used: {reasons}")
-    columns = dict.fromkeys(key for row in rows for key in row)  # a column that the first clip lacks is a column all the same
+    columns = dict.fromkeys(
+        key for row in rows for key in row
+    )  # a column that the first clip lacks is a column all the same
     for index, row in enumerate(rows):
         row |= {key: None for key in columns if key not in row}
         row["index"] = index

@@ -37,7 +37,11 @@ def closed(run: Run, writer: StageWriter) -> None:
     captions, concepts = (np.asarray(d.array(f"texts/{kind}{what}_embeddings")) for what in ("caption", "concept"))
     clips = np.flatnonzero(captions.any(1) & run.explained_from)
     score(run, writer, clips, spread(captions[clips] @ concepts.T, config.features, config.softmax_scale), config)
-    writer.notes |= {"features": config.features, "captioned_clips": len(clips), "encoder": d.notes("texts")["closed_encoder"]}
+    writer.notes |= {
+        "features": config.features,
+        "captioned_clips": len(clips),
+        "encoder": d.notes("texts")["closed_encoder"],
+    }
 
 
 def tab_parameters(run: Run) -> dict[str, Any]:
@@ -99,7 +103,11 @@ def score(run: Run, writer: StageWriter, clips: np.ndarray, features: np.ndarray
     names, failed = [], {}
     for name in config.similarities:
         try:
-            least = len(clips) if config.scoring == "layer" or all(x.kind == "fc" for x in d.layers) else min(len(clips), run.config.k)
+            least = (
+                len(clips)
+                if config.scoring == "layer" or all(x.kind == "fc" for x in d.layers)
+                else min(len(clips), run.config.k)
+            )
             SIMILARITIES[name](np.zeros((least, 1), np.float32), features[:least], **options.get(name, {}))
             names.append(name)
         except ConfigError as error:
@@ -123,8 +131,15 @@ def score(run: Run, writer: StageWriter, clips: np.ndarray, features: np.ndarray
     parts = list(run.chunks(writer, total, chunk))
     for offset, name in enumerate(names):
         mine = parts[offset :: len(names)]
-        writer.array(f"{name}_concepts", np.concatenate([p["concepts"] for p in mine]), ["neuron", "rank"], "concept number, -1 for none")
-        writer.array(f"{name}_scores", np.concatenate([p["scores"] for p in mine]), ["neuron", "rank"], f"score of {name}")
+        writer.array(
+            f"{name}_concepts",
+            np.concatenate([p["concepts"] for p in mine]),
+            ["neuron", "rank"],
+            "concept number, -1 for none",
+        )
+        writer.array(
+            f"{name}_scores", np.concatenate([p["scores"] for p in mine]), ["neuron", "rank"], f"score of {name}"
+        )
     writer.notes = {"similarities": names, "failed": failed, "scoring": config.scoring}
 
 
@@ -136,6 +151,15 @@ def _hears(run: Run) -> bool:
     return run.config.audio_encoder is not None
 
 
-CLOSED = Stage("closed", "Scoring closed concepts", ("clips", "activations", "neurons", "texts"), closed_parameters, closed)
+CLOSED = Stage(
+    "closed", "Scoring closed concepts", ("clips", "activations", "neurons", "texts"), closed_parameters, closed
+)
 SOUNDS = Stage("sounds", "Hearing clips", ("clips", "texts"), sound_parameters, sounds, wanted=_hears)
-TAB = Stage("tab", "Scoring closed concepts by sound", ("clips", "activations", "neurons", "texts", "sounds"), tab_parameters, tab, wanted=_hears)
+TAB = Stage(
+    "tab",
+    "Scoring closed concepts by sound",
+    ("clips", "activations", "neurons", "texts", "sounds"),
+    tab_parameters,
+    tab,
+    wanted=_hears,
+)

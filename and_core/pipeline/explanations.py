@@ -13,7 +13,9 @@ from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.summaries import top_sets
 from and_core.store.writer import StageWriter
 
-BESIDE_THE_POINT = re.compile(r"^(?:no|nothing|without)\b|\bbackground\b|\bbehind it\b", re.IGNORECASE)  # true of clips, but not what a neuron fires on
+BESIDE_THE_POINT = re.compile(
+    r"^(?:no|nothing|without)\b|\bbackground\b|\bbehind it\b", re.IGNORECASE
+)  # true of clips, but not what a neuron fires on
 
 
 def parameters(run: Run) -> dict[str, object]:
@@ -27,7 +29,9 @@ def compute(run: Run, writer: StageWriter) -> None:
     count, k = d.neuron_count, run.config.k
     adjectives: dict[int, list[str]] = defaultdict(list)
     words = d.table("open/words")
-    for neuron, word, pos, acoustic in zip(*(words[c].to_pylist() for c in ("neuron", "word", "pos", "acoustic")), strict=True):
+    for neuron, word, pos, acoustic in zip(
+        *(words[c].to_pylist() for c in ("neuron", "word", "pos", "acoustic")), strict=True
+    ):
         if pos == "adjective" and acoustic:
             adjectives[neuron].append(word)
     values = {tuple(v): i for i, v in enumerate(d.document("texts/values"))}
@@ -59,18 +63,26 @@ def compute(run: Run, writer: StageWriter) -> None:
     dead = d.table("neurons/statistics")["dead"].to_numpy()
     layers = [layer for layer in d.layers for _ in range(layer.size)]
     writer.provenance = run.captioner.provenance
-    writer.table("explanations", pa.table({
-        "neuron": pa.array(np.arange(count), pa.int32()),
-        "layer": pa.array([layer.name for layer in layers]).dictionary_encode(),
-        "unit": pa.array([i - layer.offset for i, layer in enumerate(layers)], pa.int32()),
-        "summary": pa.array(["\n".join(texts.get(i, [])) for i in range(count)]),
-        "thing": pa.array([thing.get(i) for i in range(count)], pa.string()),
-        "adjectives": pa.array([", ".join(adjectives.get(i, [])) for i in range(count)]),
-        "concept": pa.array([concepts[b] if b >= 0 else None for b in best], pa.string()),
-        "leading_class": pa.array([d.classes[c] if c >= 0 else None for c in leading], pa.string()),
-        "class_count": pa.array(most, pa.int32()), "of": pa.array(of, pa.int32()), "class_share": pa.array(share, pa.float32()),
-        "tokens": pa.array(tokens), "dead": pa.array(dead),
-    }))  # fmt: skip
+    writer.table(
+        "explanations",
+        pa.table(
+            {
+                "neuron": pa.array(np.arange(count), pa.int32()),
+                "layer": pa.array([layer.name for layer in layers]).dictionary_encode(),
+                "unit": pa.array([i - layer.offset for i, layer in enumerate(layers)], pa.int32()),
+                "summary": pa.array(["\n".join(texts.get(i, [])) for i in range(count)]),
+                "thing": pa.array([thing.get(i) for i in range(count)], pa.string()),
+                "adjectives": pa.array([", ".join(adjectives.get(i, [])) for i in range(count)]),
+                "concept": pa.array([concepts[b] if b >= 0 else None for b in best], pa.string()),
+                "leading_class": pa.array([d.classes[c] if c >= 0 else None for c in leading], pa.string()),
+                "class_count": pa.array(most, pa.int32()),
+                "of": pa.array(of, pa.int32()),
+                "class_share": pa.array(share, pa.float32()),
+                "tokens": pa.array(tokens),
+                "dead": pa.array(dead),
+            }
+        ),
+    )
     writer.array("vectors", vectors.astype(np.float16), ["neuron", "dimension"], "unit vector, 0 without explanation")
     alive = ~dead
     writer.notes = {
@@ -81,7 +93,8 @@ def compute(run: Run, writer: StageWriter) -> None:
 
 
 def _leading_class(clips: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the most frequent class among each neuron's clips (lowest number at ties, -1 without labels), its count, and the number of clips."""
+    """Return the most frequent class among each neuron's clips (lowest number at ties, -1 without labels), its count,
+    and the number of clips."""
     of = (clips >= 0).sum(1)
     if not classes:
         return np.full(len(clips), -1), np.zeros(len(clips), int), of
@@ -91,4 +104,10 @@ def _leading_class(clips: np.ndarray, labels: np.ndarray, classes: int) -> tuple
     return np.where(counts.max(1) > 0, counts.argmax(1), -1), counts.max(1), of
 
 
-STAGE = Stage("explanations", "Writing explanations", ("clips", "neurons", "texts", "calibration", "closed", "open"), parameters, compute)
+STAGE = Stage(
+    "explanations",
+    "Writing explanations",
+    ("clips", "neurons", "texts", "calibration", "closed", "open"),
+    parameters,
+    compute,
+)

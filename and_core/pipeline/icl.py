@@ -42,7 +42,9 @@ def summaries_of(d: Dissection, layer: Layer) -> dict[int, str]:
     inside = pc.and_(pc.greater_equal(rows["neuron"], layer.offset), pc.less(rows["neuron"], layer.offset + layer.size))
     rows = rows.filter(pc.and_(inside, rows["kept"]))
     said: dict[int, list[str]] = {}
-    for neuron, text, attribute in zip(rows["neuron"].to_pylist(), rows["text"].to_pylist(), rows["attribute"].to_pylist(), strict=True):
+    for neuron, text, attribute in zip(
+        rows["neuron"].to_pylist(), rows["text"].to_pylist(), rows["attribute"].to_pylist(), strict=True
+    ):
         said.setdefault(neuron, []).append(f"The sound is {text}." if attribute else text)
     return {neuron: " ".join(parts) for neuron, parts in said.items()}
 
@@ -60,11 +62,18 @@ def compute(run: Run, writer: StageWriter) -> None:
     def embed(texts: list[str]) -> np.ndarray:
         new = [t for t in texts if t not in embedded]
         if new:
-            embedded.update(zip(new, run.encoder.encode([run.config.closed.template.replace("{}", t) for t in new]), strict=True))
+            embedded.update(
+                zip(new, run.encoder.encode([run.config.closed.template.replace("{}", t) for t in new]), strict=True)
+            )
         return np.stack([embedded[t] for t in texts])
 
     def request(question: str, summary: str) -> Question:
-        return Question(fill(run.prompts[f"icl_{question}"], concepts=listed, summary=summary), 0, config.temperature, config.max_tokens)
+        return Question(
+            fill(run.prompts[f"icl_{question}"], concepts=listed, summary=summary),
+            0,
+            config.temperature,
+            config.max_tokens,
+        )
 
     def every() -> Iterator[Question]:
         for layer in layers:
@@ -82,7 +91,9 @@ def compute(run: Run, writer: StageWriter) -> None:
             if neuron not in said:
                 failed += [(neuron, question, NO_SUMMARY) for question in QUESTIONS]
                 continue
-            for question, reply in zip(QUESTIONS, cached_llm([request(q, said[neuron]) for q in QUESTIONS]), strict=True):
+            for question, reply in zip(
+                QUESTIONS, cached_llm([request(q, said[neuron]) for q in QUESTIONS]), strict=True
+            ):
                 if reply.text is None:
                     failed.append((neuron, question, reply.error or "no answer"))
                     continue
@@ -91,26 +102,51 @@ def compute(run: Run, writer: StageWriter) -> None:
                     failed.append((neuron, question, NAMED_NOTHING))
                     continue
                 choices = match_concepts(said_names, concepts, embed, vectors, config.least)
-                rows += [(neuron, question, rank, c.said, c.concept, c.how, c.similarity) for rank, c in enumerate(choices, 1)]
+                rows += [
+                    (neuron, question, rank, c.said, c.concept, c.how, c.similarity)
+                    for rank, c in enumerate(choices, 1)
+                ]
                 named = [c.concept for c in choices if c.concept >= 0][: QUESTIONS[question]]
                 best[question][neuron, : len(named)] = named
     for question, array in best.items():
         writer.array(question, array, ["neuron", "rank"], "concept number, -1 for none")
     kinds = (pa.int32(), pa.string(), pa.int32(), pa.string(), pa.int32(), pa.string(), pa.float32())
     names = ("neuron", "question", "rank", "said", "concept", "how", "similarity")
-    writer.table("answers", pa.table({n: pa.array([r[i] for r in rows], t) for i, (n, t) in enumerate(zip(names, kinds, strict=True))}))
-    writer.table("unanswered", pa.table({
-        "neuron": pa.array([f[0] for f in failed], pa.int32()), "question": pa.array([f[1] for f in failed], pa.string()),
-        "reason": pa.array([f[2] for f in failed], pa.string()),
-    }))  # fmt: skip
+    writer.table(
+        "answers",
+        pa.table({n: pa.array([r[i] for r in rows], t) for i, (n, t) in enumerate(zip(names, kinds, strict=True))}),
+    )
+    writer.table(
+        "unanswered",
+        pa.table(
+            {
+                "neuron": pa.array([f[0] for f in failed], pa.int32()),
+                "question": pa.array([f[1] for f in failed], pa.string()),
+                "reason": pa.array([f[2] for f in failed], pa.string()),
+            }
+        ),
+    )
     lost = [reason for _, _, reason in failed if reason not in (NO_SUMMARY, NAMED_NOTHING)]
     writer.notes = {
-        "llm": cached_llm.model.describe(), "layers": [layer.name for layer in layers], "asked": total,
-        **{name: sum(r[5] == how for r in rows) for name, how in (("exact", "exact"), ("nearest", "nearest"), ("outside", "none"))},
-        "without_summary": sum(reason == NO_SUMMARY for _, _, reason in failed) // 2, "named_nothing": sum(r == NAMED_NOTHING for _, _, r in failed),
+        "llm": cached_llm.model.describe(),
+        "layers": [layer.name for layer in layers],
+        "asked": total,
+        **{
+            name: sum(r[5] == how for r in rows)
+            for name, how in (("exact", "exact"), ("nearest", "nearest"), ("outside", "none"))
+        },
+        "without_summary": sum(reason == NO_SUMMARY for _, _, reason in failed) // 2,
+        "named_nothing": sum(r == NAMED_NOTHING for _, _, r in failed),
         **unanswered(lost),
-    }  # fmt: skip
+    }
     run.progress("icl", 1, 1)
 
 
-STAGE = Stage("icl", "Asking for closed concepts", ("activations", "texts", "calibration"), parameters, compute, wanted=lambda run: run.config.llm is not None)
+STAGE = Stage(
+    "icl",
+    "Asking for closed concepts",
+    ("activations", "texts", "calibration"),
+    parameters,
+    compute,
+    wanted=lambda run: run.config.llm is not None,
+)

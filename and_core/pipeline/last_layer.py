@@ -12,7 +12,8 @@ METHODS = {"DB": "closed", "TAB": "tab"}
 
 
 def last_layer(run: Run, writer: StageWriter) -> None:
-    """Compute top-1, top-5 and cosine of the classifier's units: DB and TAB per similarity function, ICL as it stands."""
+    """Compute top-1, top-5 and cosine of the classifier's units:
+    DB and TAB per similarity function, ICL as it stands."""
     d = run.dissection
     fc = next((layer for layer in d.layers if layer.kind == "fc"), None)
     classes = d.document("activations/classes")
@@ -24,16 +25,38 @@ def last_layer(run: Run, writer: StageWriter) -> None:
         for method, stage in METHODS.items():
             for name in d.notes(stage)["similarities"] if d.has(stage) else ():
                 best = np.asarray(d.array(f"{stage}/{name}_concepts")[mine])
-                rows.append({"method": method, "similarity": name, **last_layer_scores(best, classes, concepts, embeddings)})
+                rows.append(
+                    {"method": method, "similarity": name, **last_layer_scores(best, classes, concepts, embeddings)}
+                )
         if d.has("icl") and fc.name in d.notes("icl")["layers"]:
             one, five = (np.asarray(d.array(f"icl/{question}")[mine]) for question in ("top1", "top5"))
             scores = last_layer_scores(one, classes, concepts, embeddings)
-            rows.append({"method": "ICL", "similarity": "-", **scores, "top5": last_layer_scores(five, classes, concepts, embeddings)["top5"]})
+            rows.append(
+                {
+                    "method": "ICL",
+                    "similarity": "-",
+                    **scores,
+                    "top5": last_layer_scores(five, classes, concepts, embeddings)["top5"],
+                }
+            )
     counted = rows[0]["classes"] if rows else 0
     writer.json("scores", [] if counted == 0 else rows)
-    reason = None if counted else "the network has no classifier" if fc is None else "no class of the network is in the concept set"
+    reason = (
+        None
+        if counted
+        else "the network has no classifier"
+        if fc is None
+        else "no class of the network is in the concept set"
+    )
     writer.notes = {"classes": counted, "encoder": run.encoder.describe(), "reason": reason}
     run.progress("last_layer", 1, 1)
 
 
-STAGE = Stage("last_layer", "Evaluating the last layer", ("activations", "texts", "closed"), lambda run: {}, last_layer, optional=("tab", "icl"))
+STAGE = Stage(
+    "last_layer",
+    "Evaluating the last layer",
+    ("activations", "texts", "closed"),
+    lambda run: {},
+    last_layer,
+    optional=("tab", "icl"),
+)

@@ -1,4 +1,5 @@
-"""Stage `listening`: a dictionary of sounds, an interpreter of the network's decisions, how faithful it is, and which neurons it can explain."""
+"""Stage `listening`: a dictionary of sounds, an interpreter of the network's decisions, how faithful it is, and which
+neurons it can explain."""
 
 from __future__ import annotations
 
@@ -33,7 +34,13 @@ SCREENED = 400  # clips that the regression over neurons is fitted on
 
 
 def _folder(config: ListeningConfig) -> Path | None:
-    return None if config.weights is None else bundled("weights/listening") if config.weights == "demo" else Path(config.weights)
+    return (
+        None
+        if config.weights is None
+        else bundled("weights/listening")
+        if config.weights == "demo"
+        else Path(config.weights)
+    )
 
 
 def _parameters(run: Run) -> dict[str, Any]:
@@ -76,17 +83,32 @@ def _compute(run: Run, writer: StageWriter) -> None:
     assert config is not None
     target, d = run.network, run.dissection
     if target.classes is None:
-        raise TargetError(f"{target.describe()} has no classifier with named classes, so there are no decisions to listen to")
+        raise TargetError(
+            f"{target.describe()} has no classifier with named classes, so there are no decisions to listen to"
+        )
     rows, waves = _clips(run, target, config.seconds)
     labels = _labels(run, target, rows)
     trained = d.notes("activations").get("trained_folds", ())
     clips = [d.clips[i] for i in rows]
     try:
-        split = split_clips([c.fold for c in clips], [c.source for c in clips], trained, config.validation_fold, config.test_folds, run.config.seed)
+        split = split_clips(
+            [c.fold for c in clips],
+            [c.source for c in clips],
+            trained,
+            config.validation_fold,
+            config.test_folds,
+            run.config.seed,
+        )
     except ValueError as error:
         raise ConfigError(str(error)) from None
     listeners, report = _listeners(
-        run, target, TrainingData(waves, labels, MapReader(target, choose_maps(target, config.maps)), Stft.for_rate(target.sample_rate)), split, writer
+        run,
+        target,
+        TrainingData(
+            waves, labels, MapReader(target, choose_maps(target, config.maps)), Stft.for_rate(target.sample_rate)
+        ),
+        split,
+        writer,
     )
     tested = np.sort(np.random.default_rng([run.config.seed, 5]).permutation(split.test)[: config.measured])
     report["measured"] = measured = {}
@@ -95,16 +117,31 @@ def _compute(run: Run, writer: StageWriter) -> None:
         measured[name] = _measure(listener, waves[tested], labels[tested], config, run.config.seed)
     run.progress("listening: measuring", len(listeners), len(listeners))
     first = listeners[POST_HOC]
-    fitted = np.random.default_rng(run.config.seed).permutation(np.concatenate([split.train, split.validation]))[:SCREENED]
+    fitted = np.random.default_rng(run.config.seed).permutation(np.concatenate([split.train, split.validation]))[
+        :SCREENED
+    ]
     found = explained_variance(
-        target, waves, np.sort(fitted), tested, first.w, first.stft, lambda done, total: run.progress("listening: screening neurons", done, total)
+        target,
+        waves,
+        np.sort(fitted),
+        tested,
+        first.w,
+        first.stft,
+        lambda done, total: run.progress("listening: screening neurons", done, total),
     )
     writer.array("explained", found, ["neuron"], "held-out R²")
     writer.array("dictionary", first.w, ["frequency", "component"], "unit length")
     checkpoint = target.fingerprint()[:16]
     for name, listener in listeners.items():
         listener.save(writer.out / name, {"checkpoint": checkpoint})
-        writer.files(name, "weights", [writer.out / name / f for f in ("listener.json", "listener.safetensors")], [], "float16", [])
+        writer.files(
+            name,
+            "weights",
+            [writer.out / name / f for f in ("listener.json", "listener.safetensors")],
+            [],
+            "float16",
+            [],
+        )
     report |= {
         "clips": {"learned": len(split.train), "chosen": len(split.validation), "measured": len(tested)},
         "published": list(faithfulness.PUBLISHED),
@@ -112,17 +149,22 @@ def _compute(run: Run, writer: StageWriter) -> None:
     }
     writer.json("report", json.loads(json.dumps(report, default=_number).replace("NaN", "null")))
     writer.notes = {
-        "checkpoint": checkpoint, "components": int(first.w.shape[1]), "by_design": BY_DESIGN in listeners, "decoder": first.decoder is not None,
+        "checkpoint": checkpoint,
+        "components": int(first.w.shape[1]),
+        "by_design": BY_DESIGN in listeners,
+        "decoder": first.decoder is not None,
         "seconds": waves.shape[1] / target.sample_rate,
         "weights": "trained here" if config.weights is None else "shipped" if config.weights == "demo" else "given",
-    }  # fmt: skip
+    }
 
 
 def _number(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def _listeners(run: Run, target: Target, data: TrainingData, split: ClipSplit, writer: StageWriter) -> tuple[dict[str, Listener], dict[str, Any]]:
+def _listeners(
+    run: Run, target: Target, data: TrainingData, split: ClipSplit, writer: StageWriter
+) -> tuple[dict[str, Listener], dict[str, Any]]:
     """Return listeners, trained now, going on where a stopped run was; or read from where they were trained."""
     config, seed = run.config.listening, run.config.seed
     assert config is not None
@@ -132,7 +174,10 @@ def _listeners(run: Run, target: Target, data: TrainingData, split: ClipSplit, w
         if (folder / BY_DESIGN / "listener.safetensors").exists():
             found[BY_DESIGN] = load_listener(folder / BY_DESIGN, copy.deepcopy(target))
         if any(listener.samples != data.waves.shape[1] for listener in found.values()):
-            raise ArtifactError(f"listening.weights: they listen to {found[POST_HOC].samples} samples, the clips here have {data.waves.shape[1]}")
+            raise ArtifactError(
+                f"listening.weights: they listen to {found[POST_HOC].samples} samples, the clips here have "
+                f"{data.waves.shape[1]}"
+            )
         try:
             return found, {"training": json.loads((folder / RECIPE).read_text(encoding="utf-8"))["training"]}
         except (OSError, ValueError, KeyError, TypeError):  # a folder of listeners alone will do
@@ -153,22 +198,38 @@ def train_all(
         if (data.labels[np.concatenate([split.train, split.validation])] < 0).any():
             raise TargetError("listening.by_design needs a class of the network for every clip it learns from")
         own = copy.deepcopy(target)
-        found[BY_DESIGN], training[BY_DESIGN] = train_by_design(own, data, split, config, listener.w, work, seed, progress)
+        found[BY_DESIGN], training[BY_DESIGN] = train_by_design(
+            own, data, split, config, listener.w, work, seed, progress
+        )
     return found, {"training": training}
 
 
-def _measure(listener: Listener, waves: np.ndarray, labels: np.ndarray, config: ListeningConfig, seed: int) -> dict[str, Any]:
+def _measure(
+    listener: Listener, waves: np.ndarray, labels: np.ndarray, config: ListeningConfig, seed: int
+) -> dict[str, Any]:
     tau = config.tau[0]
     classes = int(listener.interpreter.theta.shape[0])
     ways: dict[str, faithfulness.Masks] = {
-        "L2I": faithfulness.relevant_masks(listener, tau), "energy-matched components": faithfulness.energy_matched(listener, tau, seed),
+        "L2I": faithfulness.relevant_masks(listener, tau),
+        "energy-matched components": faithfulness.energy_matched(listener, tau, seed),
         **({"wrong class": faithfulness.wrong_class(listener, tau, classes, seed)} if classes > 1 else {}),
-        "randomised weights": faithfulness.randomised(listener, tau, seed), "all-ones mask": faithfulness.all_ones(listener),
-    }  # fmt: skip
-    found: dict[str, Any] = {"field": [{"method": name, **faithfulness.judge(listener, waves, masks)} for name, masks in ways.items()]}
+        "randomised weights": faithfulness.randomised(listener, tau, seed),
+        "all-ones mask": faithfulness.all_ones(listener),
+    }
+    found: dict[str, Any] = {
+        "field": [{"method": name, **faithfulness.judge(listener, waves, masks)} for name, masks in ways.items()]
+    }
     if listener.decoder is not None:
-        found["field"].append({"method": "mask decoder (L-MAC)", **faithfulness.judge(listener, waves, lambda mine, c: listener.decoded(mine), linear=True)})
-    found |= {"thresholds": faithfulness.by_threshold(listener, waves, config.tau), "falls": faithfulness.drops_when_removed(listener, waves, tau)}
+        found["field"].append(
+            {
+                "method": "mask decoder (L-MAC)",
+                **faithfulness.judge(listener, waves, lambda mine, c: listener.decoded(mine), linear=True),
+            }
+        )
+    found |= {
+        "thresholds": faithfulness.by_threshold(listener, waves, config.tau),
+        "falls": faithfulness.drops_when_removed(listener, waves, tau),
+    }
     if not listener.by_design:  # a network by design has no other head to agree with
         found["fidelity"] = faithfulness.fidelity_of(listener, waves, config.multi_label)
     known = labels >= 0
@@ -180,4 +241,11 @@ def _measure(listener: Listener, waves: np.ndarray, labels: np.ndarray, config: 
     return found
 
 
-STAGE = Stage("listening", "Listening to decisions", ("clips", "activations"), _parameters, _compute, wanted=lambda run: run.config.listening is not None)
+STAGE = Stage(
+    "listening",
+    "Listening to decisions",
+    ("clips", "activations"),
+    _parameters,
+    _compute,
+    wanted=lambda run: run.config.listening is not None,
+)

@@ -22,7 +22,10 @@ class Asked(NamedTuple):
 
 
 def unanswered(reasons: Sequence[str]) -> dict[str, Any]:
-    """Return a stage's notes on answers that are missing, which make the pipeline do it again; nothing where none is."""
+    """Return a stage's notes on answers that are missing, which make the pipeline do it again.
+
+    Nothing where none is.
+    """
     return {"failed_answers": len(reasons), "failed_reason": reasons[0]} if reasons else {}
 
 
@@ -87,7 +90,9 @@ class CachedLLM:
 
         for number, reply in self.model.answer(new()):
             key, request = waiting.pop(number)
-            self.answers.put(key, self.model.describe(), request.prompt, request.sample, reply.text, reply.error, reply.cut)
+            self.answers.put(
+                key, self.model.describe(), request.prompt, request.sample, reply.text, reply.error, reply.cut
+            )
             done += 1
             if reply.text is None:
                 failed += 1

@@ -1,4 +1,5 @@
-"""Stage `judged`: a language model is shown an explanation and the caption of a held-out clip, and says how well they fit."""
+"""Stage `judged`: a language model is shown an explanation and the caption of a held-out clip, and says how well they
+fit."""
 
 from __future__ import annotations
 
@@ -23,7 +24,10 @@ NUMBER = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)(?:\s*/\s*10)?(?![\d.])")
 
 
 def read_number(text: str) -> float | None:
-    """Return a number from 0 to 10: what stands behind the last "Answer:", or the only number there is; None for anything else."""
+    """Return a number from 0 to 10: what stands behind the last "Answer:", or the only number there is.
+
+    None for anything else.
+    """
     marked = ANSWER.findall(text)
     found = marked[-1:] or NUMBER.findall(text)
     if len(found) != 1 or not 0 <= float(found[0]) <= 10:
@@ -45,11 +49,16 @@ def parameters(run: Run) -> dict[str, Any]:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Ask about clips from the whole range of activation, and correlate the answers with the activations; a failed answer is no score."""
+    """Ask about clips from the whole range of activation, and correlate the answers with the activations.
+
+    A failed answer is no score.
+    """
     d, config, cached_llm = run.dissection, section(run), run.cached_llm
     assert cached_llm is not None
     rng = np.random.default_rng(run.config.seed)
-    chosen = np.sort(rng.permutation(np.flatnonzero(~d.table("neurons/statistics")["dead"].to_numpy()))[: config.judged])
+    chosen = np.sort(
+        rng.permutation(np.flatnonzero(~d.table("neurons/statistics")["dead"].to_numpy()))[: config.judged]
+    )
     spoken = spoken_concepts(run)
     asked: list[tuple[int, str, int, Question]] = []
     for half in HALVES if d.document("scores/methods") else ():
@@ -58,14 +67,23 @@ def compute(run: Run, writer: StageWriter) -> None:
         told = {method: load_explanations(view, method, run.config.closed.similarity, spoken) for method in METHODS}
         for neuron in chosen.tolist():
             order = clips[np.argsort(np.asarray(d.activations(d.neuron_id(neuron)))[clips], kind="stable")]
-            drawn = order[np.unique(np.linspace(0, len(order) - 1, max(2, config.judged_clips // 2)).round().astype(int))]
+            drawn = order[
+                np.unique(np.linspace(0, len(order) - 1, max(2, config.judged_clips // 2)).round().astype(int))
+            ]
             for method, found in told.items():
                 if found is None or found.which[neuron] < 0:
                     continue
                 row = int(found.which[neuron])
                 said = spoken[row] if method == "DB" else found.names[row]
                 asked += [
-                    (neuron, method, int(c), Question(fill(run.prompts["judge"], explanation=said, caption=d.caption(int(c))), max_tokens=TOKENS))
+                    (
+                        neuron,
+                        method,
+                        int(c),
+                        Question(
+                            fill(run.prompts["judge"], explanation=said, caption=d.caption(int(c))), max_tokens=TOKENS
+                        ),
+                    )
                     for c in drawn
                 ]
     requests = [request for *_, request in asked]
@@ -73,13 +91,22 @@ def compute(run: Run, writer: StageWriter) -> None:
     replies = cached_llm(requests) if requests else []
     numbers = [None if reply.text is None else read_number(reply.text) for reply in replies]
     reasons = [
-        reply.error or "no answer" if reply.text is None else "no number in the answer" if n is None else "" for reply, n in zip(replies, numbers, strict=True)
+        reply.error or "no answer" if reply.text is None else "no number in the answer" if n is None else ""
+        for reply, n in zip(replies, numbers, strict=True)
     ]
     writer.provenance = run.captioner.provenance
-    writer.table("answers", pa.table({
-        "neuron": pa.array([n for n, *_ in asked], pa.int32()), "method": pa.array([m for _, m, *_ in asked], pa.string()),
-        "clip": pa.array([c for *_, c, _ in asked], pa.int32()), "fits": pa.array(numbers, pa.float32()), "reason": pa.array(reasons, pa.string()),
-    }))  # fmt: skip
+    writer.table(
+        "answers",
+        pa.table(
+            {
+                "neuron": pa.array([n for n, *_ in asked], pa.int32()),
+                "method": pa.array([m for _, m, *_ in asked], pa.string()),
+                "clip": pa.array([c for *_, c, _ in asked], pa.int32()),
+                "fits": pa.array(numbers, pa.float32()),
+                "reason": pa.array(reasons, pa.string()),
+            }
+        ),
+    )
     rows = []
     for neuron, method in dict.fromkeys((n, m) for n, m, *_ in asked):
         mine = [i for i, (n, m, *_) in enumerate(asked) if (n, m) == (neuron, method)]
@@ -96,7 +123,15 @@ def compute(run: Run, writer: StageWriter) -> None:
                 "pearson": float(np.corrcoef(s, u)[0, 1]) if defined else None,
             }
         )
-    schema = pa.schema([("neuron", pa.int32()), ("method", pa.string()), ("clips", pa.int32()), ("failed", pa.int32()), ("pearson", pa.float32())])
+    schema = pa.schema(
+        [
+            ("neuron", pa.int32()),
+            ("method", pa.string()),
+            ("clips", pa.int32()),
+            ("failed", pa.int32()),
+            ("pearson", pa.float32()),
+        ]
+    )
     writer.table("scores", pa.Table.from_pylist(rows, schema))
     lost = [reply.error or "no answer" for reply in replies if reply.text is None]
     writer.notes = {
@@ -109,6 +144,10 @@ def compute(run: Run, writer: StageWriter) -> None:
 
 
 STAGE = Stage(
-    "judged", "Judging explanations", ("clips", "activations", "neurons", "captions", "texts", "scores"), parameters, compute,
+    "judged",
+    "Judging explanations",
+    ("clips", "activations", "neurons", "captions", "texts", "scores"),
+    parameters,
+    compute,
     wanted=lambda run: run.config.llm is not None and run.config.scores is not None and run.config.scores.judged > 0,
-)  # fmt: skip
+)

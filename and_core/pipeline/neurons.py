@@ -20,7 +20,11 @@ NEIGHBOURS = 6
 
 def blocks(dissection: Dissection) -> list[tuple[str, slice]]:
     """Return (layer, units) chunks of at most :data:`BLOCK` neurons, in network order."""
-    return [(layer.name, slice(i, min(i + BLOCK, layer.size))) for layer in dissection.layers for i in range(0, layer.size, BLOCK)]
+    return [
+        (layer.name, slice(i, min(i + BLOCK, layer.size)))
+        for layer in dissection.layers
+        for i in range(0, layer.size, BLOCK)
+    ]
 
 
 def label_numbers(dissection: Dissection) -> np.ndarray:
@@ -47,9 +51,14 @@ def compute(run: Run, writer: StageWriter) -> None:
         u = np.asarray(d.layer_activations(*parts[i]), np.float32)[used]
         high, low = extreme(u, sources), extreme(-u, sources)
         return {
-            "high_clips": numbered(high[0]), "high_values": high[1], "low_clips": numbered(low[0]), "low_values": -low[1],
-            "histograms": histograms(u, config.bins), "class_means": class_means(u, labels, len(d.classes)), **moments(u),
-        }  # fmt: skip
+            "high_clips": numbered(high[0]),
+            "high_values": high[1],
+            "low_clips": numbered(low[0]),
+            "low_values": -low[1],
+            "histograms": histograms(u, config.bins),
+            "class_means": class_means(u, labels, len(d.classes)),
+            **moments(u),
+        }
 
     def numbered(clips: np.ndarray) -> np.ndarray:
         return np.where(clips >= 0, used[np.maximum(clips, 0)], -1).astype(np.int32)
@@ -75,7 +84,8 @@ def compute(run: Run, writer: StageWriter) -> None:
 def similar(run: Run, writer: StageWriter) -> None:
     """Compute each neuron's nearest by correlation of activations over the probing set; dead neurons have and are none.
 
-    Blocks of neurons are read from the store and multiplied pair by pair, so memory holds two blocks, not all activations.
+    Blocks of neurons are read from the store and multiplied pair by pair, so memory holds two blocks, not all
+    activations.
     """
     d = run.dissection
     parts = blocks(d)
@@ -114,9 +124,19 @@ def similar(run: Run, writer: StageWriter) -> None:
 
 def parameters(run: Run) -> dict[str, Any]:
     """Return how clips are ranked, and which, where some are left out."""
-    probe = {} if run.config.probe == ProbeConfig() else {"probe": run.config.probe.model_dump(mode="json", exclude_none=True), "seed": run.config.seed}
+    probe = (
+        {}
+        if run.config.probe == ProbeConfig()
+        else {"probe": run.config.probe.model_dump(mode="json", exclude_none=True), "seed": run.config.seed}
+    )
     return run.config.neurons.model_dump() | probe
 
 
 STAGE = Stage("neurons", "Ranking clips for every neuron", ("clips", "activations"), parameters, compute)
-SIMILAR = Stage("similar", "Finding neurons that fire alike", ("activations", "neurons"), lambda run: {"neighbours": NEIGHBOURS}, similar)
+SIMILAR = Stage(
+    "similar",
+    "Finding neurons that fire alike",
+    ("activations", "neurons"),
+    lambda run: {"neighbours": NEIGHBOURS},
+    similar,
+)

@@ -39,7 +39,11 @@ def open_parameters(run: Run) -> dict[str, Any]:
     if judge_of(run) == "lexicon":
         return section
     assert run.cached_llm is not None
-    return {"tagger": section["tagger"], "llm": run.cached_llm.model.fingerprint(), "prompt": run.prompts["acoustic_word"]}
+    return {
+        "tagger": section["tagger"],
+        "llm": run.cached_llm.model.fingerprint(),
+        "prompt": run.prompts["acoustic_word"],
+    }
 
 
 def spoken(text: str, attribute: str) -> str:
@@ -48,7 +52,10 @@ def spoken(text: str, attribute: str) -> str:
 
 
 def open_concepts(run: Run, writer: StageWriter) -> None:
-    """Compute words of each neuron's calibrated summary; each distinct text is tagged once, each distinct adjective judged once."""
+    """Compute words of each neuron's calibrated summary.
+
+    Each distinct text is tagged once, each distinct adjective judged once.
+    """
     d, config = run.dissection, run.config.open
     table = d.table("calibration/points")
     kept = table.filter(table["kept"])
@@ -60,14 +67,24 @@ def open_concepts(run: Run, writer: StageWriter) -> None:
         tagged.update(zip(part, words_of(part, config.tagger), strict=True))
         run.progress("open", min(start + step, len(texts)), len(texts))
     by = judge_of(run)
-    qualities = {head(text) for text, attribute in zip(kept["text"].to_pylist(), kept["attribute"].to_pylist(), strict=True) if attribute}
+    qualities = {
+        head(text)
+        for text, attribute in zip(kept["text"].to_pylist(), kept["attribute"].to_pylist(), strict=True)
+        if attribute
+    }
     adjectives = sorted({w.word for words in tagged.values() for w in words if w.pos == "adjective"} - qualities)
-    verdicts = _asked(run, adjectives) if by == "llm" else AcousticWords(run.encoder.encode, config.margin, run.encoder.fingerprint()).judge(adjectives)
+    verdicts = (
+        _asked(run, adjectives)
+        if by == "llm"
+        else AcousticWords(run.encoder.encode, config.margin, run.encoder.fingerprint()).judge(adjectives)
+    )
     verdicts |= {word: Verdict(True, QUALITY) for word in qualities}
     adjectives = sorted(verdicts)
     acoustic = {word: verdict.acoustic is True for word, verdict in verdicts.items()}
     rows: dict[tuple[int, str, str], int] = {}
-    for neuron, text, attribute in zip(kept["neuron"].to_pylist(), kept["text"].to_pylist(), kept["attribute"].to_pylist(), strict=True):
+    for neuron, text, attribute in zip(
+        kept["neuron"].to_pylist(), kept["text"].to_pylist(), kept["attribute"].to_pylist(), strict=True
+    ):
         for word in tagged[spoken(text, attribute)]:
             key = (neuron, word.pos, word.word)
             if attribute and word.word == head(text):
@@ -82,25 +99,41 @@ def open_concepts(run: Run, writer: StageWriter) -> None:
         "word": pa.array([k[2] for k in order], pa.string()), "count": pa.array([rows[k] for k in order], pa.int32()),
         "acoustic": pa.array([k[1] == "adjective" and acoustic[k[2]] for k in order], pa.bool_()),
     }))  # fmt: skip
-    writer.table("adjectives", pa.table({
-        "word": pa.array(adjectives, pa.string()), "acoustic": pa.array([verdicts[w].acoustic for w in adjectives], pa.bool_()),
-        "reason": pa.array([verdicts[w].reason for w in adjectives], pa.string()),
-    }))  # fmt: skip
+    writer.table(
+        "adjectives",
+        pa.table(
+            {
+                "word": pa.array(adjectives, pa.string()),
+                "acoustic": pa.array([verdicts[w].acoustic for w in adjectives], pa.bool_()),
+                "reason": pa.array([verdicts[w].reason for w in adjectives], pa.string()),
+            }
+        ),
+    )
     lost = [v.reason for v in verdicts.values() if v.acoustic is None and not v.reason.startswith(UNCLEAR)]
     writer.notes = {
-        "tagger": config.tagger, "adjectives": len(acoustic), "acoustic_adjectives": sum(acoustic.values()), "judge": by, "margin": config.margin,
+        "tagger": config.tagger,
+        "adjectives": len(acoustic),
+        "acoustic_adjectives": sum(acoustic.values()),
+        "judge": by,
+        "margin": config.margin,
         "unclear": sum(v.acoustic is None for v in verdicts.values()) - len(lost),
         **unanswered(lost),
-    }  # fmt: skip
+    }
 
 
 def _asked(run: Run, words: list[str]) -> dict[str, Verdict]:
-    """Return the language model's verdict on each distinct word; a word is asked once for all dissections of a cache."""
+    """Return the language model's verdict on each distinct word.
+
+    A word is asked once for all dissections of a cache.
+    """
     assert run.cached_llm is not None
     requests = [Question(fill(run.prompts["acoustic_word"], word=word), max_tokens=WORD_TOKENS) for word in words]
     run.cached_llm.fetch("open", requests, len(requests))
     replies = run.cached_llm(requests)
-    return {w: Verdict(None, r.error or "no answer") if r.text is None else read_verdict(r.text) for w, r in zip(words, replies, strict=True)}
+    return {
+        w: Verdict(None, r.error or "no answer") if r.text is None else read_verdict(r.text)
+        for w, r in zip(words, replies, strict=True)
+    }
 
 
 STAGE = Stage("open", "Finding open concepts", ("calibration", "texts"), open_parameters, open_concepts)

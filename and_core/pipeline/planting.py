@@ -16,7 +16,15 @@ from and_core.dissect.probe import probe_mask
 from and_core.dissect.words import content_lemmas
 from and_core.errors import DataError
 from and_core.evaluate.confidence import reliability
-from and_core.evaluate.planted_report import HEARD, adjective_truths, confident_rows, findings, lost_rows, summary_rows, sure_rows
+from and_core.evaluate.planted_report import (
+    HEARD,
+    adjective_truths,
+    confident_rows,
+    findings,
+    lost_rows,
+    summary_rows,
+    sure_rows,
+)
 from and_core.evaluate.planted_units import Unit, choose_units, fit_units, measured_words
 from and_core.pipeline.recorded import check_harmless
 from and_core.pipeline.stage import Progress, Run, Stage
@@ -31,16 +39,20 @@ SHARE = 0.5  # of the source recordings that units are fitted on, where no other
 MEANING, WORKSHOP = "meaning.json", "planting"
 
 
-def plant(d: Dissection, progress: Progress = lambda stage, done, total: None, config: RunConfig | None = None) -> Dissection:
-    """Fit units to known meanings on clips outside the probing set, add them to the network, and run the whole pipeline on them.
+def plant(
+    d: Dissection, progress: Progress = lambda stage, done, total: None, config: RunConfig | None = None
+) -> Dissection:
+    """Fit units to known meanings on clips outside the probing set, add them to the network, and run the whole pipeline
+    on them.
 
-    The synthetic corpus is drawn anew under another seed for the fit; of any other dataset, half of the source recordings are kept
-    for it and left out of the probing set.
+    The synthetic corpus is drawn anew under another seed for the fit; of any other dataset, half of the source
+    recordings are kept for it and left out of the probing set.
 
     Parameters
     ----------
     config : RunConfig, optional
-        The user's own. Without it, what the dissection has on record, which may start no program, open no address and read no variable.
+        The user's own. Without it, what the dissection has on record, which may start no program, open no address and
+        read no variable.
 
     Returns
     -------
@@ -78,20 +90,39 @@ def plant(d: Dissection, progress: Progress = lambda stage, done, total: None, c
     folder = root / WORKSHOP / d.name
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "units.safetensors", save(tensors))
-    about = {"units": [unit.as_dict() for unit in units], "layers": [layer.name for layer in layers], "fitted_on": len(rows), "seed": config.seed}
+    about = {
+        "units": [unit.as_dict() for unit in units],
+        "layers": [layer.name for layer in layers],
+        "fitted_on": len(rows),
+        "seed": config.seed,
+    }
     write_atomic(folder / MEANING, json.dumps(about, indent=1, sort_keys=True).encode() + b"\n")
     base = config.target.model_dump()
-    trained = {"trained_folds": list(base.get("trained_folds", ())), **({"pooling": base["pooling"]} if "pooling" in base else {})}
-    planted = config.model_copy(update={
-        "name": f"{d.name}-planted", "unlearning": None, "listening": None, "training": None, "probe": probe, "scores": config.scores or ScoresConfig(),
-        "icl": config.icl.model_copy(update={"layers": ("*",)}),
-        "target": config.target.model_validate({"kind": "planted", "base": base, "path": str(folder / "units.safetensors"), **trained}),
-    })  # fmt: skip
+    trained = {
+        "trained_folds": list(base.get("trained_folds", ())),
+        **({"pooling": base["pooling"]} if "pooling" in base else {}),
+    }
+    planted = config.model_copy(
+        update={
+            "name": f"{d.name}-planted",
+            "unlearning": None,
+            "listening": None,
+            "training": None,
+            "probe": probe,
+            "scores": config.scores or ScoresConfig(),
+            "icl": config.icl.model_copy(update={"layers": ("*",)}),
+            "target": config.target.model_validate(
+                {"kind": "planted", "base": base, "path": str(folder / "units.safetensors"), **trained}
+            ),
+        }
+    )
     pipeline.run(planted, root=root, progress=progress, recorded=recorded)
     return Dissection(root / planted.name)
 
 
-def _fitting(d: Dissection, config: RunConfig, progress: Progress, recorded: bool) -> tuple[Dissection, np.ndarray, Any]:
+def _fitting(
+    d: Dissection, config: RunConfig, progress: Progress, recorded: bool
+) -> tuple[Dissection, np.ndarray, Any]:
     """Return where activations to fit on come from, which of its clips, and the probing set that is left."""
     from and_core import pipeline
 
@@ -112,7 +143,12 @@ def compute(run: Run, writer: StageWriter) -> None:
     d = run.dissection
     concepts = d.document("texts/concepts")
     terms = concept_words(concepts, lambda texts: content_lemmas(texts, run.config.open.tagger))
-    things = [set(said) for said in content_lemmas([text or "" for text in d.table("explanations/explanations")["thing"].to_pylist()], run.config.open.tagger)]
+    things = [
+        set(said)
+        for said in content_lemmas(
+            [text or "" for text in d.table("explanations/explanations")["thing"].to_pylist()], run.config.open.tagger
+        )
+    ]
     found = findings(d, meanings(d), [terms[concept][0] for concept in concepts], things, run.explained_from)
     adjectives = adjective_truths(d, run.explained_from)
     writer.provenance = run.captioner.provenance
@@ -127,11 +163,19 @@ def compute(run: Run, writer: StageWriter) -> None:
     units = found[found["kind"] != "property"]
     curves = {}
     for method in methods:
-        holds = units[f"{method}/{run.config.closed.similarity}/top1"].to_numpy(bool) & ~units["kind"].isin(["negation", "random"]).to_numpy()
-        curves[method] = reliability(sure[d.document("scores/methods").index(method), units["neuron"].to_numpy()], holds)
+        holds = (
+            units[f"{method}/{run.config.closed.similarity}/top1"].to_numpy(bool)
+            & ~units["kind"].isin(["negation", "random"]).to_numpy()
+        )
+        curves[method] = reliability(
+            sure[d.document("scores/methods").index(method), units["neuron"].to_numpy()], holds
+        )
     curves["adjectives"] = reliability(adjectives["confidence"].to_numpy(float), adjectives["holds"].to_numpy(bool))
     writer.json("reliability", curves)
-    writer.notes = {"units": int((found["kind"] != "random").sum()), "fires_as_planted": int((found["auroc"] >= HEARD).sum())}
+    writer.notes = {
+        "units": int((found["kind"] != "random").sum()),
+        "fires_as_planted": int((found["auroc"] >= HEARD).sum()),
+    }
     run.progress("planted", 1, 1)
 
 
@@ -162,7 +206,10 @@ def linear_layers(config: RunConfig, recorded: bool = False) -> set[str]:
 
 
 def readable_layers(layers: list[Layer], linear: set[str]) -> list[Layer]:
-    """Return the last linear layer of each block, so that units stand at several depths; every hidden linear layer of a network without blocks."""
+    """Return the last linear layer of each block, so that units stand at several depths.
+
+    Every hidden linear layer of a network without blocks.
+    """
     hidden = [layer for layer in layers if layer.name in linear and layer.kind != "fc"]
     last = {layer.block: layer for layer in hidden if layer.block is not None}
     return list(last.values()) or hidden
@@ -184,7 +231,11 @@ def meanings(d: Dissection) -> list[Unit]:
 
 
 STAGE = Stage(
-    "planted", "Comparing planted neurons with what is said of them",
+    "planted",
+    "Comparing planted neurons with what is said of them",
     ("clips", "activations", "neurons", "texts", "calibration", "closed", "open", "explanations", "scores"),
-    parameters, compute, optional=("tab", "icl"), wanted=lambda run: run.config.target.kind == "planted" and run.config.scores is not None,
-)  # fmt: skip
+    parameters,
+    compute,
+    optional=("tab", "icl"),
+    wanted=lambda run: run.config.target.kind == "planted" and run.config.scores is not None,
+)

@@ -1,4 +1,5 @@
-"""Whose word a command acts on: the user's own configuration, or the one that a dissection has on record, which acts on nothing."""
+"""Whose word a command acts on: the user's own configuration, or the one that a dissection has on record, which acts on
+nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from and_core.targets.base import TARGETS
 
 
 def config_for(d: Dissection, file: Path | None) -> RunConfig:
-    """Return the configuration that a command on a dissection goes by: the user's file where there is one, else the record.
+    """Return the configuration that a command on a dissection goes by: the user's file where there is one, else the
+    record.
 
     Raises
     ------
@@ -28,18 +30,35 @@ def config_for(d: Dissection, file: Path | None) -> RunConfig:
         return make_config(d.manifest.config)
     config = load_config(file)
     if config.name != d.name:
-        raise ConfigError(f"config={str(file)!r} is of {config.name!r}, not of {d.name!r}; give the configuration that {d.name!r} is made from")
+        raise ConfigError(
+            f"config={str(file)!r} is of {config.name!r}, not of {d.name!r}; give the configuration that {d.name!r} is "
+            "made from"
+        )
     return config
 
 
 def reaches(config: RunConfig) -> list[str]:
-    """Return what a run of a configuration would start, open and read outside this process and its files, a line each."""
+    """Return what a run of a configuration would start, open and read outside this process and its files,
+    a line each."""
     sections: list[tuple[Registry, PluginConfig | None]] = [
-        (DATASETS, config.dataset), (TARGETS, config.target), (CAPTIONERS, config.captions), (ENCODERS, config.encoder),
-        (ENCODERS, config.closed.encoder), (ENCODERS, config.audio_encoder), (SUMMARIZERS, config.summarizer), (LLMS, config.llm),
-    ]  # fmt: skip
-    lines = [f"{registry.section}: {line}" for registry, section in sections if section is not None for line in registry.reaches(section)]
-    return lines + ([] if config.open.tagger == "bundled" else [f"open.tagger: loads the spaCy pipeline {config.open.tagger}"])
+        (DATASETS, config.dataset),
+        (TARGETS, config.target),
+        (CAPTIONERS, config.captions),
+        (ENCODERS, config.encoder),
+        (ENCODERS, config.closed.encoder),
+        (ENCODERS, config.audio_encoder),
+        (SUMMARIZERS, config.summarizer),
+        (LLMS, config.llm),
+    ]
+    lines = [
+        f"{registry.section}: {line}"
+        for registry, section in sections
+        if section is not None
+        for line in registry.reaches(section)
+    ]
+    return lines + (
+        [] if config.open.tagger == "bundled" else [f"open.tagger: loads the spaCy pipeline {config.open.tagger}"]
+    )
 
 
 def check_harmless(config: RunConfig) -> None:

@@ -43,13 +43,38 @@ from and_core.store.writer import PARTIAL, sweep, writing
 from and_core.targets.base import Target
 
 STAGES: tuple[Stage, ...] = (
-    clips.STAGE, activations.STAGE, neurons.STAGE, neurons.SIMILAR, texts.CAPTIONS, texts.TEXTS, summaries.SUMMARIES,
-    summaries.CALIBRATION, closed.CLOSED, closed.SOUNDS, closed.TAB, icl.STAGE, open_concepts.STAGE, last_layer.STAGE, explanations.STAGE,
-    analysis.WORD_COUNTS, analysis.CLUSTERS, analysis.INTERPRETABILITY, analysis.ACOUSTICS, analysis.MAP, scores.STAGE, llm_judge.STAGE, planting.STAGE,
-    unlearning.SPLIT, unlearning.UNLEARNING, unlearning.IMPORTANCE, listening.STAGE,
-)  # fmt: skip
+    clips.STAGE,
+    activations.STAGE,
+    neurons.STAGE,
+    neurons.SIMILAR,
+    texts.CAPTIONS,
+    texts.TEXTS,
+    summaries.SUMMARIES,
+    summaries.CALIBRATION,
+    closed.CLOSED,
+    closed.SOUNDS,
+    closed.TAB,
+    icl.STAGE,
+    open_concepts.STAGE,
+    last_layer.STAGE,
+    explanations.STAGE,
+    analysis.WORD_COUNTS,
+    analysis.CLUSTERS,
+    analysis.INTERPRETABILITY,
+    analysis.ACOUSTICS,
+    analysis.MAP,
+    scores.STAGE,
+    llm_judge.STAGE,
+    planting.STAGE,
+    unlearning.SPLIT,
+    unlearning.UNLEARNING,
+    unlearning.IMPORTANCE,
+    listening.STAGE,
+)
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
-TITLES = {stage.name: stage.title for stage in STAGES} | {f"{stage.name} answers": "Asking the language model" for stage in STAGES}
+TITLES = {stage.name: stage.title for stage in STAGES} | {
+    f"{stage.name} answers": "Asking the language model" for stage in STAGES
+}
 
 
 def run(
@@ -87,11 +112,13 @@ def run(
     target : Target, optional
         The target network itself, for one that no configuration can name (kind ``module``).
     reuse : sequence of str
-        Dissections in the cache whose results are taken over although they were made elsewhere; with this one's own name its results stay.
+        Dissections in the cache whose results are taken over although they were made elsewhere; with this one's own
+        name its results stay.
     remake : bool
         Make results again that were made elsewhere, in place of asking.
     recorded : bool
-        The configuration comes from a dissection, not from the user: it may start no program, open no address and read no variable.
+        The configuration comes from a dissection, not from the user: it may start no program, open no address and read
+        no variable.
 
     Raises
     ------
@@ -109,7 +136,9 @@ def run(
         if not (path / FILE).exists():
             raise one_of("reuse", path.name, list_dissections(root) or ["none"])
     outcome = Outcome(folder, [], [], [])
-    neighbours = [root / name for name in (*reuse, *list_dissections(root)) if name != config.name]  # those asked for by name first
+    neighbours = [
+        root / name for name in (*reuse, *list_dissections(root)) if name != config.name
+    ]  # those asked for by name first
     shown: AbstractContextManager[Progress] = bars(TITLES) if progress is None else nullcontext(progress)
     try:
         with writing(folder), shown as told, noted(folder, told, TITLES) as progress:
@@ -123,13 +152,17 @@ def run(
             manifest.config, manifest.package = config.model_dump(mode="json"), __version__
             for stage in STAGES:
                 if not only or stage.name in only:
-                    run_stage(stage, stage.name in forced, context, manifest, outcome, neighbours, trusted, ask=not remake)
+                    run_stage(
+                        stage, stage.name in forced, context, manifest, outcome, neighbours, trusted, ask=not remake
+                    )
                 if stage.name == "clips":
                     _check_k(context)
             manifest.save(folder)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ANDError(f"the disk with {folder} is full; what is finished stays: free some space and run again") from error
+            raise ANDError(
+                f"the disk with {folder} is full; what is finished stays: free some space and run again"
+            ) from error
         raise ANDError(f"the dissection {folder} can't be written or its data can't be read: {error}") from error
     cached_llm = context.__dict__.get("cached_llm")
     if cached_llm is None or not cached_llm.asked or cached_llm.failed < cached_llm.asked:
@@ -150,17 +183,31 @@ def _manifest(folder: Path, name: str, anew: bool) -> Manifest:
 
 
 def _preflight(context: Run) -> None:
-    """Make every plug-in and read what is named by path, so that a wrong setting is said before anything is computed."""
+    """Make every plug-in and read what is named by path, so that a wrong setting is said before anything
+    is computed."""
     if context.recorded:
         check_harmless(context.config)
-    for name in ("dataset", "target", "captioner", "encoder", "closed_encoder", "summarizer", "audio_encoder", "cached_llm", "prompts"):
+    for name in (
+        "dataset",
+        "target",
+        "captioner",
+        "encoder",
+        "closed_encoder",
+        "summarizer",
+        "audio_encoder",
+        "cached_llm",
+        "prompts",
+    ):
         getattr(context, name)
     open_concepts.judge_of(context)
     context.captioner.fingerprint()
     labelled = sorted({ref.label for ref in context.dataset.references() if ref.label is not None})
     concept_set(context.config.closed.concepts, labelled)
     if context.config.closed.concepts == "auto" and not labelled:
-        context.say(f"{context.dataset.describe()}: the clips have no labels, so concepts are named from {UNLABELLED!r} (closed.concepts chooses others)")
+        context.say(
+            f"{context.dataset.describe()}: the clips have no labels, so concepts are named from {UNLABELLED!r} "
+            "(closed.concepts chooses others)"
+        )
     if context.config.open.tagger != "bundled":
         load_tagger(context.config.open.tagger)
 
@@ -171,7 +218,10 @@ def _check_k(context: Run) -> None:
         return
     count = int(context.explained_from.sum())
     if context.config.k > count:
-        raise ConfigError(f"k={context.config.k} is more than the {count} usable clips that explanations are made from; at most {count} is allowed")
+        raise ConfigError(
+            f"k={context.config.k} is more than the {count} usable clips that explanations are made from; at most "
+            f"{count} is allowed"
+        )
 
 
 def status(config: RunConfig, root: Path | None = None) -> list[tuple[str, str]]:
@@ -188,11 +238,19 @@ def status(config: RunConfig, root: Path | None = None) -> list[tuple[str, str]]
         done = manifest.stages.get(stage.name)
         state = "unfinished" if list(inside(folder, PARTIAL).glob(f"{stage.name}-*")) else "not run"
         if done is not None:
-            inputs = {name: manifest.stages[name].key for name in (*stage.inputs, *stage.optional) if name in manifest.stages}
+            inputs = {
+                name: manifest.stages[name].key for name in (*stage.inputs, *stage.optional) if name in manifest.stages
+            }
             parameters = stage.parameters(context)
             key = stage_key(stage, parameters, inputs)
             fresh = done.key.split("-")[0] == key or up_to_date(stage, done, key, parameters, inputs)
             stale_input = any(dict(found).get(name) not in ("done", "answers missing") for name in stage.inputs)
-            state = "out of date" if not fresh or stale_input else "answers missing" if "failed_answers" in done.notes else "done"
+            state = (
+                "out of date"
+                if not fresh or stale_input
+                else "answers missing"
+                if "failed_answers" in done.notes
+                else "done"
+            )
         found.append((stage.name, state))
     return found

@@ -44,7 +44,8 @@ def run_stage(
     neighbours : sequence of Path
         Dissections whose equal stages may be taken over, where this installation made them.
     trusted : sequence of Path
-        Dissections whose equal stages may be taken over whoever made them; this one's own results stay where it is one of them.
+        Dissections whose equal stages may be taken over whoever made them; this one's own results stay where it is one
+        of them.
     ask : bool
         Whether own results that were made elsewhere are an error; else they are made again.
 
@@ -63,12 +64,20 @@ def run_stage(
         return
     for name in stage.inputs:
         if not context.dissection.has(name):
-            raise NotComputed(f"the stage {stage.name!r} reads {name!r}, which has not been run or is out of date; run it first or leave out --only")
+            raise NotComputed(
+                f"the stage {stage.name!r} reads {name!r}, which has not been run or is out of date; run it first or "
+                "leave out --only"
+            )
     parameters = stage.parameters(context)
     inputs = {name: manifest.stages[name].key for name in _read_by(stage, context)}
     key = stage_key(stage, parameters, inputs)
     done = manifest.stages.get(stage.name)
-    if done is not None and not force and up_to_date(stage, done, key, parameters, inputs) and whole(stage, context.folder, manifest):
+    if (
+        done is not None
+        and not force
+        and up_to_date(stage, done, key, parameters, inputs)
+        and whole(stage, context.folder, manifest)
+    ):
         known = is_sealed(context.folder, manifest, stage.name)
         if not known and ask and context.folder not in trusted:
             raise ArtifactError(foreign(context.folder.name, stage.name))
@@ -82,11 +91,20 @@ def run_stage(
         context.progress(stage.name, 1, 1)
     else:
         writer = StageWriter(context.folder, stage.name, key)
-        with threadpool_limits(1, user_api="blas"):  # sums in another order are other numbers, and another map: the same for any number of cores
+        with threadpool_limits(
+            1, user_api="blas"
+        ):  # sums in another order are other numbers, and another map: the same for any number of cores
             stage.compute(context, writer)
         notes = {**writer.notes, "libraries": library_versions(), "threads": thread_count()}
-        if "failed_answers" in notes:  # not what the key promises: done again on the next run, and so is all that reads it
-            key += "-" + hashlib.sha256("".join(f.sha256 for a in writer.artifacts.values() for f in a.files).encode()).hexdigest()[:8]
+        if (
+            "failed_answers" in notes
+        ):  # not what the key promises: done again on the next run, and so is all that reads it
+            key += (
+                "-"
+                + hashlib.sha256(
+                    "".join(f.sha256 for a in writer.artifacts.values() for f in a.files).encode()
+                ).hexdigest()[:8]
+            )
         record = StageRecord(key=key, version=stage.version, parameters=parameters, inputs=inputs, notes=notes)
         writer.commit(manifest, record)
         outcome.computed.append(stage.name)
@@ -95,7 +113,9 @@ def run_stage(
 
 def up_to_date(stage: Stage, done: StageRecord, key: str, parameters: dict[str, Any], inputs: dict[str, str]) -> bool:
     """Return whether a finished stage is what is asked for, or more."""
-    return done.key == key or (done.version == stage.version and done.inputs == inputs and stage.covers(done.parameters, parameters))
+    return done.key == key or (
+        done.version == stage.version and done.inputs == inputs and stage.covers(done.parameters, parameters)
+    )
 
 
 def _read_by(stage: Stage, context: Run) -> list[str]:
@@ -122,13 +142,17 @@ def whole(stage: Stage, folder: Path, manifest: Manifest) -> bool:
 def foreign(name: str, stage: str) -> str:
     """Return what is said where results are up to date, but were made elsewhere."""
     return (
-        f"the results of {name!r} (stage {stage!r}) were not made by this installation, or by an earlier version of it, so nobody here knows that they "
+        f"the results of {name!r} (stage {stage!r}) were not made by this installation, or by an earlier version of "
+        "it, so nobody here knows that they "
         f"are what they claim to be; to go on with them: --reuse {name}; to make them anew: --force, or another name"
     )
 
 
-def _take_over(stage: Stage, key: str, folder: Path, manifest: Manifest, neighbours: Sequence[Path], trusted: Sequence[Path]) -> bool:
-    """Return reuse the same stage of another dissection, where its key is equal, its files are whole, and it was made here or asked for by name."""
+def _take_over(
+    stage: Stage, key: str, folder: Path, manifest: Manifest, neighbours: Sequence[Path], trusted: Sequence[Path]
+) -> bool:
+    """Return reuse the same stage of another dissection, where its key is equal, its files are whole, and it was made
+    here or asked for by name."""
     for other in neighbours:
         try:
             theirs = Manifest.load(other)

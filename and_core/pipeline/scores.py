@@ -1,4 +1,5 @@
-"""Stage `scores`: every kind of explanation, made from one half of the clips and scored on the other, both ways round."""
+"""Stage `scores`: every kind of explanation, made from one half of the clips and scored on the other,
+both ways round."""
 
 from __future__ import annotations
 
@@ -13,7 +14,14 @@ from and_core.config import ProbeConfig, ScoresConfig
 from and_core.dissect.attributes import head, value_text
 from and_core.dissect.probe import both, first_half
 from and_core.evaluate import confidence, sanity
-from and_core.evaluate.explanations import CLOSED, METHODS, PREDICTORS, Explanations, adjective_shares, load_explanations
+from and_core.evaluate.explanations import (
+    CLOSED,
+    METHODS,
+    PREDICTORS,
+    Explanations,
+    adjective_shares,
+    load_explanations,
+)
 from and_core.evaluate.metrics import HEADLINE, METRICS, unit_rows
 from and_core.evaluate.sanity import CHANCE
 from and_core.evaluate.score import BASELINES, MethodBlock, held_out, score_block
@@ -70,7 +78,11 @@ class Fold:
         clips = held_clips(run, half)
         self.view, self.held = view, held_out(clips, section(run).draws, config.seed + HALVES.index(half))
         concepts, spoken = d.document("texts/concepts"), spoken_concepts(run)
-        self.told = {name: told for name in methods if (told := load_explanations(view, name, config.closed.similarity, spoken)) is not None}
+        self.told = {
+            name: told
+            for name in methods
+            if (told := load_explanations(view, name, config.closed.similarity, spoken)) is not None
+        }
         values = [tuple(v) for v in d.document("texts/values")]
         said = np.asarray(d.array("texts/clip_values"))[clips].astype(np.float32)
         labels, number = label_numbers(d)[clips], numbers_by_name(d.classes)
@@ -79,7 +91,11 @@ class Fold:
         self.predictors: dict[str, dict[str, Any]] = {}
         for name, told in self.told.items():
             found: dict[str, Any] = {
-                "text": _similar(told.vectors(encoders["text"]), encoders["text"]([""])[0], np.asarray(d.array("texts/caption_embeddings"))[clips])
+                "text": _similar(
+                    told.vectors(encoders["text"]),
+                    encoders["text"]([""])[0],
+                    np.asarray(d.array("texts/caption_embeddings"))[clips],
+                )
             }
             if "audio" in encoders:
                 sounds = np.asarray(d.array("sounds/clip_embeddings"))[clips]
@@ -95,7 +111,8 @@ class Fold:
 
 
 def presence(d: Dissection, scale: float) -> np.ndarray:
-    """Return (N, M) probability that a clip holds each concept: softmax over concepts of the similarity to its caption and, where it was heard, to its sound.
+    """Return (N, M) probability that a clip holds each concept: softmax over concepts of the similarity to its caption
+    and, where it was heard, to its sound.
 
     Similarities to sound are stretched to vary as much over concepts as those to captions, so that both count alike.
     """
@@ -137,15 +154,24 @@ def folds(run: Run) -> list[Fold]:
     if d.has("sounds") and run.audio_encoder is not None:
         encoders["audio"] = _remembered(run.audio_encoder.encode, {})
     return [
-        Fold(run, make_view(f"{half}-half", run, both(run.config.probe, ProbeConfig(half=half)), (similarity,), asked), half, encoders, METHODS)
+        Fold(
+            run,
+            make_view(f"{half}-half", run, both(run.config.probe, ProbeConfig(half=half)), (similarity,), asked),
+            half,
+            encoders,
+            METHODS,
+        )
         for half in ("first", "second")
-    ]  # fmt: skip
+    ]
 
 
 def _known(d: Dissection) -> dict[str, np.ndarray]:
     """Return texts that the stage `texts` has encoded."""
     clauses = dict(zip(d.document("texts/clauses"), np.asarray(d.array("texts/clause_embeddings")), strict=True))
-    values = {value_text(v): row for (_, v), row in zip(d.document("texts/values"), np.asarray(d.array("texts/value_embeddings")), strict=True)}
+    values = {
+        value_text(v): row
+        for (_, v), row in zip(d.document("texts/values"), np.asarray(d.array("texts/value_embeddings")), strict=True)
+    }
     return {**clauses, **values}
 
 
@@ -156,7 +182,11 @@ def _remembered(encode: Any, known: dict[str, np.ndarray]) -> Any:
         new = sorted(set(texts) - known.keys())
         for start in range(0, len(new), 512):
             known.update(zip(new[start : start + 512], encode(new[start : start + 512]), strict=True))
-        return np.stack([known[text] for text in texts]) if texts else np.zeros((0, len(next(iter(known.values()), np.zeros(1)))), np.float32)
+        return (
+            np.stack([known[text] for text in texts])
+            if texts
+            else np.zeros((0, len(next(iter(known.values()), np.zeros(1)))), np.float32)
+        )
 
     return reading
 
@@ -187,7 +217,11 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.provenance = run.captioner.provenance
     if min(sizes) < LEAST_CLIPS:
         writer.json("methods", [])
-        writer.notes = {"methods": [], "clips": sizes, "reason": f"a half holds fewer than {LEAST_CLIPS} captioned clips, too few to score on"}
+        writer.notes = {
+            "methods": [],
+            "clips": sizes,
+            "reason": f"a half holds fewer than {LEAST_CLIPS} captioned clips, too few to score on",
+        }
         return
     both_folds = folds(run)
     methods = [name for name in METHODS if all(name in fold.told for fold in both_folds)]
@@ -197,7 +231,10 @@ def compute(run: Run, writer: StageWriter) -> None:
         fold, (layer, units) = both_folds[i // len(parts)], parts[i % len(parts)]
         u = np.asarray(d.layer_activations(layer.name, units), np.float32)[fold.held.clips].T
         mine = slice(layer.offset + units.start, layer.offset + units.stop)
-        said = {name: MethodBlock(fold.told[name].which[mine], common(fold.told[name], layer), fold.predictors[name]) for name in methods}
+        said = {
+            name: MethodBlock(fold.told[name].which[mine], common(fold.told[name], layer), fold.predictors[name])
+            for name in methods
+        }
         found = score_block(u, fold.held, said, run.config.seed + i, run.config.workers)
         return {**found, "words": unit_rows(u) @ unit_rows(fold.said.T).T}
 
@@ -208,16 +245,30 @@ def compute(run: Run, writer: StageWriter) -> None:
         _write(run, writer, methods, both_folds, chunks, len(parts))
     writer.json("methods", methods)
     writer.array("first_half", first_half(d.clips, run.config.seed), ["clip"], "whether it lies in the first half")
-    lost = [record.notes["failed_reason"] for fold in both_folds for record in fold.view.manifest.stages.values() if record.notes.get("failed_answers")]
+    lost = [
+        record.notes["failed_reason"]
+        for fold in both_folds
+        for record in fold.view.manifest.stages.values()
+        if record.notes.get("failed_answers")
+    ]
     writer.notes = {
-        "methods": methods, "similarity": run.config.closed.similarity, "draws": config.draws, "seed": run.config.seed,
-        "clips": sizes, "calibrated_with": confidence.fitted_with(config.confidence),
-        "views": {fold.view.name: {name: record.key for name, record in fold.view.manifest.stages.items()} for fold in both_folds},
+        "methods": methods,
+        "similarity": run.config.closed.similarity,
+        "draws": config.draws,
+        "seed": run.config.seed,
+        "clips": sizes,
+        "calibrated_with": confidence.fitted_with(config.confidence),
+        "views": {
+            fold.view.name: {name: record.key for name, record in fold.view.manifest.stages.items()}
+            for fold in both_folds
+        },
         **unanswered([str(reason) for reason in lost]),
-    }  # fmt: skip
+    }
 
 
-def _write(run: Run, writer: StageWriter, methods: list[str], pair: list[Fold], chunks: list[dict[str, np.ndarray]], count: int) -> None:
+def _write(
+    run: Run, writer: StageWriter, methods: list[str], pair: list[Fold], chunks: list[dict[str, np.ndarray]], count: int
+) -> None:
     d = run.dissection
 
     def fold_of(name: str, i: int, axis: int) -> np.ndarray:
@@ -231,7 +282,9 @@ def _write(run: Run, writer: StageWriter, methods: list[str], pair: list[Fold], 
     silent = np.stack([every[m].which < 0 if every[m] is not None else np.ones(d.neuron_count, bool) for m in methods])  # type: ignore[union-attr]
     silent |= d.table("neurons/statistics")["dead"].to_numpy()
     text = values[:, PREDICTORS.index("text")][:, [METRICS.index(name) for name in HEADLINE]]
-    draws += (text - draws.mean(3))[..., None]  # samples repeat clips, which lifts AUPRC; an interval lies about its score
+    draws += (text - draws.mean(3))[
+        ..., None
+    ]  # samples repeat clips, which lifts AUPRC; an interval lies about its score
     low, high = np.percentile(draws, 2.5, axis=3), np.percentile(draws, 97.5, axis=3)
     for array in (values, baselines, low, high):
         array[np.broadcast_to(silent.reshape(len(methods), *([1] * (array.ndim - 2)), -1), array.shape)] = np.nan
@@ -241,38 +294,55 @@ def _write(run: Run, writer: StageWriter, methods: list[str], pair: list[Fold], 
         ["method", "predictor", "metric", "neuron"],
         "mean of both folds, chance where a half is silent; NaN where nothing is said",
     )
-    writer.array("baselines", baselines.astype(np.float32), ["method", "baseline", "metric", "neuron"], "by the text predictor")
+    writer.array(
+        "baselines", baselines.astype(np.float32), ["method", "baseline", "metric", "neuron"], "by the text predictor"
+    )
     writer.array("low", low.astype(np.float32), ["method", "metric", "neuron"], "2.5 % of bootstrap samples")
     writer.array("high", high.astype(np.float32), ["method", "metric", "neuron"], "97.5 % of bootstrap samples")
     for name in ("missed", "false"):
         found = np.concatenate([fold_of(name, i, 1) for i in (0, 1)], 2)
-        writer.array(name, found.astype(np.int32), ["method", "neuron", "place"], "clip number, -1 for none; three of each half")
+        writer.array(
+            name, found.astype(np.int32), ["method", "neuron", "place"], "clip number, -1 for none; three of each half"
+        )
     writer.table("layers", by_layer(d.layers, methods, values, baselines, draws))
     halves = np.zeros((len(methods), d.neuron_count), np.int8)
     for m, method in enumerate(methods):
         for fold in pair:
             mine = fold.told[method].which
             halves[m] += (mine == every[method].which) & (mine >= 0) if method in CLOSED else mine >= 0  # type: ignore[union-attr]
-    writer.array("halves", halves, ["method", "neuron"], "halves that name the concept that is shown; that say anything, for texts of several parts")
+    writer.array(
+        "halves",
+        halves,
+        ["method", "neuron"],
+        "halves that name the concept that is shown; that say anything, for texts of several parts",
+    )
     made = confidence.load(section(run).confidence)
     sure = np.full((len(methods), d.neuron_count), np.nan, np.float32)
     for m, method in enumerate(methods):
         if method in (*CLOSED, "SUM"):
             kind = "SUM" if method == "SUM" else "closed"
-            sure[m] = np.where(halves[m] > 0, made[kind](confidence.features_of(kind, values[m], PREDICTORS, METRICS)), np.nan)
+            sure[m] = np.where(
+                halves[m] > 0, made[kind](confidence.features_of(kind, values[m], PREDICTORS, METRICS)), np.nan
+            )
     words = _words(d, pair, [fold_of("words", i, 0) for i in (0, 1)], made["word"])
     writer.table("words", words, {"pearson": "correlation with captions that say it, on held-out clips"})
     writer.array("confidence", sure, ["method", "neuron"], "probability that it holds; NaN where neither half says it")
 
 
 def _mean(pair: list[np.ndarray], nothing: np.ndarray) -> np.ndarray:
-    """Return the mean of both folds; a fold in which nothing is said counts as chance, NaN stands only where that is so in both."""
+    """Return the mean of both folds.
+
+    A fold in which nothing is said counts as chance, NaN stands only where that is so in both.
+    """
     neither = ~np.isfinite(pair[0]) & ~np.isfinite(pair[1])
     return np.where(neither, np.nan, sum(np.where(np.isfinite(one), one, nothing) for one in pair) / 2)
 
 
-def by_layer(layers: Sequence[Layer], methods: list[str], values: np.ndarray, baselines: np.ndarray, draws: np.ndarray) -> pa.Table:
-    """Return one row a layer, method and headline metric: mean over explained neurons, 95 % bootstrap over clips, and the baselines' means."""
+def by_layer(
+    layers: Sequence[Layer], methods: list[str], values: np.ndarray, baselines: np.ndarray, draws: np.ndarray
+) -> pa.Table:
+    """Return one row a layer, method and headline metric: mean over explained neurons, 95 % bootstrap over clips, and
+    the baselines' means."""
     rows = []
     text = PREDICTORS.index("text")
     for layer in layers:
@@ -280,23 +350,51 @@ def by_layer(layers: Sequence[Layer], methods: list[str], values: np.ndarray, ba
         for m, method in enumerate(methods):
             explained = np.isfinite(values[m, text, 0, mine])
             for h, metric in enumerate(HEADLINE):
-                row: dict[str, Any] = {"layer": layer.name, "block": layer.block, "kind": layer.kind, "method": method, "metric": metric, "neurons": layer.size}
+                row: dict[str, Any] = {
+                    "layer": layer.name,
+                    "block": layer.block,
+                    "kind": layer.kind,
+                    "method": method,
+                    "metric": metric,
+                    "neurons": layer.size,
+                }
                 row["explained"] = int(explained.sum())
                 if explained.any():
                     samples = draws[m, h, mine][explained].mean(0)
-                    row |= {"score": values[m, text, METRICS.index(metric), mine][explained].mean(), "low": np.percentile(samples, 2.5)}
+                    row |= {
+                        "score": values[m, text, METRICS.index(metric), mine][explained].mean(),
+                        "low": np.percentile(samples, 2.5),
+                    }
                     row["high"] = np.percentile(samples, 97.5)
-                    row |= {name.replace(" ", "_"): np.nanmean(baselines[m, b, h, mine][explained]) for b, name in enumerate(BASELINES)}
+                    row |= {
+                        name.replace(" ", "_"): np.nanmean(baselines[m, b, h, mine][explained])
+                        for b, name in enumerate(BASELINES)
+                    }
                 rows.append(row)
     columns = ("score", "low", "high", *(name.replace(" ", "_") for name in BASELINES))
-    types = [("layer", pa.string()), ("block", pa.int32()), ("kind", pa.string()), ("method", pa.string()), ("metric", pa.string())]
-    return pa.Table.from_pylist(rows, pa.schema([*types, ("neurons", pa.int32()), ("explained", pa.int32()), *((name, pa.float64()) for name in columns)]))
+    types = [
+        ("layer", pa.string()),
+        ("block", pa.int32()),
+        ("kind", pa.string()),
+        ("method", pa.string()),
+        ("metric", pa.string()),
+    ]
+    return pa.Table.from_pylist(
+        rows,
+        pa.schema(
+            [*types, ("neurons", pa.int32()), ("explained", pa.int32()), *((name, pa.float64()) for name in columns)]
+        ),
+    )
 
 
-def _words(d: Dissection, pair: list[Fold], correlations: list[np.ndarray], calibrator: confidence.Calibrator) -> pa.Table:
-    """Return each acoustic adjective of each neuron: how many of the two halves say it too, and how their other halves bear it out.
+def _words(
+    d: Dissection, pair: list[Fold], correlations: list[np.ndarray], calibrator: confidence.Calibrator
+) -> pa.Table:
+    """Return each acoustic adjective of each neuron: how many of the two halves say it too, and how their other halves
+    bear it out.
 
-    An adjective that a half does not say counts as a correlation of 0 there; NaN where captions are not searched for the word.
+    An adjective that a half does not say counts as a correlation of 0 there; NaN where captions are not searched for
+    the word.
     """
     place = {head(value): i for i, (_, value) in enumerate(pair[0].values)}
     words = d.table("open/words")
@@ -309,19 +407,33 @@ def _words(d: Dissection, pair: list[Fold], correlations: list[np.ndarray], cali
     neurons, names = words["neuron"].to_pylist(), words["word"].to_pylist()
     halves = [sum((n, w) in one for one in said) for n, w in zip(neurons, names, strict=True)]
     found = [
-        float("nan") if w not in place else sum(float(c[n, place[w]]) for one, c in zip(said, correlations, strict=True) if (n, w) in one) / 2
+        float("nan")
+        if w not in place
+        else sum(float(c[n, place[w]]) for one, c in zip(said, correlations, strict=True) if (n, w) in one) / 2
         for n, w in zip(neurons, names, strict=True)
-    ]  # fmt: skip
+    ]
     correlation = np.array(found, np.float32)
     columns = {"pearson": correlation, "confidence": calibrator({"pearson": correlation}).astype(np.float32)}
-    return pa.table({
-        "neuron": pa.array(neurons, pa.int32()), "word": pa.array(names, pa.string()), "halves": pa.array(halves, pa.int8()),
-        **{name: pc.if_else(pc.is_nan(pa.array(column, pa.float32())), None, pa.array(column, pa.float32())) for name, column in columns.items()},
-    })  # fmt: skip
+    return pa.table(
+        {
+            "neuron": pa.array(neurons, pa.int32()),
+            "word": pa.array(names, pa.string()),
+            "halves": pa.array(halves, pa.int8()),
+            **{
+                name: pc.if_else(pc.is_nan(pa.array(column, pa.float32())), None, pa.array(column, pa.float32()))
+                for name, column in columns.items()
+            },
+        }
+    )
 
 
 STAGE = Stage(
-    "scores", "Scoring explanations on held-out clips", ("clips", "activations", "neurons", "captions", "texts", "calibration", "closed", "open"),
-    parameters, compute, optional=("sounds", "tab", "icl"), wanted=lambda run: run.config.scores is not None,
+    "scores",
+    "Scoring explanations on held-out clips",
+    ("clips", "activations", "neurons", "captions", "texts", "calibration", "closed", "open"),
+    parameters,
+    compute,
+    optional=("sounds", "tab", "icl"),
+    wanted=lambda run: run.config.scores is not None,
     views=tuple(f"{half}-half" for half in HALVES),
-)  # fmt: skip
+)

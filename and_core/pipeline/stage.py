@@ -29,7 +29,18 @@ from and_core.store.versions import STAGE_VERSIONS
 from and_core.store.writer import StageWriter
 from and_core.targets.base import TARGETS, Target, pick_device
 
-PLUGINS = ("dataset", "dataset_fingerprint", "target", "captioner", "encoder", "closed_encoder", "summarizer", "audio_encoder", "cached_llm", "prompts")
+PLUGINS = (
+    "dataset",
+    "dataset_fingerprint",
+    "target",
+    "captioner",
+    "encoder",
+    "closed_encoder",
+    "summarizer",
+    "audio_encoder",
+    "cached_llm",
+    "prompts",
+)
 
 
 @dataclass
@@ -115,7 +126,9 @@ class Run:
         """
         made = SUMMARIZERS.create(self.config.summarizer, self.recorded)
         if made.asks and self.config.llm is None:
-            raise ConfigError(f"summarizer.kind={made.kind!r} needs a language model; give one under llm, or take: commonality")
+            raise ConfigError(
+                f"summarizer.kind={made.kind!r} needs a language model; give one under llm, or take: commonality"
+            )
         return made
 
     @cached_property
@@ -132,7 +145,11 @@ class Run:
     @cached_property
     def cached_llm(self) -> CachedLLM | None:
         """The language model with the cache of its answers; None where none is configured."""
-        return None if self.config.llm is None else CachedLLM(LLMS.create(self.config.llm, self.recorded), self.cache, self.progress)
+        return (
+            None
+            if self.config.llm is None
+            else CachedLLM(LLMS.create(self.config.llm, self.recorded), self.cache, self.progress)
+        )
 
     @cached_property
     def prompts(self) -> dict[str, str]:
@@ -153,7 +170,10 @@ class Run:
         size: int = 1,
         keep: bool = True,
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Yield chunks of a stage in order, each computed once in its life unless `keep` is off; progress is told in units, `size` of them a chunk."""
+        """Yield chunks of a stage in order, each computed once in its life unless `keep` is off.
+
+        Progress is told in units, `size` of them a chunk.
+        """
         total = count if total is None else total
         for done, arrays in enumerate(writer.chunked(count, compute) if keep else map(compute, range(count)), 1):
             yield arrays
@@ -211,7 +231,10 @@ def stage_key(stage: Stage, parameters: dict[str, Any], inputs: dict[str, str]) 
 
 def library_versions() -> dict[str, str]:
     """Return versions of the libraries that decide numbers."""
-    return {name: version(name) for name in ("numpy", "scipy", "torch", "transformers", "librosa", "spacy", "soxr", "soundfile")}
+    return {
+        name: version(name)
+        for name in ("numpy", "scipy", "torch", "transformers", "librosa", "spacy", "soxr", "soundfile")
+    }
 
 
 def thread_count() -> int:

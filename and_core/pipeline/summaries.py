@@ -25,14 +25,21 @@ SIDES: tuple[Side, ...] = ("high", "low")
 def caption_texts(d: Dissection, prompts: dict[str, str] | None = None) -> CaptionTexts:
     """Return captions taken apart, as the stage `texts` left them."""
     return CaptionTexts(
-        clauses=d.document("texts/clauses"), embeddings=np.asarray(d.array("texts/clause_embeddings")),
-        clip_clauses=np.asarray(d.array("texts/clip_clauses")), values=[tuple(v) for v in d.document("texts/values")],
-        clip_values=np.asarray(d.array("texts/clip_values")), captions=[d.caption(i) or "" for i in range(len(d.clips))], prompts=prompts or {},
-    )  # fmt: skip
+        clauses=d.document("texts/clauses"),
+        embeddings=np.asarray(d.array("texts/clause_embeddings")),
+        clip_clauses=np.asarray(d.array("texts/clip_clauses")),
+        values=[tuple(v) for v in d.document("texts/values")],
+        clip_values=np.asarray(d.array("texts/clip_values")),
+        captions=[d.caption(i) or "" for i in range(len(d.clips))],
+        prompts=prompts or {},
+    )
 
 
 def top_sets(d: Dissection, side: Side, k: int) -> np.ndarray:
-    """Return (neurons, k) clips behind the summaries; a dead neuron has none, and with too few clips or sources none is on both sides."""
+    """Return (neurons, k) clips behind the summaries.
+
+    A dead neuron has none, and with too few clips or sources none is on both sides.
+    """
     clips = np.array(d.array(f"neurons/{side}_clips")[:, :k])
     ranked = int(d.notes("neurons")["ranked"])
     if ranked < 2 * k:
@@ -60,7 +67,12 @@ def compute(run: Run, writer: StageWriter) -> None:
     sets = {side: top_sets(d, side, k) for side in SIDES}
     starts = range(0, d.neuron_count, BLOCK)
     if ask is not None:
-        every = (r for start in starts for side in SIDES for r in summarizer.requests(texts, sets[side][start : start + BLOCK]))
+        every = (
+            r
+            for start in starts
+            for side in SIDES
+            for r in summarizer.requests(texts, sets[side][start : start + BLOCK])
+        )
         samples = getattr(summarizer.settings, "samples", 1)
         ask.fetch("summaries", every, samples * sum(int((clips >= 0).any(1).sum()) for clips in sets.values()))
 
@@ -90,24 +102,42 @@ def compute(run: Run, writer: StageWriter) -> None:
     agreement = remarks["agreement"][np.isfinite(remarks["agreement"])]
     by = f"{summarizer.describe()} {ask.model.describe()}" if ask is not None else summarizer.describe()
     writer.notes = {
-        "summarizer": by, "points_mean": _mean(high[alive]), "without_point": _mean(high[alive] == 0),
-        **(chance(texts, summarizer, np.flatnonzero(run.explained_from), k, run.config.seed) if summarizer.random_sets else {}),
+        "summarizer": by,
+        "points_mean": _mean(high[alive]),
+        "without_point": _mean(high[alive] == 0),
+        **(
+            chance(texts, summarizer, np.flatnonzero(run.explained_from), k, run.config.seed)
+            if summarizer.random_sets
+            else {}
+        ),
         **({"agreement_mean": _mean(agreement)} if len(agreement) else {}),
         **unanswered(lost),
-    }  # fmt: skip
+    }
 
 
-REMARKS = {"neuron": pa.int32(), "side": pa.string(), "failed": pa.string(), "missing": pa.string(), "agreement": pa.float32()}
+REMARKS = {
+    "neuron": pa.int32(),
+    "side": pa.string(),
+    "failed": pa.string(),
+    "missing": pa.string(),
+    "agreement": pa.float32(),
+}
 
 
 def _remarks(rows: Sequence[tuple[int, str, str, str, float]]) -> dict[str, np.ndarray]:
     """Return why a summary failed, and how far its samples agree, as columns."""
     kinds = (np.int32, np.str_, np.str_, np.str_, np.float32)
-    return {name: np.array([row[i] for row in rows], kind) for i, (name, kind) in enumerate(zip(REMARKS, kinds, strict=True))}
+    return {
+        name: np.array([row[i] for row in rows], kind)
+        for i, (name, kind) in enumerate(zip(REMARKS, kinds, strict=True))
+    }
 
 
 def _agreement(run: Run, samples: list[str]) -> float:
-    """Return the mean cosine similarity between the embeddings of several samples of one summary; NaN for fewer than two."""
+    """Return the mean cosine similarity between the embeddings of several samples of one summary.
+
+    NaN for fewer than two.
+    """
     if len(samples) < 2:
         return math.nan
     vectors = run.encoder.encode(samples)
@@ -116,11 +146,18 @@ def _agreement(run: Run, samples: list[str]) -> float:
 
 
 def chance(texts: CaptionTexts, summarizer: Summarizer, clips: np.ndarray, k: int, seed: int) -> dict[str, float]:
-    """Return what random sets of `k` clips have in common: the rate beside which every statistic of summaries stands."""
+    """Return what random sets of `k` clips have in common: the rate beside which every statistic of
+    summaries stands."""
     rng = np.random.default_rng(seed)
     total = summarizer.random_sets
     sets = np.stack([rng.permutation(clips)[:k] for _ in range(total)])
-    counts = np.array([len(s.points) for start in range(0, total, BLOCK) for s in summarizer.summarize(texts, sets[start : start + BLOCK])])
+    counts = np.array(
+        [
+            len(s.points)
+            for start in range(0, total, BLOCK)
+            for s in summarizer.summarize(texts, sets[start : start + BLOCK])
+        ]
+    )
     return {"random_points_mean": _mean(counts), "random_without_point": _mean(counts == 0), "random_sets": total}
 
 
@@ -160,16 +197,35 @@ def compute_calibration(run: Run, writer: StageWriter) -> None:
     table = pa.concat_tables([_Columns.load(arrays) for arrays in parts])
     writer.provenance = run.captioner.provenance
     writer.table("points", table)
-    writer.array("vectors", np.concatenate([arrays["vectors"] for arrays in parts]), ["neuron", "dimension"], "sum over kept points, attributes left out")
+    writer.array(
+        "vectors",
+        np.concatenate([arrays["vectors"] for arrays in parts]),
+        ["neuron", "dimension"],
+        "sum over kept points, attributes left out",
+    )
     summarised = len(pc.unique(table["neuron"]))
     touched = len(pc.unique(table.filter(pc.invert(table["kept"]))["neuron"]))
-    writer.notes = {"summarised": summarised, "with_dropped_point": touched, "share_with_dropped_point": touched / max(1, summarised)}
+    writer.notes = {
+        "summarised": summarised,
+        "with_dropped_point": touched,
+        "share_with_dropped_point": touched / max(1, summarised),
+    }
 
 
-POINTS = pa.schema([
-    ("neuron", pa.int32()), ("side", pa.string()), ("rank", pa.int32()), ("text", pa.string()), ("count", pa.int32()), ("of", pa.int32()),
-    ("attribute", pa.string()), ("kept", pa.bool_()), ("removed_by", pa.string()), ("similarity", pa.float32()),
-])  # fmt: skip
+POINTS = pa.schema(
+    [
+        ("neuron", pa.int32()),
+        ("side", pa.string()),
+        ("rank", pa.int32()),
+        ("text", pa.string()),
+        ("count", pa.int32()),
+        ("of", pa.int32()),
+        ("attribute", pa.string()),
+        ("kept", pa.bool_()),
+        ("removed_by", pa.string()),
+        ("similarity", pa.float32()),
+    ]
+)
 
 
 class _Columns:
@@ -186,11 +242,20 @@ class _Columns:
         """Return the table as bytes, for a chunk on disk."""
         points = [row[3] for row in self.rows]
         columns = [
-            [row[0] for row in self.rows], [row[1] for row in self.rows], [row[2] for row in self.rows], [p.text for p in points],
-            [p.count for p in points], [p.of for p in points], [p.attribute or "" for p in points], [p.kept for p in points],
-            [p.removed_by or "" for p in points], [math.nan if p.similarity is None else p.similarity for p in points],
-        ]  # fmt: skip
-        table = pa.table([pa.array(values, field.type) for values, field in zip(columns, POINTS, strict=True)], schema=POINTS)
+            [row[0] for row in self.rows],
+            [row[1] for row in self.rows],
+            [row[2] for row in self.rows],
+            [p.text for p in points],
+            [p.count for p in points],
+            [p.of for p in points],
+            [p.attribute or "" for p in points],
+            [p.kept for p in points],
+            [p.removed_by or "" for p in points],
+            [math.nan if p.similarity is None else p.similarity for p in points],
+        ]
+        table = pa.table(
+            [pa.array(values, field.type) for values, field in zip(columns, POINTS, strict=True)], schema=POINTS
+        )
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, POINTS) as stream:
             stream.write_table(table)
@@ -207,4 +272,10 @@ def _mean(values: np.ndarray) -> float:
 
 
 SUMMARIES = Stage("summaries", "Summarising high and low clips", ("neurons", "captions", "texts"), parameters, compute)
-CALIBRATION = Stage("calibration", "Calibrating summaries", ("summaries", "texts"), lambda run: run.config.calibration.model_dump(), compute_calibration)
+CALIBRATION = Stage(
+    "calibration",
+    "Calibrating summaries",
+    ("summaries", "texts"),
+    lambda run: run.config.calibration.model_dump(),
+    compute_calibration,
+)

@@ -31,7 +31,10 @@ def caption_parameters(run: Run) -> dict[str, Any]:
 
 
 def caption(run: Run, writer: StageWriter) -> None:
-    """Write one text per clip, several captions of it joined; clips without one are listed, and those that a captioner failed on, with the reason."""
+    """Write one text per clip, several captions of it joined.
+
+    Clips without one are listed, and those that a captioner failed on, with the reason.
+    """
     d = run.dissection
     rows = d.table("clips/clips").to_pylist()
     for row in rows:
@@ -44,7 +47,9 @@ def caption(run: Run, writer: StageWriter) -> None:
         failed.update({i: reply.error or "no answer" for i, reply in enumerate(replies) if reply.text is None})
         return replies
 
-    each = [[text for one in captions if (text := clean_caption(one))] for captions in run.captioner.every(rows, listen)]
+    each = [
+        [text for one in captions if (text := clean_caption(one))] for captions in run.captioner.every(rows, listen)
+    ]
     texts = [joined(captions) for captions in each]
     run.progress("captions", len(rows), len(rows))
     found = [(i, text) for i, text in enumerate(texts) if text]
@@ -53,23 +58,36 @@ def caption(run: Run, writer: StageWriter) -> None:
         raise DataError(f"{run.captioner.describe()} gives no caption for any of the {len(rows)} clips{why}")
     missing = [str(rows[i]["name"]) for i, text in enumerate(texts) if not text]
     writer.provenance = run.captioner.provenance
-    writer.table("captions", pa.table({"clip": pa.array([i for i, _ in found], pa.int32()), "text": [t for _, t in found]}))
+    writer.table(
+        "captions", pa.table({"clip": pa.array([i for i, _ in found], pa.int32()), "text": [t for _, t in found]})
+    )
     if any(len(captions) > 1 for captions in each):
         pairs = [(i, text) for i, captions in enumerate(each) for text in captions]
-        writer.table("each", pa.table({"clip": pa.array([i for i, _ in pairs], pa.int32()), "text": [text for _, text in pairs]}))
+        writer.table(
+            "each", pa.table({"clip": pa.array([i for i, _ in pairs], pa.int32()), "text": [text for _, text in pairs]})
+        )
     reasons = [failed.get(i, "none given") for i, text in enumerate(texts) if not text]
-    writer.table("missing", pa.table({"name": pa.array(missing, pa.string()), "reason": pa.array(reasons, pa.string())}))
+    writer.table(
+        "missing", pa.table({"name": pa.array(missing, pa.string()), "reason": pa.array(reasons, pa.string())})
+    )
     writer.notes = {
-        "captioner": run.captioner.describe(), "captions": len(found), "missing": len(missing), **run.captioner.notes(rows),
+        "captioner": run.captioner.describe(),
+        "captions": len(found),
+        "missing": len(missing),
+        **run.captioner.notes(rows),
         **unanswered(list(failed.values())),
-    }  # fmt: skip
+    }
 
 
 def listened(run: Run, captioner: ListeningCaptioner) -> list[Reply]:
-    """Return what a captioner says of every clip: from the answer cache where it has said it before, else asked now and kept at once."""
+    """Return what a captioner says of every clip: from the answer cache where it has said it before, else asked now and
+    kept at once."""
     d, answers = run.dissection, AnswerCache(run.cache)
     total = len(d.clips)
-    keys = [hashlib.sha256(f"{captioner.kind}/{captioner.identity()}/".encode() + d.audio(i)).hexdigest() for i in range(total)]
+    keys = [
+        hashlib.sha256(f"{captioner.kind}/{captioner.identity()}/".encode() + d.audio(i)).hexdigest()
+        for i in range(total)
+    ]
     new = [i for i, key in enumerate(keys) if not answers.given(key)]
 
     def waves() -> Iterator[np.ndarray]:
@@ -94,7 +112,10 @@ def text_parameters(run: Run) -> dict[str, Any]:
         "concepts": words, "template": c.template, "lexicon": VERSION + repr(LEXICON),
     }  # fmt: skip
     if run.closed_encoder is not None and c.encoder is not None:
-        found |= {"closed_encoder": run.closed_encoder.identifying_settings(), "closed_fingerprint": run.closed_encoder.fingerprint()}
+        found |= {
+            "closed_encoder": run.closed_encoder.identifying_settings(),
+            "closed_fingerprint": run.closed_encoder.fingerprint(),
+        }
     return found
 
 
@@ -137,7 +158,9 @@ def encode(run: Run, writer: StageWriter) -> None:
         embedded = np.zeros((len(captions), encoded(each[int(np.argmax(captioned))][:1]).shape[1]), np.float32)
         for i in np.flatnonzero(captioned).tolist():
             embedded[i] = _mean(encoded(each[i]))
-        writer.array(name, embedded, ["clip", "dimension"], "unit vector (the mean of several captions), 0 without caption")
+        writer.array(
+            name, embedded, ["clip", "dimension"], "unit vector (the mean of several captions), 0 without caption"
+        )
     if own:
         writer.array("closed_concept_embeddings", scored(spoken), ["concept", "dimension"], "unit vector")
     writer.array("clause_embeddings", rows(clauses), ["clause", "dimension"], "unit vector")
@@ -156,9 +179,13 @@ def encode(run: Run, writer: StageWriter) -> None:
     writer.array("clip_values", clip_values, ["clip", "value"], "said or not")
     reader = run.closed_encoder or run.encoder
     writer.notes = {
-        "encoder": run.encoder.describe(), "closed_encoder": reader.describe(), "texts": len(every), "clauses": len(clauses), "concepts": len(concepts),
+        "encoder": run.encoder.describe(),
+        "closed_encoder": reader.describe(),
+        "texts": len(every),
+        "clauses": len(clauses),
+        "concepts": len(concepts),
         "captions_cut": reader.count_cut([text for texts in each for text in texts]),
-    }  # fmt: skip
+    }
 
 
 def _mean(vectors: np.ndarray) -> np.ndarray:

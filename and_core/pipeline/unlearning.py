@@ -1,4 +1,5 @@
-"""Stages `split` (what is tested, and explanations made without it), `unlearning` (Table 4) and `importance` (Fig. 4)."""
+"""Stages `split` (what is tested, and explanations made without it),
+`unlearning` (Table 4) and `importance` (Fig. 4)."""
 
 from __future__ import annotations
 
@@ -37,11 +38,17 @@ def _section(run: Run) -> UnlearningConfig:
 
 def split_parameters(run: Run) -> dict[str, Any]:
     """Return what is tested, and how words are matched."""
-    return {"test_folds": list(_section(run).test_folds), "seed": run.config.seed, "tagger": run.config.open.tagger, "encoder": run.encoder.fingerprint()}
+    return {
+        "test_folds": list(_section(run).test_folds),
+        "seed": run.config.seed,
+        "tagger": run.config.open.tagger,
+        "encoder": run.encoder.fingerprint(),
+    }
 
 
 def split(run: Run, writer: StageWriter) -> None:
-    """Compute explanations made without the tested clips (the view `untested`), the words of each concept, and logits of the whole network.
+    """Compute explanations made without the tested clips (the view `untested`), the words of each concept, and logits
+    of the whole network.
 
     Raises
     ------
@@ -53,16 +60,24 @@ def split(run: Run, writer: StageWriter) -> None:
     if not classes:
         raise ConfigError("unlearning needs a network with a classifier; leave the section out")
     if "fc" not in run.network.all_modules():
-        raise ConfigError("unlearning must know which layer is the classifier, to leave it whole; name it with target.classifier")
+        raise ConfigError(
+            "unlearning must know which layer is the classifier, to leave it whole; name it with target.classifier"
+        )
     if not hidden(d.layers):
-        raise ConfigError(f"unlearning: target.layers leaves no hidden layer to ablate; there are: {', '.join(run.network.all_modules())}")
+        raise ConfigError(
+            "unlearning: target.layers leaves no hidden layer to ablate; there are: "
+            f"{', '.join(run.network.all_modules())}"
+        )
     number = numbers_by_name(classes)
     labels = np.array([number.get(plain_name(clip.label), -1) if clip.label is not None else -1 for clip in d.clips])
     probe = without_tested(d.clips, _section(run))
     held = ~probe_mask(d.clips, probe, run.config.seed)
     tested = np.flatnonzero(held & (labels >= 0))
     if not len(tested):
-        raise ConfigError("unlearning: no tested clip is of a class that the network knows; its classes and the clips' labels must share names")
+        raise ConfigError(
+            "unlearning: no tested clip is of a class that the network knows; its classes and the clips' labels must "
+            "share names"
+        )
     view = make_view(UNTESTED, run, both(run.config.probe, probe), tuple(dict.fromkeys(SIMILARITY.values())))
     kept = probe_mask(d.clips, both(run.config.probe, probe), run.config.seed)
     evaluator = Evaluator(run.network, d, tested, run.config.activations.batch)
@@ -75,19 +90,33 @@ def split(run: Run, writer: StageWriter) -> None:
     writer.json("words", _words(run, d, view))
     by_class = accuracy_by_class(logits, labels[tested])
     writer.notes = {
-        "tested_clips": len(tested), "tested_folds": list(probe.without_folds), "choosing_clips": int(kept.sum()),
-        "accuracy": round(accuracy(logits, labels[tested]), 4), "classes_tested": int(np.isfinite(by_class).sum()),
-        "explained_and_tested": int(run.explained_from[tested].sum()), "view": {name: record.key for name, record in view.manifest.stages.items()},
-        **unanswered([r.notes["failed_reason"] for r in view.manifest.stages.values() for _ in range(r.notes.get("failed_answers", 0))]),
-    }  # fmt: skip
+        "tested_clips": len(tested),
+        "tested_folds": list(probe.without_folds),
+        "choosing_clips": int(kept.sum()),
+        "accuracy": round(accuracy(logits, labels[tested]), 4),
+        "classes_tested": int(np.isfinite(by_class).sum()),
+        "explained_and_tested": int(run.explained_from[tested].sum()),
+        "view": {name: record.key for name, record in view.manifest.stages.items()},
+        **unanswered(
+            [
+                r.notes["failed_reason"]
+                for r in view.manifest.stages.values()
+                for _ in range(r.notes.get("failed_answers", 0))
+            ]
+        ),
+    }
 
 
 def _words(run: Run, d: Dissection, view: Dissection) -> dict[str, dict[str, Any]]:
-    """Return concept -> words of its name, those that other concepts share, nouns of summaries that lie close to it, and related concepts."""
+    """Return concept -> words of its name, those that other concepts share, nouns of summaries that lie close to it,
+    and related concepts."""
     concepts = d.document("texts/concepts")
     terms = concept_words(concepts, lambda texts: content_lemmas(texts, run.config.open.tagger))
     said = sorted(said_words(d, "noun") | said_words(view, "noun"))
-    vectors, targets = run.encoder.encode(said) if said else np.zeros((0, 1)), np.asarray(d.array("texts/concept_embeddings"))
+    vectors, targets = (
+        run.encoder.encode(said) if said else np.zeros((0, 1)),
+        np.asarray(d.array("texts/concept_embeddings")),
+    )
     found = {}
     for i, concept in enumerate(concepts):
         close = vectors @ targets[i] if said else np.zeros(0)
@@ -99,9 +128,11 @@ def _words(run: Run, d: Dissection, view: Dissection) -> dict[str, dict[str, Any
             if j != i and (near[j] >= RELATED_FLOOR or terms[concepts[j]][0] & words)
         ]  # fmt: skip
         found[concept] = {
-            "words": sorted(words), "shared": sorted(shared), "synonyms": [[said[j], round(float(close[j]), 4)] for j in order],
+            "words": sorted(words),
+            "shared": sorted(shared),
+            "synonyms": [[said[j], round(float(close[j]), 4)] for j in order],
             "related": related[:RELATED],
-        }  # fmt: skip
+        }
     return found
 
 
@@ -111,33 +142,49 @@ def unlearning_parameters(run: Run) -> dict[str, Any]:
 
 
 def unlearning(run: Run, writer: StageWriter) -> None:
-    """Score every concept under every strategy, at its own number of neurons and at equal ones, with fair random controls: Table 4."""
+    """Score every concept under every strategy, at its own number of neurons and at equal ones, with fair random
+    controls: Table 4."""
     d, config = run.dissection, _section(run)
     tested = read_split(d)
     concepts = [c for c in d.document("texts/concepts") if tested.number(c) is not None]
     if config.concepts != "all" and config.concepts < len(concepts):
         concepts = [concepts[round(i)] for i in np.linspace(0, len(concepts) - 1, config.concepts)]
     if not concepts:
-        raise ConfigError("unlearning: none of the concepts is a class of the network with tested clips, so the change of its output is not defined")
+        raise ConfigError(
+            "unlearning: none of the concepts is a class of the network with tested clips, so the change of its output "
+            "is not defined"
+        )
     evaluator = Evaluator(run.network, d, tested.clips, run.config.activations.batch)
     names = [layer.name for layer in d.layers]
 
     def chunk(i: int) -> dict[str, np.ndarray]:
         if i == 0:
-            made = [AblationRun(request, plan_runs(d, "run", request, ())[0][0].selection) for request in _at_random(config)]
+            made = [
+                AblationRun(request, plan_runs(d, "run", request, ())[0][0].selection) for request in _at_random(config)
+            ]
             after = evaluator.logits([run.selection.masks for run in made])
             seen = [measured(made, tested, after, concept) for concept in concepts]
             return {
-                "rows": _packed([row for found, _ in seen for row in found]), "by_class": np.concatenate([changes for _, changes in seen]),
-                "per_layer": per_layer(made * len(concepts), names), "logits": np.zeros((0, *tested.before.shape), np.float32),
-            }  # fmt: skip
-        made, said = plan_runs(d, "compare", AblationRequest(concept=concepts[i - 1]), config.seeds[: config.fair], config.strategies)
+                "rows": _packed([row for found, _ in seen for row in found]),
+                "by_class": np.concatenate([changes for _, changes in seen]),
+                "per_layer": per_layer(made * len(concepts), names),
+                "logits": np.zeros((0, *tested.before.shape), np.float32),
+            }
+        made, said = plan_runs(
+            d, "compare", AblationRequest(concept=concepts[i - 1]), config.seeds[: config.fair], config.strategies
+        )
         if not made:
             raise ConfigError(f"unlearning.strategies: none can be used; {'; '.join(said)}")
         after = evaluator.logits([run.selection.masks for run in made])
         rows, by_class = measured(made, tested, after)
         own = [j for j, run in enumerate(made) if run.number == "own" and not run.control]
-        return {"rows": _packed(rows), "by_class": by_class, "per_layer": per_layer(made, names), "logits": after[own], "said": _packed(said)}
+        return {
+            "rows": _packed(rows),
+            "by_class": by_class,
+            "per_layer": per_layer(made, names),
+            "logits": after[own],
+            "said": _packed(said),
+        }
 
     parts = list(run.chunks(writer, 1 + len(concepts), chunk))
     rows = [found for part in parts for found in json.loads(part["rows"].tobytes())]
@@ -147,20 +194,37 @@ def unlearning(run: Run, writer: StageWriter) -> None:
         found["logits"] = number if kept else -1
         number += kept
     writer.provenance = run.captioner.provenance
-    writer.table("runs", pa.Table.from_pylist(rows), {"ablating": "the target's own", "remaining": "the target's own", "accuracy_after": "%"})
+    writer.table(
+        "runs",
+        pa.Table.from_pylist(rows),
+        {"ablating": "the target's own", "remaining": "the target's own", "accuracy_after": "%"},
+    )
     writer.array("per_layer", np.concatenate([part["per_layer"] for part in parts]), ["run", "layer"], "neurons")
     changes = np.concatenate([part["by_class"] for part in parts])
-    writer.array("by_class", changes, ["run", "logits, probabilities", "class"], "change of its own output on its own clips")
-    writer.array("logits", np.concatenate([part["logits"] for part in parts]), ["run", "clip", "class"], "the target's own")
+    writer.array(
+        "by_class", changes, ["run", "logits, probabilities", "class"], "change of its own output on its own clips"
+    )
+    writer.array(
+        "logits", np.concatenate([part["logits"] for part in parts]), ["run", "clip", "class"], "the target's own"
+    )
     remarks = {concept: json.loads(part["said"].tobytes()) for concept, part in zip(concepts, parts[1:], strict=True)}
     writer.json("notes", remarks)
     writer.json("averages", averages(rows, run.config.seed))
     every = sum(tested.number(c) is not None for c in d.document("texts/concepts"))
-    writer.notes = {"concepts": len(concepts), "of": every, "random_share": PAPER_SHARE, "fair": config.fair, "seeds": list(config.seeds)}
+    writer.notes = {
+        "concepts": len(concepts),
+        "of": every,
+        "random_share": PAPER_SHARE,
+        "fair": config.fair,
+        "seeds": list(config.seeds),
+    }
     every_strategy = {row["strategy"] for row in rows}
     missing = {strategy for strategy in config.strategies if strategy not in every_strategy}
     if missing:
-        writer.notes["not_run"] = {name: next((n for said in remarks.values() for n in said if n.startswith(f"{name}:")), "") for name in sorted(missing)}
+        writer.notes["not_run"] = {
+            name: next((n for said in remarks.values() for n in said if n.startswith(f"{name}:")), "")
+            for name in sorted(missing)
+        }
 
 
 def _at_random(config: UnlearningConfig) -> list[AblationRequest]:
@@ -188,17 +252,29 @@ def importance(run: Run, writer: StageWriter) -> None:
         after = evaluator.logits([point.selection.masks for point in made])
         rows = [
             {
-                "figure": p.figure, "criterion": p.criterion, "share": p.share, "seed": p.seed, "control": p.control, "count": p.selection.count,
-                "ablated": p.selection.count / total, "accuracy": accuracy(logits, tested.labels),
-            } for p, logits in zip(made, after, strict=True)
-        ]  # fmt: skip
+                "figure": p.figure,
+                "criterion": p.criterion,
+                "share": p.share,
+                "seed": p.seed,
+                "control": p.control,
+                "count": p.selection.count,
+                "ablated": p.selection.count / total,
+                "accuracy": accuracy(logits, tested.labels),
+            }
+            for p, logits in zip(made, after, strict=True)
+        ]
         return {"rows": _packed(rows)}
 
     parts = list(run.chunks(writer, len(config.shares), chunk))
     rows = [found for part in parts for found in json.loads(part["rows"].tobytes())]
     writer.provenance = run.captioner.provenance
     writer.table("curves", pa.Table.from_pylist(rows), {"accuracy": "%"})
-    writer.notes = {"accuracy": accuracy(tested.before, tested.labels), "neurons": total, "seeds": list(config.seeds), "fair": config.fair}
+    writer.notes = {
+        "accuracy": accuracy(tested.before, tested.labels),
+        "neurons": total,
+        "seeds": list(config.seeds),
+        "fair": config.fair,
+    }
 
 
 def _wanted(run: Run) -> bool:
@@ -208,22 +284,51 @@ def _wanted(run: Run) -> bool:
 def _more_concepts(done: dict[str, Any], asked: dict[str, Any]) -> bool:
     """Return a table over more concepts, with more controls, holds one over fewer."""
     enough = done["concepts"] == "all" or (asked["concepts"] != "all" and done["concepts"] == asked["concepts"])
-    return enough and done["fair"] >= asked["fair"] and done["seeds"] == asked["seeds"] and done["strategies"] == asked["strategies"]
+    return (
+        enough
+        and done["fair"] >= asked["fair"]
+        and done["seeds"] == asked["seeds"]
+        and done["strategies"] == asked["strategies"]
+    )
 
 
 def _more_shares(done: dict[str, Any], asked: dict[str, Any]) -> bool:
-    return set(done["shares"]) >= set(asked["shares"]) and done["fair"] >= asked["fair"] and done["seeds"] == asked["seeds"]
+    return (
+        set(done["shares"]) >= set(asked["shares"])
+        and done["fair"] >= asked["fair"]
+        and done["seeds"] == asked["seeds"]
+    )
 
 
 READ = ("clips", "activations", "neurons", "captions", "texts", "summaries", "calibration", "closed", "open")
 SPLIT = Stage(
-    "split", "Explaining without the tested split", READ, split_parameters, split, optional=("sounds", "tab"), wanted=_wanted, optional_result=True,
+    "split",
+    "Explaining without the tested split",
+    READ,
+    split_parameters,
+    split,
+    optional=("sounds", "tab"),
+    wanted=_wanted,
+    optional_result=True,
     views=(UNTESTED,),
-)  # fmt: skip
+)
 UNLEARNING = Stage(
-    "unlearning", "Unlearning concepts", ("split",), unlearning_parameters, unlearning, wanted=_wanted, covers=_more_concepts, optional_result=True,
-)  # fmt: skip
+    "unlearning",
+    "Unlearning concepts",
+    ("split",),
+    unlearning_parameters,
+    unlearning,
+    wanted=_wanted,
+    covers=_more_concepts,
+    optional_result=True,
+)
 IMPORTANCE = Stage(
-    "importance", "Ablating by kinds of words", ("split",), importance_parameters, importance,
-    wanted=lambda run: run.config.unlearning is not None and run.config.unlearning.importance, covers=_more_shares, optional_result=True,
-)  # fmt: skip
+    "importance",
+    "Ablating by kinds of words",
+    ("split",),
+    importance_parameters,
+    importance,
+    wanted=lambda run: run.config.unlearning is not None and run.config.unlearning.importance,
+    covers=_more_shares,
+    optional_result=True,
+)

@@ -1,7 +1,9 @@
 """Views: the same neurons explained again from some of the clips alone, kept inside the dissection.
 
-What is tested on a split must not have been chosen by looking at it. A view is a dissection of its own, in a folder of the one it
-belongs to; it takes over by hard link what does not depend on the choice of clips (sound, activations, captions, texts).
+What is tested on a split must not have been chosen by looking at it. A view is a dissection of its own, in a folder of
+the one it belongs to; it takes over by hard link what does not depend on the choice of clips (sound, activations,
+captions,
+texts).
 """
 
 from __future__ import annotations
@@ -21,12 +23,23 @@ from and_core.store.manifest import Manifest
 from and_core.store.writer import sweep, writing
 
 EXPLAINING = (
-    clips.STAGE, activations.STAGE, neurons.STAGE, texts.CAPTIONS, texts.TEXTS, summaries.SUMMARIES, summaries.CALIBRATION,
-    closed.CLOSED, closed.SOUNDS, closed.TAB, open_concepts.STAGE,
-)  # fmt: skip
+    clips.STAGE,
+    activations.STAGE,
+    neurons.STAGE,
+    texts.CAPTIONS,
+    texts.TEXTS,
+    summaries.SUMMARIES,
+    summaries.CALIBRATION,
+    closed.CLOSED,
+    closed.SOUNDS,
+    closed.TAB,
+    open_concepts.STAGE,
+)
 
 
-def make_view(name: str, run: Run, probe: ProbeConfig, similarities: tuple[str, ...], more: tuple[Stage, ...] = ()) -> Dissection:
+def make_view(
+    name: str, run: Run, probe: ProbeConfig, similarities: tuple[str, ...], more: tuple[Stage, ...] = ()
+) -> Dissection:
     """Explain the neurons of a run's dissection from some of its clips; what is up to date is left alone.
 
     Parameters

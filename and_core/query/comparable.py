@@ -12,11 +12,16 @@ from and_core.store.manifest import FILE
 
 
 def comparable(d: Dissection, stage: str = "last_layer") -> list[Dissection]:
-    """Return the dissections of a cache that share clips and concept set with `d` and have a stage, itself among them, by name."""
+    """Return the dissections of a cache that share clips and concept set with `d` and have a stage, itself among them,
+    by name."""
     dissections = []
     for name in list_dissections(d.folder.parent):
         try:
-            other = d if name == d.name else _neighbour(d.folder.parent / name, (d.folder.parent / name / FILE).stat().st_mtime_ns)
+            other = (
+                d
+                if name == d.name
+                else _neighbour(d.folder.parent / name, (d.folder.parent / name / FILE).stat().st_mtime_ns)
+            )
             if other.has(stage) and _common(other) == _common(d):
                 dissections.append(other)
         except (ANDError, OSError):
@@ -32,5 +37,7 @@ def _neighbour(folder: Path, stamp: int) -> Dissection:
 
 def _common(d: Dissection) -> tuple[str, Any, bool]:
     d.require("clips")
-    planted = d.manifest.config.get("target", {}).get("kind") == "planted"  # no network of its own: it stands with its like alone
+    planted = (
+        d.manifest.config.get("target", {}).get("kind") == "planted"
+    )  # no network of its own: it stands with its like alone
     return d.manifest.stages["clips"].key, d.concept_set, planted

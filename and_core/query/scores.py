@@ -20,8 +20,10 @@ def neuron_scores(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]
     Returns
     -------
     list of dict
-        ``method``, ``confidence``; by the text predictor each of :data:`HEADLINE` with ``_low``, ``_high`` and ``_beside`` (what
-        each baseline scores); Pearson correlation by every other predictor; ``others``, the metrics that are there for comparison.
+        ``method``, ``confidence``; by the text predictor each of :data:`HEADLINE` with ``_low``, ``_high`` and
+        ``_beside`` (what each baseline scores); Pearson correlation by every other predictor; ``others``, the metrics
+        that are there for
+        comparison.
     """
     d.require("scores")
     index, found = d.index(neuron), []
@@ -33,7 +35,11 @@ def neuron_scores(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]
         mine = np.asarray(values[m, :, :, index])
         row: dict[str, Any] = {"method": method, "confidence": _number(sure[m, index])}
         for h, metric in enumerate(HEADLINE):
-            row |= {metric: _number(mine[0, METRICS.index(metric)]), f"{metric}_low": _number(low[m, h, index]), f"{metric}_high": _number(high[m, h, index])}
+            row |= {
+                metric: _number(mine[0, METRICS.index(metric)]),
+                f"{metric}_low": _number(low[m, h, index]),
+                f"{metric}_high": _number(high[m, h, index]),
+            }
             row[f"{metric}_beside"] = {name: _number(null[m, b, h, index]) for b, name in enumerate(BASELINES)}
         row["by"] = {name: _number(mine[p, 0]) for p, name in enumerate(PREDICTORS)}
         row["others"] = {name: _number(mine[0, i]) for i, name in enumerate(METRICS) if name not in HEADLINE}
@@ -55,7 +61,11 @@ def score_of_all(d: Dissection, method: str, metric: str = "pearson", predictor:
     """
     d.require("scores")
     methods = d.scored_methods
-    for name, value, allowed in (("method", method, methods), ("metric", metric, METRICS), ("predictor", predictor, PREDICTORS)):
+    for name, value, allowed in (
+        ("method", method, methods),
+        ("metric", metric, METRICS),
+        ("predictor", predictor, PREDICTORS),
+    ):
         if value not in allowed:
             raise one_of(name, value, list(allowed), DataError)
     return np.asarray(d.score_values[methods.index(method), PREDICTORS.index(predictor), METRICS.index(metric)])
@@ -71,18 +81,21 @@ def confidence_of_all(d: Dissection, method: str) -> np.ndarray:
 
 
 def wrong_clips(d: Dissection, neuron: NeuronId | str, method: str) -> dict[str, list[int]]:
-    """Return held-out clips that an explanation gets most wrong: ``missed`` (the neuron fires, the explanation does not say so) and ``false`` (the reverse)."""
+    """Return held-out clips that an explanation gets most wrong: ``missed`` (the neuron fires, the explanation does not
+    say so) and ``false`` (the reverse)."""
     d.require("scores")
     index, m = d.index(neuron), d.scored_methods.index(method)
     return {side: [int(c) for c in d.wrong_clips_of_all(side)[m, index] if c >= 0] for side in ("missed", "false")}
 
 
 def confident_words(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]:
-    """Return each acoustic adjective of a neuron: word, how many halves say it too, held-out correlation, probability that it holds (None: can't be told)."""
+    """Return each acoustic adjective of a neuron: word, how many halves say it too, held-out correlation, probability
+    that it holds (None: can't be told)."""
     d.require("scores")
     return d.words_of(neuron).to_pylist() if d.scored_methods else []
 
 
 def judged_scores(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]:
-    """Return what a language model as judge makes of a neuron's explanations: method, Pearson correlation, clips answered, answers that failed."""
+    """Return what a language model as judge makes of a neuron's explanations: method, Pearson correlation, clips
+    answered, answers that failed."""
     return d.judged_of(neuron).to_pylist() if d.has("judged") else []

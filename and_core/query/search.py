@@ -77,7 +77,9 @@ def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | 
         for word in query.text.replace("_", " ").split():
             hit = np.zeros(len(fits), bool)
             for column in (table["summary"], table["adjectives"], pa.array(d.headlines.concept, pa.string())):
-                hit |= pc.fill_null(pc.match_substring(pc.replace_substring(column, "_", " "), word, ignore_case=True), False).to_numpy(zero_copy_only=False)
+                hit |= pc.fill_null(
+                    pc.match_substring(pc.replace_substring(column, "_", " "), word, ignore_case=True), False
+                ).to_numpy(zero_copy_only=False)
             fits &= hit
         return np.flatnonzero(fits), None
     vectors = np.asarray(d.explanation_vectors, np.float32)
@@ -112,7 +114,10 @@ def encode_query(d: Dissection, text: str) -> np.ndarray:
 def _encode(d: Dissection, section: dict[str, Any], text: str) -> np.ndarray:
     encoder = _encoder(tuple(sorted(section.items())))
     if encoder.fingerprint() != d.manifest.stages["texts"].parameters["fingerprint"]:
-        raise DataError(f"the text encoder of {d.name!r} ({d.notes('texts')['encoder']}) is not the one on this machine; search by words instead")
+        raise DataError(
+            f"the text encoder of {d.name!r} ({d.notes('texts')['encoder']}) is not the one on this machine; search by "
+            "words instead"
+        )
     return encoder.encode([text])[0]
 
 

@@ -15,9 +15,11 @@ from and_core.reply import printable, said
 
 FILE = "answers.sqlite"
 MIGRATIONS = (  # append only; the number of those applied stands in the file
-    "CREATE TABLE answers (key TEXT PRIMARY KEY, model TEXT NOT NULL, prompt TEXT NOT NULL, sample INTEGER NOT NULL, text TEXT, error TEXT, "
+    "CREATE TABLE answers (key TEXT PRIMARY KEY, model TEXT NOT NULL, prompt TEXT NOT NULL, sample INTEGER NOT NULL, "
+    "text TEXT, error TEXT, "
     "cut INTEGER NOT NULL, tries INTEGER NOT NULL) WITHOUT ROWID",
-    # Answers kept before all ways of thinking aloud were known: what was thought goes, and what is no answer is asked again.
+    # Answers kept before all ways of thinking aloud were known: what was thought goes, and what is no answer is asked
+    # again.
     "UPDATE answers SET error = fault_of(text), text = words_of(text) WHERE text IS NOT NULL",
     "ALTER TABLE answers ADD COLUMN sha256 TEXT",
     "UPDATE answers SET sha256 = hash_of(key, text) WHERE text IS NOT NULL",
@@ -57,7 +59,10 @@ class AnswerCache:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Raise errors of SQLite by what they mean. What is locked, full or read-only is not damaged: every answer in it is still there."""
+        """Raise errors of SQLite by what they mean.
+
+        What is locked, full or read-only is not damaged: every answer in it is still there.
+        """
         try:
             yield
         except sqlite3.Error as error:
@@ -65,11 +70,18 @@ class AnswerCache:
             if code in HELD:
                 who = holders(self.path)
                 by = f"by {who}" if who else "by another process (or its file system can't lock files)"
-                raise BusyError(f"the answer cache {self.path} is in use {by}; nothing is lost: try again when that has ended") from None
+                raise BusyError(
+                    f"the answer cache {self.path} is in use {by}; nothing is lost: try again when that has ended"
+                ) from None
             if code == sqlite3.SQLITE_FULL:
-                raise ANDError(f"the disk with the answer cache {self.path} is full; what was answered stays: free some space and run again") from None
+                raise ANDError(
+                    f"the disk with the answer cache {self.path} is full; what was answered stays: free some space and "
+                    "run again"
+                ) from None
             if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
-                raise ANDError(f"the answer cache {self.path} can't be opened for writing: {error}; what was answered stays") from None
+                raise ANDError(
+                    f"the answer cache {self.path} can't be opened for writing: {error}; what was answered stays"
+                ) from None
             if code in DAMAGED:
                 hint = "move it away to begin a new one, and keep it: `sqlite3 FILE .recover` may save its answers"
                 raise ANDError(f"the answer cache {self.path} is damaged and can't be read: {error}; {hint}") from None
@@ -87,27 +99,37 @@ class AnswerCache:
         self._db.execute("COMMIT")
 
     def get(self, keys: Iterable[str]) -> dict[str, tuple[str | None, str | None, bool]]:
-        """Return key -> (text, error, cut) of those that have been asked; an answer that is not what was written counts as not given."""
+        """Return key -> (text, error, cut) of those that have been asked.
+
+        An answer that is not what was written counts as not given.
+        """
         found: dict[str, tuple[str | None, str | None, bool]] = {}
         with self._told():
             for key in keys:
                 row = self._db.execute("SELECT text, error, cut, sha256 FROM answers WHERE key = ?", (key,)).fetchone()
                 if row is not None:
                     whole = row[0] is None or row[3] == _hash_of(key, row[0])
-                    found[key] = (row[0], row[1], bool(row[2])) if whole else (None, "the answer on record was altered", False)
+                    found[key] = (
+                        (row[0], row[1], bool(row[2])) if whole else (None, "the answer on record was altered", False)
+                    )
         return found
 
     def given(self, key: str) -> bool:
         """Return whether a question has its answer; one that failed has not."""
         return self.get([key]).get(key, (None,))[0] is not None
 
-    def put(self, key: str, model: str, prompt: str, sample: int, text: str | None, error: str | None, cut: bool) -> None:
+    def put(
+        self, key: str, model: str, prompt: str, sample: int, text: str | None, error: str | None, cut: bool
+    ) -> None:
         """Keep an answer, or the reason why there is none. A given answer is never replaced."""
-        words = [value if value is None else whole_characters(value) for value in (model, prompt, text, error)]  # no half characters
+        words = [
+            value if value is None else whole_characters(value) for value in (model, prompt, text, error)
+        ]  # no half characters
         with self._told():
             self._db.execute(
                 "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?) ON CONFLICT(key) DO UPDATE SET "
-                "text = excluded.text, error = excluded.error, cut = excluded.cut, tries = tries + 1, sha256 = excluded.sha256 "
+                "text = excluded.text, error = excluded.error, cut = excluded.cut, tries = tries + 1, sha256 = "
+                "excluded.sha256 "
                 "WHERE answers.text IS NULL OR answers.sha256 IS NOT hash_of(answers.key, answers.text)",
                 (key, *words[:2], sample, *words[2:], int(cut), None if words[2] is None else _hash_of(key, words[2])),
             )
@@ -128,7 +150,8 @@ def _hash_of(key: str, text: str) -> str:
 
 
 def holders(path: Path) -> str:
-    """Return the other processes that have a file open, as far as the system tells (Linux): ``process 4711 (and-dissect run mine.yaml)``."""
+    """Return the other processes that have a file open, as far as the system tells (Linux): ``process 4711 (and-dissect
+    run mine.yaml)``."""
     names = {os.path.realpath(f"{path}{end}") for end in ("", "-wal", "-shm")}
     found = []
     for folder in Path("/proc").glob("[0-9]*"):

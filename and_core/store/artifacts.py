@@ -23,7 +23,8 @@ VIEWS = "views"  # folder of dissections that explain the same neurons from some
 
 
 def layer_artifact(layer: str) -> str:
-    """Return the name of a layer's activations among the artifacts of its stage: no document can be called so, whatever the layer is called."""
+    """Return the name of a layer's activations among the artifacts of its stage: no document can be called so, whatever
+    the layer is called."""
     return f"layer:{layer}"
 
 
@@ -44,7 +45,8 @@ class Artifacts:
         return self.folder.name
 
     def has(self, stage: str) -> bool:
-        """Return whether a stage is finished, by this version of the package, and made from what its input stages hold now."""
+        """Return whether a stage is finished, by this version of the package, and made from what its input stages hold
+        now."""
         return self._fresh.get(stage, False)
 
     @cached_property
@@ -54,7 +56,9 @@ class Artifacts:
         for name in self.manifest.order():  # those that it reads come first
             record = stages.get(name)
             current = record is not None and record.version == STAGE_VERSIONS.get(name.partition("-")[0])
-            fresh[name] = current and all(fresh[other] and stages[other].key == key for other, key in (record.inputs if record else {}).items())
+            fresh[name] = current and all(
+                fresh[other] and stages[other].key == key for other, key in (record.inputs if record else {}).items()
+            )
         return fresh
 
     def require(self, stage: str) -> None:
@@ -93,20 +97,29 @@ class Artifacts:
         except OSError:
             raise ArtifactError(f"artifact {name!r} is missing: {file.path}; {self._again(name)}") from None
         if stat.st_size != file.size or not path.is_file():
-            raise ArtifactError(f"artifact {name!r} is truncated or altered: {file.path} has {stat.st_size} bytes, {file.size} expected; {self._again(name)}")
+            raise ArtifactError(
+                f"artifact {name!r} is truncated or altered: {file.path} has {stat.st_size} bytes, {file.size} "
+                f"expected; {self._again(name)}"
+            )
         seen = (stat.st_size, stat.st_mtime_ns)
         if self._checked.get(file.path) != seen:
             with reading(name):
                 whole = sha256_file(path) == file.sha256
             if not whole:
-                raise ArtifactError(f"artifact {name!r} is altered: the hash of {file.path} is not the manifest's; {self._again(name)}")
+                raise ArtifactError(
+                    f"artifact {name!r} is altered: the hash of {file.path} is not the manifest's; {self._again(name)}"
+                )
             self._checked[file.path] = seen
         return path
 
     def _again(self, name: str) -> str:
         """Return the command that makes an artifact again."""
         kept = name.startswith("kept-")
-        return "forget this kept run and keep it again" if kept else f"to make it again, run the configuration of {self.name!r}: and-dissect run CONFIG.yaml"
+        return (
+            "forget this kept run and keep it again"
+            if kept
+            else f"to make it again, run the configuration of {self.name!r}: and-dissect run CONFIG.yaml"
+        )
 
     def table(self, name: str) -> pa.Table:
         """Return a table, kept in memory after the first read."""
@@ -133,7 +146,10 @@ class Artifacts:
         return self._documents[name]
 
     def validate(self) -> Iterator[tuple[str, str]]:
-        """Check every file of every artifact; yields (artifact, fault) for each that is off, and for files nobody lists."""
+        """Check every file of every artifact.
+
+        Yields (artifact, fault) for each that is off, and for files nobody lists.
+        """
         self._checked.clear()
         listed = set()
         for name, artifact in self.manifest.artifacts.items():
@@ -158,12 +174,17 @@ class Artifacts:
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Say whatever goes wrong in reading a file as the artifact's fault: it goes away meanwhile (a run has just replaced it), or holds what it must not."""
+    """Say whatever goes wrong in reading a file as the artifact's fault: it goes away meanwhile (a run has just
+    replaced it), or holds what it must not."""
     try:
         yield
     except OSError as error:
-        raise ArtifactError(f"artifact {name!r} could not be read; if a run is writing this dissection, look again in a moment: {error}") from None
+        raise ArtifactError(
+            f"artifact {name!r} could not be read; if a run is writing this dissection, look again in a moment: {error}"
+        ) from None
     except ANDError:
         raise
     except Exception as error:  # noqa: BLE001 - numpy, pyarrow, zarr and json each have errors of their own for what they can't read
-        raise ArtifactError(f"artifact {name!r} is not what it should be: {type(error).__name__}: {first_line(error)}") from None
+        raise ArtifactError(
+            f"artifact {name!r} is not what it should be: {type(error).__name__}: {first_line(error)}"
+        ) from None

@@ -1,4 +1,5 @@
-"""Marks of finished chunks: what a chunk has written, by hash, so that neither a crash nor a loss of power passes for a result."""
+"""Marks of finished chunks: what a chunk has written, by hash, so that neither a crash nor a loss of power passes for a
+result."""
 
 from __future__ import annotations
 

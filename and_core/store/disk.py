@@ -53,7 +53,8 @@ def disk_use(folder: Path) -> DiskUse:
 
 
 def other_use(root: Path) -> dict[str, int]:
-    """Return name -> bytes of what lies in a cache beside its dissections: answers of language models, studies, kept sounds."""
+    """Return name -> bytes of what lies in a cache beside its dissections: answers of language models, studies, kept
+    sounds."""
     dissections = set(list_dissections(root))
     others = {}
     for path in sorted(root.iterdir()) if root.is_dir() else ():

@@ -22,7 +22,11 @@ from and_core.store.results import SCORED, Results, ScoredMethod
 def list_dissections(root: Path | None = None) -> list[str]:
     """Return names of the dissections in the cache, sorted."""
     root = root or cache_root()
-    return sorted(path.parent.name for path in root.glob(f"*/{FILE}") if SAFE_NAME.fullmatch(path.parent.name)) if root.exists() else []
+    return (
+        sorted(path.parent.name for path in root.glob(f"*/{FILE}") if SAFE_NAME.fullmatch(path.parent.name))
+        if root.exists()
+        else []
+    )
 
 
 def open_dissection(path_or_name: str | Path, root: Path | None = None) -> Dissection:
@@ -73,7 +77,10 @@ class Dissection(Results):
 
     @cached_property
     def clips(self) -> list[Clip]:
-        """The probing dataset's usable clips, in order; `trained` is None where the target's training folds are not known."""
+        """The probing dataset's usable clips, in order.
+
+        `trained` is None where the target's training folds are not known.
+        """
         columns = [name for name in Clip.model_fields if name != "trained"]
         rows = self.table("clips/clips").select(columns).to_pylist()
         folds = set(self.notes("activations").get("trained_folds", ())) if self.has("activations") else set()
@@ -207,10 +214,14 @@ class Dissection(Results):
         with reading(name):
             root = next(path.parent for path in paths if path.name == "zarr.json")
             if {path for path in root.rglob("*") if not path.is_dir()} != set(paths):
-                raise ArtifactError(f"artifact {name!r} is altered: its folder holds other files than the manifest lists")
+                raise ArtifactError(
+                    f"artifact {name!r} is altered: its folder holds other files than the manifest lists"
+                )
             array = zarr.open_array(str(root), mode="r")
             if array.shape != (len(self.clips), self.layer(layer).size):
-                raise ArtifactError(f"artifact {name!r} has shape {array.shape}, not one row a clip and one column a neuron")
+                raise ArtifactError(
+                    f"artifact {name!r} has shape {array.shape}, not one row a clip and one column a neuron"
+                )
             return array
 
     def extreme_clips(self, neuron: NeuronId | str, side: Side = "high", k: int | None = None) -> list[TopClip]:
@@ -220,7 +231,9 @@ class Dissection(Results):
         clips = self.array(f"neurons/{side}_clips")[index, :k]
         values = self.array(f"neurons/{side}_values")[index, :k]
         return [
-            TopClip.model_construct(rank=rank, clip=self.clips[int(c)], activation=float(v), caption=self.caption(int(c)))
+            TopClip.model_construct(
+                rank=rank, clip=self.clips[int(c)], activation=float(v), caption=self.caption(int(c))
+            )
             for rank, (c, v) in enumerate(zip(clips, values, strict=True), 1)
             if c >= 0
         ]
@@ -238,7 +251,8 @@ class Dissection(Results):
         return {name: table.column(name)[row].as_py() for name in table.column_names}
 
     def histogram(self, neuron: NeuronId | str) -> tuple[np.ndarray, np.ndarray]:
-        """Return counts of clips (bins,) and the bins' edges (bins + 1,) from the neuron's lowest to its highest activation."""
+        """Return counts of clips (bins,) and the bins' edges (bins + 1,) from the neuron's lowest to its highest
+        activation."""
         counts = np.asarray(self.array("neurons/histograms")[self.index(neuron)])
         found = self.statistics(neuron)
         return counts, np.linspace(found["minimum"], found["maximum"], len(counts) + 1)
@@ -246,7 +260,9 @@ class Dissection(Results):
     @cached_property
     def explained_concepts(self) -> list[str]:
         """Closed concepts that any neuron's headline names, sorted."""
-        return sorted(set(self.document("texts/concepts")) & {concept for concept in self.headlines.concept.tolist() if concept})
+        return sorted(
+            set(self.document("texts/concepts")) & {concept for concept in self.headlines.concept.tolist() if concept}
+        )
 
     @cached_property
     def explained_adjectives(self) -> list[str]:
@@ -284,7 +300,8 @@ class Dissection(Results):
 
     @property
     def similarity(self) -> str:
-        """Similarity function that is shown first: the configuration's where it could be used, else the first that could."""
+        """Similarity function that is shown first: the configuration's where it could be used, else the first that
+        could."""
         names, wanted = self.notes("closed")["similarities"], self.manifest.config.get("closed", {}).get("similarity")
         return str(wanted if wanted in names or not names else names[0])
 
@@ -299,8 +316,11 @@ class Dissection(Results):
         found = next((row["agreement"] for row in rows if row["side"] == side), None)
         return None if found is None or found != found else float(found)
 
-    def closed_concepts(self, neuron: NeuronId | str, similarity: str | None = None, method: ScoredMethod = "DB") -> list[Concept]:
-        """Return the best concepts of module A by a method that scores (DB, TAB) under a similarity function, best first."""
+    def closed_concepts(
+        self, neuron: NeuronId | str, similarity: str | None = None, method: ScoredMethod = "DB"
+    ) -> list[Concept]:
+        """Return the best concepts of module A by a method that scores (DB, TAB) under a similarity function, best
+        first."""
         stage = SCORED[method]
         notes = self.notes(stage)
         similarity = similarity or self.similarity
@@ -312,16 +332,22 @@ class Dissection(Results):
         scores = self.array(f"{stage}/{similarity}_scores")[index]
         return [Concept(name=names[int(c)], score=float(s)) for c, s in zip(best, scores, strict=True) if c >= 0]
 
-    def icl_answers(self, neuron: NeuronId | str, question: Literal["top1", "top5"] = "top5") -> tuple[list[dict[str, Any]], str | None]:
-        """Return what the language model named, best first (said, concept or None, how it was matched, similarity), and why there is nothing."""
+    def icl_answers(
+        self, neuron: NeuronId | str, question: Literal["top1", "top5"] = "top5"
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Return what the language model named, best first (said, concept or None, how it was matched, similarity), and
+        why there is nothing."""
         index = self.index(neuron)
         names = self.document("texts/concepts")
         rows = [row for row in self.rows("icl/answers", index).to_pylist() if row["question"] == question]
         why = [row["reason"] for row in self.rows("icl/unanswered", index).to_pylist() if row["question"] == question]
-        return [{**row, "concept": names[row["concept"]] if row["concept"] >= 0 else None} for row in rows], why[0] if why else None
+        return [{**row, "concept": names[row["concept"]] if row["concept"] >= 0 else None} for row in rows], why[
+            0
+        ] if why else None
 
     def words(self, neuron: NeuronId | str) -> list[dict[str, Any]]:
-        """Return words of the calibrated summary: word, part of speech, count, and for adjectives whether they describe sound."""
+        """Return words of the calibrated summary: word, part of speech, count, and for adjectives whether they describe
+        sound."""
         self.require("open")
         return self.rows("open/words", self.index(neuron)).to_pylist()
 
@@ -343,7 +369,8 @@ class Dissection(Results):
         return headlines(self)
 
     def headline(self, neuron: NeuronId | str) -> Headline:
-        """Return what is said of a neuron: concept, adjectives, method, probability, and the sentence that pages and commands show."""
+        """Return what is said of a neuron: concept, adjectives, method, probability, and the sentence that pages and
+        commands show."""
         return headline(self, self.index(neuron), self.headlines)
 
     def explanation(self, neuron: NeuronId | str) -> dict[str, Any]:
@@ -352,13 +379,22 @@ class Dissection(Results):
         Returns
         -------
         dict
-            ``headline`` (the sentence), ``concept``, ``by`` and ``probability`` (of the headline, whether or not it ``holds``), and the
-            neuron's row of the explanations: summary, thing, adjectives, share of the leading class among the top K, ...
+            ``headline`` (the sentence), ``concept``, ``by`` and ``probability`` (of the headline, whether or not it
+            ``holds``), and the neuron's row of the explanations: summary, thing, adjectives, share of the leading class
+            among the top K,
+            ...
         """
         said = self.headline(neuron)
         table, row = self.table("explanations/explanations"), self.index(neuron)
         columns = {name: table.column(name)[row].as_py() for name in table.column_names if name != "concept"}
-        return {"headline": said.text, "concept": said.concept, "by": said.by, "probability": said.probability, "holds": said.holds, **columns}
+        return {
+            "headline": said.text,
+            "concept": said.concept,
+            "by": said.by,
+            "probability": said.probability,
+            "holds": said.holds,
+            **columns,
+        }
 
     # -- provenance --------------------------------------------------------------------------------------------------
 
@@ -366,12 +402,25 @@ class Dissection(Results):
     def provenance(self) -> dict[str, Any]:
         """What this dissection rests on, for showing beside every figure."""
         stages, config = self.manifest.stages, self.manifest.config
-        found: dict[str, Any] = {"dissection": self.name, "version": self.manifest.package, "K": self.k, "seed": config.get("seed")}
+        found: dict[str, Any] = {
+            "dissection": self.name,
+            "version": self.manifest.package,
+            "K": self.k,
+            "seed": config.get("seed"),
+        }
         wanted = (
-            ("clips", "dataset"), ("activations", "target"), ("activations", "checkpoint"), ("activations", "pooling"),
-            ("activations", "precision"), ("captions", "captioner"), ("texts", "encoder"), ("texts", "closed_encoder"), ("tab", "encoder"),
-            ("icl", "llm"), ("summaries", "summarizer"),
-        )  # fmt: skip
+            ("clips", "dataset"),
+            ("activations", "target"),
+            ("activations", "checkpoint"),
+            ("activations", "pooling"),
+            ("activations", "precision"),
+            ("captions", "captioner"),
+            ("texts", "encoder"),
+            ("texts", "closed_encoder"),
+            ("tab", "encoder"),
+            ("icl", "llm"),
+            ("summaries", "summarizer"),
+        )
         for stage, key in wanted:
             if stage in stages:
                 found["audio_encoder" if stage == "tab" else key] = stages[stage].notes.get(key)

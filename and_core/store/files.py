@@ -15,7 +15,14 @@ from platformdirs import user_data_path
 
 from and_core.errors import ANDError, ArtifactError
 
-WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".json")  # files of a checkpoint that decide what it computes
+WEIGHTS = (
+    ".safetensors",
+    ".bin",
+    ".pt",
+    ".pth",
+    ".gguf",
+    ".json",
+)  # files of a checkpoint that decide what it computes
 LFS_POINTER = "a Git LFS pointer, not the file itself; fetch it with: git lfs pull"
 NOT_WHOLE = "is no safetensors file, or was cut short"
 LARGEST_TEXT = 1 << 28  # bytes of a table or text that is read whole
@@ -23,7 +30,10 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def cache_root() -> Path:
-    """Return where dissections live: ``AND_CACHE``; else ``cache/`` of a checkout; else the platform's folder for a user's data."""
+    """Return where dissections live: ``AND_CACHE``; else ``cache/`` of a checkout.
+
+    Else the platform's folder for a user's data.
+    """
     if os.environ.get("AND_CACHE"):
         return Path(os.environ["AND_CACHE"]).expanduser().resolve()
     checkout = Path(__file__).resolve().parents[2]
@@ -57,7 +67,8 @@ def safe_name(name: str, what: str = "name") -> str:
 
 
 def plain_file(path: Path) -> Path:
-    """Return the path of a table or text that is about to be read whole, if it is a regular file of at most :data:`LARGEST_TEXT` bytes.
+    """Return the path of a table or text that is about to be read whole, if it is a regular file of at most
+    :data:`LARGEST_TEXT` bytes.
 
     Raises
     ------
@@ -112,12 +123,16 @@ def inside(folder: Path, *parts: str | Path) -> Path:
     """
     path = Path(folder, *parts)
     if ".." in path.parts[len(folder.parts) :] or not lies_in(path, folder):
-        raise ArtifactError(f"{str(path)[:200]!r} leads outside the dissection {folder.name!r}; nothing there is read, written or deleted")
+        raise ArtifactError(
+            f"{str(path)[:200]!r} leads outside the dissection {folder.name!r}; nothing there is read, written or "
+            "deleted"
+        )
     return path
 
 
 def remove(folder: Path, path: Path) -> None:
-    """Delete a file, a link (what it leads to stays) or a tree below a dissection's folder; nothing where there is nothing.
+    """Delete a file, a link (what it leads to stays) or a tree below a dissection's folder; nothing where there is
+    nothing.
 
     Raises
     ------
@@ -180,7 +195,8 @@ def is_lfs_pointer(head: bytes) -> bool:
 
 
 def weights_fault(path: Path) -> str | None:
-    """Say what stands in a checkpoint's file in place of what its ending promises: a Git LFS pointer, a web page, a pickle, half a file; None if nothing."""
+    """Say what stands in a checkpoint's file in place of what its ending promises: a Git LFS pointer, a web page, a
+    pickle, half a file; None if nothing."""
     size = path.stat().st_size
     with open(path, "rb") as handle:
         head = handle.read(512)
@@ -194,12 +210,17 @@ def weights_fault(path: Path) -> str | None:
         length = int.from_bytes(head[:8], "little")
         if head[8:9] != b"{" or length + 8 > size:
             pickled = head[:2] == b"PK" or head[:1] == b"\x80"
-            return "is a pickle (PyTorch's older format) under another name; files that can run code are never loaded" if pickled else NOT_WHOLE
+            return (
+                "is a pickle (PyTorch's older format) under another name; files that can run code are never loaded"
+                if pickled
+                else NOT_WHOLE
+            )
     return None
 
 
 def check_weights(place: Path, what: str, error: type[ANDError]) -> None:
-    """Raise `error`, beginning with `what`, where a checkpoint's file, or one in its folder, is not what its ending promises."""
+    """Raise `error`, beginning with `what`, where a checkpoint's file, or one in its folder, is not what its ending
+    promises."""
     files = [place] if place.is_file() else sorted((*place.glob("*"), *place.glob("*/*"))) if place.is_dir() else []
     files = [path for path in files if path.suffix in WEIGHTS and path.is_file()]
     for path in files:

@@ -1,4 +1,7 @@
-"""The headline of a neuron: what is said of it, by which method, and how probably it holds. Pages, commands, notebooks and exports all ask here."""
+"""The headline of a neuron: what is said of it, by which method, and how probably it holds.
+
+Pages, commands, notebooks and exports all ask here.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,10 @@ class Headline:
 
     @property
     def holds(self) -> bool:
-        """Whether the concept may be said without reserve; where nothing was scored nobody can tell, and it is said with the remark."""
+        """Whether the concept may be said without reserve.
+
+        Where nothing was scored nobody can tell, and it is said with the remark.
+        """
         return self.concept is not None and (not self.scored or (self.probability or 0.0) >= SURE)
 
     @property
@@ -76,7 +82,11 @@ class Headline:
             said = [("Fires on ", False), *([(words, True), (" sounds", False)] if words else [("sounds", False)])]
             return [*said, *([(" such as ", False), (concept, True)] if self.holds else []), (".", False)]
         if concept:
-            return [("Unclear. Best guess: ", False), (concept, True), (", not sure enough on clips it was not made from.", False)]
+            return [
+                ("Unclear. Best guess: ", False),
+                (concept, True),
+                (", not sure enough on clips it was not made from.", False),
+            ]
         return [("Unclear: calibration leaves nothing that its highest clips have in common.", False)]
 
     @property
@@ -98,7 +108,10 @@ class Headline:
 
 
 def headlines(d: Dissection) -> Headlines:
-    """Return the headline concepts of all neurons: of the methods that say something, the one most probably right; unscored, DB before the summary."""
+    """Return the headline concepts of all neurons: of the methods that say something, the one most probably right.
+
+    Unscored, DB before the summary.
+    """
     table = d.table("explanations/explanations")
     said: dict[str, np.ndarray] = {"SUM": _column(table, "thing"), "DB": _column(table, "concept")}
     if d.has("tab"):

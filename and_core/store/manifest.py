@@ -37,7 +37,11 @@ StageKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}(-[0-9a-f]{8}
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ArtifactName = Annotated[str, StringConstraints(min_length=3, max_length=400), AfterValidator(_printable)]
 DissectionName = Annotated[str, StringConstraints(pattern=rf"^{SAFE_NAME.pattern}$")]
-FilePath = Annotated[str, StringConstraints(pattern=r"^artifacts/[a-z0-9_]+-[0-9a-f]{16}/[A-Za-z0-9_./-]+$", max_length=1000), AfterValidator(_plain)]
+FilePath = Annotated[
+    str,
+    StringConstraints(pattern=r"^artifacts/[a-z0-9_]+-[0-9a-f]{16}/[A-Za-z0-9_./-]+$", max_length=1000),
+    AfterValidator(_plain),
+]
 
 
 class Strict(BaseModel):
@@ -139,7 +143,8 @@ class Manifest(Strict):
         Raises
         ------
         ArtifactError
-            No manifest; a truncated, altered or foreign one; one that names what no manifest may; one of a newer format.
+            No manifest; a truncated, altered or foreign one; one that names what no manifest may; one of a newer
+            format.
         """
         path = inside(folder, FILE)
         try:
@@ -154,7 +159,10 @@ class Manifest(Strict):
             altered = bool(written) and written != content_hash(raw)
             manifest = cls(**(raw if altered else migrate(raw, version)), sha256=written)
             if altered:
-                raise ArtifactError(f"{path} is altered: its content is not what was written; make it again: and-dissect run CONFIG.yaml --force")
+                raise ArtifactError(
+                    f"{path} is altered: its content is not what was written; make it again: and-dissect run "
+                    "CONFIG.yaml --force"
+                )
             return manifest
         except FileNotFoundError:
             raise ArtifactError(f"{folder} is no dissection: it has no {FILE}") from None
@@ -169,7 +177,10 @@ class Manifest(Strict):
 
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""Format -> how a manifest's content of that format becomes one of the next; one entry for each format before :data:`FORMAT`."""
+"""Format -> how a manifest's content of that format becomes one of the next.
+
+One entry for each format before :data:`FORMAT`.
+"""
 
 
 def check_format(path: Path, version: Any) -> None:
@@ -181,7 +192,10 @@ def check_format(path: Path, version: Any) -> None:
         It is newer, or no number of a format at all.
     """
     if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT:
-        raise ArtifactError(f"{path} has format {version}: a newer version of Audio Network Dissection wrote it; this one reads up to {FORMAT}")
+        raise ArtifactError(
+            f"{path} has format {version}: a newer version of Audio Network Dissection wrote it; this one reads up to "
+            f"{FORMAT}"
+        )
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ArtifactError(f"{path} has format {str(version)[:40]!r}; formats are numbered from 1 to {FORMAT}")
 
@@ -192,7 +206,10 @@ def migrate(
     to: int = FORMAT,
     steps: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MIGRATIONS,
 ) -> dict[str, Any]:
-    """Return a manifest's content brought from an older format to a newer one, step by step; it is written when a run next saves it."""
+    """Return a manifest's content brought from an older format to a newer one, step by step.
+
+    It is written when a run next saves it.
+    """
     for number in range(version, to):
         content = steps[number](content) | {"format": number + 1}
     return content
@@ -210,4 +227,6 @@ def content_hash(content: dict[str, Any]) -> str:
 def explain_all(error: ValidationError) -> str:
     """Return what is wrong with a manifest on one line: where, and why, at most three of them."""
     faults = error.errors(include_input=False, include_url=False)
-    return "; ".join(f"{'.'.join(str(part) for part in fault['loc'])[:120]!r}: {fault['msg'][:160]}" for fault in faults[:3])
+    return "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc'])[:120]!r}: {fault['msg'][:160]}" for fault in faults[:3]
+    )

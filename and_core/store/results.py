@@ -17,7 +17,10 @@ SCORED: dict[ScoredMethod, str] = {"DB": "closed", "TAB": "tab"}
 
 
 class Results(Artifacts):
-    """Typed names for tables, arrays and documents; each raises :class:`NotComputed` where its stage has not been run."""
+    """Typed names for tables, arrays and documents.
+
+    Each raises :class:`NotComputed` where its stage has not been run.
+    """
 
     # -- clips ---------------------------------------------------------------------------------------------------------
 
@@ -59,7 +62,10 @@ class Results(Artifacts):
         return self.statistics_table["std"].to_numpy()
 
     def extreme_indices(self, side: Literal["high", "low"] = "high") -> np.ndarray:
-        """Return (R, K) clips of the highest or lowest activation of each neuron, most extreme first; -1 where there are fewer."""
+        """Return (R, K) clips of the highest or lowest activation of each neuron, most extreme first.
+
+        -1 where there are fewer.
+        """
         return self.array(f"neurons/{side}_clips")
 
     # -- texts ---------------------------------------------------------------------------------------------------------
@@ -86,7 +92,8 @@ class Results(Artifacts):
 
     @property
     def word_table(self) -> pa.Table:
-        """One row a neuron and word of its calibrated summary: part of speech, count, whether it is a word for sound."""
+        """One row a neuron and word of its calibrated summary:
+        part of speech, count, whether it is a word for sound."""
         return self.table("open/words")
 
     @property
@@ -333,8 +340,11 @@ class Results(Artifacts):
         return self.table(f"kept-{key}/rows")
 
     def kept_arrays(self, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return, of an ablation that a user kept, changes by class, neurons by layer, logits, as :attr:`unlearning_by_class` and its like have them."""
-        by_class, by_layer, logits = (np.asarray(self.array(f"kept-{key}/{part}")) for part in ("by_class", "per_layer", "logits"))
+        """Return, of an ablation that a user kept, changes by class, neurons by layer, logits, as
+        :attr:`unlearning_by_class` and its like have them."""
+        by_class, by_layer, logits = (
+            np.asarray(self.array(f"kept-{key}/{part}")) for part in ("by_class", "per_layer", "logits")
+        )
         return by_class, by_layer, logits
 
     # -- listening -----------------------------------------------------------------------------------------------------

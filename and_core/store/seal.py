@@ -1,7 +1,7 @@
 """Seals: which results were made by this installation, told by a key that never leaves it.
 
-A hash says that a file is what its manifest lists; it says nothing about who wrote the manifest. A seal does: it is made from a
-stage's record and files with a key that lies in the user's own folder, outside every cache.
+A hash says that a file is what its manifest lists; it says nothing about who wrote the manifest. A seal does: it is
+made from a stage's record and files with a key that lies in the user's own folder, outside every cache.
 """
 
 from __future__ import annotations
@@ -54,11 +54,18 @@ def _key(path: Path) -> bytes:
             os.unlink(temporary)
     except OSError as error:
         if not path.is_file():
-            print(f"the key of this installation can't be kept in {path.parent} ({error.strerror}); set {HOME} to a folder of yours", file=sys.stderr)
+            print(
+                f"the key of this installation can't be kept in {path.parent} ({error.strerror}); set {HOME} to a "
+                "folder of yours",
+                file=sys.stderr,
+            )
             return made  # of this process alone: what it makes will count as made elsewhere
     key = path.read_bytes()
     if len(key) != LENGTH:
-        raise ArtifactError(f"{path} is no key of an installation: it has {len(key)} bytes, {LENGTH} expected; remove it to have one made")
+        raise ArtifactError(
+            f"{path} is no key of an installation: it has {len(key)} bytes, {LENGTH} expected; remove it to have one "
+            "made"
+        )
     return key
 
 
@@ -69,7 +76,11 @@ def seal_of(text: str) -> str:
 
 def stage_seal(manifest: Manifest, stage: str) -> str:
     """Return the seal of a finished stage: of its record and of the hashes of its files."""
-    artifacts = {name: artifact.model_dump(mode="json") for name, artifact in manifest.artifacts.items() if artifact.stage == stage}
+    artifacts = {
+        name: artifact.model_dump(mode="json")
+        for name, artifact in manifest.artifacts.items()
+        if artifact.stage == stage
+    }
     content = [stage, manifest.stages[stage].model_dump(mode="json"), artifacts]
     return seal_of(json.dumps(content, sort_keys=True, separators=(",", ":")))
 
@@ -93,7 +104,10 @@ def seal_stages(folder: Path, manifest: Manifest, stages: Iterable[str]) -> None
     kept = _read(folder)
     made: set[str] = set()
     for stage in stages:
-        if all(name in manifest.stages and stage_seal(manifest, name) in kept | made for name in manifest.stages[stage].inputs):
+        if all(
+            name in manifest.stages and stage_seal(manifest, name) in kept | made
+            for name in manifest.stages[stage].inputs
+        ):
             made.add(stage_seal(manifest, stage))
     if not made <= kept:
         _write(folder, kept | made)

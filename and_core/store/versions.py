@@ -1,7 +1,7 @@
 """Version of each stage's results: raised when they change for the same parameters, or when their layout does.
 
-The pipeline makes these versions and the reader takes no other, so that a dissection made by another version of this package is
-called out of date instead of being misread.
+The pipeline makes these versions and the reader takes no other, so that a dissection made by another version of this
+package is called out of date instead of being misread.
 """
 
 STAGE_VERSIONS: dict[str, int] = {

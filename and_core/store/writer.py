@@ -45,7 +45,9 @@ def writing(folder: Path) -> Iterator[None]:
         with FileLock(str(lock), timeout=0):
             yield
     except Timeout:
-        raise BusyError(f"another run is writing {folder.name!r}; wait for it to end, or give this run another name") from None
+        raise BusyError(
+            f"another run is writing {folder.name!r}; wait for it to end, or give this run another name"
+        ) from None
 
 
 class StageWriter:
@@ -101,7 +103,10 @@ class StageWriter:
         return read_mark(self.chunks / f"{chunk:06d}")[1]
 
     def chunked(self, count: int, compute: Callable[[int], dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
-        """Yield arrays of chunk 0..count-1, each computed once and kept on disk until the stage ends; one that can't be read is computed again."""
+        """Yield arrays of chunk 0..count-1, each computed once and kept on disk until the stage ends.
+
+        One that can't be read is computed again.
+        """
         for index in range(count):
             path = self.chunks / f"{index:06d}.npz"
             if not self.done(index):
@@ -130,15 +135,35 @@ class StageWriter:
         path.write_bytes((json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
         self._add(name, "json", [path], [], "json", [], {})
 
-    def files(self, name: str, kind: str, paths: list[Path], shape: list[int], dtype: str, axes: list[str], unit: str = "1") -> None:
+    def files(
+        self, name: str, kind: str, paths: list[Path], shape: list[int], dtype: str, axes: list[str], unit: str = "1"
+    ) -> None:
         """Register files already written below `out` as one artifact (a Zarr group, a pack)."""
         self._add(name, kind, paths, shape, dtype, axes, {"value": unit})
 
-    def _add(self, name: str, kind: str, paths: list[Path], shape: list[int], dtype: str, axes: list[str], units: dict[str, str]) -> None:
+    def _add(
+        self,
+        name: str,
+        kind: str,
+        paths: list[Path],
+        shape: list[int],
+        dtype: str,
+        axes: list[str],
+        units: dict[str, str],
+    ) -> None:
         final = Path(ARTIFACTS) / f"{self.stage}-{self.key}"
-        files = [File(path=str(final / p.relative_to(self.out)), sha256=sha256_file(p), size=p.stat().st_size) for p in paths]
+        files = [
+            File(path=str(final / p.relative_to(self.out)), sha256=sha256_file(p), size=p.stat().st_size) for p in paths
+        ]
         self.artifacts[f"{self.name}/{name}"] = Artifact(
-            stage=self.name, kind=kind, files=files, shape=shape, dtype=dtype, axes=axes, units=units, provenance=self.provenance
+            stage=self.name,
+            kind=kind,
+            files=files,
+            shape=shape,
+            dtype=dtype,
+            axes=axes,
+            units=units,
+            provenance=self.provenance,
         )
 
     def commit(self, manifest: Manifest, record: StageRecord) -> None:
@@ -190,7 +215,8 @@ def link_stage(folder: Path, other: Path, manifest: Manifest, theirs: Manifest, 
 
 
 def sweep(folder: Path, manifest: Manifest) -> None:
-    """Delete artifact folders that the manifest does not name, the leavings of finished stages, and files that a killed run was about to move into place."""
+    """Delete artifact folders that the manifest does not name, the leavings of finished stages, and files that a killed
+    run was about to move into place."""
     for path in folder.glob(".*.tmp"):
         remove(folder, path)
     live = {Path(f.path).parts[1] for a in manifest.artifacts.values() for f in a.files}
@@ -203,10 +229,16 @@ def sweep(folder: Path, manifest: Manifest) -> None:
 
 
 def intact(folder: Path, manifest: Manifest, stage: str) -> bool:
-    """Return whether every file of a finished stage is there, in the folder itself, with the bytes that the manifest lists."""
+    """Return whether every file of a finished stage is there, in the folder itself, with the bytes that the manifest
+    lists."""
     files = [f for a in manifest.artifacts.values() if a.stage == stage for f in a.files]
     return all(_whole(inside(folder, f.path), f) for f in files)
 
 
 def _whole(path: Path, file: File) -> bool:
-    return path.is_file() and not path.is_symlink() and path.stat().st_size == file.size and sha256_file(path) == file.sha256
+    return (
+        path.is_file()
+        and not path.is_symlink()
+        and path.stat().st_size == file.size
+        and sha256_file(path) == file.sha256
+    )

@@ -1,4 +1,5 @@
-"""The long table of a study, one row an answer: what results are made of, what is exported, and what other sites send."""
+"""The long table of a study, one row an answer: what results are made of, what is exported,
+and what other sites send."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ DICTIONARY: dict[str, str] = {
     "scores": "JSON: automatic scores of the description when the study was drawn",
     "texts": "JSON: what each method says of the neuron (task write)",
     "response": (
-        "JSON: fit 1 to 5; write a text; present, captions a list of true and false in the item's own order; choose, intruder a number in the item's own "
+        "JSON: fit 1 to 5; write a text; present, captions a list of true and false in the item's own order; choose, "
+        "intruder a number in the item's own "
         "order; null where the rater chose the answer that is none"
     ),
     "none": "whether the rater chose the answer that is none: can't tell, none of them, nothing shared",
@@ -75,18 +77,37 @@ FORMATS = ("csv", "parquet")
 
 
 def own_answers(study: Study) -> pd.DataFrame:
-    """Return every answer and flag in the study's own database, in the order they were added; columns as in :data:`DICTIONARY`."""
+    """Return every answer and flag in the study's own database, in the order they were added.
+
+    Columns as in :data:`DICTIONARY`.
+    """
     with study.database.read() as connection:
         rows = connection.execute(
-            select(EVENT, ASSIGNMENT.c.position, ASSIGNMENT.c.item_id, ASSIGNMENT.c.repeat_of, ASSIGNMENT.c.clip_order, ASSIGNMENT.c.option_order,
-                   RATER.c.number, RATER.c.seed)
-            .join(ASSIGNMENT, ASSIGNMENT.c.id == EVENT.c.assignment_id).join(RATER, RATER.c.id == EVENT.c.rater_id)
-            .where(RATER.c.study_id == study.id).order_by(EVENT.c.id)
-        ).all()  # fmt: skip
-        claims = connection.execute(select(CLAIM.c.rater_id, CLAIM.c.pseudonym).where(CLAIM.c.study_id == study.id)).all()
+            select(
+                EVENT,
+                ASSIGNMENT.c.position,
+                ASSIGNMENT.c.item_id,
+                ASSIGNMENT.c.repeat_of,
+                ASSIGNMENT.c.clip_order,
+                ASSIGNMENT.c.option_order,
+                RATER.c.number,
+                RATER.c.seed,
+            )
+            .join(ASSIGNMENT, ASSIGNMENT.c.id == EVENT.c.assignment_id)
+            .join(RATER, RATER.c.id == EVENT.c.rater_id)
+            .where(RATER.c.study_id == study.id)
+            .order_by(EVENT.c.id)
+        ).all()
+        claims = connection.execute(
+            select(CLAIM.c.rater_id, CLAIM.c.pseudonym).where(CLAIM.c.study_id == study.id)
+        ).all()
     names = {row.rater_id: row.pseudonym for row in claims}
     undone = {(row.assignment_id, row.serial - 1) for row in rows if row.kind == UNDO}
-    made = [_row(study, row, names[row.rater_id], (row.assignment_id, row.serial) in undone) for row in rows if row.kind in (ANSWER, "flag")]
+    made = [
+        _row(study, row, names[row.rater_id], (row.assignment_id, row.serial) in undone)
+        for row in rows
+        if row.kind in (ANSWER, "flag")
+    ]
     return _typed(pd.DataFrame(made, columns=list(DICTIONARY)))
 
 
@@ -95,19 +116,51 @@ def _row(study: Study, row: Any, rater: str, undone: bool) -> dict[str, Any]:
     truth, task = item["truth"], item["task"]
     response = body.get("response") if row.kind == ANSWER else {"clip": body["clip"], "note": body["note"]}
     none = row.kind == ANSWER and task in NOTHING and response == NOTHING[task]
-    said = {name: json.dumps(value, ensure_ascii=False) for name, value in (
-        ("clips", truth["clip_names"]), ("options", truth.get("methods", [])), ("activations", truth.get("activations", [])),
-        ("scores", truth.get("scores", {})), ("texts", truth.get("texts", {})), ("response", None if none else response), ("plays", body.get("plays", [])),
-        ("seconds_heard", body.get("heard", [])), ("seconds", [clip["seconds"] for clip in item["shown"]["clips"]]), ("expected", truth.get("expected")),
-    )}  # fmt: skip
+    said = {
+        name: json.dumps(value, ensure_ascii=False)
+        for name, value in (
+            ("clips", truth["clip_names"]),
+            ("options", truth.get("methods", [])),
+            ("activations", truth.get("activations", [])),
+            ("scores", truth.get("scores", {})),
+            ("texts", truth.get("texts", {})),
+            ("response", None if none else response),
+            ("plays", body.get("plays", [])),
+            ("seconds_heard", body.get("heard", [])),
+            ("seconds", [clip["seconds"] for clip in item["shown"]["clips"]]),
+            ("expected", truth.get("expected")),
+        )
+    }
     return said | {
-        "uuid": f"{row.number}:{row.uuid}", "site": "", "study": study.name, "session": row.number, "rater": rater, "kind": row.kind, "item": item["number"],
-        "position": row.position, "task": task, "method": truth.get("method"), "dissection": truth["dissection"], "neuron": truth["neuron"],
-        "block": truth["block"], "clip_order": row.clip_order, "option_order": row.option_order, "none": none, "ms": body.get("ms"),
-        "control": item["control"], "repeat_of": row.repeat_of, "live": not undone, "fault": body.get("fault"), "time": row.created, "seed": row.seed,
-        "version": study.version, "plan": study.fingerprint, "fingerprint": study.plan["dissections"][truth["dissection"]]["fingerprint"],
-        "pilot": study.config.pilot, "simulated": study.config.simulated is not None,
-    }  # fmt: skip
+        "uuid": f"{row.number}:{row.uuid}",
+        "site": "",
+        "study": study.name,
+        "session": row.number,
+        "rater": rater,
+        "kind": row.kind,
+        "item": item["number"],
+        "position": row.position,
+        "task": task,
+        "method": truth.get("method"),
+        "dissection": truth["dissection"],
+        "neuron": truth["neuron"],
+        "block": truth["block"],
+        "clip_order": row.clip_order,
+        "option_order": row.option_order,
+        "none": none,
+        "ms": body.get("ms"),
+        "control": item["control"],
+        "repeat_of": row.repeat_of,
+        "live": not undone,
+        "fault": body.get("fault"),
+        "time": row.created,
+        "seed": row.seed,
+        "version": study.version,
+        "plan": study.fingerprint,
+        "fingerprint": study.plan["dissections"][truth["dissection"]]["fingerprint"],
+        "pilot": study.config.pilot,
+        "simulated": study.config.simulated is not None,
+    }
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -127,19 +180,26 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 def all_answers(study: Study) -> pd.DataFrame:
     """Return own answers and those of other sites."""
     with study.database.read() as connection:
-        rows = connection.execute(select(IMPORTED.c.answer).where(IMPORTED.c.study_id == study.id).order_by(IMPORTED.c.id)).scalars().all()
+        rows = (
+            connection.execute(select(IMPORTED.c.answer).where(IMPORTED.c.study_id == study.id).order_by(IMPORTED.c.id))
+            .scalars()
+            .all()
+        )
     own = own_answers(study)
     if not rows:
         return own
     others = _typed(pd.DataFrame([json.loads(row) for row in rows], columns=list(DICTIONARY)))
-    latest = others.drop_duplicates(["site", "uuid"], keep="last")  # an answer that was taken back after it was imported came again
+    latest = others.drop_duplicates(
+        ["site", "uuid"], keep="last"
+    )  # an answer that was taken back after it was imported came again
     return pd.concat([own, latest], ignore_index=True)
 
 
 def export(frame: pd.DataFrame, form: str) -> bytes:
     """Return the long table as CSV (UTF-8) or Parquet; the same answers give the same bytes.
 
-    A text that a spreadsheet would take for a formula gets a leading apostrophe in CSV, which :func:`read_export` takes off again.
+    A text that a spreadsheet would take for a formula gets a leading apostrophe in CSV, which :func:`read_export` takes
+    off again.
     """
     if form not in FORMATS:
         raise StudyError(f"format={form!r} is not known; allowed: {', '.join(FORMATS)}")
@@ -197,16 +257,27 @@ def import_answers(study: Study, path: str | Path, site: str) -> tuple[int, int]
     if not site.strip():
         raise StudyError("site: name the site that the answers come from")
     frame = read_export(path)
-    for column, wanted in (("plan", study.fingerprint), ("pilot", study.config.pilot), ("simulated", study.config.simulated is not None)):
+    for column, wanted in (
+        ("plan", study.fingerprint),
+        ("pilot", study.config.pilot),
+        ("simulated", study.config.simulated is not None),
+    ):
         other = set(frame[column]) - {wanted}
         if other:
-            raise StudyError(f"{path}: {column}={next(iter(other))!r} is not this study's ({wanted!r}); only answers to the very same plan are pooled")
+            raise StudyError(
+                f"{path}: {column}={next(iter(other))!r} is not this study's ({wanted!r}); only answers to the very "
+                "same plan are pooled"
+            )
     _check_rows(study, frame, path)
     known = all_answers(study)
     here = set(zip(known["uuid"], known["live"], strict=True))
-    new = np.array([pair not in here for pair in zip(frame["uuid"], frame["live"], strict=True)], bool)  # of an empty export as well
+    new = np.array(
+        [pair not in here for pair in zip(frame["uuid"], frame["live"], strict=True)], bool
+    )  # of an empty export as well
     fresh = frame[new].drop_duplicates("uuid", keep="last").copy()
-    fresh["site"] = [f"{site.strip()}/{inner}" if inner else site.strip() for inner in fresh["site"]]  # a site's site stays told apart
+    fresh["site"] = [
+        f"{site.strip()}/{inner}" if inner else site.strip() for inner in fresh["site"]
+    ]  # a site's site stays told apart
     now = study.now().isoformat()
     rows = [
         {
@@ -228,13 +299,23 @@ def import_answers(study: Study, path: str | Path, site: str) -> tuple[int, int]
 
 
 def _check_rows(study: Study, frame: pd.DataFrame, path: str | Path) -> None:
-    """Check rows of another site must be answers that this study's raters could have given; what is behind an item must be what it is here."""
+    """Check rows of another site must be answers that this study's raters could have given.
+
+    What is behind an item must be what it is here.
+    """
     items = {item["number"]: item for item in study.items.values()}
     for number, row in enumerate(rows_of(frame), 1):
         item = items.get(int(row.item)) if not pd.isna(row.item) else None
         try:
-            fits = item is not None and row.kind in (ANSWER, "flag") and _same_truth(item, row) and (row.kind == "flag" or _answers(item, row))
-            fits = fits and not pd.isna(row.session) and not pd.isna(row.position) and bool(row.rater) and bool(row.uuid)
+            fits = (
+                item is not None
+                and row.kind in (ANSWER, "flag")
+                and _same_truth(item, row)
+                and (row.kind == "flag" or _answers(item, row))
+            )
+            fits = (
+                fits and not pd.isna(row.session) and not pd.isna(row.position) and bool(row.rater) and bool(row.uuid)
+            )
         except (ValueError, TypeError, KeyError):
             fits = False
         if not fits:
@@ -246,7 +327,11 @@ def _same_truth(item: dict[str, Any], row: Any) -> bool:
     said = {name: json.loads(getattr(row, name)) for name in ("options", "activations", "scores", "texts", "expected")}
     here = (item["task"], item["control"] or "", truth.get("method") or "", truth["dissection"], truth["neuron"] or "")
     same = all(said[name] == truth.get(key, empty) for name, key, empty in TRUTHS)
-    return same and here == (row.task, row.control, row.method, row.dissection, row.neuron) and json.loads(row.clips) == truth["clip_names"]
+    return (
+        same
+        and here == (row.task, row.control, row.method, row.dissection, row.neuron)
+        and json.loads(row.clips) == truth["clip_names"]
+    )
 
 
 def _answers(item: dict[str, Any], row: Any) -> bool:
@@ -260,7 +345,13 @@ def _answers(item: dict[str, Any], row: Any) -> bool:
         return isinstance(response, str)
     if row.task in ("present", "captions"):
         return isinstance(response, list) and len(response) == clips and all(isinstance(v, bool) for v in response)
-    allowed = range(1, 6) if row.task == "fit" else range(clips) if row.task == "intruder" else range(len(item["shown"]["options"]))
+    allowed = (
+        range(1, 6)
+        if row.task == "fit"
+        else range(clips)
+        if row.task == "intruder"
+        else range(len(item["shown"]["options"]))
+    )
     return isinstance(response, int) and not isinstance(response, bool) and response in allowed
 
 

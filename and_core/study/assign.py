@@ -39,7 +39,8 @@ def rater_seed(seed: int, number: int) -> int:
 
 
 def overlap(items: Sequence[Item], raters: int, per_item: int, seed: int) -> list[list[int]]:
-    """Return items of each rater, controls aside: each item goes to exactly `per_item` raters, and no rater has more than one item more than another."""
+    """Return items of each rater, controls aside: each item goes to exactly `per_item` raters, and no rater has more
+    than one item more than another."""
     rng = np.random.default_rng([seed, 3])
     load = np.zeros(raters, int)
     mine: list[list[int]] = [[] for _ in range(raters)]
@@ -53,13 +54,16 @@ def overlap(items: Sequence[Item], raters: int, per_item: int, seed: int) -> lis
 
 
 def assign(items: Sequence[Item], raters: int, per_item: int, repeats: float, seed: int) -> list[list[Slot]]:
-    """Return every rater's list: training first, then task by task (texts and captions last, so that they prime nothing), shuffled within a task."""
+    """Return every rater's list: training first, then task by task (texts and captions last, so that they prime
+    nothing), shuffled within a task."""
     controls = [i for i, item in enumerate(items) if item.control is not None and not item.control.startswith(TRAINING)]
     training = [i for i, item in enumerate(items) if item.control is not None and item.control.startswith(TRAINING)]
     lists = []
     for number, own in enumerate(overlap(items, raters, per_item, seed)):
         rng = np.random.default_rng(rater_seed(seed, number))
-        able = sorted(i for i in own if items[i].task != "write")  # texts are not compared with themselves: nobody writes one twice
+        able = sorted(
+            i for i in own if items[i].task != "write"
+        )  # texts are not compared with themselves: nobody writes one twice
         again = set(rng.permutation(able)[: round(repeats * len(able))].tolist())
         slots = [_slot(items[i], i, None, rng) for i in training]
         for task in TASKS:
@@ -75,7 +79,8 @@ def assign(items: Sequence[Item], raters: int, per_item: int, repeats: float, se
 
 
 def _with_repeats(first: list[int], again: list[int], rng: np.random.Generator) -> list[int]:
-    """Return each repeat somewhere after at least half of the other items have passed since its first showing, or at the end."""
+    """Return each repeat somewhere after at least half of the other items have passed since its first showing, or at
+    the end."""
     order = list(first)
     for item in again:
         place = order.index(item)
@@ -85,4 +90,6 @@ def _with_repeats(first: list[int], again: list[int], rng: np.random.Generator) 
 
 
 def _slot(item: Item, number: int, repeat_of: int | None, rng: np.random.Generator) -> Slot:
-    return Slot(number, repeat_of, rng.permutation(len(item.clips)).tolist(), rng.permutation(len(item.options)).tolist())
+    return Slot(
+        number, repeat_of, rng.permutation(len(item.clips)).tolist(), rng.permutation(len(item.options)).tolist()
+    )

@@ -1,4 +1,7 @@
-"""The study's database: SQLite in write-ahead mode beside its sounds, or PostgreSQL by URL. Every write is on disk before it returns."""
+"""The study's database: SQLite in write-ahead mode beside its sounds, or PostgreSQL by URL.
+
+Every write is on disk before it returns.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,11 @@ META = MetaData()
 
 
 def _table(name: str, integers: str, texts: str) -> Table:
-    made: list[Any] = [Column("id", Integer, primary_key=True), *(Column(c, BigInteger) for c in integers.split()), *(Column(c, Text) for c in texts.split())]
+    made: list[Any] = [
+        Column("id", Integer, primary_key=True),
+        *(Column(c, BigInteger) for c in integers.split()),
+        *(Column(c, Text) for c in texts.split()),
+    ]
     return Table(name, META, *made)
 
 
@@ -100,9 +107,12 @@ def _reason(error: DBAPIError) -> str:
 
 
 def _sqlite(path: Path, busy: float) -> Engine:
-    # A file that has gone is not made anew (rw), and each transaction opens the file by its name: an answer never goes to one that was unlinked.
+    # A file that has gone is not made anew (rw), and each transaction opens the file by its name: an answer never goes
+    # to one that was unlinked.
     def connect() -> sqlite3.Connection:
-        made = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=busy, isolation_level=None, check_same_thread=False)
+        made = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=busy, isolation_level=None, check_same_thread=False
+        )
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             made.execute(f"PRAGMA {pragma}").close()
         return made
@@ -122,17 +132,28 @@ def _postgresql(url: str, busy: float) -> Engine:
     except ArgumentError:
         raise StudyError("database: not a URL of the form postgresql://user@host/name") from None
     if parsed.get_backend_name() != "postgresql":
-        raise StudyError(f"database: {parsed.get_backend_name()!r} is not supported; allowed: a SQLite file (no URL), postgresql://user@host/name")
+        raise StudyError(
+            f"database: {parsed.get_backend_name()!r} is not supported; allowed: a SQLite file (no URL), postgresql://user@host/name"
+        )
     try:
         import psycopg  # noqa: F401
     except ImportError:
         raise MissingExtra("psycopg", "postgresql", "a study on PostgreSQL") from None
-    options = {"connect_timeout": max(2, int(busy)), "options": f"-c lock_timeout={int(busy * 1000)} -c synchronous_commit=on"}
-    return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=options, isolation_level="READ COMMITTED")
+    options = {
+        "connect_timeout": max(2, int(busy)),
+        "options": f"-c lock_timeout={int(busy * 1000)} -c synchronous_commit=on",
+    }
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        connect_args=options,
+        isolation_level="READ COMMITTED",
+    )
 
 
 def database_of(folder: Path, url: str | None = None, create: bool = False, busy: float = 5.0) -> Database:
-    """Return the database of a study: by URL, else the file in its folder where there is one, else by the environment's URL.
+    """Return the database of a study: by URL, else the file in its folder where there is one, else by the environment's
+    URL.
 
     A study whose file lies in its folder is not looked for on the environment's server, where it never was.
     """
@@ -141,4 +162,15 @@ def database_of(folder: Path, url: str | None = None, create: bool = False, busy
     return Database(url or folder / FILE, create=create, busy=busy)
 
 
-__all__ = ["ASSIGNMENT", "CLAIM", "EVENT", "IMPORTED", "ITEM", "RATER", "STUDY", "Database", "IntegrityError", "database_of"]
+__all__ = [
+    "ASSIGNMENT",
+    "CLAIM",
+    "EVENT",
+    "IMPORTED",
+    "ITEM",
+    "RATER",
+    "STUDY",
+    "Database",
+    "IntegrityError",
+    "database_of",
+]

@@ -1,4 +1,5 @@
-"""From dissections to items: which neurons, which clips, which descriptions, and what the answer to a control should be."""
+"""From dissections to items: which neurons, which clips, which descriptions, and what the answer to a control should
+be."""
 
 from __future__ import annotations
 
@@ -16,7 +17,12 @@ from and_core.store.dissection import Dissection
 from and_core.study.plan import WRITTEN, StudyConfig, Task
 from and_core.study.texts import Own, description, read_texts
 
-PER_NEURON: tuple[Task, ...] = ("write", "intruder", "choose", "captions")  # one item a neuron; `present` and `fit`: one a description
+PER_NEURON: tuple[Task, ...] = (
+    "write",
+    "intruder",
+    "choose",
+    "captions",
+)  # one item a neuron; `present` and `fit`: one a description
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class Item:
     control : str or None
         ``mismatched``, ``known``, ``attention``; with ``training-`` before it where it comes with feedback.
     truth : dict
-        What raters never see: dissection, neuron, layer, block, method, activations, automatic scores, what is expected.
+        What raters never see: dissection, neuron, layer, block, method, activations, automatic scores, what is
+        expected.
     """
 
     task: Task
@@ -94,12 +101,22 @@ def draw_neurons(config: StudyConfig, d: Dissection, rng: np.random.Generator) -
     blocks: dict[int | None, list[int]] = {}
     has_blocks = any(layer.block is not None for layer in d.layers)
     for layer in d.layers:
-        if (layer.block is None and has_blocks) or (config.neurons.kinds is not None and layer.kind not in config.neurons.kinds):
+        if (layer.block is None and has_blocks) or (
+            config.neurons.kinds is not None and layer.kind not in config.neurons.kinds
+        ):
             continue
-        blocks.setdefault(layer.block, []).extend(i for i in range(layer.offset, layer.offset + layer.size) if not dead[i])
+        blocks.setdefault(layer.block, []).extend(
+            i for i in range(layer.offset, layer.offset + layer.size) if not dead[i]
+        )
     if not blocks:
-        raise StudyError(f"neurons.kinds={config.neurons.kinds!r}: {d.name!r} has layers of the kinds {', '.join(sorted({x.kind for x in d.layers}))}")
-    return {block: [d.neuron_id(int(i)) for i in sorted(rng.permutation(mine)[: config.neurons.per_block])] for block, mine in blocks.items()}
+        raise StudyError(
+            f"neurons.kinds={config.neurons.kinds!r}: {d.name!r} has layers of the kinds "
+            f"{', '.join(sorted({x.kind for x in d.layers}))}"
+        )
+    return {
+        block: [d.neuron_id(int(i)) for i in sorted(rng.permutation(mine)[: config.neurons.per_block])]
+        for block, mine in blocks.items()
+    }
 
 
 def draw_items(
@@ -117,7 +134,11 @@ def draw_items(
     skipped: list[Skipped] = []
     for number, d in enumerate(dissections):
         rng = np.random.default_rng([config.seed, number])
-        subjects = [_subject(config, d, neuron, block, own, skipped) for block, mine in draw_neurons(config, d, rng).items() for neuron in mine]
+        subjects = [
+            _subject(config, d, neuron, block, own, skipped)
+            for block, mine in draw_neurons(config, d, rng).items()
+            for neuron in mine
+        ]
         for done, subject in enumerate(subjects, 1):
             _items_of(config, subject, rng, items, skipped)
             progress(number * len(subjects) + done, len(dissections) * len(subjects))
@@ -127,7 +148,9 @@ def draw_items(
     return items, skipped
 
 
-def _subject(config: StudyConfig, d: Dissection, neuron: NeuronId, block: int | None, own: dict[str, Own], skipped: list[Skipped]) -> Subject:
+def _subject(
+    config: StudyConfig, d: Dissection, neuron: NeuronId, block: int | None, own: dict[str, Own], skipped: list[Skipped]
+) -> Subject:
     texts = {}
     for method in config.methods:
         said = description(d, neuron, method) if method in WRITTEN else own[method].get((d.name, str(neuron)))
@@ -138,10 +161,17 @@ def _subject(config: StudyConfig, d: Dissection, neuron: NeuronId, block: int | 
     return Subject(d, neuron, block, texts)
 
 
-def _items_of(config: StudyConfig, s: Subject, rng: np.random.Generator, items: list[Item], skipped: list[Skipped]) -> None:
+def _items_of(
+    config: StudyConfig, s: Subject, rng: np.random.Generator, items: list[Item], skipped: list[Skipped]
+) -> None:
     high = s.high[: config.clips]
     if len(high) < config.clips:
-        skipped.append(Skipped(name=f"{s.d.name} {s.neuron}", reason=f"it has {len(high)} high clips, {config.clips} are asked for; run with a larger k"))
+        skipped.append(
+            Skipped(
+                name=f"{s.d.name} {s.neuron}",
+                reason=f"it has {len(high)} high clips, {config.clips} are asked for; run with a larger k",
+            )
+        )
         return
     scores = _scores(s)
     for task in config.tasks:
@@ -158,14 +188,29 @@ def _items_of(config: StudyConfig, s: Subject, rng: np.random.Generator, items: 
                 skipped.append(Skipped(name=f"{s.d.name} {s.neuron}", reason="a high clip has no caption to check"))
         elif task == "choose":
             if len(set(s.texts.values())) == len(s.texts) > 1:
-                items.append(Item(task, s.d.name, high, options=list(s.texts.values()), truth=s.truth(high, methods=list(s.texts))))
+                items.append(
+                    Item(
+                        task, s.d.name, high, options=list(s.texts.values()), truth=s.truth(high, methods=list(s.texts))
+                    )
+                )
             else:
-                skipped.append(Skipped(name=f"{s.d.name} {s.neuron}", reason="choose: methods say the same, or fewer than two say anything"))
+                skipped.append(
+                    Skipped(
+                        name=f"{s.d.name} {s.neuron}",
+                        reason="choose: methods say the same, or fewer than two say anything",
+                    )
+                )
         elif task == "present":
             clips = _range(s, config.present_clips, rng)
-            items += [Item(task, s.d.name, clips, text, truth=s.truth(clips, method=m, scores=scores.get(m, {}))) for m, text in s.texts.items()]
+            items += [
+                Item(task, s.d.name, clips, text, truth=s.truth(clips, method=m, scores=scores.get(m, {})))
+                for m, text in s.texts.items()
+            ]
         else:
-            items += [Item(task, s.d.name, high, text, truth=s.truth(high, method=m, scores=scores.get(m, {}))) for m, text in s.texts.items()]
+            items += [
+                Item(task, s.d.name, high, text, truth=s.truth(high, method=m, scores=scores.get(m, {})))
+                for m, text in s.texts.items()
+            ]
 
 
 def _scores(s: Subject) -> dict[str, dict[str, float]]:
@@ -181,7 +226,8 @@ def _scores(s: Subject) -> dict[str, dict[str, float]]:
 
 
 def _intruder(s: Subject, high: list[int], rng: np.random.Generator) -> int:
-    """Return a clip of the lower half of the neuron's activations, of a class that none of the high clips has where there is one."""
+    """Return a clip of the lower half of the neuron's activations, of a class that none of the high clips has where
+    there is one."""
     values = s.d.activations(s.neuron)
     lower = [int(c) for c in np.argsort(values, kind="stable")[: max(1, len(values) // 2)] if int(c) not in high]
     classes = {s.d.clips[c].label for c in high}
@@ -190,13 +236,19 @@ def _intruder(s: Subject, high: list[int], rng: np.random.Generator) -> int:
 
 
 def _range(s: Subject, count: int, rng: np.random.Generator) -> list[int]:
-    """Return one clip from each of `count` equal parts of the neuron's ranking, so that recall and false alarms both show."""
+    """Return one clip from each of `count` equal parts of the neuron's ranking, so that recall and false alarms both
+    show."""
     order = np.argsort(-s.d.activations(s.neuron), kind="stable")
     return [int(rng.choice(part)) for part in np.array_split(order, count)]
 
 
 def _controls(
-    config: StudyConfig, d: Dissection, subjects: list[Subject], rng: np.random.Generator, skipped: list[Skipped], share: tuple[int, int]
+    config: StudyConfig,
+    d: Dissection,
+    subjects: list[Subject],
+    rng: np.random.Generator,
+    skipped: list[Skipped],
+    share: tuple[int, int],
 ) -> list[Item]:
     """Return controls drawn from one dissection: its share of those that the study has."""
     number, of = share
@@ -212,19 +264,38 @@ def _controls(
         s = able[int(rng.integers(len(able)))]
         answer = str(int(rng.integers(1, 6)))
         said = f"This one checks that descriptions are read. Please choose {answer}, whatever you hear."
-        items.append(Item("fit", d.name, s.high[: config.clips], said, control="attention", truth=s.truth(s.high[: config.clips], expected=[answer])))
+        items.append(
+            Item(
+                "fit",
+                d.name,
+                s.high[: config.clips],
+                said,
+                control="attention",
+                truth=s.truth(s.high[: config.clips], expected=[answer]),
+            )
+        )
     short = wanted["known"] + wanted["mismatched"] + wanted["training"] + wanted["attention"] - len(items)
     if short:
-        skipped.append(Skipped(name=d.name, reason=f"{short} controls fewer than asked for: too few classes, or descriptions that differ"))
+        skipped.append(
+            Skipped(
+                name=d.name,
+                reason=f"{short} controls fewer than asked for: too few classes, or descriptions that differ",
+            )
+        )
     return items
 
 
 def _training(item: Item) -> Item:
-    return Item(item.task, item.dissection, item.clips, item.description, control=f"training-{item.control}", truth=item.truth)
+    return Item(
+        item.task, item.dissection, item.clips, item.description, control=f"training-{item.control}", truth=item.truth
+    )
 
 
 def _known(config: StudyConfig, d: Dissection, rng: np.random.Generator, count: int) -> list[Item]:
-    """Return high anchors: units of the last layer under their class where the network is right about their clips; else clips of one class."""
+    """Return high anchors: units of the last layer under their class where the network is right about their clips.
+
+    Else clips of one class.
+    """
     fc = next((layer for layer in d.layers if layer.kind == "fc"), None)
     names = list(d.target_classes or []) if fc is not None else []
     found: list[Item] = []
@@ -244,7 +315,9 @@ def _known(config: StudyConfig, d: Dissection, rng: np.random.Generator, count: 
         if clip.label is not None:
             by_class.setdefault(clip.label, []).append(clip.index)
     used = {item.description for item in found}
-    for label in rng.permutation(sorted(name for name, mine in by_class.items() if len(mine) >= config.clips and readable(name) not in used)):
+    for label in rng.permutation(
+        sorted(name for name, mine in by_class.items() if len(mine) >= config.clips and readable(name) not in used)
+    ):
         if len(found) == count:
             break
         clips = [int(c) for c in rng.permutation(by_class[str(label)])[: config.clips]]
@@ -254,7 +327,8 @@ def _known(config: StudyConfig, d: Dissection, rng: np.random.Generator, count: 
 
 
 def _mismatched(config: StudyConfig, able: list[Subject], rng: np.random.Generator, count: int) -> list[Item]:
-    """Return low anchors: a neuron's clips under the description of another, whose clips share no class with them and which no method gives it."""
+    """Return low anchors: a neuron's clips under the description of another, whose clips share no class with them and
+    which no method gives it."""
     found: list[Item] = []
     pairs = [(i, j) for i in rng.permutation(len(able)) for j in rng.permutation(len(able)) if i != j]
     used: set[int] = set()

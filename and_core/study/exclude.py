@@ -23,23 +23,41 @@ def rows_of(frame: pd.DataFrame) -> Iterator[Any]:
 
 def usable(answers: pd.DataFrame) -> pd.DataFrame:
     """Return answers that stand: not taken back, not for practice, no flags. `who` tells raters of all sites apart."""
-    frame = answers[(answers["kind"] == "answer") & answers["live"] & ~answers["control"].str.startswith(TRAINING)].copy()
+    frame = answers[
+        (answers["kind"] == "answer") & answers["live"] & ~answers["control"].str.startswith(TRAINING)
+    ].copy()
     frame["who"] = frame["site"] + "/" + frame["rater"]
-    for name, source in (("value", "response"), ("want", "expected")):  # objects as they were sent: no column of floats because one is missing
+    for name, source in (
+        ("value", "response"),
+        ("want", "expected"),
+    ):  # objects as they were sent: no column of floats because one is missing
         frame[name] = pd.Series([json.loads(text) for text in frame[source]], index=frame.index, dtype=object)
     return frame
 
 
 def repeats(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return repeated answers beside the first ones: ``who``, ``task``, ``first``, ``second``, ``alike`` (ratings: within 1)."""
-    first = frame[frame["repeat_of"].isna()].drop_duplicates(["who", "item"], keep="last").set_index(["who", "item"])[["value", "none"]]
+    """Return repeated answers beside the first ones: ``who``, ``task``, ``first``, ``second``, ``alike`` (ratings:
+    within 1)."""
+    first = (
+        frame[frame["repeat_of"].isna()]
+        .drop_duplicates(["who", "item"], keep="last")
+        .set_index(["who", "item"])[["value", "none"]]
+    )
     again = frame[frame["repeat_of"].notna() & ~frame["task"].isin(BY_ITEM)]
     rows = []
     for row in rows_of(again):
         if (row.who, row.item) not in first.index:
             continue
         before = first.loc[(row.who, row.item)]
-        rows.append({"who": row.who, "task": row.task, "first": before["value"], "second": row.value, "alike": _alike(row.task, before["value"], row.value)})
+        rows.append(
+            {
+                "who": row.who,
+                "task": row.task,
+                "first": before["value"],
+                "second": row.value,
+                "alike": _alike(row.task, before["value"], row.value),
+            }
+        )
     return pd.DataFrame(rows, columns=["who", "task", "first", "second", "alike"])
 
 
@@ -71,7 +89,11 @@ def measures(frame: pd.DataFrame, planned: dict[int, int]) -> pd.DataFrame:
     made = pd.DataFrame(index=pd.Index(who, name="who"))
     plain = frame.groupby("who")
     attention = frame[frame["control"] == "attention"]
-    failed = pd.Series([str(v) not in w for v, w in zip(attention["value"], attention["want"], strict=True)], index=attention.index, dtype=float)
+    failed = pd.Series(
+        [str(v) not in w for v, w in zip(attention["value"], attention["want"], strict=True)],
+        index=attention.index,
+        dtype=float,
+    )
     made["answers"] = plain.size()
     made["failed_attention"] = failed.groupby(attention["who"]).sum()
     made["mismatched"] = _ratings(frame, "mismatched")
@@ -87,12 +109,37 @@ def measures(frame: pd.DataFrame, planned: dict[int, int]) -> pd.DataFrame:
 def excluded(rules: Exclusion, seen: pd.DataFrame) -> dict[str, list[str]]:
     """Return raters to leave out, each with the rules that it broke."""
     checks: list[tuple[str, float | None, Callable[[pd.Series, float], pd.Series], str]] = [
-        ("failed_attention", rules.failed_attention, lambda v, limit: v > limit, "failed {v:.0f} attention items, {limit:.0f} allowed"),
-        ("mismatched", rules.mismatched_above, lambda v, limit: v > limit, "rated mismatched descriptions {v:.2f} on average, above {limit:g}"),
-        ("known", rules.known_below, lambda v, limit: v < limit, "rated known classes {v:.2f} on average, below {limit:g}"),
+        (
+            "failed_attention",
+            rules.failed_attention,
+            lambda v, limit: v > limit,
+            "failed {v:.0f} attention items, {limit:.0f} allowed",
+        ),
+        (
+            "mismatched",
+            rules.mismatched_above,
+            lambda v, limit: v > limit,
+            "rated mismatched descriptions {v:.2f} on average, above {limit:g}",
+        ),
+        (
+            "known",
+            rules.known_below,
+            lambda v, limit: v < limit,
+            "rated known classes {v:.2f} on average, below {limit:g}",
+        ),
         ("seconds", rules.faster_than, lambda v, limit: v < limit, "median {v:.1f} s an answer, below {limit:g}"),
-        ("repeats", rules.repeats_below, lambda v, limit: v < limit, "answered {v:.0%} of repeated items alike, below {limit:.0%}"),
-        ("finished", rules.finished_below, lambda v, limit: v < limit, "answered {v:.0%} of the items, below {limit:.0%}"),
+        (
+            "repeats",
+            rules.repeats_below,
+            lambda v, limit: v < limit,
+            "answered {v:.0%} of repeated items alike, below {limit:.0%}",
+        ),
+        (
+            "finished",
+            rules.finished_below,
+            lambda v, limit: v < limit,
+            "answered {v:.0%} of the items, below {limit:.0%}",
+        ),
     ]
     found: dict[str, list[str]] = {}
     for column, limit, broken, text in checks:

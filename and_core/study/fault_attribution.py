@@ -1,4 +1,5 @@
-"""Which step of the pipeline a bad description is put down to, from what raters reported and how they judged captions."""
+"""Which step of the pipeline a bad description is put down to,
+from what raters reported and how they judged captions."""
 
 from __future__ import annotations
 
@@ -15,9 +16,12 @@ BAD = 2.5  # a description with a mean rating below this did not fit
 WRONG = 0.5  # captions count as wrong where at least this share of the judgements says so
 STEPS = ("audio", "captions", "description", "neuron", "not told")
 ABOUT = (
-    "A description rated below 2.5 is put down to the first of these that the answers show: the audio (a rater reported one of its clips as broken), the "
-    "captions (at least half of the judgements say that they are wrong; where nobody judged them, a rater reported one), the neuron (raters heard nothing in "
-    "common, or did not find the intruder more often than by chance), the description (reported as wrong; or captions were judged right and raters did hear "
+    "A description rated below 2.5 is put down to the first of these that the answers show: the audio (a rater "
+    "reported one of its clips as broken), the "
+    "captions (at least half of the judgements say that they are wrong; where nobody judged them, a rater reported "
+    "one), the neuron (raters heard nothing in "
+    "common, or did not find the intruder more often than by chance), the description (reported as wrong; or captions "
+    "were judged right and raters did hear "
     "something in common); else it is not told."
 )
 
@@ -55,7 +59,11 @@ def attributed(answers: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str, Any
     """
     who = answers["site"] + "/" + answers["rater"]
     reported = answers[(answers["kind"] == "flag") & who.isin(set(frame["who"])) & (answers["control"] == "")]
-    broken = {(r.dissection, r.neuron, json.loads(r.clips)[clip]) for r in rows_of(reported[reported["fault"] == "audio"]) if (clip := _clip(r)) is not None}
+    broken = {
+        (r.dissection, r.neuron, json.loads(r.clips)[clip])
+        for r in rows_of(reported[reported["fault"] == "audio"])
+        if (clip := _clip(r)) is not None
+    }
     miscaptioned = {(r.dissection, r.neuron) for r in rows_of(reported[reported["fault"] == "caption"])}
     wrong = {(r.dissection, r.neuron, r.method) for r in rows_of(reported[reported["fault"] == "description"])}
     first = frame[frame["repeat_of"].isna() & (frame["control"] == "")]
@@ -98,7 +106,10 @@ def _clip(row: Any) -> int | None:
 
 def _shares(frame: pd.DataFrame, task: str) -> dict[tuple[str, str], float]:
     mine = frame[frame["task"] == task]
-    return {_pair(key): float(np.mean(np.concatenate([np.asarray(v, float) for v in part["value"]]))) for key, part in mine.groupby(ITEM)}
+    return {
+        _pair(key): float(np.mean(np.concatenate([np.asarray(v, float) for v in part["value"]])))
+        for key, part in mine.groupby(ITEM)
+    }
 
 
 def _shared(frame: pd.DataFrame) -> dict[tuple[str, str], float]:
@@ -110,7 +121,9 @@ def _found(frame: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float]]:
     mine = frame[frame["task"] == "intruder"]
     return {
         _pair(key): (
-            float(np.mean([not n and v == w for v, n, w in zip(part["value"], part["none"], part["want"], strict=True)])),
+            float(
+                np.mean([not n and v == w for v, n, w in zip(part["value"], part["none"], part["want"], strict=True)])
+            ),
             1 / len(json.loads(part["clips"].iloc[0])),
         )
         for key, part in mine.groupby(ITEM)

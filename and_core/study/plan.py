@@ -11,14 +11,23 @@ from and_core.config import FolderName, Section, explain, read_mapping
 from and_core.errors import StudyError
 
 Task = Literal["write", "intruder", "present", "choose", "fit", "captions"]
-TASKS: tuple[Task, ...] = ("intruder", "write", "present", "choose", "fit", "captions")  # nothing is shown or played before what it would give away
+TASKS: tuple[Task, ...] = (
+    "intruder",
+    "write",
+    "present",
+    "choose",
+    "fit",
+    "captions",
+)  # nothing is shown or played before what it would give away
 WRITTEN = ("DB", "TAB", "ICL", "SUM", "OPEN")  # methods whose texts a dissection holds
 MIN_CLIPS = 3
 Share = Annotated[float, Field(ge=0, le=1)]
 
 CONSENT = (
-    "You will hear short sounds and say what they share, or whether a description fits them. Sounds are recordings and may be sudden: set the volume first. "
-    "Your name is not asked: under a pseudonym, your answers, how long they took and how much of each sound was played are kept, and nothing else. "
+    "You will hear short sounds and say what they share, or whether a description fits them. Sounds are recordings and "
+    "may be sudden: set the volume first. "
+    "Your name is not asked: under a pseudonym, your answers, how long they took and how much of each sound was played "
+    "are kept, and nothing else. "
     "You can pause and come back by the same link, and you can stop at any time."
 )
 
@@ -112,7 +121,9 @@ class Simulated(Section):
     seed : int
     """
 
-    quality: dict[str, Annotated[float, Field(ge=1, le=5)]] = Field(default_factory=lambda: {"TAB": 2.7, "DB": 3.2, "SUM": 3.5})
+    quality: dict[str, Annotated[float, Field(ge=1, le=5)]] = Field(
+        default_factory=lambda: {"TAB": 2.7, "DB": 3.2, "SUM": 3.5}
+    )
     item_spread: Annotated[float, Field(ge=0, le=3)] = 0.7
     bias: list[Annotated[float, Field(ge=-2, le=2)]] = Field(default_factory=lambda: [-0.4, -0.2, 0.0, 0.0, 0.2, 0.4])
     skill: list[Annotated[float, Field(ge=0, le=99)]] = Field(default_factory=lambda: [0.4, 0.6, 0.8])
@@ -136,10 +147,11 @@ class StudyConfig(Section):
     dissections : list of str
         Dissections whose neurons are rated.
     methods : list of str
-        Whose descriptions are compared: DB, TAB, ICL, SUM (calibrated summary), OPEN (open concepts), or names of `texts`.
+        Whose descriptions are compared: DB, TAB, ICL, SUM (calibrated summary), OPEN (open concepts), or names of
+        `texts`.
     texts : dict
-        Descriptions of your own (human-written, another tool's): name to a CSV file with the columns ``neuron`` (``layer/unit``), ``text`` and,
-        where there are several dissections, ``dissection``.
+        Descriptions of your own (human-written, another tool's): name to a CSV file with the columns ``neuron``
+        (``layer/unit``), ``text`` and, where there are several dissections, ``dissection``.
     tasks : list of str
         Of :data:`TASKS`; always asked in that order.
     clips : int

@@ -49,7 +49,15 @@ class Report:
                 .order_by(RATER.c.number, ASSIGNMENT.c.position)
             ).all()
         items = self.study.items
-        made = [(row.number, row.position, items[row.item_id]["number"], (items[row.item_id]["control"] or "").startswith("training")) for row in rows]
+        made = [
+            (
+                row.number,
+                row.position,
+                items[row.item_id]["number"],
+                (items[row.item_id]["control"] or "").startswith("training"),
+            )
+            for row in rows
+        ]
         return pd.DataFrame(made, columns=["place", "position", "item", "training"])
 
     @cached_property
@@ -76,7 +84,9 @@ class Report:
         """Return each place: pseudonym, answered, of, faults reported, last answer."""
         with self.study.database.read() as connection:
             claims = connection.execute(
-                select(CLAIM.c.pseudonym, RATER.c.number).join(RATER, RATER.c.id == CLAIM.c.rater_id).where(CLAIM.c.study_id == self.study.id)
+                select(CLAIM.c.pseudonym, RATER.c.number)
+                .join(RATER, RATER.c.id == CLAIM.c.rater_id)
+                .where(CLAIM.c.study_id == self.study.id)
             ).all()
         names = {row.number: row.pseudonym for row in claims}
         own = self.answers[self.answers["site"] == ""]
@@ -99,7 +109,9 @@ class Report:
         """Return each item: how often it was to be answered and was, mean rating."""
         planned = self.planned.groupby("item").size().to_dict()
         mine = self.frame
-        own = self.answers[(self.answers["site"] == "") & (self.answers["kind"] == "answer") & self.answers["live"]]  # practice among them
+        own = self.answers[
+            (self.answers["site"] == "") & (self.answers["kind"] == "answer") & self.answers["live"]
+        ]  # practice among them
         counts = own.groupby("item").size().to_dict()
         fit = mine[(mine["task"] == "fit") & ~mine["none"] & mine["repeat_of"].isna()]
         rating = pd.to_numeric(fit["value"]).groupby(fit["item"]).mean().to_dict()
@@ -125,7 +137,11 @@ class Report:
         return [
             {
                 "rater": row.who.strip("/"),
-                "response": "none of it" if row.none else json.dumps(row.value, ensure_ascii=False) if not isinstance(row.value, str) else row.value,
+                "response": "none of it"
+                if row.none
+                else json.dumps(row.value, ensure_ascii=False)
+                if not isinstance(row.value, str)
+                else row.value,
                 "seconds": round(float(row.ms) / 1000, 1),
                 "repeat": "" if pd.isna(row.repeat_of) else "again",
                 "left out": "yes" if row.who in self.excluded else "",
@@ -163,4 +179,7 @@ class Report:
         score = written.bert_scorer(model or encoder.folder, layers)
         rows = written.similar(self.frame, encoder.encode, score)
         name = encoder.describe() if model is None else model.rstrip("/").rpartition("/")[2]
-        return rows, f"cosine by {encoder.describe()}; BERTScore F1 by {name}, layer {layers or 'last'}, no idf, no rescaling"
+        return (
+            rows,
+            f"cosine by {encoder.describe()}; BERTScore F1 by {name}, layer {layers or 'last'}, no idf, no rescaling",
+        )

@@ -15,14 +15,27 @@ from and_core.study.exclude import repeats, rows_of
 
 FEWEST = 5  # items, or neurons, that an interval needs
 Level = Literal["ordinal", "nominal"]
-LEVELS: dict[str, Level] = {"fit": "ordinal", "present": "nominal", "choose": "nominal", "intruder": "nominal", "captions": "nominal"}
-PAPER = {"TAB": (2.73, 0.24, 0.42), "DB": (3.24, 0.57, 0.45), "SUM": (3.49, 0.72, 0.46)}  # rating, cosine, BERTScore: Table 3 of AND
+LEVELS: dict[str, Level] = {
+    "fit": "ordinal",
+    "present": "nominal",
+    "choose": "nominal",
+    "intruder": "nominal",
+    "captions": "nominal",
+}
+PAPER = {
+    "TAB": (2.73, 0.24, 0.42),
+    "DB": (3.24, 0.57, 0.45),
+    "SUM": (3.49, 0.72, 0.46),
+}  # rating, cosine, BERTScore: Table 3 of AND
 ITEM = ["dissection", "neuron"]  # what intervals resample, with all that was said of it
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over items with its 95 % interval; `low` and `high` are None from fewer than 5 items, or where all are alike."""
+    """A mean over items with its 95 % interval.
+
+    `low` and `high` are None from fewer than 5 items, or where all are alike.
+    """
 
     value: float
     low: float | None
@@ -37,8 +50,8 @@ class Estimate:
 def estimate(values: np.ndarray, seed: int = 0) -> Estimate | None:
     """Return the mean of (items,) with Student's interval over items; None where there is nothing.
 
-    Its coverage is within .93 to .97 from 5 items on (``python -m benchmarks coverage``); a bootstrap's is .84 there. Items that are all
-    alike tell nothing of how far others would lie from them: no interval.
+    Its coverage is within .93 to .97 from 5 items on (``python -m benchmarks coverage``); a bootstrap's is .84 there.
+    Items that are all alike tell nothing of how far others would lie from them: no interval.
     """
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
@@ -58,16 +71,22 @@ def _first(frame: pd.DataFrame, task: str, controls: bool = False) -> pd.DataFra
 
 
 def item_ratings(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean rating of each rated description: dissection, neuron, block, method, item, rating, raters, scores."""
+    """Return the mean rating of each rated description: dissection, neuron, block, method, item, rating, raters,
+    scores."""
     mine = _first(frame, "fit")
     mine = mine[~mine["none"]]
     rated = mine.assign(rating=pd.to_numeric(mine["value"]))
-    found = rated.groupby([*ITEM, "block", "method", "item", "scores"], dropna=False, sort=True)["rating"].agg(["mean", "size"]).reset_index()
+    found = (
+        rated.groupby([*ITEM, "block", "method", "item", "scores"], dropna=False, sort=True)["rating"]
+        .agg(["mean", "size"])
+        .reset_index()
+    )
     return found.rename(columns={"mean": "rating", "size": "raters"})
 
 
 def ratings(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the mean rating of each method, with an interval over items, the share of `can't tell`, and the paper's."""
+    """Return the mean rating of each method, with an interval over items, the share of `can't tell`,
+    and the paper's."""
     items, mine = item_ratings(frame), _first(frame, "fit")
     rows = []
     for method in sorted(set(mine["method"])):
@@ -81,7 +100,8 @@ def ratings(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def compared(items: pd.DataFrame, value: str) -> list[dict[str, Any]]:
-    """Return each pair of methods on the neurons that both describe: mean difference with interval, Wilcoxon signed-rank p, q over all pairs.
+    """Return each pair of methods on the neurons that both describe: mean difference with interval, Wilcoxon
+    signed-rank p, q over all pairs.
 
     q is p corrected by Benjamini and Hochberg's method.
     """
@@ -101,7 +121,10 @@ def compared(items: pd.DataFrame, value: str) -> list[dict[str, Any]]:
 
 
 def units(frame: pd.DataFrame, task: str) -> pd.DataFrame:
-    """Return raters by units of a task for Krippendorff's alpha, as codes, NaN where not seen or `can't tell`; a unit is an item, or a clip of one."""
+    """Return raters by units of a task for Krippendorff's alpha, as codes, NaN where not seen or `can't tell`.
+
+    A unit is an item, or a clip of one.
+    """
     mine = _first(frame, task, controls=True)
     rows: list[tuple[str, str, float]] = []
     names: dict[str, int] = {}
@@ -114,15 +137,22 @@ def units(frame: pd.DataFrame, task: str) -> pd.DataFrame:
         elif task == "choose":  # options stand in another order for each neuron; what was chosen is a method
             chosen = "none" if row.none else json.loads(row.options)[row.value]
             rows.append((row.who, str(row.item), float(names.setdefault(chosen, len(names)))))
-        elif task == "intruder":  # the item's own order begins with the intruder; turned item by item, no place is likelier than another
+        elif (
+            task == "intruder"
+        ):  # the item's own order begins with the intruder; turned item by item, no place is likelier than another
             rows.append((row.who, str(row.item), float((row.value + place[row.item]) % len(json.loads(row.clips)))))
         else:
             rows.append((row.who, str(row.item), float(row.value)))
-    return pd.DataFrame(rows, columns=["who", "unit", "value"]).pivot_table(index="who", columns="unit", values="value", aggfunc="first")
+    return pd.DataFrame(rows, columns=["who", "unit", "value"]).pivot_table(
+        index="who", columns="unit", values="value", aggfunc="first"
+    )
 
 
 def alpha(table: pd.DataFrame, level: Level) -> float | None:
-    """Return Krippendorff's alpha (package krippendorff) of (raters, units); None where it is not defined: no unit has two ratings, or no two values occur."""
+    """Return Krippendorff's alpha (package krippendorff) of (raters, units).
+
+    None where it is not defined: no unit has two ratings, or no two values occur.
+    """
     import krippendorff
 
     paired = table.loc[:, table.notna().sum() >= 2] if len(table) else table
@@ -133,15 +163,29 @@ def alpha(table: pd.DataFrame, level: Level) -> float | None:
 
 
 def agreement(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return Krippendorff's alpha of each task, with the level of measurement; for `fit` also without controls, which lift it."""
+    """Return Krippendorff's alpha of each task, with the level of measurement.
+
+    For `fit` also without controls, which lift it.
+    """
     rows = []
     for task, level in LEVELS.items():
         mine = frame[frame["task"] == task]
         if not len(mine):
             continue
-        for what, part in (("with controls", mine), ("items alone", mine[mine["control"] == ""])) if task == "fit" else (("", mine),):
+        for what, part in (
+            (("with controls", mine), ("items alone", mine[mine["control"] == ""])) if task == "fit" else (("", mine),)
+        ):
             table = units(part, task)
-            rows.append({"task": task, "of": what, "level": level, "alpha": alpha(table, level), "raters": len(table), "units": table.shape[1]})
+            rows.append(
+                {
+                    "task": task,
+                    "of": what,
+                    "level": level,
+                    "alpha": alpha(table, level),
+                    "raters": len(table),
+                    "units": table.shape[1],
+                }
+            )
     return rows
 
 
@@ -150,14 +194,21 @@ def consistency(frame: pd.DataFrame) -> list[dict[str, Any]]:
     found = repeats(frame)
     rows = []
     for task, mine in found.groupby("task", sort=True):
-        pair = mine[[isinstance(a, int) and isinstance(b, int) for a, b in zip(mine["first"], mine["second"], strict=True)]]
-        gap = float(np.mean(np.abs(pd.to_numeric(pair["first"]) - pd.to_numeric(pair["second"])))) if task == "fit" and len(pair) else None
+        pair = mine[
+            [isinstance(a, int) and isinstance(b, int) for a, b in zip(mine["first"], mine["second"], strict=True)]
+        ]
+        gap = (
+            float(np.mean(np.abs(pd.to_numeric(pair["first"]) - pd.to_numeric(pair["second"]))))
+            if task == "fit" and len(pair)
+            else None
+        )
         rows.append({"task": task, "repeats": len(mine), "alike": float(mine["alike"].mean()), "difference": gap})
     return rows
 
 
 def presence(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return task `present`, by method: share of the most and of the least active clip on which it is heard, and rank correlation with the activation."""
+    """Return task `present`, by method: share of the most and of the least active clip on which it is heard, and rank
+    correlation with the activation."""
     mine = _first(frame, "present")
     rows: list[dict[str, Any]] = []
     for key, part in mine.groupby([*ITEM, "method", "item", "activations"], sort=True):
@@ -165,10 +216,16 @@ def presence(frame: pd.DataFrame) -> list[dict[str, Any]]:
         heard = np.array(list(part["value"]), float).mean(0)
         values = np.asarray(json.loads(active), float)
         known = np.ptp(heard) > 0 and np.ptp(values) > 0
-        rows.append({
-            "dissection": dissection, "neuron": neuron, "method": method, "high": heard[np.argmax(values)], "low": heard[np.argmin(values)],
-            "correlation": float(stats.spearmanr(heard, values).statistic) if known else 0.0,
-        })  # fmt: skip
+        rows.append(
+            {
+                "dissection": dissection,
+                "neuron": neuron,
+                "method": method,
+                "high": heard[np.argmax(values)],
+                "low": heard[np.argmin(values)],
+                "correlation": float(stats.spearmanr(heard, values).statistic) if known else 0.0,
+            }
+        )
     found = pd.DataFrame(rows, columns=[*ITEM, "method", "high", "low", "correlation"])
     return [
         {"method": method, **{name: estimate(part[name].to_numpy(float)) for name in ("high", "low", "correlation")}}
@@ -177,7 +234,10 @@ def presence(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def choices(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return task `choose`: share of answers for each method, over the neurons where it stood to be chosen; chance beside it."""
+    """Return task `choose`: share of answers for each method, over the neurons where it stood to be chosen.
+
+    Chance beside it.
+    """
     mine = _first(frame, "choose")
     rows: list[dict[str, Any]] = []
     for (_, options), part in mine.groupby(["item", "options"], sort=True):
@@ -186,21 +246,37 @@ def choices(frame: pd.DataFrame) -> list[dict[str, Any]]:
         rows += [{"method": m, "share": said.count(m) / len(said), "chance": 1 / len(names)} for m in (*names, "none")]
     found = pd.DataFrame(rows, columns=["method", "share", "chance"])
     return [
-        {"method": method, "share": estimate(part["share"].to_numpy()), "chance": None if method == "none" else float(part["chance"].mean())}
+        {
+            "method": method,
+            "share": estimate(part["share"].to_numpy()),
+            "chance": None if method == "none" else float(part["chance"].mean()),
+        }
         for method, part in found.groupby("method", sort=True)
     ]
 
 
 def intruders(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return task `intruder`: share of answers that find it, by block and over all; `can't tell` counts as not found. Chance: one of the clips."""
+    """Return task `intruder`: share of answers that find it, by block and over all; `can't tell` counts as not found.
+
+    Chance: one of the clips.
+    """
     mine = _first(frame, "intruder")
     if not len(mine):
         return []
-    right = mine.assign(right=[not n and v == w for v, n, w in zip(mine["value"], mine["none"], mine["want"], strict=True)])
-    items = right.groupby([*ITEM, "block"], dropna=False, sort=True).agg(right=("right", "mean"), clips=("clips", "first")).reset_index()
+    right = mine.assign(
+        right=[not n and v == w for v, n, w in zip(mine["value"], mine["none"], mine["want"], strict=True)]
+    )
+    items = (
+        right.groupby([*ITEM, "block"], dropna=False, sort=True)
+        .agg(right=("right", "mean"), clips=("clips", "first"))
+        .reset_index()
+    )
     chance = float(np.mean([1 / len(json.loads(c)) for c in items["clips"]]))
     rows = [{"block": "all", "found": estimate(items["right"].to_numpy(float)), "chance": chance}]
-    return rows + [{"block": int(str(b)), "found": estimate(part["right"].to_numpy(float)), "chance": chance} for b, part in items.groupby("block", sort=True)]
+    return rows + [
+        {"block": int(str(b)), "found": estimate(part["right"].to_numpy(float)), "chance": chance}
+        for b, part in items.groupby("block", sort=True)
+    ]
 
 
 def by_block(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -213,7 +289,8 @@ def by_block(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def leniency(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return each rater beside the others who rated the same item: how much higher (bias, interval over items), and how far apart (noise, standard deviation)."""
+    """Return each rater beside the others who rated the same item: how much higher (bias, interval over items), and how
+    far apart (noise, standard deviation)."""
     mine = _first(frame, "fit")
     mine = mine[~mine["none"]]
     rated = mine.assign(rating=pd.to_numeric(mine["value"]))
@@ -221,13 +298,18 @@ def leniency(frame: pd.DataFrame) -> list[dict[str, Any]]:
     others = (item.transform("sum") - rated["rating"]) / (item.transform("size") - 1).where(item.transform("size") > 1)
     apart = (rated["rating"] - others).dropna()
     return [
-        {"who": str(who), "bias": estimate(part.to_numpy(float)), "noise": float(part.std(ddof=1)) if len(part) > 1 else None}
+        {
+            "who": str(who),
+            "bias": estimate(part.to_numpy(float)),
+            "noise": float(part.std(ddof=1)) if len(part) > 1 else None,
+        }
         for who, part in apart.groupby(rated.loc[apart.index, "who"], sort=True)
     ]
 
 
 def against_scores(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return every automatic score against the human rating of the same description: Spearman's rho with an interval over neurons, and Pearson's r."""
+    """Return every automatic score against the human rating of the same description: Spearman's rho with an interval
+    over neurons, and Pearson's r."""
     items = item_ratings(frame)
     scores = pd.DataFrame([json.loads(text) for text in items["scores"]], index=items.index)
     rows = []
@@ -238,15 +320,25 @@ def against_scores(frame: pd.DataFrame) -> list[dict[str, Any]]:
             continue
         group = pd.factorize(items.loc[known, "dissection"] + "/" + items.loc[known, "neuron"])[0]
         low, high = correlation_interval(x, y, group)
-        rows.append({"score": name, "rho": float(stats.spearmanr(x, y).statistic), "low": low, "high": high, "r": float(stats.pearsonr(x, y).statistic),
-                     "descriptions": len(x)})  # fmt: skip
+        rows.append(
+            {
+                "score": name,
+                "rho": float(stats.spearmanr(x, y).statistic),
+                "low": low,
+                "high": high,
+                "r": float(stats.pearsonr(x, y).statistic),
+                "descriptions": len(x),
+            }
+        )
     return rows
 
 
 def correlation_interval(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> tuple[float | None, float | None]:
-    """Return 95 % interval of Spearman's rho over groups (neurons, each with all its descriptions); none under 5 of them, or where it is not defined.
+    """Return 95 % interval of Spearman's rho over groups (neurons, each with all its descriptions); none under 5 of
+    them, or where it is not defined.
 
-    Student's interval of Fisher's z, with the standard error that leaving out one neuron after another gives (jackknife).
+    Student's interval of Fisher's z, with the standard error that leaving out one neuron after another gives
+    (jackknife).
     """
     groups = np.unique(group)
     whole = _fisher(x, y)

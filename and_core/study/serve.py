@@ -1,4 +1,7 @@
-"""The raters' server: the rating page and nothing else. No page of the owner's, no listing, no file by name; everything else is 404."""
+"""The raters' server: the rating page and nothing else.
+
+No page of the owner's, no listing, no file by name; everything else is 404.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ JOINS, JOIN_SPAN = 12, 60.0  # places that one address takes by the common link 
 TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 STATIC = ("rate.js", "join.js", "rate.css")
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src "
+    "'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -75,13 +79,28 @@ async def _body(request: Request, patience: float) -> bytes:
 
 
 def _late() -> Response:
-    return Response("the request did not arrive in time", 408, media_type="text/plain; charset=utf-8", headers={**HEADERS, "Connection": "close"})
+    return Response(
+        "the request did not arrive in time",
+        408,
+        media_type="text/plain; charset=utf-8",
+        headers={**HEADERS, "Connection": "close"},
+    )
 
 
 def _failed(error: ANDError, state: dict[str, Any] | None = None) -> Response:
     """Return a reason the page can show; only a 503 is worth sending again."""
-    status = 503 if isinstance(error, StorageError) else 409 if isinstance(error, AnswerConflict) else 422 if isinstance(error, AnswerRefused) else 400
-    told = UNUSABLE if isinstance(error, StorageError) else str(error)  # what the driver says may name hosts and users: it goes to the owner's log
+    status = (
+        503
+        if isinstance(error, StorageError)
+        else 409
+        if isinstance(error, AnswerConflict)
+        else 422
+        if isinstance(error, AnswerRefused)
+        else 400
+    )
+    told = (
+        UNUSABLE if isinstance(error, StorageError) else str(error)
+    )  # what the driver says may name hosts and users: it goes to the owner's log
     if isinstance(error, StorageError):
         LOG.warning("%s", error)
     return _json({"error": told, **({"state": state} if state else {})}, status)
@@ -115,7 +134,10 @@ class _Rating:
             place = await run_in_threadpool(self.study.place, request.path_params["token"])
         except StorageError as error:
             LOG.warning("%s", error)
-            return _plain(f"{UNUSABLE[:1].upper()}{UNUSABLE[1:]}. Nothing you saved is lost; open this link again in a while.", 503)
+            return _plain(
+                f"{UNUSABLE[:1].upper()}{UNUSABLE[1:]}. Nothing you saved is lost; open this link again in a while.",
+                503,
+            )
         return _page("rate.html") if place else _plain(GONE, 404)
 
     async def state(self, request: Request) -> Response:
@@ -162,7 +184,12 @@ class _Rating:
             name = session.file_of(opaque) if session.stage == "item" else None
             if name is None:
                 return _plain("no such sound", 404)
-            return ranged(wanted, read_sound(self.study.sounds, name), "image/jpeg" if name.endswith(".jpg") else "audio/flac", HEADERS)
+            return ranged(
+                wanted,
+                read_sound(self.study.sounds, name),
+                "image/jpeg" if name.endswith(".jpg") else "audio/flac",
+                HEADERS,
+            )
 
         return await self._work(work)
 
@@ -194,7 +221,10 @@ class _Rating:
         return _json({"link": f"/r/{token}"})
 
     async def _work(self, work: Callable[[], Response]) -> Response:
-        """Work of a thread; where the database hangs, the page is told so in time, and sends again what may or may not have been stored."""
+        """Work of a thread.
+
+        Where the database hangs, the page is told so in time, and sends again what may or may not have been stored.
+        """
         try:
             with anyio.fail_after(self.patience):
                 return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter())
@@ -210,7 +240,10 @@ class _Rating:
 
 
 def make_app(study: Study, hosts: Sequence[str] = LOOPBACK, patience: float = PATIENCE) -> Starlette:
-    """Return the rating server's application, which answers `hosts` alone; `patience`: seconds for a request to arrive, and for the database."""
+    """Return the rating server's application, which answers `hosts` alone.
+
+    `patience`: seconds for a request to arrive, and for the database.
+    """
     rating = _Rating(study, patience)
     routes = [
         Route("/r/{token}", rating.page, methods=["GET"]),
@@ -252,11 +285,19 @@ def serve(study: Study, host: str, port: int, said: Callable[[str], None] = prin
     except ImportError:
         raise MissingExtra("uvicorn", "study", "serving a study") from None
     config = uvicorn.Config(
-        make_app(study, told_hosts(host, *names)), host=host, port=port, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=75
+        make_app(study, told_hosts(host, *names)),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
     )
     server = uvicorn.Server(config)
     said(f"rating page of {study.name!r} at http://{host}:{port}; stop with Ctrl+C")
     try:
         server.run()
     except (SystemExit, OSError) as error:
-        raise StudyError(f"host={host!r}, port={port}: can't be listened on") from (error if isinstance(error, OSError) else None)
+        raise StudyError(f"host={host!r}, port={port}: can't be listened on") from (
+            error if isinstance(error, OSError) else None
+        )

@@ -1,4 +1,7 @@
-"""One rater's session: where it stands, what the page shows, and what becomes of what the page sends. All of it follows from the rows added so far."""
+"""One rater's session: where it stands, what the page shows, and what becomes of what the page sends.
+
+All of it follows from the rows added so far.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,12 @@ QUESTIONS = {
     "fit": "Does this description accurately describe most of these clips?",
     "captions": "Does each caption describe its clip?",
 }
-NOTHING = {"write": "nothing_shared", "intruder": "cant_tell", "choose": "none", "fit": "cant_tell"}  # the answer that is none
+NOTHING = {
+    "write": "nothing_shared",
+    "intruder": "cant_tell",
+    "choose": "none",
+    "fit": "cant_tell",
+}  # the answer that is none
 ANSWER, UNDO = "answer", "undo"
 KINDS = ("consent", "volume", ANSWER, UNDO, "flag", "pause", "resume")
 FAULTS = ("caption", "description", "audio")
@@ -44,8 +52,12 @@ class Session:
     def _load(self, connection: Connection) -> None:
         mine = select(ASSIGNMENT).where(ASSIGNMENT.c.rater_id == self.place.id).order_by(ASSIGNMENT.c.position)
         self.slots = list(connection.execute(mine).all())
-        self.events = list(connection.execute(select(EVENT).where(EVENT.c.rater_id == self.place.id).order_by(EVENT.c.id)).all())
-        self.last: dict[int, Any] = {e.assignment_id: e for e in self.events if e.kind in (ANSWER, UNDO)}  # by serial, as the database's constraint keeps them
+        self.events = list(
+            connection.execute(select(EVENT).where(EVENT.c.rater_id == self.place.id).order_by(EVENT.c.id)).all()
+        )
+        self.last: dict[int, Any] = {
+            e.assignment_id: e for e in self.events if e.kind in (ANSWER, UNDO)
+        }  # by serial, as the database's constraint keeps them
 
     def answered(self, position: int) -> bool:
         """Return whether the item at a position has an answer that was not taken back."""
@@ -69,7 +81,9 @@ class Session:
     def beep_count(self) -> int:
         """Return beeps of the volume step, another number after each try."""
         tries = sum(e.kind == "volume" for e in self.events)
-        return FEWEST_BEEPS + int(self.study.opaque("beeps", self.place.id, tries), 16) % (MOST_BEEPS - FEWEST_BEEPS + 1)
+        return FEWEST_BEEPS + int(self.study.opaque("beeps", self.place.id, tries), 16) % (
+            MOST_BEEPS - FEWEST_BEEPS + 1
+        )
 
     # -- what the page shows -------------------------------------------------------------------------------------------
 
@@ -77,9 +91,16 @@ class Session:
         """Return everything that the rater's page needs, and nothing that tells method, neuron, label or activation."""
         stage, config = self.stage, self.study.config
         found: dict[str, Any] = {
-            "title": config.title, "mark": self.study.mark, "pseudonym": self.place.pseudonym, "stage": stage, "position": self.position,
-            "total": len(self.slots), "listen": config.listen, "longest": LONGEST, "place": self.study.opaque("place", self.place.id),
-        }  # fmt: skip
+            "title": config.title,
+            "mark": self.study.mark,
+            "pseudonym": self.place.pseudonym,
+            "stage": stage,
+            "position": self.position,
+            "total": len(self.slots),
+            "listen": config.listen,
+            "longest": LONGEST,
+            "place": self.study.opaque("place", self.place.id),
+        }
         if stage == "consent":
             found["consent"] = config.consent
         elif stage == "volume":
@@ -88,7 +109,10 @@ class Session:
             found["item"] = self._item(self.position)
         if stage in ("item", "done"):
             before = self._undoable()
-            found |= {"can_undo": before is not None, "undo_serial": None if before is None else self._serial(self.slots[before].id)}
+            found |= {
+                "can_undo": before is not None,
+                "undo_serial": None if before is None else self._serial(self.slots[before].id),
+            }
         return found
 
     def _item(self, position: int) -> dict[str, Any]:
@@ -104,18 +128,34 @@ class Session:
             if shown["captions"]:
                 one["caption"] = shown["captions"][index]
             clips.append(one | {"number": place + 1, "broken": index in self._broken(slot)})
-        options = [{"id": self.study.opaque("option", slot.id, i), "text": shown["options"][i]} for i in json.loads(slot.option_order)]
+        options = [
+            {"id": self.study.opaque("option", slot.id, i), "text": shown["options"][i]}
+            for i in json.loads(slot.option_order)
+        ]
         return {
-            "position": position, "serial": self._serial(slot.id), "task": task, "question": QUESTIONS[task], "description": shown["description"],
-            "options": options, "clips": clips, "training": (item["control"] or "").startswith(TRAINING), "nothing": NOTHING.get(task),
-        }  # fmt: skip
+            "position": position,
+            "serial": self._serial(slot.id),
+            "task": task,
+            "question": QUESTIONS[task],
+            "description": shown["description"],
+            "options": options,
+            "clips": clips,
+            "training": (item["control"] or "").startswith(TRAINING),
+            "nothing": NOTHING.get(task),
+        }
 
     def clip_id(self, assignment: int, index: int, what: str = "sound") -> str:
-        """Return the address of a clip within one item of one rater; the same clip has another one wherever else it comes."""
+        """Return the address of a clip within one item of one rater.
+
+        The same clip has another one wherever else it comes.
+        """
         return self.study.opaque(what, assignment, index)
 
     def file_of(self, opaque: str) -> str | None:
-        """Return file behind an address of this rater; None for anything else. Only the item at hand and the one before it are open."""
+        """Return file behind an address of this rater; None for anything else.
+
+        Only the item at hand and the one before it are open.
+        """
         here = self.position
         for slot in self.slots[max(0, here - 1) : here + 1]:
             for index, clip in enumerate(self.study.items[slot.item_id]["shown"]["clips"]):
@@ -132,7 +172,11 @@ class Session:
     def _undoable(self) -> int | None:
         """Return the position that `undo` takes back: the one before the item at hand, training aside."""
         before = self.position - 1
-        return before if before >= 0 and not (self.study.items[self.slots[before].item_id]["control"] or "").startswith(TRAINING) else None
+        return (
+            before
+            if before >= 0 and not (self.study.items[self.slots[before].item_id]["control"] or "").startswith(TRAINING)
+            else None
+        )
 
     # -- what the page sends -------------------------------------------------------------------------------------------
 
@@ -169,7 +213,14 @@ class Session:
         if again is not None:
             return again
         assignment, serial, body = self._checked(kind, sent)
-        row = {"rater_id": self.place.id, "assignment_id": assignment, "kind": kind, "serial": serial, "uuid": uuid, "body": json.dumps(body, sort_keys=True)}
+        row = {
+            "rater_id": self.place.id,
+            "assignment_id": assignment,
+            "kind": kind,
+            "serial": serial,
+            "uuid": uuid,
+            "body": json.dumps(body, sort_keys=True),
+        }
         try:
             with self.study.database.write() as connection:
                 connection.execute(insert(EVENT).values(**row, created=self.study.now().isoformat()))
@@ -179,12 +230,18 @@ class Session:
             again = self._sent_before(uuid)  # the same thing, sent twice at one moment
             if again is not None:
                 return again
-            raise AnswerConflict("this was answered meanwhile, in another tab or on another machine; here is where you are now") from None
+            raise AnswerConflict(
+                "this was answered meanwhile, in another tab or on another machine; here is where you are now"
+            ) from None
         return {"saved": True, **self._feedback(kind, assignment, body)}
 
     def _sent_before(self, uuid: str) -> dict[str, Any] | None:
         found = next((e for e in self.events if e.uuid == uuid), None)
-        return None if found is None else {"saved": True, **self._feedback(found.kind, found.assignment_id, json.loads(found.body))}
+        return (
+            None
+            if found is None
+            else {"saved": True, **self._feedback(found.kind, found.assignment_id, json.loads(found.body))}
+        )
 
     def _checked(self, kind: str, sent: dict[str, Any]) -> tuple[int | None, int | None, dict[str, Any]]:
         stage = self.stage
@@ -208,7 +265,9 @@ class Session:
         serial = _whole(sent.get("serial"), "serial", 0, MAX_NUMBER)
         wanted = self._undoable() if kind == UNDO else self.position
         if position != wanted or serial != self._serial(slot.id):
-            raise AnswerConflict("this was answered meanwhile, in another tab or on another machine; here is where you are now")
+            raise AnswerConflict(
+                "this was answered meanwhile, in another tab or on another machine; here is where you are now"
+            )
         if kind == UNDO:
             return slot.id, serial, {}
         item = self.study.items[slot.item_id]
@@ -225,7 +284,9 @@ class Session:
         if fault not in FAULTS:
             raise AnswerRefused(f"fault={str(fault)[:40]!r} is not known; allowed: {', '.join(FAULTS)}")
         shown = self.study.items[slot.item_id]["shown"]
-        if (fault == "caption" and not shown["captions"]) or (fault == "description" and not (shown["description"] or shown["options"])):
+        if (fault == "caption" and not shown["captions"]) or (
+            fault == "description" and not (shown["description"] or shown["options"])
+        ):
             raise AnswerRefused(f"fault={fault!r}: this item shows no {fault}")
         clip = sent.get("clip")
         index = None if clip is None else self._index(slot, clip)
@@ -247,7 +308,10 @@ class Session:
         return {body["clip"] for body in said if body["fault"] == "audio" and body["clip"] is not None}
 
     def _heard(self, slot: Any, item: dict[str, Any], sent: dict[str, Any]) -> tuple[list[int], list[float]]:
-        """Return plays and seconds of each clip, in the item's own order; refused where a clip was not heard that is not reported as broken."""
+        """Return plays and seconds of each clip, in the item's own order.
+
+        Refused where a clip was not heard that is not reported as broken.
+        """
         plays, heard = sent.get("plays"), sent.get("heard")
         if not isinstance(plays, dict) or not isinstance(heard, dict):
             raise AnswerRefused("plays and heard must say how often and how long each clip was played")
@@ -273,7 +337,9 @@ class Session:
         if task == "write":
             said = _text(response) if isinstance(response, str) else ""
             if not is_text(said) or len(said) > LONGEST:
-                raise AnswerRefused(f"write a word or more, at most {LONGEST} characters, or say that they share nothing")
+                raise AnswerRefused(
+                    f"write a word or more, at most {LONGEST} characters, or say that they share nothing"
+                )
             return said
         if task == "fit":
             return _whole(response, "response", 1, 5)
@@ -287,35 +353,56 @@ class Session:
             return found
         clips = range(len(item["shown"]["clips"]))
         names = [self.clip_id(slot.id, i) for i in clips]
-        if not isinstance(response, dict) or set(response) != set(names) or not all(isinstance(v, bool) for v in response.values()):
+        if (
+            not isinstance(response, dict)
+            or set(response) != set(names)
+            or not all(isinstance(v, bool) for v in response.values())
+        ):
             raise AnswerRefused("say yes or no for every clip")
         return [response[name] for name in names]
 
     # -- training ------------------------------------------------------------------------------------------------------
 
     def _feedback(self, kind: str, assignment: int | None, body: dict[str, Any]) -> dict[str, Any]:
-        """Return what the page is told beside `saved`: whether the beeps were counted right, and what a good answer to a training item is."""
+        """Return what the page is told beside `saved`: whether the beeps were counted right, and what a good answer to
+        a training item is."""
         if kind == "volume":
             return {"right": body["right"]}
         slot = next((s for s in self.slots if s.id == assignment), None)
         control = None if slot is None else self.study.items[slot.item_id]["control"]
         if slot is None or kind != ANSWER or not (control or "").startswith(TRAINING):
             return {}
-        why = "the description is the name of what these clips are" if control == f"{TRAINING}known" else "the description is of other clips"
-        return {"feedback": {"expected": self.study.items[slot.item_id]["truth"]["expected"], "given": body["response"], "why": why}}
+        why = (
+            "the description is the name of what these clips are"
+            if control == f"{TRAINING}known"
+            else "the description is of other clips"
+        )
+        return {
+            "feedback": {
+                "expected": self.study.items[slot.item_id]["truth"]["expected"],
+                "given": body["response"],
+                "why": why,
+            }
+        }
 
 
 def _text(said: str) -> str:
-    """Return one line of text that every database and file can hold: half characters and control characters are left out, and nothing else.
+    """Return one line of text that every database and file can hold: half characters and control characters are left
+    out, and nothing else.
 
     Joiners, soft hyphens and signs that this Python does not know yet are part of how people write.
     """
     whole = said.encode("utf-8", "ignore").decode()
-    return re.sub(r"[ \t\n\r\v\f\x85\u2028\u2029]+", " ", "".join(c if c.isspace() or unicodedata.category(c) != "Cc" else " " for c in whole)).strip()
+    return re.sub(
+        r"[ \t\n\r\v\f\x85\u2028\u2029]+",
+        " ",
+        "".join(c if c.isspace() or unicodedata.category(c) != "Cc" else " " for c in whole),
+    ).strip()
 
 
 def is_text(said: str) -> bool:
-    """Return whether a text says something: two characters that can be seen, or one that no English word is written with."""
+    """Return whether a text says something: two characters that can be seen, or one that no English word is written
+    with."""
     seen = [c for c in said if unicodedata.category(c)[0] not in "ZM" and unicodedata.category(c) not in ("Cc", "Cf")]
     return len(seen) >= 2 or any(not c.isascii() for c in seen)
 

@@ -1,4 +1,7 @@
-"""Raters of known skill and bias: what the statistics must recover, and a worked example where there are no people. Never shown as anything else."""
+"""Raters of known skill and bias: what the statistics must recover, and a worked example where there are no people.
+
+Never shown as anything else.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,16 @@ CUTS = np.array([1.5, 2.5, 3.5, 4.5])
 
 
 def rate(fit: np.ndarray, bias: float, skill: float, rng: np.random.Generator) -> np.ndarray:
-    """Return (n,) whole ratings 1 to 5: the description's fit, plus the rater's bias, plus noise of the rater's skill, to the nearest."""
+    """Return (n,) whole ratings 1 to 5: the description's fit, plus the rater's bias, plus noise of the rater's skill,
+    to the nearest."""
     if skill >= GUESSING:
         return rng.integers(1, 6, size=len(fit))
     return 1 + np.searchsorted(CUTS, fit + bias + skill * rng.standard_normal(len(fit)))
 
 
 def expected(quality: float, spread: float, bias: float, skill: float) -> float:
-    """Return the mean rating that :func:`rate` gives for items whose fit is normal around `quality`: what an estimate must come to."""
+    """Return the mean rating that :func:`rate` gives for items whose fit is normal around `quality`: what an estimate
+    must come to."""
     if skill >= GUESSING:
         return 3.0
     width = float(np.hypot(spread, skill))
@@ -49,7 +54,9 @@ def fits(study: Study, model: Simulated) -> dict[int, float]:
             found[row] = 5.0 if control == "known" else 1.0
         else:
             rng = np.random.default_rng([model.seed, 11, item["number"]])
-            found[row] = model.quality.get(item["truth"]["method"], PLAIN) + model.item_spread * float(rng.standard_normal())
+            found[row] = model.quality.get(item["truth"]["method"], PLAIN) + model.item_spread * float(
+                rng.standard_normal()
+            )
     return found
 
 
@@ -59,7 +66,8 @@ def traits(model: Simulated, number: int) -> tuple[float, float]:
 
 
 def simulate(study: Study, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
-    """Let simulated raters take every place and answer everything, as people would, through the same sessions; the number of answers.
+    """Let simulated raters take every place and answer everything, as people would, through the same sessions; the
+    number of answers.
 
     Raises
     ------
@@ -68,7 +76,9 @@ def simulate(study: Study, progress: Callable[[int, int], None] = lambda done, t
     """
     model = study.config.simulated
     if model is None:
-        raise StudyError(f"{study.name!r} is a study of people; simulated raters answer only a study whose plan says `simulated`")
+        raise StudyError(
+            f"{study.name!r} is a study of people; simulated raters answer only a study whose plan says `simulated`"
+        )
     ideal = fits(study, model)
     answers = 0
     for number in range(study.config.raters):
@@ -92,7 +102,15 @@ def simulate(study: Study, progress: Callable[[int, int], None] = lambda done, t
     return answers
 
 
-def _answer(study: Study, session: Session, position: int, ideal: dict[int, float], bias: float, skill: float, rng: np.random.Generator) -> dict[str, Any]:
+def _answer(
+    study: Study,
+    session: Session,
+    position: int,
+    ideal: dict[int, float],
+    bias: float,
+    skill: float,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
     item = session.state()["item"]
     slot = session.slots[position]
     row, task = study.items[slot.item_id], item["task"]
@@ -101,7 +119,12 @@ def _answer(study: Study, session: Session, position: int, ideal: dict[int, floa
     response: Any
     if task == "fit":
         response = int(
-            rate(np.array([ideal[slot.item_id]]), 0.0 if row["control"] else bias, 0.0 if row["control"] == "attention" and skill < GUESSING else skill, rng)[0]
+            rate(
+                np.array([ideal[slot.item_id]]),
+                0.0 if row["control"] else bias,
+                0.0 if row["control"] == "attention" and skill < GUESSING else skill,
+                rng,
+            )[0]
         )
     elif task == "write":
         texts = list(row["truth"]["texts"].values())
@@ -120,5 +143,13 @@ def _answer(study: Study, session: Session, position: int, ideal: dict[int, floa
         response = {name: bool(rng.random() < 0.85) for name in ids}
     heard = {session.clip_id(slot.id, i): clip["seconds"] for i, clip in enumerate(row["shown"]["clips"])}
     ms = int(1000 * (sum(heard.values()) + rng.gamma(4.0, 1.5)))
-    return {"kind": "answer", "uuid": f"simulated-{position}", "position": position, "serial": item["serial"], "response": response, "ms": ms,
-            "plays": dict.fromkeys(heard, 1), "heard": heard}  # fmt: skip
+    return {
+        "kind": "answer",
+        "uuid": f"simulated-{position}",
+        "position": position,
+        "serial": item["serial"],
+        "response": response,
+        "ms": ms,
+        "plays": dict.fromkeys(heard, 1),
+        "heard": heard,
+    }

@@ -18,7 +18,10 @@ BEEP_RATE = 16_000
 
 
 def loudness(wave: np.ndarray, rate: int) -> float:
-    """Return integrated loudness in LUFS (ITU-R BS.1770-4, by pyloudnorm) of (samples,); a clip under 0.4 s is repeated until it can be measured."""
+    """Return integrated loudness in LUFS (ITU-R BS.1770-4, by pyloudnorm) of (samples,).
+
+    A clip under 0.4 s is repeated until it can be measured.
+    """
     import pyloudnorm
 
     least = int(np.ceil(SHORTEST * rate)) + 1

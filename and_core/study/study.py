@@ -22,7 +22,18 @@ from and_core.records import Skipped
 from and_core.store.dissection import Dissection, open_dissection
 from and_core.store.files import cache_root, safe_name
 from and_core.study.assign import assign, rater_seed
-from and_core.study.database import ASSIGNMENT, CLAIM, FILE, HINT, ITEM, RATER, STUDY, Database, IntegrityError, database_of
+from and_core.study.database import (
+    ASSIGNMENT,
+    CLAIM,
+    FILE,
+    HINT,
+    ITEM,
+    RATER,
+    STUDY,
+    Database,
+    IntegrityError,
+    database_of,
+)
 from and_core.study.draw import Item, draw_items
 from and_core.study.plan import StudyConfig, make_plan
 from and_core.study.sounds import keep_picture, keep_sound
@@ -67,14 +78,19 @@ class Place:
 def list_studies(root: Path | None = None) -> list[str]:
     """Return names of the studies in the cache, sorted."""
     folder = (root or cache_root()) / FOLDER
-    return sorted(path.name for path in folder.iterdir() if (path / SOUNDS).is_dir() and not path.name.startswith(".")) if folder.is_dir() else []
+    return (
+        sorted(path.name for path in folder.iterdir() if (path / SOUNDS).is_dir() and not path.name.startswith("."))
+        if folder.is_dir()
+        else []
+    )
 
 
 def create_study(
     config: StudyConfig, root: Path | None = None, database: str | None = None, now: Clock = utc_now,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Created:  # fmt: skip
-    """Draw a study and store its whole plan in one transaction: items, every rater's list, seeds, sounds at one loudness.
+    """Draw a study and store its whole plan in one transaction: items, every rater's list, seeds, sounds at one
+    loudness.
 
     Parameters
     ----------
@@ -99,26 +115,43 @@ def create_study(
         if connection.execute(select(STUDY.c.id).where(STUDY.c.name == config.name)).first():
             raise StudyError(f"there is a study {config.name!r} already; its plan can't change: choose another name")
     by_name = {d.name: d for d in dissections}
-    kept = _keep_sounds(config, items, by_name, folder / SOUNDS, lambda done, total: progress("Levelling sounds", done, total))
+    kept = _keep_sounds(
+        config, items, by_name, folder / SOUNDS, lambda done, total: progress("Levelling sounds", done, total)
+    )
     rows = [_item_row(i, item, kept, config.spectrograms) for i, item in enumerate(items)]
     plan = {
-        "config": config.model_dump(mode="json"), "skipped": [s.model_dump() for s in skipped],
-        "dissections": {d.name: {"fingerprint": fingerprint_of(d), "stages": keys_of(d), "provenance": d.provenance} for d in dissections},
-    }  # fmt: skip
+        "config": config.model_dump(mode="json"),
+        "skipped": [s.model_dump() for s in skipped],
+        "dissections": {
+            d.name: {"fingerprint": fingerprint_of(d), "stages": keys_of(d), "provenance": d.provenance}
+            for d in dissections
+        },
+    }
     text = json.dumps(plan, sort_keys=True)
-    mark = hashlib.sha256((text + json.dumps(rows, sort_keys=True) + json.dumps([[vars(s) for s in mine] for mine in lists])).encode()).hexdigest()
+    mark = hashlib.sha256(
+        (text + json.dumps(rows, sort_keys=True) + json.dumps([[vars(s) for s in mine] for mine in lists])).encode()
+    ).hexdigest()
     owner, join = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     try:
         with opened.write() as connection:
             stored: Any = connection.execute(
                 insert(STUDY).values(
-                    name=config.name, plan=text, fingerprint=mark, version=__version__, secret=secrets.token_hex(32), owner_hash=digest(owner),
-                    join_hash=digest(join), created=now().isoformat(),
+                    name=config.name,
+                    plan=text,
+                    fingerprint=mark,
+                    version=__version__,
+                    secret=secrets.token_hex(32),
+                    owner_hash=digest(owner),
+                    join_hash=digest(join),
+                    created=now().isoformat(),
                 )
-            )  # fmt: skip
+            )
             study = stored.inserted_primary_key[0]
             connection.execute(insert(ITEM), [{"study_id": study, **row} for row in rows])
-            connection.execute(insert(RATER), [{"study_id": study, "number": n, "seed": rater_seed(config.seed, n)} for n in range(len(lists))])
+            connection.execute(
+                insert(RATER),
+                [{"study_id": study, "number": n, "seed": rater_seed(config.seed, n)} for n in range(len(lists))],
+            )
             item_ids = _numbered(connection, ITEM, study)
             rater_ids = _numbered(connection, RATER, study)
             connection.execute(insert(ASSIGNMENT), [
@@ -127,7 +160,9 @@ def create_study(
                 for n, mine in enumerate(lists) for p, s in enumerate(mine)
             ])  # fmt: skip
     except IntegrityError:
-        raise StudyError(f"there is a study {config.name!r} already; its plan can't change: choose another name") from None
+        raise StudyError(
+            f"there is a study {config.name!r} already; its plan can't change: choose another name"
+        ) from None
     return Created(Study(folder, opened, now), owner, join, skipped)
 
 
@@ -142,11 +177,18 @@ def keys_of(d: Dissection) -> dict[str, str]:
 
 
 def _numbered(connection: Any, table: Any, study: int) -> dict[int, int]:
-    return {row.number: row.id for row in connection.execute(select(table.c.number, table.c.id).where(table.c.study_id == study))}
+    return {
+        row.number: row.id
+        for row in connection.execute(select(table.c.number, table.c.id).where(table.c.study_id == study))
+    }
 
 
 def _keep_sounds(
-    config: StudyConfig, items: list[Item], by_name: dict[str, Dissection], folder: Path, progress: Callable[[int, int], None]
+    config: StudyConfig,
+    items: list[Item],
+    by_name: dict[str, Dissection],
+    folder: Path,
+    progress: Callable[[int, int], None],
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """Return each clip once, whatever number of items it stands in."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -169,12 +211,18 @@ def _item_row(number: int, item: Item, kept: dict[tuple[str, int], dict[str, Any
     }  # fmt: skip
     truth = {**item.truth, "clips": item.clips, "clip_names": [clip["name"] for clip in clips]}
     return {
-        "number": number, "task": item.task, "control": item.control, "block": item.truth.get("block"), "shown": json.dumps(shown, sort_keys=True),
+        "number": number,
+        "task": item.task,
+        "control": item.control,
+        "block": item.truth.get("block"),
+        "shown": json.dumps(shown, sort_keys=True),
         "truth": json.dumps(truth, sort_keys=True),
-    }  # fmt: skip
+    }
 
 
-def open_study(name: str, root: Path | None = None, database: str | None = None, busy: float = 5.0, now: Clock = utc_now) -> Study:
+def open_study(
+    name: str, root: Path | None = None, database: str | None = None, busy: float = 5.0, now: Clock = utc_now
+) -> Study:
     """Return a study by name; its database is brought up to date.
 
     Raises
@@ -208,7 +256,12 @@ class Study:
         if row is None:
             where = FILE if database.path is not None else "the database"
             raise StudyError(f"{where} holds no study {self.name!r}; {HINT}")
-        self.id, self.fingerprint, self.version, self.created = int(row.id), str(row.fingerprint), str(row.version), str(row.created)
+        self.id, self.fingerprint, self.version, self.created = (
+            int(row.id),
+            str(row.fingerprint),
+            str(row.version),
+            str(row.created),
+        )
         self._secret, self._owner, self._join = row.secret.encode(), row.owner_hash, row.join_hash
         self.plan: dict[str, Any] = json.loads(row.plan)
         self.config: StudyConfig = make_plan(self.plan["config"])
@@ -224,18 +277,34 @@ class Study:
         return [Skipped(**row) for row in self.plan["skipped"]]
 
     def changed(self) -> list[str]:
-        """Say of each dissection whether it is still the one that the study was drawn from; a sentence each where it is not."""
+        """Say of each dissection whether it is still the one that the study was drawn from.
+
+        A sentence each where it is not.
+        """
         found = []
         for name, about in self.plan["dissections"].items():
             try:
                 d = open_dissection(name, root=self.folder.parent.parent)
             except ANDError:
-                found.append(f"The dissection {name!r} that this study was drawn from is no longer there, or can't be read. {GOES_ON}")
+                found.append(
+                    f"The dissection {name!r} that this study was drawn from is no longer there, or can't be read. "
+                    f"{GOES_ON}"
+                )
                 continue
-            drawn, now = about.get("stages"), keys_of(d)  # what was added since is no change; studies of before have the hash of all stages alone
-            same = fingerprint_of(d) == about["fingerprint"] if drawn is None else all(now.get(stage) == key for stage, key in drawn.items())
+            drawn, now = (
+                about.get("stages"),
+                keys_of(d),
+            )  # what was added since is no change; studies of before have the hash of all stages alone
+            same = (
+                fingerprint_of(d) == about["fingerprint"]
+                if drawn is None
+                else all(now.get(stage) == key for stage, key in drawn.items())
+            )
             if not same:
-                found.append(f"The dissection {name!r} has changed since this study was drawn: its neurons, clips and texts may be others now. {GOES_ON}")
+                found.append(
+                    f"The dissection {name!r} has changed since this study was drawn: its neurons, clips and texts may "
+                    f"be others now. {GOES_ON}"
+                )
         return found
 
     @property
@@ -249,9 +318,15 @@ class Study:
         with self.database.read() as connection:
             rows = connection.execute(select(ITEM).where(ITEM.c.study_id == self.id).order_by(ITEM.c.number)).all()
         return {
-            row.id: {"number": row.number, "task": row.task, "control": row.control, "shown": json.loads(row.shown), "truth": json.loads(row.truth)}
+            row.id: {
+                "number": row.number,
+                "task": row.task,
+                "control": row.control,
+                "shown": json.loads(row.shown),
+                "truth": json.loads(row.truth),
+            }
             for row in rows
-        }  # fmt: skip
+        }
 
     def owned_by(self, token: str) -> bool:
         """Return whether a token is the owner's."""
@@ -268,7 +343,8 @@ class Study:
     # -- places ------------------------------------------------------------------------------------------------------
 
     def invite(self, pseudonym: str) -> str:
-        """Take the next free place for a pseudonym; the token of its link, which is shown once. A second time: a new link, the old one ends.
+        """Take the next free place for a pseudonym; the token of its link, which is shown once. A second time: a new
+        link, the old one ends.
 
         Raises
         ------
@@ -278,13 +354,16 @@ class Study:
         return self._claim(pseudonym, renew=True)
 
     def take_place(self, pseudonym: str) -> str:
-        """Invite, as :meth:`invite` does, a rater who comes by the common link: a pseudonym that is taken is refused."""
+        """Invite, as :meth:`invite` does, a rater who comes by the common link:
+        a pseudonym that is taken is refused."""
         return self._claim(pseudonym, renew=False)
 
     def _claim(self, pseudonym: str, renew: bool) -> str:
         pseudonym = " ".join(pseudonym.split())
         if not PSEUDONYM.fullmatch(pseudonym):
-            raise StudyError(f"pseudonym={pseudonym[:40]!r} is not allowed; use 1 to 40 letters, digits, spaces, '.', '_' and '-'")
+            raise StudyError(
+                f"pseudonym={pseudonym[:40]!r} is not allowed; use 1 to 40 letters, digits, spaces, '.', '_' and '-'"
+            )
         for _ in range(ATTEMPTS):
             try:
                 return self._claimed(pseudonym, renew)
@@ -298,16 +377,26 @@ class Study:
             claims = connection.execute(select(CLAIM).where(CLAIM.c.study_id == self.id)).all()
             mine = [row for row in claims if row.pseudonym.casefold() == pseudonym.casefold()]
             if mine and not renew:
-                raise StudyError(f"the pseudonym {pseudonym!r} is taken; choose another, or use the link you were given")
+                raise StudyError(
+                    f"the pseudonym {pseudonym!r} is taken; choose another, or use the link you were given"
+                )
             if mine:
                 rater, serial, pseudonym = mine[0].rater_id, 1 + max(row.serial for row in mine), mine[0].pseudonym
             else:
                 taken = {row.rater_id for row in claims}
-                places = connection.execute(select(RATER.c.id).where(RATER.c.study_id == self.id).order_by(RATER.c.number)).scalars()
+                places = connection.execute(
+                    select(RATER.c.id).where(RATER.c.study_id == self.id).order_by(RATER.c.number)
+                ).scalars()
                 rater, serial = next((place for place in places if place not in taken), None), 0
             if rater is None:
                 raise StudyError(f"all {self.config.raters} places of this study are taken")
-            values = {"study_id": self.id, "rater_id": rater, "serial": serial, "pseudonym": pseudonym, "token_hash": digest(token)}
+            values = {
+                "study_id": self.id,
+                "rater_id": rater,
+                "serial": serial,
+                "pseudonym": pseudonym,
+                "token_hash": digest(token),
+            }
             connection.execute(insert(CLAIM).values(**values, created=self.now().isoformat()))
         return token
 
@@ -316,9 +405,12 @@ class Study:
         with self.database.read() as connection:
             row = connection.execute(
                 select(CLAIM.c.rater_id, CLAIM.c.serial, CLAIM.c.pseudonym, RATER.c.number)
-                .join(RATER, RATER.c.id == CLAIM.c.rater_id).where(CLAIM.c.token_hash == digest(token), CLAIM.c.study_id == self.id)
-            ).first()  # fmt: skip
+                .join(RATER, RATER.c.id == CLAIM.c.rater_id)
+                .where(CLAIM.c.token_hash == digest(token), CLAIM.c.study_id == self.id)
+            ).first()
             if row is None:
                 return None
-            newest = connection.execute(select(func.max(CLAIM.c.serial)).where(CLAIM.c.rater_id == row.rater_id)).scalar_one()
+            newest = connection.execute(
+                select(func.max(CLAIM.c.serial)).where(CLAIM.c.rater_id == row.rater_id)
+            ).scalar_one()
         return Place(row.rater_id, row.number, row.pseudonym) if row.serial == newest else None

@@ -21,7 +21,10 @@ BertScore = Callable[[list[str], list[str]], np.ndarray]
 
 
 def pairs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return each written text beside each method's: dissection, neuron, method, written, generated. `Nothing shared` is no text."""
+    """Return each written text beside each method's: dissection, neuron, method, written, generated.
+
+    `Nothing shared` is no text.
+    """
     mine = frame[(frame["task"] == "write") & frame["repeat_of"].isna() & ~frame["none"] & (frame["control"] == "")]
     rows = [
         {"dissection": row.dissection, "neuron": row.neuron, "method": method, "written": row.value, "generated": text}
@@ -31,7 +34,8 @@ def pairs(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def similar(frame: pd.DataFrame, encode: Encode, bert_score: BertScore | None) -> list[dict[str, Any]]:
-    """Return the mean similarity of written and generated texts by method, with intervals over neurons, beside the paper's.
+    """Return the mean similarity of written and generated texts by method, with intervals over neurons, beside the
+    paper's.
 
     Parameters
     ----------
@@ -51,15 +55,24 @@ def similar(frame: pd.DataFrame, encode: Encode, bert_score: BertScore | None) -
     found["cosine"] = (one * two).sum(1)
     if bert_score is not None:
         found["bertscore"] = bert_score(list(found["generated"]), list(found["written"]))
-    per_neuron = found.groupby([*ITEM, "method"], sort=True)[[c for c in ("cosine", "bertscore") if c in found]].mean().reset_index()
+    per_neuron = (
+        found.groupby([*ITEM, "method"], sort=True)[[c for c in ("cosine", "bertscore") if c in found]]
+        .mean()
+        .reset_index()
+    )
     rows = []
     for method, part in per_neuron.groupby("method", sort=True):
         paper = PAPER.get(str(method), (None, None, None))
-        rows.append({
-            "method": method, "cosine": estimate(part["cosine"].to_numpy()), "paper_cosine": paper[1],
-            "bertscore": estimate(part["bertscore"].to_numpy()) if "bertscore" in part else None, "paper_bertscore": paper[2],
-            "texts": int((found["method"] == method).sum()),
-        })  # fmt: skip
+        rows.append(
+            {
+                "method": method,
+                "cosine": estimate(part["cosine"].to_numpy()),
+                "paper_cosine": paper[1],
+                "bertscore": estimate(part["bertscore"].to_numpy()) if "bertscore" in part else None,
+                "paper_bertscore": paper[2],
+                "texts": int((found["method"] == method).sum()),
+            }
+        )
     return rows
 
 

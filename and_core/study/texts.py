@@ -38,7 +38,8 @@ def description(d: Dissection, neuron: NeuronId, method: str) -> str | None:
 
 
 def read_texts(path: str | Path, dissections: list[Dissection]) -> Own:
-    """Return descriptions of one's own, from a CSV file with the columns ``neuron``, ``text`` and, for several dissections, ``dissection``.
+    """Return descriptions of one's own, from a CSV file with the columns ``neuron``, ``text`` and, for several
+    dissections, ``dissection``.
 
     Raises
     ------
@@ -56,7 +57,10 @@ def read_texts(path: str | Path, dissections: list[Dissection]) -> Own:
             for row in reader:
                 name = row.get("dissection") or dissections[0].name
                 if name not in by_name:
-                    raise StudyError(f"texts: {path}, line {reader.line_num}: dissection={name!r} is not in the study: {', '.join(by_name)}")
+                    raise StudyError(
+                        f"texts: {path}, line {reader.line_num}: dissection={name!r} is not in the study: "
+                        f"{', '.join(by_name)}"
+                    )
                 try:
                     key = (name, str(by_name[name].neuron_id(by_name[name].index(row["neuron"].strip()))))
                 except DataError as error:
@@ -65,7 +69,10 @@ def read_texts(path: str | Path, dissections: list[Dissection]) -> Own:
                     raise StudyError(f"texts: {path}, line {reader.line_num}: {key[1]} is described twice")
                 text = " ".join((row["text"] or "").split())
                 if text and not SHORTEST <= len(text) <= LONGEST:
-                    raise StudyError(f"texts: {path}, line {reader.line_num}: a description has {SHORTEST} to {LONGEST} characters, not {len(text)}")
+                    raise StudyError(
+                        f"texts: {path}, line {reader.line_num}: a description has {SHORTEST} to {LONGEST} characters, "
+                        f"not {len(text)}"
+                    )
                 if text:
                     found[key] = text
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -1,4 +1,5 @@
-"""Ablation: output neurons of linear layers silenced for the length of a `with` block, and whole again, bit for bit, after it."""
+"""Ablation: output neurons of linear layers silenced for the length of a `with` block, and whole again, bit for bit,
+after it."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from and_core.records import How
 
 
 def holds_weight(module: nn.Module) -> bool:
-    """Return whether a layer's weight is a parameter of its own, not made anew from others in every pass (weight or spectral norm, a pruning mask)."""
+    """Return whether a layer's weight is a parameter of its own, not made anew from others in every pass (weight or
+    spectral norm, a pruning mask)."""
     return not is_parametrized(module) and isinstance(module._parameters.get("weight"), nn.Parameter)
 
 
@@ -30,9 +32,10 @@ class Ablation(AbstractContextManager["Ablation"]):
     masks : mapping of str to (R,) bool
         Layer name -> which of its output neurons are silenced; layers that are not named stay whole.
     how : {'weights', 'zero', 'mean'}
-        ``weights`` sets the weight row and the bias to zero, as the paper does (a layer whose weight is computed anew in every pass,
-        such as a weight-normalised one, is patched to zero instead, which comes to the same). ``zero`` and ``mean`` patch the layer's output by a
-        hook instead, to zero or to `means`, and leave the parameters alone.
+        ``weights`` sets the weight row and the bias to zero, as the paper does (a layer whose weight is computed anew
+        in every pass, such as a weight-normalised one, is patched to zero instead, which comes to the same). ``zero``
+        and ``mean``
+        patch the layer's output by a hook instead, to zero or to `means`, and leave the parameters alone.
     means : mapping of str to (R,) float, optional
         Mean activation of each neuron over the probing data; needed for ``mean``.
 
@@ -48,7 +51,11 @@ class Ablation(AbstractContextManager["Ablation"]):
     """
 
     def __init__(
-        self, modules: Mapping[str, nn.Module], masks: Mapping[str, np.ndarray], how: How = "weights", means: Mapping[str, np.ndarray] | None = None
+        self,
+        modules: Mapping[str, nn.Module],
+        masks: Mapping[str, np.ndarray],
+        how: How = "weights",
+        means: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         if how not in get_args(How):
             raise TargetError(f"how={how!r} is not known; allowed: {', '.join(get_args(How))}")
@@ -61,7 +68,10 @@ class Ablation(AbstractContextManager["Ablation"]):
             size = int(module.weight.shape[0])
             chosen = np.asarray(mask)
             if chosen.dtype != bool or chosen.shape != (size,):
-                raise TargetError(f"the mask of {name} is {chosen.dtype} of shape {chosen.shape}; {size} neurons need bool of shape ({size},)")
+                raise TargetError(
+                    f"the mask of {name} is {chosen.dtype} of shape {chosen.shape}; {size} neurons need bool of shape "
+                    f"({size},)"
+                )
             if how == "mean" and (name not in self.means or np.shape(self.means[name]) != (size,)):
                 raise TargetError(f"how='mean' needs the mean activation of each of the {size} neurons of {name}")
             if chosen.any():
@@ -106,12 +116,18 @@ class Ablation(AbstractContextManager["Ablation"]):
 
     def _patch(self, name: str, module: nn.Module, units: torch.Tensor) -> Any:
         axis = -1 if isinstance(module, nn.Linear) else 1
-        values = torch.zeros(len(units)) if self.how != "mean" else torch.as_tensor(np.asarray(self.means[name], np.float32))[units.cpu()]
+        values = (
+            torch.zeros(len(units))
+            if self.how != "mean"
+            else torch.as_tensor(np.asarray(self.means[name], np.float32))[units.cpu()]
+        )
 
         def hook(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
             shape = [1] * output.ndim
             shape[axis] = len(units)
-            return output.index_copy(axis % output.ndim, units, values.to(output).view(shape).expand(*_with(output.shape, axis, len(units))))
+            return output.index_copy(
+                axis % output.ndim, units, values.to(output).view(shape).expand(*_with(output.shape, axis, len(units)))
+            )
 
         return hook
 

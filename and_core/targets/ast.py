@@ -23,7 +23,10 @@ MODEL_TYPE = "audio-spectrogram-transformer"
 
 
 class ASTSettings(TargetSettings):
-    """`checkpoint`: ``demo``, a folder, or a hub id; `revision` for the hub; `front_end`: what computes the filter banks."""
+    """`checkpoint`: ``demo``, a folder, or a hub id; `revision` for the hub.
+
+    `front_end`: what computes the filter banks.
+    """
 
     checkpoint: FileOrName = "demo"
     revision: str | None = None
@@ -34,8 +37,9 @@ class ASTSettings(TargetSettings):
 class AST(Target[ASTSettings]):
     """Three linear layers a block, under the paper's names, and the classifier.
 
-    The class token is token 0, the distillation token 1, patches follow (frequency outer, time inner). For AST ``reference``
-    is ``cls``: the reference implementation keeps token 0 of every hidden layer and the logits of the classifier.
+    The class token is token 0, the distillation token 1, patches follow (frequency outer, time inner). For AST
+    ``reference`` is ``cls``: the reference implementation keeps token 0 of every hidden layer and the logits of the
+    classifier.
     """
 
     kind = "ast"
@@ -56,13 +60,19 @@ class AST(Target[ASTSettings]):
         folder = Path(self._source)
         if folder.is_dir():
             settings = ("config.json", "preprocessor_config.json")
-            return sha256_files(p for p in folder.iterdir() if p.name in settings or p.suffix in (".safetensors", ".bin"))
+            return sha256_files(
+                p for p in folder.iterdir() if p.name in settings or p.suffix in (".safetensors", ".bin")
+            )
         config, _ = self._configs()
         return f"{self._source}@{getattr(config, '_commit_hash', None)}"
 
     def describe(self) -> str:
         """Return one line for provenance."""
-        name = "demo AST (trained on the synthetic corpus)" if self.settings.checkpoint == "demo" else self.settings.checkpoint
+        name = (
+            "demo AST (trained on the synthetic corpus)"
+            if self.settings.checkpoint == "demo"
+            else self.settings.checkpoint
+        )
         return f"AST {Path(name).name if Path(name).is_dir() else name}"
 
     def _configs(self) -> tuple[Any, dict[str, Any]]:
@@ -74,9 +84,13 @@ class AST(Target[ASTSettings]):
             config = AutoConfig.from_pretrained(self._source, **self.loading)
             extractor = ASTFeatureExtractor.from_pretrained(self._source, **self.loading).to_dict()
         except (OSError, ValueError, json.JSONDecodeError) as error:
-            raise TargetError(f"target.checkpoint={self._source!r} can't be read: {str(error).splitlines()[0]}") from None
+            raise TargetError(
+                f"target.checkpoint={self._source!r} can't be read: {str(error).splitlines()[0]}"
+            ) from None
         if config.model_type != MODEL_TYPE:
-            raise TargetError(f"target.checkpoint={self._source!r} holds a {config.model_type!r}; kind 'ast' takes {MODEL_TYPE!r}")
+            raise TargetError(
+                f"target.checkpoint={self._source!r} holds a {config.model_type!r}; kind 'ast' takes {MODEL_TYPE!r}"
+            )
         return config, extractor
 
     def load(self, device: str) -> None:
@@ -85,7 +99,8 @@ class AST(Target[ASTSettings]):
         Raises
         ------
         TargetError
-            Unreadable, another architecture, no classifier, or keys, sizes or class names that don't fit (they are named).
+            Unreadable, another architecture, no classifier, or keys, sizes or class names that don't fit (they are
+            named).
         """
         from transformers import ASTForAudioClassification
 
@@ -96,7 +111,12 @@ class AST(Target[ASTSettings]):
         check_frames(what, (e["max_length"], e["num_mel_bins"]), (config.max_length, config.num_mel_bins))
         try:
             loaded: Any = ASTForAudioClassification.from_pretrained(
-                self._source, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, **self.loading
+                self._source,
+                config=config,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **self.loading,
             )
         except Exception as error:  # noqa: BLE001 - safetensors, torch and transformers each have errors of their own for damaged files
             raise TargetError(f"{what} can't be loaded: {str(error).splitlines()[0]}") from None
@@ -138,7 +158,9 @@ class AST(Target[ASTSettings]):
     def map_modules(self) -> dict[str, torch.nn.Module]:
         """Return the blocks: ``block0`` and so on."""
         body = self._model.audio_spectrogram_transformer
-        return {f"block{i}": block for i, block in enumerate(body.layers if hasattr(body, "layers") else body.encoder.layer)}
+        return {
+            f"block{i}": block for i, block in enumerate(body.layers if hasattr(body, "layers") else body.encoder.layer)
+        }
 
     def to_map(self, output: Any, name: str) -> torch.Tensor:
         """Return patches back on their grid, class and distillation tokens dropped."""
@@ -153,7 +175,9 @@ class AST(Target[ASTSettings]):
     def map_edges(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
         """Return edges by strides of frames of 10 ms and of mel bins."""
         c = self._model.config
-        return patch_edges(rows, columns, c.time_stride, c.frequency_stride, self._extractor["num_mel_bins"], self.sample_rate)
+        return patch_edges(
+            rows, columns, c.time_stride, c.frequency_stride, self._extractor["num_mel_bins"], self.sample_rate
+        )
 
     def heard_seconds(self, seconds: float) -> float:
         """Return at most the frames that it was made for."""
@@ -168,13 +192,20 @@ class AST(Target[ASTSettings]):
         return (x - e["mean"]) / (2 * e["std"]) if e["do_normalize"] else x
 
     def features(self, waves: list[np.ndarray]) -> torch.Tensor:
-        """Return (B, frames, mel bins) as the checkpoint's own feature extractor makes them; long clips are cut, short ones padded."""
+        """Return (B, frames, mel bins) as the checkpoint's own feature extractor makes them.
+
+        Long clips are cut, short ones padded.
+        """
         e = self._extractor
         least = round(0.025 * self.sample_rate)
         maps = []
         for wave in waves:
             wave = np.pad(wave, (0, max(0, least - len(wave))))[: e["max_length"] * self.sample_rate // 100 + least]
-            x = self._fbank(torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None], mel_bins=e["num_mel_bins"], sample_rate=self.sample_rate)[0]
+            x = self._fbank(
+                torch.from_numpy(np.ascontiguousarray(wave, np.float32))[None],
+                mel_bins=e["num_mel_bins"],
+                sample_rate=self.sample_rate,
+            )[0]
             maps.append(F.pad(x[: e["max_length"]], (0, 0, 0, max(0, e["max_length"] - len(x)))))
         batch = torch.stack(maps)
         return (batch - e["mean"]) / (2 * e["std"]) if e["do_normalize"] else batch

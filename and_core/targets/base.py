@@ -62,7 +62,8 @@ class Target(Plugin[T]):
         raise NotImplementedError
 
     def features(self, waves: list[np.ndarray]) -> Any:
-        """Return network input (what :meth:`forward` takes), batch first, from waveforms (samples,) at :attr:`sample_rate`. Safe to call from a thread."""
+        """Return network input (what :meth:`forward` takes), batch first, from waveforms (samples,) at
+        :attr:`sample_rate`. Safe to call from a thread."""
         raise NotImplementedError
 
     def forward(self, features: Any) -> torch.Tensor:
@@ -81,11 +82,15 @@ class Target(Plugin[T]):
         raise TargetError(f"a target of kind {self.kind!r} does not give its network as a module")
 
     def map_modules(self) -> dict[str, torch.nn.Module]:
-        """Return hidden modules whose outputs are maps over time, in the order in which they run; empty where there are none."""
+        """Return hidden modules whose outputs are maps over time, in the order in which they run.
+
+        Empty where there are none.
+        """
         return {}
 
     def to_map(self, output: Any, name: str) -> torch.Tensor:
-        """Return output of a map module or of a dissected layer, by its name -> (B, channels, rows of frequency from low to high, columns of time).
+        """Return output of a map module or of a dissected layer, by its name -> (B, channels, rows of frequency from
+        low to high, columns of time).
 
         Raises
         ------
@@ -95,11 +100,13 @@ class Target(Plugin[T]):
         raise TargetError(f"a target of kind {self.kind!r} has no maps over time")
 
     def map_edges(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return where the cells of a map lie in the sound: edges in seconds (columns + 1,) and in Hz (rows + 1,), None where frequency is not known."""
+        """Return where the cells of a map lie in the sound: edges in seconds (columns + 1,) and in Hz (rows + 1,), None
+        where frequency is not known."""
         return np.linspace(0, seconds, columns + 1), None
 
     def heard_seconds(self, seconds: float) -> float:
-        """Return seconds of a sound of this length that reach the network: some networks cut what is longer than they take."""
+        """Return seconds of a sound of this length that reach the network: some networks cut what is longer than they
+        take."""
         return seconds
 
     def features_with_grad(self, waves: torch.Tensor) -> Any:
@@ -110,7 +117,10 @@ class Target(Plugin[T]):
         TargetError
             This target's front end has no gradients.
         """
-        raise TargetError(f"the front end of a target of kind {self.kind!r} has no gradients, so no mask decoder can be trained through it")
+        raise TargetError(
+            f"the front end of a target of kind {self.kind!r} has no gradients, so no mask decoder can be trained "
+            "through it"
+        )
 
     def save(self, folder: Path) -> None:
         """Write the network as it stands, in the target's own format; the folder is a `checkpoint` of the same kind.
@@ -123,7 +133,10 @@ class Target(Plugin[T]):
         raise TargetError(f"a target of kind {self.kind!r} can't be written")
 
     def saved_settings(self, folder: Path) -> dict[str, Any] | None:
-        """Return the settings under which what :meth:`save` wrote is loaded; None where no configuration can load it."""
+        """Return the settings under which what :meth:`save` wrote is loaded.
+
+        None where no configuration can load it.
+        """
         changed = {"checkpoint": str(folder), "revision": None}
         return {name: value for name, value in changed.items() if name in type(self.settings).model_fields}
 
@@ -152,7 +165,10 @@ class Target(Plugin[T]):
         return found
 
     def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
-        """Pool (B, tokens, R) of a layer to (B, R); (B, R) stays. Special tokens come first and count only for ``cls`` and ``reference``."""
+        """Pool (B, tokens, R) of a layer to (B, R); (B, R) stays.
+
+        Special tokens come first and count only for ``cls`` and ``reference``.
+        """
         if output.ndim == 2:
             return output
         how = self.settings.pooling
@@ -167,7 +183,13 @@ class Target(Plugin[T]):
 def layer_record(name: str, size: int, offset: int) -> Layer:
     """Return a layer's record from a name of the paper's form ``layer0_attention_output``."""
     head, _, kind = name.partition("_")
-    known: Any = kind if kind in ("attention_output", "intermediate", "output", "fc1", "fc2") else "fc" if name == "fc" else "other"
+    known: Any = (
+        kind
+        if kind in ("attention_output", "intermediate", "output", "fc1", "fc2")
+        else "fc"
+        if name == "fc"
+        else "other"
+    )
     block = int(head[5:]) if head.startswith("layer") and head[5:].isdigit() else None
     return Layer(name=name, kind=known, block=block, size=size, offset=offset)
 

@@ -1,4 +1,5 @@
-"""BEATs: Microsoft's checkpoints (pre-trained, fine-tuned), the AND authors' flat ones, and folders with safetensors."""
+"""BEATs: Microsoft's checkpoints (pre-trained, fine-tuned), the AND authors' flat ones,
+and folders with safetensors."""
 
 from __future__ import annotations
 
@@ -25,16 +26,22 @@ from and_core.targets.base import TARGETS, FrontEnd, Target, TargetSettings
 from and_core.targets.checkpoint import class_names
 
 PUBLISHED: dict[str, Any] = {  # of the iter3 files, for checkpoints that carry no configuration of their own
-    "input_patch_size": 16, "deep_norm": True, "relative_position_embedding": True, "gru_rel_pos": True, "max_distance": 800,
-    "encoder_layerdrop": 0.05, "dropout_input": 0.1,
-}  # fmt: skip
+    "input_patch_size": 16,
+    "deep_norm": True,
+    "relative_position_embedding": True,
+    "gru_rel_pos": True,
+    "max_distance": 800,
+    "encoder_layerdrop": 0.05,
+    "dropout_input": 0.1,
+}
 FRAME, SHIFT = 400, 160
 DEMO = {"demo-finetuned": bundled("weights/beats-finetuned"), "demo-frozen": bundled("weights/beats-frozen")}
 MEL_BINS = 128
 
 
 class BEATsSettings(TargetSettings):
-    """`checkpoint`: a ``.pt`` file, a folder with `config.json` and `model.safetensors`, ``demo-finetuned`` or ``demo-frozen``.
+    """`checkpoint`: a ``.pt`` file, a folder with `config.json` and `model.safetensors`, ``demo-finetuned`` or
+    ``demo-frozen``.
 
     `classes`: a text file, one name a line. `front_end`: what computes the filter banks.
     """
@@ -47,10 +54,11 @@ class BEATsSettings(TargetSettings):
 
 @TARGETS.register
 class BEATs(Target[BEATsSettings]):
-    """Two linear layers a block, ``layer0_fc1`` and ``layer0_fc2``, and the classifier ``fc`` where the checkpoint has one.
+    """Two linear layers a block, ``layer0_fc1`` and ``layer0_fc2``, and the classifier ``fc`` where the checkpoint has
+    one.
 
-    There is no class token: ``cls`` is refused, ``mean`` (over tokens that are not padding) is the default, ``reference`` is
-    token 0 of every layer, the classifier included, as the reference implementation takes it.
+    There is no class token: ``cls`` is refused, ``mean`` (over tokens that are not padding) is the default,
+    ``reference`` is token 0 of every layer, the classifier included, as the reference implementation takes it.
     """
 
     kind = "beats"
@@ -58,7 +66,9 @@ class BEATs(Target[BEATsSettings]):
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         if settings.pooling not in ("mean", "max", "first", "reference"):
-            raise TargetError(f"target.pooling={settings.pooling!r}: BEATs has no class token; allowed: mean, max, first, reference")
+            raise TargetError(
+                f"target.pooling={settings.pooling!r}: BEATs has no class token; allowed: mean, max, first, reference"
+            )
         self._padding: torch.Tensor | None = None
         self._fbank = fbank_by(settings.front_end)
 
@@ -147,7 +157,9 @@ class BEATs(Target[BEATsSettings]):
         names = self._listed or self._names
         names = names if names else [f"class {i}" for i in range(self._head.out_features)]
         if len(names) != self._head.out_features:
-            raise TargetError(f"target.classes has {len(names)} names; the classifier has {self._head.out_features} units")
+            raise TargetError(
+                f"target.classes has {len(names)} names; the classifier has {self._head.out_features} units"
+            )
         return names
 
     def all_modules(self) -> dict[str, nn.Module]:
@@ -189,9 +201,11 @@ class BEATs(Target[BEATsSettings]):
         return normalise(self._fbank(waves, mel_bins=self._mel_bins, window="povey", scale=2.0**15)), None
 
     def features(self, waves: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return normalised filter banks (B, frames, 128) of clips padded to the longest, and which tokens are padding (B, T), None if none.
+        """Return normalised filter banks (B, frames, 128) of clips padded to the longest, and which tokens are padding
+        (B, T), None if none.
 
-        A token counts when all its frames lie within the clip, so a clip's activations don't depend on its neighbours in the batch.
+        A token counts when all its frames lie within the clip, so a clip's activations don't depend on its neighbours
+        in the batch.
         """
         patch = self._net.config.input_patch_size
         least = FRAME + SHIFT * (patch - 1)
@@ -226,22 +240,31 @@ class BEATs(Target[BEATsSettings]):
         return hidden.amax(1)
 
 
-def _read(files: list[Path]) -> tuple[BeatsConfig, dict[str, torch.Tensor], dict[str, torch.Tensor] | None, list[str] | None, int]:
-    """Return configuration, weights of the encoder, weights of a separate classifier, class names, mel bins; from any of the known layouts."""
+def _read(
+    files: list[Path],
+) -> tuple[BeatsConfig, dict[str, torch.Tensor], dict[str, torch.Tensor] | None, list[str] | None, int]:
+    """Return configuration, weights of the encoder, weights of a separate classifier, class names, mel bins.
+
+    From any of the known layouts.
+    """
     if len(files) == 2:
         try:
             about = json.loads(files[0].read_text(encoding="utf-8"))
             config, bins = BeatsConfig.from_dict(about["cfg"]), int(about.get("mel_bins", MEL_BINS))
             tensors = load_file(files[1])
         except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
-            raise TargetError(f"{files[0].parent} is no folder of BEATs: {type(error).__name__}: {first_line(error)}") from None
+            raise TargetError(
+                f"{files[0].parent} is no folder of BEATs: {type(error).__name__}: {first_line(error)}"
+            ) from None
         weights, head = _split({k: v.float() for k, v in tensors.items()})
         return config, share_bias(weights, config.encoder_layers), head, about.get("classes"), bins
     try:
         raw: Any = torch.load(files[0], map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch raises several kinds; none may lead to unpickling
         reason = str(error).splitlines()[0]
-        raise TargetError(f"{files[0]} can't be read as plain tensors, and files that run code are never loaded: {reason}") from None
+        raise TargetError(
+            f"{files[0]} can't be read as plain tensors, and files that run code are never loaded: {reason}"
+        ) from None
     if isinstance(raw, dict) and isinstance(raw.get("cfg"), dict) and isinstance(raw.get("model"), dict):
         labels = raw.get("label_dict")
         names = class_names(str(files[0]), labels, len(labels), "label_dict") if labels else None
@@ -283,6 +306,10 @@ def _fit(module: nn.Module, weights: dict[str, torch.Tensor], what: str) -> None
     missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     shapes = sorted(k for k in own.keys() & weights.keys() if own[k].shape != weights[k].shape)
     if missing or unknown or shapes:
-        faults = [f"{name} {', '.join(keys[:6])}" for name, keys in (("missing", missing), ("unknown", unknown), ("of another shape", shapes)) if keys]
+        faults = [
+            f"{name} {', '.join(keys[:6])}"
+            for name, keys in (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
+            if keys
+        ]
         raise TargetError(f"{what} does not fit: {'; '.join(faults)}")
     module.load_state_dict(weights)

@@ -56,20 +56,31 @@ def class_names(what: str, names: Any, units: int, setting: str = "id2label") ->
     try:
         by_unit = {int(unit): str(name) for unit, name in pairs}
     except (TypeError, ValueError):
-        raise TargetError(f"{what}: {setting} has keys that are no numbers of units: {', '.join(map(str, list(names)[:4]))}") from None
+        raise TargetError(
+            f"{what}: {setting} has keys that are no numbers of units: {', '.join(map(str, list(names)[:4]))}"
+        ) from None
     unnamed = [unit for unit in range(units) if unit not in by_unit]
     if unnamed:
-        raise TargetError(f"{what}: {setting} has no name for unit {', '.join(map(str, unnamed[:6]))}; the classifier has {units} units")
+        raise TargetError(
+            f"{what}: {setting} has no name for unit {', '.join(map(str, unnamed[:6]))}; the classifier has {units} "
+            "units"
+        )
     if len(by_unit) > units:
         raise TargetError(f"{what}: classifier has {units} units, {setting} {len(by_unit)} names")
     return [by_unit[unit] for unit in range(units)]
 
 
 def check_frames(what: str, made: tuple[Any, Any], taken: tuple[Any, Any]) -> None:
-    """Raise where a feature extractor makes other spectrograms than the network takes; sizes are (frames, bins), None where not known."""
+    """Raise where a feature extractor makes other spectrograms than the network takes.
+
+    Sizes are (frames, bins), None where not known.
+    """
     differ = [a != b for a, b in zip(made, taken, strict=True) if a is not None and b is not None]
     if any(differ):
-        raise TargetError(f"{what}: the feature extractor makes {made[0]} frames of {made[1]} bins, the network takes {taken[0]} of {taken[1]}")
+        raise TargetError(
+            f"{what}: the feature extractor makes {made[0]} frames of {made[1]} bins, the network takes {taken[0]} of "
+            f"{taken[1]}"
+        )
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -11,7 +11,8 @@ from and_core.errors import TargetError, first_line
 from and_core.targets.base import Target
 from and_core.targets.hooks import Capture
 
-APART = 0.02  # of the distance between clips that a clip may move when others stand beside it; batches are summed in another order
+# of the distance between clips that a clip may move when others stand beside it; batches are summed in another order
+APART = 0.02
 ROUNDING = 1e-4  # of the largest activation
 LONGEST = 30.0  # seconds
 
@@ -22,7 +23,9 @@ def trial_clips(rate: int, seconds: float) -> list[np.ndarray]:
     count = max(1, round(min(seconds, LONGEST) * rate))
     time = np.arange(count) / rate
     noise = 0.1 * rng.standard_normal(count)
-    chord = 0.02 * rng.standard_normal(count) + sum(0.1 * np.sin(2 * np.pi * hz * time) for hz in (220.0, 550.0, 1330.0))
+    chord = 0.02 * rng.standard_normal(count) + sum(
+        0.1 * np.sin(2 * np.pi * hz * time) for hz in (220.0, 550.0, 1330.0)
+    )
     clicks = 0.01 * rng.standard_normal(count)
     clicks[:: max(1, rate // 7)] += 0.8
     return [wave.astype(np.float32) for wave in (noise, chord, clicks)]
@@ -41,7 +44,8 @@ def check_company(target: Target, seconds: float) -> None:
     Raises
     ------
     TargetError
-        The network fails on clips of this length, gives another number of rows than there are clips, or a layer's activations differ.
+        The network fails on clips of this length, gives another number of rows than there are clips, or a layer's
+        activations differ.
     """
     clips = trial_clips(target.sample_rate, seconds)
     alone = [_activations(target, [clip], seconds) for clip in clips]
@@ -49,13 +53,16 @@ def check_company(target: Target, seconds: float) -> None:
         together = _activations(target, clips[:count], seconds)
         for layer, values in together.items():
             if len(values) != count:
-                raise TargetError(f"layer {layer} of {target.describe()} gives {len(values)} rows for {count} clips{_hint(target)}")
+                raise TargetError(
+                    f"layer {layer} of {target.describe()} gives {len(values)} rows for {count} clips{_hint(target)}"
+                )
             single = torch.cat([own[layer] for own in alone[:count]])
             spread = float((single.amax(0) - single.amin(0)).max())
             moved = float((values - single).abs().max())
             if not moved <= APART * spread + ROUNDING * float(single.abs().max()):
                 raise TargetError(
-                    f"layer {layer} of {target.describe()} gives a clip other activations beside {count - 1} other clips than alone "
+                    f"layer {layer} of {target.describe()} gives a clip other activations beside {count - 1} other "
+                    "clips than alone "
                     f"(by {moved:.3g}; clips differ by {spread:.3g}): clips are mixed with one another{_hint(target)}"
                 )
 
@@ -66,11 +73,18 @@ def _activations(target: Target, clips: list[np.ndarray], seconds: float) -> dic
         try:
             capture.run(lambda: target.forward(target.features(clips)))
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-            raise TargetError(f"{target.describe()} fails on {len(clips)} clips of {min(seconds, LONGEST):g} s: {first_line(error)}") from error
+            raise TargetError(
+                f"{target.describe()} fails on {len(clips)} clips of {min(seconds, LONGEST):g} s: {first_line(error)}"
+            ) from error
         return capture.outputs
 
 
 def _hint(target: Target) -> str:
     settings: Any = target.settings
     axis = getattr(settings, "token_axis", None)
-    return "" if axis is None else f"; is target.token_axis={axis} right? {1 - axis} is for layers that give {'tokens' if axis else 'the batch'} first"
+    return (
+        ""
+        if axis is None
+        else f"; is target.token_axis={axis} right? {1 - axis} is for layers that give "
+        f"{'tokens' if axis else 'the batch'} first"
+    )

@@ -14,8 +14,8 @@ Pool = Callable[[torch.Tensor, str], torch.Tensor]
 def owned(output: torch.Tensor) -> torch.Tensor:
     """Copy an output to the CPU as float32, in storage of its own.
 
-    On a CPU a plain ``.to`` gives a view: what the network goes on to change in place (a ReLU, a residual) would change it too, and a
-    view of one token keeps the whole token map alive.
+    On a CPU a plain ``.to`` gives a view: what the network goes on to change in place (a ReLU, a residual) would change
+    it too, and a view of one token keeps the whole token map alive.
     """
     return output.to("cpu", torch.float32, copy=True, memory_format=torch.contiguous_format)
 
@@ -34,7 +34,9 @@ def hooked(modules: Mapping[str, torch.nn.Module], on_output: Callable[[str, Any
     handles = []
     try:
         for name, module in modules.items():
-            handles.append(module.register_forward_hook(lambda module, args, output, name=name: on_output(name, output)))
+            handles.append(
+                module.register_forward_hook(lambda module, args, output, name=name: on_output(name, output))
+            )
         yield
     finally:
         for handle in handles:
@@ -53,14 +55,16 @@ class Capture(AbstractContextManager["Capture"]):
     modules : dict of str to torch.nn.Module
         Layer name -> module.
     pool : callable
-        A module's output, whatever its axes, and the layer's name -> (B, R); applied inside the hook, so whole token maps are never kept.
+        A module's output, whatever its axes, and the layer's name -> (B, R); applied inside the hook, so whole token
+        maps are never kept.
     stop_after : str, optional
         Layer after whose output the forward pass is abandoned (callers catch :class:`StopForward` through :meth:`run`).
 
     Attributes
     ----------
     outputs : dict of str to torch.Tensor
-        Layer name -> (B, R) float32 on the CPU, of the last call of :meth:`run` (all its passes joined); values of its own, not the network's.
+        Layer name -> (B, R) float32 on the CPU, of the last call of :meth:`run` (all its passes joined); values of its
+        own, not the network's.
     """
 
     def __init__(self, modules: dict[str, torch.nn.Module], pool: Pool, stop_after: str | None = None) -> None:

@@ -1,4 +1,5 @@
-"""Any audio network of transformers: wav2vec2, HuBERT, WavLM, Whisper's encoder, CLAP's audio tower, any audio classifier."""
+"""Any audio network of transformers: wav2vec2, HuBERT, WavLM, Whisper's encoder, CLAP's audio tower, any audio
+classifier."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ class TransformersTarget(NamedTarget[TransformersTargetSettings]):
         try:
             return AutoConfig.from_pretrained(s.checkpoint, **self.loading)
         except (OSError, ValueError, json.JSONDecodeError) as error:
-            raise TargetError(f"target.checkpoint={s.checkpoint!r} can't be read: {str(error).splitlines()[0]}") from None
+            raise TargetError(
+                f"target.checkpoint={s.checkpoint!r} can't be read: {str(error).splitlines()[0]}"
+            ) from None
 
     def load(self, device: str) -> None:
         """Read the weights as float32.
@@ -73,20 +76,32 @@ class TransformersTarget(NamedTarget[TransformersTargetSettings]):
             self._extractor = transformers.AutoFeatureExtractor.from_pretrained(s.checkpoint, **self.loading)
             auto = transformers.AutoModelForAudioClassification if name.endswith(heads) else transformers.AutoModel
             loaded: Any = auto.from_pretrained(
-                s.checkpoint, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, **self.loading
+                s.checkpoint,
+                config=config,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **self.loading,
             )
         except Exception as error:  # noqa: BLE001 - every loader has errors of its own for damaged files
-            raise TargetError(f"target.checkpoint={s.checkpoint!r} can't be loaded: {str(error).splitlines()[0]}") from None
+            raise TargetError(
+                f"target.checkpoint={s.checkpoint!r} can't be loaded: {str(error).splitlines()[0]}"
+            ) from None
         model, info = loaded
         what = f"target.checkpoint={s.checkpoint!r}"
         check_keys(what, info, ignored=("masked_spec_embed",))  # only training uses it
         self._input = getattr(self._extractor, "model_input_names", ["input_values"])[0]
         if self._input not in ("input_values", "input_features"):
-            raise TargetError(f"target.checkpoint={s.checkpoint!r} takes {self._input!r}; only networks that hear can be dissected")
+            raise TargetError(
+                f"target.checkpoint={s.checkpoint!r} takes {self._input!r}; only networks that hear can be dissected"
+            )
         self._net = _hearing_part(model)
         clap: Any = getattr(self._net, "config", None)
         if getattr(clap, "enable_fusion", False):
-            raise TargetError(f"target.checkpoint={s.checkpoint!r} is a fused CLAP, which hears long clips by chance; take laion/clap-htsat-unfused")
+            raise TargetError(
+                f"target.checkpoint={s.checkpoint!r} is a fused CLAP, which hears long clips by chance; take "
+                "laion/clap-htsat-unfused"
+            )
         self._crop = int(self._extractor.nb_max_samples) if hasattr(self._extractor, "nb_max_samples") else 0
         _check_extractor(what, self._extractor, config)
         self._labels = config.id2label if name.endswith(heads) else None
@@ -105,7 +120,8 @@ class TransformersTarget(NamedTarget[TransformersTargetSettings]):
         return class_names(f"target.checkpoint={self.settings.checkpoint!r}", self._labels, len(self._labels))
 
     def features(self, waves: list[np.ndarray]) -> list[tuple[dict[str, torch.Tensor], list[float] | None]]:
-        """Return input of each run of equally long clips, and which share of its tokens is sound where the extractor pads to a fixed length."""
+        """Return input of each run of equally long clips, and which share of its tokens is sound where the extractor
+        pads to a fixed length."""
         groups = []
         for run in equal_lengths(waves):
             least = [np.pad(w, (0, max(0, 640 - len(w)))).astype(np.float32) for w in run]
@@ -136,17 +152,28 @@ class TransformersTarget(NamedTarget[TransformersTargetSettings]):
             if hasattr(out, "logits"):
                 return out.logits
             states = out.last_hidden_state
-            return states.reshape(len(states), -1, states.shape[-1]).mean(1) if states.ndim == 3 else states.flatten(2).mean(2)
+            return (
+                states.reshape(len(states), -1, states.shape[-1]).mean(1)
+                if states.ndim == 3
+                else states.flatten(2).mean(2)
+            )
 
         return go
 
 
 def _check_extractor(what: str, extractor: Any, config: Any) -> None:
     """Check that spectrograms of the extractor are those that the network was made for, where both say so."""
-    frames = getattr(config, "max_length", None) if hasattr(config, "frequency_stride") else None  # elsewhere `max_length` is of texts
-    bins = next((value for name in ("num_mel_bins", "feature_size") if (value := getattr(extractor, name, None)) is not None), None)
+    frames = (
+        getattr(config, "max_length", None) if hasattr(config, "frequency_stride") else None
+    )  # elsewhere `max_length` is of texts
+    bins = next(
+        (value for name in ("num_mel_bins", "feature_size") if (value := getattr(extractor, name, None)) is not None),
+        None,
+    )
     mels = getattr(config, "num_mel_bins", None)
-    check_frames(what, (getattr(extractor, "max_length", None) if frames else None, bins if mels else None), (frames, mels))
+    check_frames(
+        what, (getattr(extractor, "max_length", None) if frames else None, bins if mels else None), (frames, mels)
+    )
 
 
 def _hearing_part(model: nn.Module) -> nn.Module:
@@ -161,5 +188,9 @@ def _hearing_part(model: nn.Module) -> nn.Module:
 
 def _classifier_name(model: nn.Module, classes: int) -> str | None:
     """Return dotted name of the last linear layer with one unit a class."""
-    names = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and m.out_features == classes and n.split(".")[0].startswith("classif")]
+    names = [
+        n
+        for n, m in model.named_modules()
+        if isinstance(m, nn.Linear) and m.out_features == classes and n.split(".")[0].startswith("classif")
+    ]
     return names[-1] if names else None

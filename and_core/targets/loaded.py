@@ -27,13 +27,19 @@ def open_target(d: Dissection) -> Target:
     target = TARGETS.create(config.target, recorded=True)
     found, dissected = target.fingerprint()[:16], d.notes("activations")["checkpoint"]
     if found != dissected:
-        raise TargetError(f"target.checkpoint has changed since {d.name!r} was made: fingerprint {found}, dissected {dissected}; run the dissection again")
+        raise TargetError(
+            f"target.checkpoint has changed since {d.name!r} was made: fingerprint {found}, dissected {dissected}; run "
+            "the dissection again"
+        )
     target.load(pick_device(config.activations.device))
     return target
 
 
 def shared_target(d: Dissection) -> Target:
-    """Return what :func:`open_target` gives, the last few kept loaded; call within :func:`using`, since a network runs one pass at a time."""
+    """Return what :func:`open_target` gives, the last few kept loaded.
+
+    Call within :func:`using`, since a network runs one pass at a time.
+    """
     key = (str(d.folder), d.manifest.stages["activations"].key)
     with _lock:
         if key not in _kept:

@@ -28,7 +28,8 @@ class ModuleSettings(NamedTargetSettings):
 
 @TARGETS.register
 class Module(NamedTarget[ModuleSettings]):
-    """A network of one's own: configure ``{kind: module, title: ...}``, :meth:`bind` the network, and give it to :func:`and_core.pipeline.run`."""
+    """A network of one's own: configure ``{kind: module, title: ...}``, :meth:`bind` the network, and give it to
+    :func:`and_core.pipeline.run`."""
 
     kind = "module"
     from_python = True
@@ -53,23 +54,35 @@ class Module(NamedTarget[ModuleSettings]):
         s = self.settings
         self._net, self._prepare, self._names, self.sample_rate = network, prepare, classes, s.rate
         if s.classifier is not None:
-            linear = {name: module.out_features for name, module in network.named_modules() if isinstance(module, nn.Linear) and name}
+            linear = {
+                name: module.out_features
+                for name, module in network.named_modules()
+                if isinstance(module, nn.Linear) and name
+            }
             if s.classifier not in linear:
                 there = ", ".join(f"{name} ({units} units)" for name, units in linear.items()) or "none"
-                raise TargetError(f"target.classifier={s.classifier!r} is no linear layer of the network; there are: {there}")
+                raise TargetError(
+                    f"target.classifier={s.classifier!r} is no linear layer of the network; there are: {there}"
+                )
             units = linear[s.classifier]
             if classes is not None and units != len(classes):
-                raise TargetError(f"target.classifier={s.classifier!r} has {units} units; {len(classes)} classes are given")
+                raise TargetError(
+                    f"target.classifier={s.classifier!r} has {units} units; {len(classes)} classes are given"
+                )
             self._classifier = s.classifier
         return self
 
     def _bound(self) -> nn.Module:
         if not hasattr(self, "_net"):
-            raise TargetError("target.kind='module' needs a network from Python: run(config, target=TARGETS.create(config.target).bind(network, prepare))")
+            raise TargetError(
+                "target.kind='module' needs a network from Python: run(config, "
+                "target=TARGETS.create(config.target).bind(network, prepare))"
+            )
         return self._net
 
     def fingerprint(self) -> str:
-        """Hash of the weights, of the network's outline, of the class names, and of what `prepare` makes of a second of noise."""
+        """Hash of the weights, of the network's outline, of the class names, and of what `prepare` makes of a second of
+        noise."""
         net = self._bound()
         noise = (np.random.default_rng(0).standard_normal((1, self.sample_rate)) * 0.1).astype(np.float32)
         digest = hashlib.sha256(repr((repr(net), self._names)).encode("utf-8", "backslashreplace"))
@@ -90,7 +103,8 @@ class Module(NamedTarget[ModuleSettings]):
         self.listen()
 
     def save(self, folder: Path) -> None:
-        """Write ``model.safetensors``: the state dict, to be read back with `safetensors.torch.load_model` into the same network."""
+        """Write ``model.safetensors``: the state dict, to be read back with `safetensors.torch.load_model` into the
+        same network."""
         from safetensors.torch import save_model
 
         save_model(self._bound(), str(folder / "model.safetensors"))

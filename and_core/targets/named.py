@@ -24,10 +24,12 @@ TRIED = (1.0, 4.0, 10.0)  # seconds of noise: a network may need clips of some l
 
 
 class NamedTargetSettings(TargetSettings):
-    """`token_axis`: 1 where layers give (batch, tokens, units), 0 for (tokens, batch, units). `special_tokens` stand before the others.
+    """`token_axis`: 1 where layers give (batch, tokens, units), 0 for (tokens, batch, units). `special_tokens` stand
+    before the others.
 
-    `maps`: patterns of the dotted names whose outputs are read as maps over time; by default the last three convolutions, else the
-    last three linear layers with tokens. `time_axis`: axis of time in the maps of two-dimensional convolutions.
+    `maps`: patterns of the dotted names whose outputs are read as maps over time; by default the last three
+    convolutions, else the last three linear layers with tokens. `time_axis`: axis of time in the maps of
+    two-dimensional convolutions.
     """
 
     pooling: Any = "mean"
@@ -41,12 +43,14 @@ N = TypeVar("N", bound=NamedTargetSettings)
 
 
 class NamedTarget(Target[N]):
-    """A network whose linear layers and convolutions go by the dotted names that PyTorch gives them, in the order in which they run.
+    """A network whose linear layers and convolutions go by the dotted names that PyTorch gives them, in the order in
+    which they run.
 
-    A layer that a forward pass never calls, or calls more than once, has no activation of its own and is no layer here. The classifier
-    goes by the name ``fc``, and by nothing else: a hidden layer that PyTorch calls ``fc`` is ``fc_hidden`` here.
-    Clips of different lengths are never padded to one another: each run of equally long clips is one pass, so that a clip's
-    activations do not depend on its neighbours.
+    A layer that a forward pass never calls, or calls more than once, has no activation of its own and is no layer here.
+    The classifier goes by the name ``fc``, and by nothing else: a hidden layer that PyTorch calls ``fc`` is
+    ``fc_hidden`` here.
+    Clips of different lengths are never padded to one another: each run of equally long clips is one pass, so that a
+    clip's activations do not depend on its neighbours.
     """
 
     Settings = NamedTargetSettings
@@ -62,7 +66,9 @@ class NamedTarget(Target[N]):
         if settings.pooling not in ("cls", "mean", "max", "first"):
             raise TargetError(f"target.pooling={settings.pooling!r}; allowed: cls, mean, max, first")
         if settings.pooling == "cls" and not settings.special_tokens:
-            raise TargetError("target.pooling='cls' needs target.special_tokens of at least 1: the network's own class token")
+            raise TargetError(
+                "target.pooling='cls' needs target.special_tokens of at least 1: the network's own class token"
+            )
 
     def all_modules(self) -> dict[str, nn.Module]:
         """Return linear layers and convolutions by dotted name; ``fc`` is the classifier."""
@@ -78,11 +84,15 @@ class NamedTarget(Target[N]):
         """
         calls: list[str] = []
         fault: Exception | None = None
-        modules = {name: m for name, m in self._net.named_modules() if name and isinstance(m, (nn.Linear, *CONVOLUTIONS))}
+        modules = {
+            name: m for name, m in self._net.named_modules() if name and isinstance(m, (nn.Linear, *CONVOLUTIONS))
+        }
         with hooked(modules, lambda name, output: calls.append(name)):
             for seconds in TRIED:
                 calls.clear()
-                noise = (np.random.default_rng(0).standard_normal(round(seconds * self.sample_rate)) * 0.1).astype(np.float32)
+                noise = (np.random.default_rng(0).standard_normal(round(seconds * self.sample_rate)) * 0.1).astype(
+                    np.float32
+                )
                 try:
                     with torch.inference_mode():
                         self.forward(self.features([noise]))
@@ -94,7 +104,9 @@ class NamedTarget(Target[N]):
             raise TargetError(f"{self.describe()} fails on a second of noise: {first_line(fault)}") from fault
         running = [name for name, times in Counter(calls).items() if times == 1]
         if self._classifier is not None and self._classifier not in running:
-            raise TargetError(f"{self.describe()}: the classifier {self._classifier} does not run exactly once in a pass")
+            raise TargetError(
+                f"{self.describe()}: the classifier {self._classifier} does not run exactly once in a pass"
+            )
         named = dict(self._net.named_modules())
         hidden = [name for name in running if name != self._classifier]
         self._layers = {_free(name, hidden): named[name] for name in hidden}
@@ -107,7 +119,10 @@ class NamedTarget(Target[N]):
         return self._net
 
     def map_modules(self) -> dict[str, nn.Module]:
-        """Return the modules that the setting `maps` names; else the convolutions, else every hidden linear layer (those without tokens are told when they are read)."""
+        """Return the modules that the setting `maps` names.
+
+        Else the convolutions, else every hidden linear layer (those without tokens are told when they are read).
+        """
         hidden = {name: module for name, module in self._layers.items() if name != CLASSIFIER}
         patterns = self.settings.maps
         if patterns:
@@ -120,7 +135,13 @@ class NamedTarget(Target[N]):
     def to_map(self, output: Any, name: str) -> torch.Tensor:
         """Return convolutions' maps with time last; token states as one row."""
         if isinstance(self._layers[name], CONVOLUTIONS):
-            found = output[:, :, None] if output.ndim == 3 else output if self.settings.time_axis == 3 else output.transpose(2, 3)
+            found = (
+                output[:, :, None]
+                if output.ndim == 3
+                else output
+                if self.settings.time_axis == 3
+                else output.transpose(2, 3)
+            )
         else:
             tokens = output.transpose(0, 1) if self.settings.token_axis == 0 and output.ndim == 3 else output
             if tokens.ndim != 3:
@@ -153,7 +174,8 @@ class NamedTarget(Target[N]):
         return torch.cat(outs) if outs else None
 
     def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
-        """Pool whatever stands between batch and units as tokens: windows folded into the batch, two axes of a map, channels first."""
+        """Pool whatever stands between batch and units as tokens: windows folded into the batch, two axes of a map,
+        channels first."""
         if output.ndim == 2 and len(output) == self._batch:
             return output
         if isinstance(self._layers[layer], CONVOLUTIONS):
@@ -163,12 +185,16 @@ class NamedTarget(Target[N]):
                 output = output.reshape(-1, self._batch, output.shape[-1])
             output = output.transpose(0, 1) if output.ndim == 3 else output
         if len(output) % self._batch:
-            raise TargetError(f"layer {layer} gives {tuple(output.shape)} for {self._batch} clips; is target.token_axis right?")
+            raise TargetError(
+                f"layer {layer} gives {tuple(output.shape)} for {self._batch} clips; is target.token_axis right?"
+            )
         tokens = output.reshape(self._batch, -1, output.shape[-1])
         if self._tokens is not None and tokens.shape[1] > 1:
             shares = self._tokens
             counts = [max(1 + self.special_tokens, round(share * tokens.shape[1])) for share in shares]
-            return torch.cat([super(NamedTarget, self).pool(tokens[i : i + 1, :count], layer) for i, count in enumerate(counts)])
+            return torch.cat(
+                [super(NamedTarget, self).pool(tokens[i : i + 1, :count], layer) for i, count in enumerate(counts)]
+            )
         return super().pool(tokens, layer) if tokens.shape[1] > self.special_tokens else tokens[:, 0]
 
 

@@ -21,7 +21,10 @@ ADDED = "_planted"  # ends the name of a layer of added units
 
 
 class PlantedSettings(TargetSettings):
-    """`base`: the target that is read; `path`: the safetensors file of the added units, ``LAYER.weight`` and ``LAYER.bias``."""
+    """`base`: the target that is read.
+
+    `path`: the safetensors file of the added units, ``LAYER.weight`` and ``LAYER.bias``.
+    """
 
     base: dict[str, Any]
     path: FilePath
@@ -91,7 +94,10 @@ class Planted(Target[PlantedSettings]):
             self._added[name + ADDED] = added.eval().to(device)
             read[name] = module
         if tensors:
-            raise TargetError(f"units are planted in layers that the network has not: {', '.join(sorted(tensors))}; it has: {', '.join(modules)}")
+            raise TargetError(
+                f"units are planted in layers that the network has not: {', '.join(sorted(tensors))}; it has: "
+                f"{', '.join(modules)}"
+            )
         self._hooks = ExitStack()  # the added units run with the network for as long as there is this target
         self._hooks.enter_context(hooked(read, self._run_added))
 

@@ -22,7 +22,10 @@ def autocast(precision: str, device: str) -> AbstractContextManager[object]:
 
 
 def choose_precision(target: Target, features: Any, wanted: str, device: str) -> str:
-    """Return the precision to run at: as configured; for ``auto``, float32 on a CPU and float16 on a GPU if the first batch agrees."""
+    """Return the precision to run at: as configured.
+
+    For ``auto``, float32 on a CPU and float16 on a GPU if the first batch agrees.
+    """
     if wanted != "auto":
         return wanted
     if not device.startswith("cuda"):
@@ -31,7 +34,8 @@ def choose_precision(target: Target, features: Any, wanted: str, device: str) ->
 
 
 def agreement(target: Target, features: Any, precision: str, device: str) -> float:
-    """Return how well activations at `precision` follow those at float32 on one batch: the least layer's first percentile over neurons."""
+    """Return how well activations at `precision` follow those at float32 on one batch: the least layer's first
+    percentile over neurons."""
     outputs = []
     with Capture(target.modules(), target.pool) as capture:
         for kind in ("float32", precision):

@@ -1,4 +1,5 @@
-"""A target on its test split: clips decoded once, logits under any number of ablations, the network never loaded again."""
+"""A target on its test split: clips decoded once, logits under any number of ablations,
+the network never loaded again."""
 
 from __future__ import annotations
 
@@ -107,7 +108,10 @@ class Evaluator:
         return found[[distinct.index(first[name]) for name in names]]
 
     def means(self) -> dict[str, np.ndarray]:
-        """Return layer -> (R,) mean output of each neuron over all tokens of the clips that are not tested; computed once."""
+        """Return layer -> (R,) mean output of each neuron over all tokens of the clips that are not tested.
+
+        Computed once.
+        """
         if self._means is None:
             modules = self.target.modules()
             sums: dict[str, np.ndarray] = {}
@@ -167,11 +171,15 @@ def open_evaluator(d: Dissection, target: Target | None = None) -> Evaluator:
         The stage `split` has not been run.
     """
     clips = np.asarray(d.tested_clips)
-    return Evaluator(open_target(d) if target is None else target, d, clips, make_config(d.manifest.config).activations.batch)
+    return Evaluator(
+        open_target(d) if target is None else target, d, clips, make_config(d.manifest.config).activations.batch
+    )
 
 
 def _identity(masks: Mapping[str, np.ndarray]) -> bytes:
-    return b"".join(name.encode() + b"\0" + np.packbits(mask).tobytes() for name, mask in sorted(masks.items()) if mask.any())
+    return b"".join(
+        name.encode() + b"\0" + np.packbits(mask).tobytes() for name, mask in sorted(masks.items()) if mask.any()
+    )
 
 
 def _bytes(features: Any) -> int:

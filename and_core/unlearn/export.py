@@ -1,4 +1,5 @@
-"""Taking an ablation out of the dashboard: the mask as JSON, and the pruned network as a checkpoint with a model card."""
+"""Taking an ablation out of the dashboard: the mask as JSON,
+and the pruned network as a checkpoint with a model card."""
 
 from __future__ import annotations
 
@@ -32,11 +33,22 @@ def mask_json(d: Dissection, request: AblationRequest, result: Result | None = N
     """Return the ablated neurons, how they were chosen, and with what effect, for other tools."""
     choice = select_neurons(d, request)
     provenance = d.provenance
-    return json.dumps({
-        "format": FORMAT, "target": provenance.get("target"), "checkpoint": provenance.get("checkpoint"), "dissection": d.name, "request": request.settled(),
-        "layers": {name: np.flatnonzero(mask).tolist() for name, mask in choice.selection.masks.items() if mask.any()},
-        "effect": _plain(result.rows[0]) if result is not None else None, "notes": list(choice.notes),
-    }, indent=1, allow_nan=False)  # fmt: skip
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "target": provenance.get("target"),
+            "checkpoint": provenance.get("checkpoint"),
+            "dissection": d.name,
+            "request": request.settled(),
+            "layers": {
+                name: np.flatnonzero(mask).tolist() for name, mask in choice.selection.masks.items() if mask.any()
+            },
+            "effect": _plain(result.rows[0]) if result is not None else None,
+            "notes": list(choice.notes),
+        },
+        indent=1,
+        allow_nan=False,
+    )
 
 
 def read_mask(d: Dissection, path: Path, concept: str = "") -> AblationRequest:
@@ -57,18 +69,24 @@ def read_mask(d: Dissection, path: Path, concept: str = "") -> AblationRequest:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"mask={str(path)!r} is no mask of this package ({FORMAT}): {error}") from None
     if checkpoint != d.provenance.get("checkpoint"):
-        raise ConfigError(f"mask={str(path)!r} is of a network with fingerprint {checkpoint}; {d.name!r} is of {d.provenance.get('checkpoint')}")
+        raise ConfigError(
+            f"mask={str(path)!r} is of a network with fingerprint {checkpoint}; {d.name!r} is of "
+            f"{d.provenance.get('checkpoint')}"
+        )
     return make_request(strategy="list", neurons=neurons, concept=concept or named, **wanted)
 
 
-def save_pruned(d: Dissection, request: AblationRequest, folder: Path, result: Result | None = None, target: Target | None = None) -> float:
+def save_pruned(
+    d: Dissection, request: AblationRequest, folder: Path, result: Result | None = None, target: Target | None = None
+) -> float:
     """Write the pruned network in the target's own format, with a model card and the mask.
 
     Returns
     -------
     float
-        Largest difference between the logits of the network with its activations patched and of the written one, loaded back, on the
-        first batch of the tested clips; NaN where it can't be loaded from a configuration (kind ``module``).
+        Largest difference between the logits of the network with its activations patched and of the written one, loaded
+        back, on the first batch of the tested clips; NaN where it can't be loaded from a configuration (kind
+        ``module``).
 
     Raises
     ------
@@ -88,7 +106,9 @@ def save_pruned(d: Dissection, request: AblationRequest, folder: Path, result: R
         made.mkdir()
         difference = _write(d, request, choice, made, target)
         if difference > MOST_DIFFERENT:
-            raise TargetError(f"the written network is not the ablated one: loaded back, its logits differ by up to {difference:.3g}")
+            raise TargetError(
+                f"the written network is not the ablated one: loaded back, its logits differ by up to {difference:.3g}"
+            )
         (made / MASK).write_text(mask_json(d, request, result) + "\n", encoding="utf-8")
         (made / CARD).write_text(card(d, request, choice, result, difference), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
@@ -96,8 +116,13 @@ def save_pruned(d: Dissection, request: AblationRequest, folder: Path, result: R
     return difference
 
 
-def _write(d: Dissection, request: AblationRequest, choice: RankedSelection, folder: Path, target: Target | None) -> float:
-    """Write the weights under ablation; the largest difference between what is loaded back and the network with its activations patched."""
+def _write(
+    d: Dissection, request: AblationRequest, choice: RankedSelection, folder: Path, target: Target | None
+) -> float:
+    """Write the weights under ablation.
+
+    The largest difference between what is loaded back and the network with its activations patched.
+    """
     import torch
 
     from and_core.targets.ablate import Ablation
@@ -117,7 +142,9 @@ def _write(d: Dissection, request: AblationRequest, choice: RankedSelection, fol
         if means is not None:
             for name, mask in masks.items():
                 module: Any = modules[name]
-                module.bias.data[torch.from_numpy(np.flatnonzero(mask))] = torch.from_numpy(means[name][mask]).to(module.bias)
+                module.bias.data[torch.from_numpy(np.flatnonzero(mask))] = torch.from_numpy(means[name][mask]).to(
+                    module.bias
+                )
         network.save(folder)
     settings = network.saved_settings(folder)
     return float("nan") if settings is None else _loaded_back(d, settings, patched)
@@ -150,23 +177,56 @@ def zip_pruned(d: Dissection, request: AblationRequest, path: Path, result: Resu
                     archive.write(file, file.relative_to(place))
 
 
-def card(d: Dissection, request: AblationRequest, choice: RankedSelection, result: Result | None = None, difference: float = float("nan")) -> str:
+def card(
+    d: Dissection,
+    request: AblationRequest,
+    choice: RankedSelection,
+    result: Result | None = None,
+    difference: float = float("nan"),
+) -> str:
     """Return the model card: what was removed, how, and with what effect."""
     p, split = d.provenance, d.notes("split")
-    layers = [f"| {markdown(name)} | {int(mask.sum())} | {len(mask)} |" for name, mask in choice.selection.masks.items() if mask.any()]
+    layers = [
+        f"| {markdown(name)} | {int(mask.sum())} | {len(mask)} |"
+        for name, mask in choice.selection.masks.items()
+        if mask.any()
+    ]
     hidden = sum(layer.size for layer in d.layers if layer.kind != "fc")
     lines = [
-        "---", "pipeline_tag: audio-classification", "tags: [audio, pruned, machine-unlearning]", "---", f"# {markdown(p.get('target'))}, pruned", "",
-        f"Made from `{markdown(p.get('target'))}` (fingerprint `{p.get('checkpoint')}`) by ablating {choice.count} of {hidden} hidden neurons: "
-        f"{markdown(request.describe())}.", "",
-        "## What was removed", "",
+        "---",
+        "pipeline_tag: audio-classification",
+        "tags: [audio, pruned, machine-unlearning]",
+        "---",
+        f"# {markdown(p.get('target'))}, pruned",
+        "",
+        f"Made from `{markdown(p.get('target'))}` (fingerprint `{p.get('checkpoint')}`) by ablating {choice.count} of "
+        f"{hidden} hidden neurons: "
+        f"{markdown(request.describe())}.",
+        "",
+        "## What was removed",
+        "",
         f"{_chosen(d, request)} "
-        + ("Each neuron's weight row is zero, and its bias its mean activation." if request.how == "mean" else "Each neuron's weight row and bias are zero.")
-        + f" `{MASK}` lists them.", "", "| layer | removed | of |", "|---|---|---|", *layers, "",
-        "Settings: `" + json.dumps(request.settled()).replace("`", "'") + "`", "", "## Effect", "",
-    ]  # fmt: skip
+        + (
+            "Each neuron's weight row is zero, and its bias its mean activation."
+            if request.how == "mean"
+            else "Each neuron's weight row and bias are zero."
+        )
+        + f" `{MASK}` lists them.",
+        "",
+        "| layer | removed | of |",
+        "|---|---|---|",
+        *layers,
+        "",
+        "Settings: `" + json.dumps(request.settled()).replace("`", "'") + "`",
+        "",
+        "## Effect",
+        "",
+    ]
     if difference == difference:
-        lines += [f"Loaded back, the network's logits differ from those under ablation by at most {difference:.2g}.", ""]
+        lines += [
+            f"Loaded back, the network's logits differ from those under ablation by at most {difference:.2g}.",
+            "",
+        ]
     if result is None:
         lines.append("Not measured.")
     else:
@@ -178,14 +238,26 @@ def card(d: Dissection, request: AblationRequest, choice: RankedSelection, resul
             "| | value | 95 % interval |",
             "|---|---|---|",
         ]
-        names = {"ablating": "change of the concept's own logit", "remaining": "change of the other classes' own logits", "gap": "gap (larger is better)"}
-        lines += [f"| {said} | {_number(row[key])} | {_number(row[key + '_low'])} to {_number(row[key + '_high'])} |" for key, said in names.items()]
+        names = {
+            "ablating": "change of the concept's own logit",
+            "remaining": "change of the other classes' own logits",
+            "gap": "gap (larger is better)",
+        }
+        lines += [
+            f"| {said} | {_number(row[key])} | {_number(row[key + '_low'])} to {_number(row[key + '_high'])} |"
+            for key, said in names.items()
+        ]
         lines += [f"| accuracy before, after | {row['accuracy_before']:.1f} %, {row['accuracy_after']:.1f} % | |"]
         if row["concept_accuracy_before"] == row["concept_accuracy_before"]:
-            lines += [f"| accuracy on the concept's clips before, after | {row['concept_accuracy_before']:.1f} %, {row['concept_accuracy_after']:.1f} % | |"]
+            lines += [
+                f"| accuracy on the concept's clips before, after | {row['concept_accuracy_before']:.1f} %, "
+                f"{row['concept_accuracy_after']:.1f} % | |"
+            ]
         fair = [r["gap"] for r in result.rows[1:] if r["control"] and r["gap"] == r["gap"]]
         if fair:
-            lines += [f"| gap of as many random neurons in the same layers, {len(fair)} draws | {np.mean(fair):+.2f} | |"]
+            lines += [
+                f"| gap of as many random neurons in the same layers, {len(fair)} draws | {np.mean(fair):+.2f} | |"
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -196,8 +268,16 @@ def _chosen(d: Dissection, request: AblationRequest) -> str:
         return f"The neurons were drawn at random, seed {request.seed}."
     if request.strategy == "list":
         return "The neurons were given as a list; how it was made is not known here."
-    seen = f"{split['explained_and_tested']} of the {split['tested_clips']} tested clips among them" if split["explained_and_tested"] else "none of them tested"
-    where = f"{split['choosing_clips']} clips, none of them tested" if request.choose_on == "others" else f"all clips that the dissection explains from, {seen}"
+    seen = (
+        f"{split['explained_and_tested']} of the {split['tested_clips']} tested clips among them"
+        if split["explained_and_tested"]
+        else "none of them tested"
+    )
+    where = (
+        f"{split['choosing_clips']} clips, none of them tested"
+        if request.choose_on == "others"
+        else f"all clips that the dissection explains from, {seen}"
+    )
     return f"The neurons were chosen by {request.strategy}, from explanations over {where}."
 
 

@@ -11,7 +11,11 @@ from and_core.store.dissection import Dissection
 from and_core.unlearn.request import BASIC
 from and_core.unlearn.selection import Selection, at_random, criterion_scores, fair_random, hidden, most, word_counts
 
-CURVES: dict[str, tuple[str, ...]] = {"a": ("noun", "adjective", "verb", "preposition", "summary"), "b": ("basic", "high-level"), "c": BASIC}
+CURVES: dict[str, tuple[str, ...]] = {
+    "a": ("noun", "adjective", "verb", "preposition", "summary"),
+    "b": ("basic", "high-level"),
+    "c": BASIC,
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,11 @@ def points(d: Dissection, view: Dissection, share: float, seeds: Sequence[int], 
         found.append(ImportancePoint("", "random", share, seed, at_random(d.layers, round(share * total), seed)))
         for figure, criteria in CURVES.items():
             for criterion in criteria:
-                scores = (word_counts(view, "adjective", {criterion}) > 0).astype(float) if figure == "c" else criterion_scores(view, criterion)
+                scores = (
+                    (word_counts(view, "adjective", {criterion}) > 0).astype(float)
+                    if figure == "c"
+                    else criterion_scores(view, criterion)
+                )
                 chosen, _ = most(d, scores, share, seed)
                 found.append(ImportancePoint(figure, criterion, share, seed, chosen))
                 if number < fair:

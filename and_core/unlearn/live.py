@@ -1,6 +1,8 @@
-"""Ablation while a user waits: one worker for all users, so that nobody's run slows another's; each sees his place in the queue.
+"""Ablation while a user waits: one worker for all users, so that nobody's run slows another's; each sees his place in
+the queue.
 
-A result lives in memory until it is kept; a marker in the dissection's folder tells, after a restart, that a run was stopped.
+A result lives in memory until it is kept; a marker in the dissection's folder tells, after a restart, that a run was
+stopped.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ class Queue:
         self._evaluator = evaluator or self._loaded
         self._networks: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._worker: threading.Thread | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="and-pruned-")  # checkpoints for download; goes with the process
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="and-pruned-"
+        )  # checkpoints for download; goes with the process
 
     def submit(self, d: Dissection, kind: Kind, request: AblationRequest, client: str) -> Job:
         """Ask for a run; the same one asked for twice is run once."""
@@ -99,10 +103,17 @@ class Queue:
         """Return runs before this one, the running one included; 0 for the running one itself."""
         with self._lock:
             waiting = list(self._waiting)
-            return waiting.index(job) + any(other.state == "running" for other in self._jobs.values()) if job in waiting else 0
+            return (
+                waiting.index(job) + any(other.state == "running" for other in self._jobs.values())
+                if job in waiting
+                else 0
+            )
 
     def cancel(self, key: str, client: str) -> None:
-        """Let one session wait no longer; the run ends when nobody does who was heard of lately (a closed tab is not)."""
+        """Let one session wait no longer.
+
+        The run ends when nobody does who was heard of lately (a closed tab is not).
+        """
         with self._lock:
             job = self._jobs.get(key)
             if job is None or job.state not in ("queued", "running"):
@@ -130,7 +141,10 @@ class Queue:
             except ANDError as error:
                 state, job.error = ("cancelled" if job.stop.is_set() else "failed"), str(error)
             except Exception as error:  # noqa: BLE001 - a network of any kind may fail in any way; the worker and the other runs go on
-                state, job.error = "failed", f"the network failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                state, job.error = (
+                    "failed",
+                    f"the network failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+                )
             with self._lock:
                 if self._jobs.get(job.key) is job:
                     _unmark(job)
@@ -150,7 +164,9 @@ class Queue:
         if job.kind == "checkpoint":
             from and_core.unlearn.export import zip_pruned
 
-            measured = stored(d, "run", job.request) or getattr(self.find(job.request.key("run", inputs_of(d))), "result", None)
+            measured = stored(d, "run", job.request) or getattr(
+                self.find(job.request.key("run", inputs_of(d))), "result", None
+            )
             job.file = Path(self._folder.name) / f"{job.key}.zip"
             zip_pruned(d, job.request, job.file, measured)
             return None
@@ -203,7 +219,12 @@ def _mark(job: Job) -> None:
     with suppress(OSError, ArtifactError):  # a cache that can't be written to can still be looked at and tried out
         path = _marker(job.dissection, job.key)
         path.parent.mkdir(exist_ok=True)
-        write_atomic(path, json.dumps({"process": PROCESS, "pid": os.getpid(), "kind": job.kind, "request": job.request.settled()}).encode())
+        write_atomic(
+            path,
+            json.dumps(
+                {"process": PROCESS, "pid": os.getpid(), "kind": job.kind, "request": job.request.settled()}
+            ).encode(),
+        )
 
 
 def _unmark(job: Job) -> None:

@@ -1,4 +1,5 @@
-"""What an ablation did to a classifier (AND section 6): change on the target concept, on all others, and the gap between them."""
+"""What an ablation did to a classifier (AND section 6): change on the target concept, on all others, and the gap
+between them."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ class Effect:
     Attributes
     ----------
     ablating : float
-        Delta A: mean change of the target class's output on the target class's clips; NaN where the concept is no class.
+        Delta A: mean change of the target class's output on the target class's clips; NaN where the concept is no
+        class.
     remaining : float
         Delta R: mean over the other classes of the change of each class's own output on its own clips.
     gap : float
@@ -36,7 +38,9 @@ class Effect:
     intervals: dict[str, tuple[float, float]]
 
 
-def effect(before: np.ndarray, after: np.ndarray, labels: np.ndarray, target: int | None, draws: int = 1000, seed: int = 0) -> Effect:
+def effect(
+    before: np.ndarray, after: np.ndarray, labels: np.ndarray, target: int | None, draws: int = 1000, seed: int = 0
+) -> Effect:
     """Compare a classifier's outputs on a test split before and after.
 
     Parameters
@@ -56,11 +60,16 @@ def effect(before: np.ndarray, after: np.ndarray, labels: np.ndarray, target: in
         Shapes that do not fit, labels out of range, or values that are not finite.
     """
     if before.shape != after.shape or before.ndim != 2 or labels.shape != (len(before),):
-        raise DataError(f"outputs of shape {before.shape} and {after.shape} and labels of shape {labels.shape} do not belong together")
+        raise DataError(
+            f"outputs of shape {before.shape} and {after.shape} and labels of shape {labels.shape} do not belong "
+            "together"
+        )
     if not np.isfinite(before).all() or not np.isfinite(after).all():
         raise DataError("outputs hold NaN or infinite values")
     classes = before.shape[1]
-    if (len(labels) and not (labels.min() >= 0 and labels.max() < classes)) or (target is not None and not 0 <= target < classes):
+    if (len(labels) and not (labels.min() >= 0 and labels.max() < classes)) or (
+        target is not None and not 0 <= target < classes
+    ):
         raise DataError(f"labels or target={target} are out of range; there are {classes} classes")
     own = (after - before)[np.arange(len(labels)), labels].astype(np.float64)
     by_class = _means(own, labels, classes)
@@ -68,7 +77,9 @@ def effect(before: np.ndarray, after: np.ndarray, labels: np.ndarray, target: in
     present, starts, picked = _draws(labels.tobytes(), str(labels.dtype), classes, draws, seed)
     drawn = np.full((3, draws), np.nan)
     if draws and len(present):
-        sums = np.add.reduceat(own[picked], starts, axis=1) / np.diff(np.append(starts, len(labels)))  # (draws, classes with clips)
+        sums = np.add.reduceat(own[picked], starts, axis=1) / np.diff(
+            np.append(starts, len(labels))
+        )  # (draws, classes with clips)
         mine = np.flatnonzero(present == target) if target is not None else present[:0]
         others = np.delete(sums, mine, axis=1)
         drawn[1] = others.mean(1) if others.shape[1] else np.nan
@@ -81,7 +92,8 @@ def effect(before: np.ndarray, after: np.ndarray, labels: np.ndarray, target: in
 
 @lru_cache(maxsize=4)
 def _draws(labels: bytes, dtype: str, classes: int, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return classes with clips, where each begins once clips are sorted by class, and (draws, N) clips drawn anew within their class.
+    """Return classes with clips, where each begins once clips are sorted by class, and (draws, N) clips drawn anew
+    within their class.
 
     The same for every ablation of a split, so it is made once; no class is ever empty.
     """

@@ -24,9 +24,14 @@ SIMILARITY: dict[str, SimilarityName] = {"TAB": "soft_wpmi", "DB": "cos_cubed"} 
 SEEDS = (20, 202, 2024)
 PAPER_SHARE = 3000 / 55296  # the paper's random baseline: 3,000 of AST's hidden neurons
 USED: dict[Strategy, tuple[str, ...]] = {
-    "OCP": ("leave_shared", "substring", "synonyms"), "DB": ("top",), "TAB": ("top",), "random": ("share", "seed"), "adjective": ("adjective",),
-    "criterion": ("criterion", "share", "seed"), "list": ("neurons",),
-}  # fmt: skip
+    "OCP": ("leave_shared", "substring", "synonyms"),
+    "DB": ("top",),
+    "TAB": ("top",),
+    "random": ("share", "seed"),
+    "adjective": ("adjective",),
+    "criterion": ("criterion", "share", "seed"),
+    "list": ("neurons",),
+}
 
 
 class AblationRequest(BaseModel):
@@ -59,7 +64,8 @@ class AblationRequest(BaseModel):
     how : str
         ``weights`` (row and bias to zero, as the paper), or activations patched to ``zero`` or to their ``mean``.
     choose_on : str
-        ``others``: neurons are chosen from explanations that never saw the tested clips; ``all``: from the dissection as it stands.
+        ``others``: neurons are chosen from explanations that never saw the tested clips; ``all``: from the dissection
+        as it stands.
     seed : int
         Of random choices.
     """

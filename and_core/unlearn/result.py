@@ -1,4 +1,7 @@
-"""What a run of ablations found: kept in memory, in a dissection's manifest, or read from the stage `unlearning`. No torch."""
+"""What a run of ablations found: kept in memory, in a dissection's manifest, or read from the stage `unlearning`.
+
+No torch.
+"""
 
 from __future__ import annotations
 
@@ -101,12 +104,26 @@ def keep(d: Dissection, result: Result) -> None:
         manifest = Manifest.load(d.folder)
         writer = StageWriter(d.folder, KEPT, result.key, f"{KEPT}-{result.key}")
         writer.table("rows", pa.Table.from_pylist(result.rows))
-        writer.array("by_class", result.by_class, ["run", "logits, probabilities", "class"], "change of its own output on its own clips")
+        writer.array(
+            "by_class",
+            result.by_class,
+            ["run", "logits, probabilities", "class"],
+            "change of its own output on its own clips",
+        )
         writer.array("per_layer", result.per_layer, ["run", "layer"], "neurons")
         writer.array("logits", result.after, ["clip", "class"], "the target's own")
         parameters = {"kind": result.kind, "request": result.request.settled()}
         writer.notes = {"notes": list(result.notes)}
-        writer.commit(manifest, StageRecord(key=result.key, version=STAGE_VERSIONS[KEPT], parameters=parameters, inputs=inputs_of(d), notes=writer.notes))
+        writer.commit(
+            manifest,
+            StageRecord(
+                key=result.key,
+                version=STAGE_VERSIONS[KEPT],
+                parameters=parameters,
+                inputs=inputs_of(d),
+                notes=writer.notes,
+            ),
+        )
 
 
 def forget(d: Dissection, key: str) -> None:
@@ -128,18 +145,27 @@ def kept(d: Dissection) -> list[tuple[str, Kind, AblationRequest]]:
 
 
 def stored(d: Dissection, kind: Kind, request: AblationRequest) -> Result | None:
-    """Return a result that need not be run: kept by a user, or made by the stage `unlearning`; None where there is neither."""
+    """Return a result that need not be run: kept by a user, or made by the stage `unlearning`.
+
+    None where there is neither.
+    """
     key = request.key(kind, inputs_of(d))
     name = f"{KEPT}-{key}"
     if name in d.manifest.stages and d.has(name):
-        return Result(key, kind, request, d.kept_run(key).to_pylist(), *d.kept_arrays(key), tuple(d.notes(name)["notes"]))
+        return Result(
+            key, kind, request, d.kept_run(key).to_pylist(), *d.kept_arrays(key), tuple(d.notes(name)["notes"])
+        )
     return _from_stage(d, kind, request, key) if d.has("unlearning") else None
 
 
 def _from_stage(d: Dissection, kind: Kind, request: AblationRequest, key: str) -> Result | None:
     """Take a result from the stage, which runs every strategy with its defaults."""
     plain = AblationRequest(concept=request.concept, strategy=request.strategy)
-    if kind == "dose" or request.of_kind(kind).strategy not in COMPARED or request.of_kind(kind).settled() != plain.of_kind(kind).settled():
+    if (
+        kind == "dose"
+        or request.of_kind(kind).strategy not in COMPARED
+        or request.of_kind(kind).settled() != plain.of_kind(kind).settled()
+    ):
         return None
     rows = d.unlearning_runs.to_pylist()
     mine = [
@@ -150,7 +176,11 @@ def _from_stage(d: Dissection, kind: Kind, request: AblationRequest, key: str) -
     own = [rows[i] for i in mine if rows[i]["number"] == "own"]
     if not own or own[0]["control"] or (kind == "compare" and {row["strategy"] for row in own} != set(COMPARED)):
         return None  # fewer strategies than a comparison has
-    if any(row["count"] and sum(r["control"] != "" and r["strategy"] == row["strategy"] for r in own) < SEVERAL for row in own if not row["control"]):
+    if any(
+        row["count"] and sum(r["control"] != "" and r["strategy"] == row["strategy"] for r in own) < SEVERAL
+        for row in own
+        if not row["control"]
+    ):
         return None  # fewer controls than a run should have
     by_class, layers = (np.asarray(values)[mine] for values in (d.unlearning_by_class, d.unlearning_by_layer))
     after = np.asarray(d.unlearning_logits[rows[mine[0]]["logits"]])

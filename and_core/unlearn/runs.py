@@ -1,4 +1,7 @@
-"""Ablations that belong together: one with its fair random controls, a dose curve, strategies side by side; and their figures as rows."""
+"""Ablations that belong together: one with its fair random controls, a dose curve, strategies side by side.
+
+And their figures as rows.
+"""
 
 from __future__ import annotations
 
@@ -72,38 +75,57 @@ def read_split(d: Dissection) -> TestedClips:
 
 
 def plan_runs(
-    d: Dissection, kind: Kind, request: AblationRequest, seeds: Sequence[int] = SEEDS, strategies: Sequence[str] = COMPARED
+    d: Dissection,
+    kind: Kind,
+    request: AblationRequest,
+    seeds: Sequence[int] = SEEDS,
+    strategies: Sequence[str] = COMPARED,
 ) -> tuple[list[AblationRun], list[str]]:
     """Plan the ablations of a kind, and remarks.
 
-    ``run`` is the request with fair random controls; ``dose`` the request at rising shares of its neurons; ``compare`` every strategy
-    for the request's concept, at its own number of neurons and at equal numbers, with controls.
+    ``run`` is the request with fair random controls; ``dose`` the request at rising shares of its neurons; ``compare``
+    every strategy for the request's concept, at its own number of neurons and at equal numbers, with controls.
 
     Raises
     ------
     ConfigError, NotComputed
-        As :func:`and_core.unlearn.selection.select_neurons`; in ``compare`` a strategy that can't be used is a remark instead.
+        As :func:`and_core.unlearn.selection.select_neurons`; in ``compare`` a strategy that can't be used is a remark
+        instead.
     """
     if kind == "compare":
         return _compare(d, request, seeds, strategies)
     choice = select_neurons(d, request)
     if kind == "dose":
         counts = sorted({round(dose * choice.count) for dose in DOSES})
-        doses = [(request.model_copy(update={"dose": n / max(1, choice.count)}), choice.first(n, d.layers)) for n in counts]
-        return [AblationRun(*one) for one in doses] + [t for one in doses for t in _fair(*one, seeds[:1])], list(choice.notes)
+        doses = [
+            (request.model_copy(update={"dose": n / max(1, choice.count)}), choice.first(n, d.layers)) for n in counts
+        ]
+        return [AblationRun(*one) for one in doses] + [t for one in doses for t in _fair(*one, seeds[:1])], list(
+            choice.notes
+        )
     return [AblationRun(request, choice.selection), *_fair(request, choice.selection, seeds)], list(choice.notes)
 
 
-def _fair(request: AblationRequest, selection: Selection, seeds: Sequence[int], number: str = "own") -> list[AblationRun]:
-    return [AblationRun(request, fair_random(selection.masks, seed), number, "fair random") for seed in seeds] if selection.count else []
+def _fair(
+    request: AblationRequest, selection: Selection, seeds: Sequence[int], number: str = "own"
+) -> list[AblationRun]:
+    return (
+        [AblationRun(request, fair_random(selection.masks, seed), number, "fair random") for seed in seeds]
+        if selection.count
+        else []
+    )
 
 
-def _compare(d: Dissection, request: AblationRequest, seeds: Sequence[int], strategies: Sequence[str]) -> tuple[list[AblationRun], list[str]]:
+def _compare(
+    d: Dissection, request: AblationRequest, seeds: Sequence[int], strategies: Sequence[str]
+) -> tuple[list[AblationRun], list[str]]:
     made: list[AblationRun] = []
     notes: list[str] = []
     choices: dict[str, tuple[AblationRequest, RankedSelection]] = {}
     for strategy in strategies:
-        wanted = AblationRequest(concept=request.concept, strategy=strategy, how=request.how, choose_on=request.choose_on)  # type: ignore[arg-type]
+        wanted = AblationRequest(
+            concept=request.concept, strategy=strategy, how=request.how, choose_on=request.choose_on
+        )  # type: ignore[arg-type]
         try:
             choices[strategy] = wanted, select_neurons(d, wanted)
         except ANDError as error:
@@ -137,10 +159,13 @@ def measured(
     Returns
     -------
     rows : list of dict
-        ``concept``, ``strategy``, ``number``, ``control``, ``seed``, ``dose``, ``count``; ``ablating``, ``remaining`` and ``gap`` in logits and, with
-        ``p_`` before the name, in probabilities, each with ``_low`` and ``_high`` (95 %, bootstrap over clips); accuracies before and after, in percent.
+        ``concept``, ``strategy``, ``number``, ``control``, ``seed``, ``dose``, ``count``; ``ablating``, ``remaining``
+        and ``gap`` in logits and, with
+        ``p_`` before the name, in probabilities, each with ``_low`` and ``_high`` (95 %, bootstrap over clips);
+        accuracies before and after, in percent.
     by_class : (A, 2, C) float32
-        Change of each class's own output on its own clips, in logits and in probabilities; NaN for a class without clips.
+        Change of each class's own output on its own clips, in logits and in probabilities; NaN for a class without
+        clips.
     """
     rows, by_class = [], np.full((len(made), 2, split.before.shape[1]), np.nan, np.float32)
     before = split.before, probabilities(split.before)
@@ -149,15 +174,26 @@ def measured(
         asked = run.request.concept if concept is None else concept
         number = split.number(asked)
         found: dict[str, Any] = {
-            "concept": asked, "strategy": run.request.strategy, "number": run.number, "control": run.control,
-            "seed": run.selection.seed if run.selection.seed is not None else -1, "dose": run.request.dose, "count": run.selection.count,
-        }  # fmt: skip
-        for j, (prefix, one, other) in enumerate(zip(("", "p_"), before, (after[i], probabilities(after[i])), strict=True)):
+            "concept": asked,
+            "strategy": run.request.strategy,
+            "number": run.number,
+            "control": run.control,
+            "seed": run.selection.seed if run.selection.seed is not None else -1,
+            "dose": run.request.dose,
+            "count": run.selection.count,
+        }
+        for j, (prefix, one, other) in enumerate(
+            zip(("", "p_"), before, (after[i], probabilities(after[i])), strict=True)
+        ):
             seen = effect(one, other, split.labels, number, draws)
             by_class[i, j] = seen.by_class
             for name in FIGURES:
                 low, high = seen.intervals[name]
-                found |= {f"{prefix}{name}": getattr(seen, name), f"{prefix}{name}_low": low, f"{prefix}{name}_high": high}
+                found |= {
+                    f"{prefix}{name}": getattr(seen, name),
+                    f"{prefix}{name}_low": low,
+                    f"{prefix}{name}_high": high,
+                }
         for when, logits in (("before", split.before), ("after", after[i])):
             right = correct if when == "before" else accuracy_by_class(logits, split.labels)
             found[f"accuracy_{when}"] = 100 * float(np.mean(logits.argmax(1) == split.labels))
@@ -168,4 +204,6 @@ def measured(
 
 def per_layer(made: Sequence[AblationRun], layers: Sequence[str]) -> np.ndarray:
     """Return (A, L) neurons that each run ablates in each layer."""
-    return np.array([[run.selection.per_layer.get(name, 0) for name in layers] for run in made], np.int32).reshape(-1, len(layers))
+    return np.array([[run.selection.per_layer.get(name, 0) for name in layers] for run in made], np.int32).reshape(
+        -1, len(layers)
+    )

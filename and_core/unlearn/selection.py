@@ -55,7 +55,10 @@ def hidden(layers: Sequence[Layer]) -> list[Layer]:
 
 def by_mask(strategy: str, layers: Sequence[Layer], chosen: np.ndarray) -> Selection:
     """Select by one bool per neuron of the whole dissection; the classifier's are left out."""
-    return Selection(strategy, {layer.name: np.array(chosen[layer.offset : layer.offset + layer.size], bool) for layer in hidden(layers)})
+    return Selection(
+        strategy,
+        {layer.name: np.array(chosen[layer.offset : layer.offset + layer.size], bool) for layer in hidden(layers)},
+    )
 
 
 def by_list(layers: Sequence[Layer], neurons: Sequence[NeuronId]) -> Selection:
@@ -69,13 +72,17 @@ def by_list(layers: Sequence[Layer], neurons: Sequence[NeuronId]) -> Selection:
     masks = {layer.name: np.zeros(layer.size, bool) for layer in hidden(layers)}
     for neuron in neurons:
         if neuron.layer not in masks or not 0 <= neuron.unit < len(masks[neuron.layer]):
-            raise ConfigError(f"neuron={str(neuron)!r} is not in a hidden layer; there are: {', '.join(f'{n}/0..{len(m) - 1}' for n, m in masks.items())}")
+            raise ConfigError(
+                f"neuron={str(neuron)!r} is not in a hidden layer; there are: "
+                f"{', '.join(f'{n}/0..{len(m) - 1}' for n, m in masks.items())}"
+            )
         masks[neuron.layer][neuron.unit] = True
     return Selection("list", masks)
 
 
 def by_concept(strategy: str, layers: Sequence[Layer], best: np.ndarray, concept: int, top: int = 3) -> Selection:
-    """Select neurons by TAB or DB: the concept is among a neuron's `top` closed concepts, `best` being (neurons, ranks) concept numbers."""
+    """Select neurons by TAB or DB: the concept is among a neuron's `top` closed concepts, `best` being (neurons, ranks)
+    concept numbers."""
     return by_mask(strategy, layers, (best[:, :top] == concept).any(1))
 
 
@@ -86,7 +93,9 @@ def at_random(layers: Sequence[Layer], count: int, seed: int) -> Selection:
     flat = np.zeros(total, bool)
     flat[rng.permutation(total)[: min(count, total)]] = True
     sizes = np.cumsum([layer.size for layer in hidden(layers)])[:-1]
-    return Selection("random", {layer.name: part for layer, part in zip(hidden(layers), np.split(flat, sizes), strict=True)}, seed)
+    return Selection(
+        "random", {layer.name: part for layer, part in zip(hidden(layers), np.split(flat, sizes), strict=True)}, seed
+    )
 
 
 def fair_random(masks: Mapping[str, np.ndarray], seed: int) -> Selection:
@@ -99,11 +108,16 @@ def fair_random(masks: Mapping[str, np.ndarray], seed: int) -> Selection:
     {'layer0_output': 2}
     """
     rng = np.random.default_rng(seed)
-    return Selection("fair random", {name: rng.permutation(np.asarray(mask, bool)) for name, mask in masks.items()}, seed)
+    return Selection(
+        "fair random", {name: rng.permutation(np.asarray(mask, bool)) for name, mask in masks.items()}, seed
+    )
 
 
-def concept_words(concepts: Sequence[str], lemmas: Callable[[list[str]], list[list[str]]]) -> dict[str, tuple[set[str], set[str]]]:
-    """Return content-word lemmas of each concept's name, and those among them that other concepts have as well (bird, wood, clock, water).
+def concept_words(
+    concepts: Sequence[str], lemmas: Callable[[list[str]], list[list[str]]]
+) -> dict[str, tuple[set[str], set[str]]]:
+    """Return content-word lemmas of each concept's name, and those among them that other concepts have as well (bird,
+    wood, clock, water).
 
     Parameters
     ----------
@@ -118,7 +132,12 @@ def concept_words(concepts: Sequence[str], lemmas: Callable[[list[str]], list[li
 
 
 def matching(
-    nouns: Iterable[str], concept: str, words: Mapping[str, tuple[set[str], set[str]]], *, leave_shared: bool = False, substring: bool = False
+    nouns: Iterable[str],
+    concept: str,
+    words: Mapping[str, tuple[set[str], set[str]]],
+    *,
+    leave_shared: bool = False,
+    substring: bool = False,
 ) -> set[str]:
     """Return, for OCP, those of the nouns that name the concept.
 
@@ -195,7 +214,8 @@ def source(d: Dissection, request: AblationRequest) -> Dissection:
     view, made = d.view(UNTESTED), d.notes("split")["view"]
     if any(name not in view.manifest.stages or view.manifest.stages[name].key != key for name, key in made.items()):
         raise NotComputed(
-            f"explanations without the tested clips of {d.name!r} are being made anew, or that was interrupted; run: and-dissect prune {d.name} --all"
+            f"explanations without the tested clips of {d.name!r} are being made anew, or that was interrupted; run: "
+            f"and-dissect prune {d.name} --all"
         )
     return view
 
@@ -235,14 +255,20 @@ def _closed(d: Dissection, view: Dissection, request: AblationRequest) -> tuple[
     if readable(request.concept) not in names:
         raise one_of("concept", request.concept, names)
     if not view.has(stage):
-        raise NotComputed(f"strategy={request.strategy!r} reads the stage {stage!r} of {d.name!r}, which has not been run{AUDIO if stage == 'tab' else ''}")
+        raise NotComputed(
+            f"strategy={request.strategy!r} reads the stage {stage!r} of {d.name!r}, which has not been "
+            f"run{AUDIO if stage == 'tab' else ''}"
+        )
     if similarity not in view.notes(stage)["similarities"]:
         reason = view.notes(stage)["failed"].get(similarity, "it is not among closed.similarities")
         raise ConfigError(f"strategy={request.strategy!r} reads {similarity}, which was not scored: {reason}")
     number = names.index(readable(request.concept))
     ranks = view.best_concepts(method, similarity).shape[1]
     if request.top > ranks and ranks < len(names):
-        raise ConfigError(f"top={request.top} is more than the {ranks} concepts that are kept for each neuron; at most {ranks} is allowed (closed.top)")
+        raise ConfigError(
+            f"top={request.top} is more than the {ranks} concepts that are kept for each neuron; at most {ranks} is "
+            "allowed (closed.top)"
+        )
     best, scored = (np.asarray(values(method, similarity)) for values in (view.best_concepts, view.best_concept_scores))
     scores = np.where(best[:, : request.top] == number, scored[:, : request.top], -np.inf).max(1)
     return by_concept(request.strategy, d.layers, best, number, request.top), scores, []
@@ -266,7 +292,11 @@ def _open(d: Dissection, view: Dissection, request: AblationRequest) -> tuple[Se
     matched = matching(said, name, words, leave_shared=request.leave_shared, substring=request.substring)
     scores = word_counts(view, "noun", matched)
     listed = ", ".join(sorted(matched)) or "none"
-    notes = [f"Matches nouns that stand anywhere in the name: {listed}." if request.substring else f"Matches the nouns: {listed}."]
+    notes = [
+        f"Matches nouns that stand anywhere in the name: {listed}."
+        if request.substring
+        else f"Matches the nouns: {listed}."
+    ]
     if terms["shared"] and not request.leave_shared:
         notes.append(f"Other concepts have these words too: {', '.join(terms['shared'])}.")
     return by_mask("OCP", d.layers, scores > 0), scores + _fit(view, name), notes
@@ -287,7 +317,8 @@ def _adjective(d: Dissection, view: Dissection, request: AblationRequest) -> tup
 
 
 def adjectives(d: Dissection, seen: bool) -> list[str]:
-    """Return adjectives that neurons can be chosen by: of the explanations on all clips (`seen`), or on those that are not tested."""
+    """Return adjectives that neurons can be chosen by: of the explanations on all clips (`seen`), or on those that are
+    not tested."""
     return sorted(said_words(source(d, AblationRequest(choose_on="all" if seen else "others")), "adjective"))
 
 
@@ -313,11 +344,22 @@ def _listed(d: Dissection, view: Dissection, request: AblationRequest) -> tuple[
     return chosen, scores, []
 
 
-_SELECT = {"DB": _closed, "TAB": _closed, "OCP": _open, "adjective": _adjective, "criterion": _criterion, "random": _random, "list": _listed}
+_SELECT = {
+    "DB": _closed,
+    "TAB": _closed,
+    "OCP": _open,
+    "adjective": _adjective,
+    "criterion": _criterion,
+    "random": _random,
+    "list": _listed,
+}
 
 
 def most(d: Dissection, scores: np.ndarray, share: float, seed: int) -> tuple[Selection, int]:
-    """Return the `share` of hidden neurons with the highest scores, ties broken by seed; those that score nothing never count."""
+    """Return the `share` of hidden neurons with the highest scores, ties broken by seed.
+
+    Those that score nothing never count.
+    """
     inside = np.concatenate([np.full(layer.size, layer.kind != "fc") for layer in d.layers])
     total = int(inside.sum())
     order = np.lexsort((_ties(d, seed), scores))[::-1]
@@ -357,7 +399,8 @@ def said_words(view: Dissection, pos: str) -> set[str]:
 
 
 def word_counts(view: Dissection, pos: str, among: set[str] | None) -> np.ndarray:
-    """Return (neurons,) how often words of one part of speech (those in `among`, or any) stand in the calibrated summary."""
+    """Return (neurons,) how often words of one part of speech (those in `among`, or any) stand in the calibrated
+    summary."""
     rows = _words(view, pos)
     if among is not None:
         rows = rows.filter(pc.is_in(rows["word"], value_set=pa.array(sorted(among), pa.string())))
@@ -365,10 +408,18 @@ def word_counts(view: Dissection, pos: str, among: set[str] | None) -> np.ndarra
 
 
 def _fit(view: Dissection, concept: str) -> np.ndarray:
-    """Return (neurons,) DB score of a concept, made so small that it only orders neurons which say it equally often; 0 where it is not in the concept set."""
+    """Return (neurons,) DB score of a concept, made so small that it only orders neurons which say it equally often.
+
+    0 where it is not in the concept set.
+    """
     similarity = SIMILARITY["DB"]
     names = [readable(name) for name in view.concept_set]
     if readable(concept) not in names or similarity not in view.notes("closed")["similarities"]:
         return np.zeros(view.neuron_count)
     best = view.best_concepts("DB", similarity)
-    return SMALL * (1 + np.where(best == names.index(readable(concept)), np.asarray(view.best_concept_scores("DB", similarity)), -1).max(1))
+    return SMALL * (
+        1
+        + np.where(
+            best == names.index(readable(concept)), np.asarray(view.best_concept_scores("DB", similarity)), -1
+        ).max(1)
+    )

@@ -1,4 +1,5 @@
-"""A sound of one's own: what the network takes it for, which neurons fire unusually, and what an unlearned concept changes. Nothing is kept."""
+"""A sound of one's own: what the network takes it for, which neurons fire unusually, and what an unlearned concept
+changes. Nothing is kept."""
 
 from __future__ import annotations
 
@@ -102,7 +103,8 @@ def react(d: Dissection, sound: OwnSound) -> Reaction:
 
 
 def unusual(d: Dissection, active: np.ndarray, most: int = 12, hidden_only: bool = True) -> list[dict[str, Any]]:
-    """Return neurons that fire furthest above what they do on the probing clips: neuron, activation, in standard deviations, share of clips below.
+    """Return neurons that fire furthest above what they do on the probing clips: neuron, activation, in standard
+    deviations, share of clips below.
 
     Dead neurons have no usual, and are left out.
     """
@@ -118,12 +120,20 @@ def unusual(d: Dissection, active: np.ndarray, most: int = 12, hidden_only: bool
             break
         neuron = d.neuron_id(int(index))
         values = np.asarray(d.activations(neuron))
-        rows.append({"neuron": neuron, "activation": float(active[index]), "deviations": float(far[index]), "below": float(np.mean(values < active[index]))})
+        rows.append(
+            {
+                "neuron": neuron,
+                "activation": float(active[index]),
+                "deviations": float(far[index]),
+                "below": float(np.mean(values < active[index])),
+            }
+        )
     return rows
 
 
 def without_concept(d: Dissection, sound: OwnSound, concept: str, strategy: str = "DB") -> tuple[np.ndarray, int]:
-    """Return (C,) probabilities when the neurons of a concept are ablated (as the Unlearning page chooses them), and how many those are.
+    """Return (C,) probabilities when the neurons of a concept are ablated (as the Unlearning page chooses them), and
+    how many those are.
 
     Raises
     ------

@@ -1,10 +1,14 @@
-"""Report on a dissection of ESC-10: accuracy, last layer, listening, and ten hidden neurons with what their clips really measure.
+"""Report on a dissection of ESC-10: accuracy, last layer, listening, and ten hidden neurons with what their clips
+really measure.
 
     python examples/esc10/report.py [esc10-ast] [--checkpoint cache/models/esc10-ast]
 
-Prints Markdown. The ten neurons are drawn by a fixed seed before anything is known of them. An explanation rests on the five
-highest clips, so those can't judge it: the next twenty do. A word is a *hit* when the measured threshold behind it is met at
-least 1.5 times as often among ranks 6 to 25 as among all clips; a closed concept, when its class is at least 3 times as frequent.
+Prints Markdown. The ten neurons are drawn by a fixed seed before anything is known of them. An explanation rests on the
+five highest clips, so those can't judge it: the next twenty do. A word is a *hit* when the measured threshold behind it
+is
+met at least 1.5 times as often among ranks 6 to 25 as among all clips; a closed concept, when its class is at least 3
+times as
+frequent.
 """
 
 from __future__ import annotations
@@ -39,17 +43,29 @@ def describe(d: Dissection, index: int, rates: dict[str, float]) -> tuple[list[s
     neuron = d.neuron_id(index)
     e, tops = d.explanation(neuron), d.extreme_clips(neuron)
     judges = d.extreme_clips(neuron, k=JUDGES)[d.k :]
-    lines = [f"- **{neuron}**: {e['adjectives'] or 'no adjective'}; {e['thing'] or 'no source named'}; DB: {e['concept']}"]
+    lines = [
+        f"- **{neuron}**: {e['adjectives'] or 'no adjective'}; {e['thing'] or 'no source named'}; DB: {e['concept']}"
+    ]
     lines.append(f"  - its five clips: {', '.join(str(t.clip.label) for t in tops)}")
     found: list[tuple[str, float, float, float]] = []
     for rule in RULES:
         if any(p.kept and p.attribute and p.text == rule.word for p in d.summary(neuron)):
-            found.append((rule.word, float(np.mean([rule.holds(_measures(d, t.clip.index)) for t in judges])), rates[rule.word], 1.5))
+            found.append(
+                (
+                    rule.word,
+                    float(np.mean([rule.holds(_measures(d, t.clip.index)) for t in judges])),
+                    rates[rule.word],
+                    1.5,
+                )
+            )
     share = float(np.mean([t.clip.label == e["concept"] for t in judges]))
     found.append((str(e["concept"]), share, float(np.mean([c.label == e["concept"] for c in d.clips])), 3.0))
     verdicts = [rate >= factor * base for _, rate, base, factor in found]
     for (word, rate, base, _), good in zip(found, verdicts, strict=True):
-        lines.append(f"  - {'hit' if good else 'miss'}: {word}, {100 * rate:.0f} % of ranks 6 to 25, {100 * base:.0f} % of all clips")
+        lines.append(
+            f"  - {'hit' if good else 'miss'}: {word}, {100 * rate:.0f} % of ranks 6 to 25, {100 * base:.0f} % of all "
+            "clips"
+        )
     return lines, sum(verdicts), len(verdicts) - sum(verdicts)
 
 
@@ -60,19 +76,27 @@ def listening(d: Dissection) -> list[str]:
     report = d.listening_report
     one = report["measured"]["post-hoc"]
     fidelity = " / ".join(f"{value:.1f}" for value in one["fidelity"].values())
-    lines = [f"Fidelity, top 1 / 3 / 5: {fidelity} %, on {report['clips']['measured']} clips of fold 5 (learned from {report['clips']['learned']})."]
+    lines = [
+        f"Fidelity, top 1 / 3 / 5: {fidelity} %, on {report['clips']['measured']} clips of fold 5 (learned from "
+        f"{report['clips']['learned']})."
+    ]
     if (two := report["measured"].get("by-design")) is not None:
-        lines.append(f"Accuracy by design {100 * two['accuracy']:.1f} %, with the usual head {100 * one['accuracy']:.1f} %.")
+        lines.append(
+            f"Accuracy by design {100 * two['accuracy']:.1f} %, with the usual head {100 * one['accuracy']:.1f} %."
+        )
     explained = np.asarray(d.explained_variance)
     explained = explained[np.isfinite(explained)]
     lines += [
-        f"The dictionary explains {np.mean(explained >= EXPLAINED):.0%} of the neurons (held-out R² of .1 or more), median {np.median(explained):.2f}.",
+        f"The dictionary explains {np.mean(explained >= EXPLAINED):.0%} of the neurons (held-out R² of .1 or more), "
+        f"median {np.median(explained):.2f}.",
         "",
     ]
     columns = ("AI", "AD", "AG", "FF", "Fid-In", "SPS", "COMP")
     lines += [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for way, measured in report["measured"].items():
-        lines += [f"| {row['method']}, {way} | {' | '.join(f'{row[c]:.2f}' for c in columns)} |" for row in measured["field"]]
+        lines += [
+            f"| {row['method']}, {way} | {' | '.join(f'{row[c]:.2f}' for c in columns)} |" for row in measured["field"]
+        ]
     return [*lines, ""]
 
 
@@ -84,14 +108,27 @@ def main() -> None:
     options = parser.parse_args()
     d = open_dissection(options.name)
     recipe = json.loads((options.checkpoint / "recipe.json").read_text())
-    print(f"Test accuracy (fold 5): {100 * recipe['test_accuracy']:.1f} %, trained in {recipe['minutes']:.1f} min from {recipe['start']}.")
-    print(f"On the synthetic corpus's clips of the ten classes: {100 * recipe['synthetic_accuracy']:.1f} % (chance {100 * recipe['chance']:.0f} %).\n")
+    print(
+        f"Test accuracy (fold 5): {100 * recipe['test_accuracy']:.1f} %, trained in {recipe['minutes']:.1f} min from "
+        f"{recipe['start']}."
+    )
+    print(
+        f"On the synthetic corpus's clips of the ten classes: {100 * recipe['synthetic_accuracy']:.1f} % (chance "
+        f"{100 * recipe['chance']:.0f} %).\n"
+    )
     print("| similarity | top-1 % | top-5 % | cos |\n|---|---|---|---|")
     for row in d.last_layer_scores:
         print(f"| {row['similarity']} | {row['top1']:.0f} | {row['top5']:.0f} | {row['cos']:.2f} |")
     summaries, calibration = d.notes("summaries"), d.notes("calibration")
-    print(f"\nCalibration takes a point from {100 * calibration['share_with_dropped_point']:.0f} % of the summarised neurons. ", end="")
-    print(f"A summary has {summaries['points_mean']:.1f} points on average; random sets of clips share {summaries['random_points_mean']:.1f}.\n")
+    print(
+        f"\nCalibration takes a point from {100 * calibration['share_with_dropped_point']:.0f} % of the summarised "
+        "neurons. ",
+        end="",
+    )
+    print(
+        f"A summary has {summaries['points_mean']:.1f} points on average; random sets of clips share "
+        f"{summaries['random_points_mean']:.1f}.\n"
+    )
     print("\n".join(listening(d)))
     hidden = sum(layer.size for layer in d.layers if layer.kind != "fc")
     rates, hits, misses = base_rates(d), 0, 0

@@ -2,8 +2,10 @@
 
     python examples/esc10/train.py --data PATH/TO/esc10 --out cache/models/esc10-ast
 
-PATH holds `audio/` and `meta/*.csv` in ESC-50's layout. The network starts from the package's demo AST (its positions are
-stretched from 3 s to 5 s); `--scratch` starts from random weights instead. The test fold is looked at once, after the last step.
+PATH holds `audio/` and `meta/*.csv` in ESC-50's layout. The network starts from the package's demo AST (its positions
+are stretched from 3 s to 5 s); `--scratch` starts from random weights instead. The test fold is looked at once, after
+the
+last step.
 """
 
 from __future__ import annotations
@@ -78,7 +80,14 @@ def main() -> None:
     model = build(recipe, tuple(names))
     if not options.scratch:
         start_from_demo(model)
-    fit(model, x[train], y[train], recipe, 2 * std, lambda done, total, what: print(f"{done}/{total} {what}", flush=True) if done % 50 == 0 else None)
+    fit(
+        model,
+        x[train],
+        y[train],
+        recipe,
+        2 * std,
+        lambda done, total, what: print(f"{done}/{total} {what}", flush=True) if done % 50 == 0 else None,
+    )
     model.eval().half().float()
 
     shared = [(wave, truth.category) for wave, truth in corpus.make_many(corpus.corpus_jobs(categories=tuple(names)))]

@@ -27,44 +27,78 @@ def choose_request(d: Dissection) -> AblationRequest:
     """Draw the widgets for one ablation."""
     concepts = d.concept_set
     asked = st.selectbox("Concept to unlearn", concepts, key="concept", **BOUND)
-    strategy = st.selectbox("Neurons chosen by", STRATEGIES, key="strategy", help=" ".join(f"{k}: {v}" for k, v in ABOUT.items()), **BOUND)
+    strategy = st.selectbox(
+        "Neurons chosen by", STRATEGIES, key="strategy", help=" ".join(f"{k}: {v}" for k, v in ABOUT.items()), **BOUND
+    )
     st.caption(ABOUT[strategy])
     seen = bool(st.session_state.get("seen"))
     options = _options(d, strategy, seen)
-    dose = st.slider("Share of the chosen neurons, %", 0, 100, 100, 5, key="dose", help="the most responsive first", **BOUND)
+    dose = st.slider(
+        "Share of the chosen neurons, %", 0, 100, 100, 5, key="dose", help="the most responsive first", **BOUND
+    )
     with st.expander("How"):
         how = st.selectbox("Ablate by", HOW, key="how", help=HELP_HOW, **BOUND)
         seen = st.toggle(
-            "choose on the tested clips too", key="seen", help="off: neurons are chosen from explanations that never saw the tested clips", **BOUND
+            "choose on the tested clips too",
+            key="seen",
+            help="off: neurons are chosen from explanations that never saw the tested clips",
+            **BOUND,
         )
-    return make_request(concept=asked, strategy=strategy, dose=dose / 100, how=how, choose_on="all" if seen else "others", **options)
+    return make_request(
+        concept=asked, strategy=strategy, dose=dose / 100, how=how, choose_on="all" if seen else "others", **options
+    )
 
 
 def _options(d: Dissection, strategy: str, seen: bool) -> dict:
     if strategy in ("DB", "TAB"):
         return {"top": st.number_input("Among its top", 1, 10, 3, key="top", **BOUND)}
     if strategy == "OCP":
-        substring = st.toggle("match substrings", key="substring", help="as the reference implementation does: 'in' or 's' match too", **BOUND)
+        substring = st.toggle(
+            "match substrings",
+            key="substring",
+            help="as the reference implementation does: 'in' or 's' match too",
+            **BOUND,
+        )
         if substring:
             return {"substring": True}
-        shared = st.toggle("leave out shared words", key="leave_shared", help="words that name several concepts: bird, wood, clock, water", **BOUND)
-        synonyms = st.toggle("count synonyms", key="with_synonyms", help="nouns whose embedding lies close to the concept's name", **BOUND)
+        shared = st.toggle(
+            "leave out shared words",
+            key="leave_shared",
+            help="words that name several concepts: bird, wood, clock, water",
+            **BOUND,
+        )
+        synonyms = st.toggle(
+            "count synonyms",
+            key="with_synonyms",
+            help="nouns whose embedding lies close to the concept's name",
+            **BOUND,
+        )
         least = st.slider("Least cosine similarity", 0.4, 1.0, 0.6, 0.05, key="synonyms", **BOUND) if synonyms else None
         return {"leave_shared": shared, "synonyms": least}
     if strategy == "adjective":
         words = adjectives(d, seen)
         return {"adjective": st.selectbox("Adjective", words, key="adjective", **BOUND) or ""} if words else {}
     if strategy == "criterion":
-        criterion = st.selectbox("Most", CRITERIA, key="criterion", help="basic: high-pitched, high-quality, clear, loud; high-level: all others", **BOUND)
+        criterion = st.selectbox(
+            "Most",
+            CRITERIA,
+            key="criterion",
+            help="basic: high-pitched, high-quality, clear, loud; high-level: all others",
+            **BOUND,
+        )
         return {"criterion": criterion, "share": _share()}
     if strategy == "random":
         return {"share": _share(), "seed": int(st.number_input("Seed", 0, 999_999, SEEDS[0], key="seed", **BOUND))}
-    typed = st.text_input("Neurons, most important first", key="neurons", placeholder="layer2_intermediate/412 layer3_output/7", **BOUND)
+    typed = st.text_input(
+        "Neurons, most important first", key="neurons", placeholder="layer2_intermediate/412 layer3_output/7", **BOUND
+    )
     return {"neurons": tuple(typed.replace(",", " ").split())}
 
 
 def _share() -> float:
-    percent = st.number_input("Share of hidden neurons, %", 0.1, 100.0, round(100 * PAPER_SHARE, 1), 0.5, key="share", **BOUND)
+    percent = st.number_input(
+        "Share of hidden neurons, %", 0.1, 100.0, round(100 * PAPER_SHARE, 1), 0.5, key="share", **BOUND
+    )
     return percent / 100
 
 
@@ -72,7 +106,11 @@ def address(dissection: str, request: AblationRequest) -> str:
     """Query of the page that shows a request: the widgets' keys, defaults left out."""
     settled = request.settled()
     plain = AblationRequest(strategy=request.strategy)
-    values = {name: value for name, value in settled.items() if value != getattr(plain, name) and name not in ("dose", "choose_on", "share", "neurons")}
+    values = {
+        name: value
+        for name, value in settled.items()
+        if value != getattr(plain, name) and name not in ("dose", "choose_on", "share", "neurons")
+    }
     values |= {"dissection": dissection, "concept": request.concept, "strategy": request.strategy}
     if request.dose < 1:
         values["dose"] = round(100 * request.dose)

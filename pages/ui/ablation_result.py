@@ -41,7 +41,13 @@ def file_name(request: AblationRequest) -> str:
 def _figures(split: TestedClips, result: Result) -> None:
     row, fair = result.rows[0], [r for r in result.rows[1:] if r["control"] and r["number"] == "own"]
     unit = st.segmented_control(
-        "Unit", ["logits", "probabilities"], default="logits", key="unit_of_change", required=True, label_visibility="collapsed", **BOUND
+        "Unit",
+        ["logits", "probabilities"],
+        default="logits",
+        key="unit_of_change",
+        required=True,
+        label_visibility="collapsed",
+        **BOUND,
     )
     p, digits = ("p_", 3) if unit == "probabilities" else ("", 2)
 
@@ -53,20 +59,32 @@ def _figures(split: TestedClips, result: Result) -> None:
 
     random = f"{np.mean([r[p + 'gap'] for r in fair]):+.{digits}f}" if fair else "not run"
     spread = f"gap of as many random neurons in the same layers, {len(fair)} draw{'s' if len(fair) != 1 else ''}"
-    concept = "undefined" if np.isnan(row["concept_accuracy_before"]) else f"{row['concept_accuracy_before']:.0f} \u2192 {row['concept_accuracy_after']:.0f} %"
-    st.html(html.figures([
-        ("Neurons ablated", f"{row['count']:,}", result.request.describe()), ("\u0394A, the concept", *said("ablating")),
-        ("\u0394R, other classes", *said("remaining")),
-        ("Gap, \u0394R \u2212 \u0394A", *said("gap")), ("Fair random", random, spread),
-        ("Accuracy", f"{row['accuracy_before']:.1f} \u2192 {row['accuracy_after']:.1f} %", "all tested clips"), ("On the concept's clips", concept, "accuracy"),
-    ]))  # fmt: skip
+    concept = (
+        "undefined"
+        if np.isnan(row["concept_accuracy_before"])
+        else f"{row['concept_accuracy_before']:.0f} \u2192 {row['concept_accuracy_after']:.0f} %"
+    )
+    st.html(
+        html.figures(
+            [
+                ("Neurons ablated", f"{row['count']:,}", result.request.describe()),
+                ("\u0394A, the concept", *said("ablating")),
+                ("\u0394R, other classes", *said("remaining")),
+                ("Gap, \u0394R \u2212 \u0394A", *said("gap")),
+                ("Fair random", random, spread),
+                ("Accuracy", f"{row['accuracy_before']:.1f} \u2192 {row['accuracy_after']:.1f} %", "all tested clips"),
+                ("On the concept's clips", concept, "accuracy"),
+            ]
+        )
+    )
     counts = [int(n) for n in np.bincount(split.labels, minlength=len(split.classes)) if n]
     of = split.number(row["concept"])
     mine = int((split.labels == of).sum()) if of is not None else 0
     few = f" That is fewer than {FEWEST}: too few to say whether the concept is unlearned." if mine < FEWEST else ""
     st.caption(f"The network was {tested_on(counts)}; {mine} of them of the concept.{few}")
     st.caption(
-        "Changes are means over clips, with 95 % bootstrap intervals. A good ablation moves the concept down and leaves the others: a large "
+        "Changes are means over clips, with 95 % bootstrap intervals. A good ablation moves the concept down and "
+        "leaves the others: a large "
         "gap, well above fair random's."
     )
 
@@ -83,7 +101,8 @@ def _by_class(d: Dissection, split: TestedClips, result: Result) -> None:
     figure = change_by_class(split.classes, result.by_class[0, which], control, concept, known.get("related", []), unit)
     st.plotly_chart(figure, config=EXPORT, theme=None, key="by_class_change")
     st.caption(
-        "Each class's own output on its own clips. Black marks: as many random neurons in the same layers. Unlearning that is selective "
+        "Each class's own output on its own clips. Black marks: as many random neurons in the same layers. Unlearning "
+        "that is selective "
         "moves the concept and little else."
     )
     frame = pd.DataFrame({
@@ -94,20 +113,32 @@ def _by_class(d: Dissection, split: TestedClips, result: Result) -> None:
     if table.open:
         table.dataframe(frame, hide_index=True, height=260)
     csv = csv_text(frame).encode()
-    st.download_button("Changes by class (CSV)", csv, f"{file_name(result.request)}-classes.csv", "text/csv", on_click="ignore")
+    st.download_button(
+        "Changes by class (CSV)", csv, f"{file_name(result.request)}-classes.csv", "text/csv", on_click="ignore"
+    )
 
 
 def _accuracies(split: TestedClips, result: Result) -> tuple[np.ndarray, np.ndarray]:
     found = []
     for logits in (split.before, result.after):
         right = logits.argmax(1) == split.labels
-        found.append(np.array([100 * right[split.labels == c].mean() if (split.labels == c).any() else np.nan for c in range(len(split.classes))]))
+        found.append(
+            np.array(
+                [
+                    100 * right[split.labels == c].mean() if (split.labels == c).any() else np.nan
+                    for c in range(len(split.classes))
+                ]
+            )
+        )
     return found[0], found[1]
 
 
 def _clips(d: Dissection, split: TestedClips, result: Result) -> None:
     number = split.number(result.request.concept)
-    said = [(clip_verdict(split.classes, b), clip_verdict(split.classes, a)) for b, a in zip(split.before, result.after, strict=True)]
+    said = [
+        (clip_verdict(split.classes, b), clip_verdict(split.classes, a))
+        for b, a in zip(split.before, result.after, strict=True)
+    ]
     mine = [i for i, label in enumerate(split.labels) if label == number]
     changed = [i for i in range(len(said)) if i not in mine and said[i][0][0] != said[i][1][0]]
 
@@ -115,11 +146,18 @@ def _clips(d: Dissection, split: TestedClips, result: Result) -> None:
         made = []
         for i in chosen[:CARDS]:
             clip = d.clips[int(split.clips[i])]
-            made.append(html.verdict_card(clip, *said[i], media_url(d, clip.index, "flac"), media_url(d, clip.index, "jpg")))
+            made.append(
+                html.verdict_card(clip, *said[i], media_url(d, clip.index, "flac"), media_url(d, clip.index, "jpg"))
+            )
         return f'<div class="and-cards">{"".join(made)}</div>'
 
     if mine:
-        st.html(html.heading("The concept's clips", "before and after, with the network's own probability") + cards(mine))
+        st.html(
+            html.heading("The concept's clips", "before and after, with the network's own probability") + cards(mine)
+        )
     note = f"{len(changed)} of {len(said) - len(mine)}" + (f", the first {CARDS}" if len(changed) > CARDS else "")
     nothing = html.empty("No other clip is taken for something else than before.")
-    st.html(html.heading("Other clips that are now taken for something else", note) + (cards(changed) if changed else nothing))
+    st.html(
+        html.heading("Other clips that are now taken for something else", note)
+        + (cards(changed) if changed else nothing)
+    )

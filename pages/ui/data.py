@@ -1,4 +1,5 @@
-"""The pages' door to the store: one reader per dissection, shared by all sessions, renewed when its manifest changes."""
+"""The pages' door to the store: one reader per dissection, shared by all sessions,
+renewed when its manifest changes."""
 
 from __future__ import annotations
 
@@ -75,10 +76,17 @@ def get_study(name: str) -> Study:
     StudyError
         No such study, or its database can't be opened.
     """
-    return _study(str(cache_root()), name, (cache_root() / FOLDER / safe_name(name, "study")).stat().st_ino if name in list_studies() else 0)
+    return _study(
+        str(cache_root()),
+        name,
+        (cache_root() / FOLDER / safe_name(name, "study")).stat().st_ino if name in list_studies() else 0,
+    )
 
 
 @lru_cache(maxsize=KEPT)
 def _study(root: str, name: str, folder: int) -> Study:
-    """Open a study; `folder` is the identity of the study's folder: a study that was deleted and made anew is another one."""
+    """Open a study.
+
+    `folder` is the identity of the study's folder: a study that was deleted and made anew is another one.
+    """
     return open_study(name)

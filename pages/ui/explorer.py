@@ -1,4 +1,7 @@
-"""Choosing a neuron: jump, previous, next, random, and the search over all neurons. The choice stands in the address."""
+"""Choosing a neuron: jump, previous, next, random, and the search over all neurons.
+
+The choice stands in the address.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,20 @@ def choose(d: Dissection) -> NeuronId:
     names = [layer.name for layer in d.layers]
     default = next((n for n in names if n.endswith("_output")), names[0])
     with st.sidebar:
-        name = st.selectbox("Layer", names, index=names.index(default), key="layer", bind="query-params", persist_state="session")
+        name = st.selectbox(
+            "Layer", names, index=names.index(default), key="layer", bind="query-params", persist_state="session"
+        )
         layer = d.layer(name)
         if st.session_state.get("unit") is not None and st.session_state["unit"] >= layer.size:
             st.session_state["unit"] = layer.size - 1
-        unit = st.number_input(f"Neuron, 0 to {layer.size - 1}", 0, layer.size - 1, key="unit", bind="query-params", persist_state="session")
+        unit = st.number_input(
+            f"Neuron, 0 to {layer.size - 1}",
+            0,
+            layer.size - 1,
+            key="unit",
+            bind="query-params",
+            persist_state="session",
+        )
     return NeuronId(name, int(unit))
 
 
@@ -39,7 +51,10 @@ def go(neuron: NeuronId) -> None:
 
 
 def open_neuron(neuron: NeuronId) -> None:
-    """Leave another page for a neuron's, within the session; by its state too, since an address alone drops what is a default."""
+    """Leave another page for a neuron's, within the session.
+
+    By its state too, since an address alone drops what is a default.
+    """
     go(neuron)
     st.switch_page("app.py", query_params={"layer": neuron.layer, "unit": str(neuron.unit)})
 
@@ -81,15 +96,46 @@ def _filters(d: Dissection) -> None:
     st.segmented_control("Search by", MODES, default="words", key="by", bind="query-params", required=True)
     st.multiselect("Layers", [layer.name for layer in d.layers], key="in_layers", bind="query-params")
     if d.has("explanations"):
-        st.selectbox("Closed concept", d.explained_concepts, index=None, key="with_concept", bind="query-params", placeholder="any")
-        st.selectbox("Adjective", d.explained_adjectives, index=None, key="with_adjective", bind="query-params", placeholder="any")
-        st.slider("At least this share of the highest clips in one class", 0.0, 1.0, 0.0, 0.2, key="min_share", bind="query-params")
+        st.selectbox(
+            "Closed concept",
+            d.explained_concepts,
+            index=None,
+            key="with_concept",
+            bind="query-params",
+            placeholder="any",
+        )
+        st.selectbox(
+            "Adjective",
+            d.explained_adjectives,
+            index=None,
+            key="with_adjective",
+            bind="query-params",
+            placeholder="any",
+        )
+        st.slider(
+            "At least this share of the highest clips in one class",
+            0.0,
+            1.0,
+            0.0,
+            0.2,
+            key="min_share",
+            bind="query-params",
+        )
     if d.has("interpretability"):
-        st.segmented_control("Interpretable", list(INTERPRETABLE), default="any", key="interpretable", bind="query-params", required=True)
+        st.segmented_control(
+            "Interpretable", list(INTERPRETABLE), default="any", key="interpretable", bind="query-params", required=True
+        )
     if d.has("scores") and (methods := d.scored_methods):
-        st.segmented_control("Explanation by", methods, default=methods[0], key="scored", bind="query-params", required=True)
+        st.segmented_control(
+            "Explanation by", methods, default=methods[0], key="scored", bind="query-params", required=True
+        )
         st.slider("Held-out score (Pearson) at least", -1.0, 1.0, -1.0, 0.05, key="min_score", bind="query-params")
-        st.toggle("only those that hold with confidence", key="sure", bind="query-params", help="DB, TAB, ICL and SUM have a calibrated probability")
+        st.toggle(
+            "only those that hold with confidence",
+            key="sure",
+            bind="query-params",
+            help="DB, TAB, ICL and SUM have a calibrated probability",
+        )
     else:
         st.caption("Held-out score: not run yet.")
 
@@ -98,11 +144,17 @@ def results(d: Dissection, typed: str) -> None:
     """Draw Table of the neurons found, best first; a row opens its neuron. Nothing where nothing was asked."""
     state = st.session_state
     query = Query(
-        text=typed.strip(), by=state.get("by") or "words", layers=tuple(state.get("in_layers") or ()), concept=state.get("with_concept"),
-        adjective=state.get("with_adjective"), min_share=float(state.get("min_share") or 0.0),
-        min_score=least if (least := float(state.get("min_score", -1.0))) > -1 else None, scored=state.get("scored") or "DB", sure=bool(state.get("sure")),
+        text=typed.strip(),
+        by=state.get("by") or "words",
+        layers=tuple(state.get("in_layers") or ()),
+        concept=state.get("with_concept"),
+        adjective=state.get("with_adjective"),
+        min_share=float(state.get("min_share") or 0.0),
+        min_score=least if (least := float(state.get("min_score", -1.0))) > -1 else None,
+        scored=state.get("scored") or "DB",
+        sure=bool(state.get("sure")),
         interpretable=INTERPRETABLE.get(state.get("interpretable") or "any"),
-    )  # fmt: skip
+    )
     if query.is_empty():
         return
     try:
@@ -123,7 +175,14 @@ def results(d: Dissection, typed: str) -> None:
         if rows:
             go(d.neuron_id(int(found[rows[0]])))
 
-    st.dataframe(frame, hide_index=True, height=min(260, 38 + 35 * len(frame)), on_select=opened, selection_mode="single-row", key=key)
+    st.dataframe(
+        frame,
+        hide_index=True,
+        height=min(260, 38 + 35 * len(frame)),
+        on_select=opened,
+        selection_mode="single-row",
+        key=key,
+    )
 
 
 def _count(d: Dissection, found: int, ranked: bool) -> str:
@@ -135,7 +194,9 @@ def result_frame(d: Dissection, found: np.ndarray, scores: np.ndarray | None) ->
     """Return rows of neurons for a table."""
     table = d.explanation_table.take(found)
     frame = table.select(["layer", "unit", "adjectives", "thing", "leading_class", "class_share"]).to_pandas()
-    frame = frame.rename(columns={"thing": "said in summary", "leading_class": "class of most high clips", "class_share": "share"})
+    frame = frame.rename(
+        columns={"thing": "said in summary", "leading_class": "class of most high clips", "class_share": "share"}
+    )
     frame.insert(4, "concept", d.headlines.concept[found])
     frame.insert(5, "probability", d.headlines.probability[found])
     if scores is not None:

@@ -44,12 +44,17 @@ def card(top: TopClip, side: Side, share: float, audio: str, picture: str | None
     clip = top.clip
     name = clip.label.replace("_", " ") if clip.label else clip.name
     trained = {True: "train", False: "test", None: ""}[clip.trained]
-    tag = f'<span class="and-tag" title="whether the network was trained on this clip">{trained}</span>' if trained else ""
+    tag = (
+        f'<span class="and-tag" title="whether the network was trained on this clip">{trained}</span>'
+        if trained
+        else ""
+    )
     image = f'<img src="{text(picture)}" alt="spectrogram of {text(clip.name)}" loading="lazy">' if picture else ""
     caption = text(top.caption) if top.caption else '<span class="and-empty">no caption</span>'
     more = "".join(f"<p>{text(line)}</p>" for line in details)
     return (
-        f'<div class="and-card{"" if picture else " and-nopic"}" data-and-clip="{clip.index}" data-and-seconds="{clip.seconds:.3f}">'
+        f'<div class="and-card{"" if picture else " and-nopic"}" data-and-clip="{clip.index}" '
+        f'data-and-seconds="{clip.seconds:.3f}">'
         f'<div class="and-pic">{image}<span class="head"></span><span class="rank">{top.rank}</span>'
         f'<button class="and-play" aria-label="play clip {top.rank}, {text(name)}" title="play">&#9654;</button></div>'
         f'<audio preload="none" src="{text(audio)}"></audio>'
@@ -71,24 +76,32 @@ def _clip(clip: Clip, audio: str, picture: str, body: str) -> str:
     name = clip.label.replace("_", " ") if clip.label else clip.name
     return (
         f'<div class="and-card" data-and-clip="{clip.index}" data-and-seconds="{clip.seconds:.3f}">'
-        f'<div class="and-pic"><img src="{text(picture)}" alt="spectrogram of {text(clip.name)}" loading="lazy"><span class="head"></span>'
-        f'<button class="and-play" aria-label="play {text(name)}, {text(clip.name)}" title="play">&#9654;</button></div>'
-        f'<audio preload="none" src="{text(audio)}"></audio><div class="and-body"><div class="and-row"><b title="{text(clip.name)}">{text(name)}</b></div>'
+        f'<div class="and-pic"><img src="{text(picture)}" alt="spectrogram of {text(clip.name)}" loading="lazy"><span '
+        'class="head"></span>'
+        f'<button class="and-play" aria-label="play {text(name)}, {text(clip.name)}" '
+        'title="play">&#9654;</button></div>'
+        f'<audio preload="none" src="{text(audio)}"></audio><div class="and-body"><div class="and-row"><b '
+        f'title="{text(clip.name)}">{text(name)}</b></div>'
         f"{body}</div></div>"
     )
 
 
 def part_card(top: TopClip, parts: Sequence[tuple[str, str]], picture: str) -> str:
-    """Return one high clip with the sounds it falls into, each to hear, over a picture of where the neuron fires; `parts` are (name, address)."""
+    """Return one high clip with the sounds it falls into, each to hear, over a picture of where the neuron fires.
+
+    `parts` are (name, address).
+    """
     name = top.clip.label.replace("_", " ") if top.clip.label else top.clip.name
     players = "".join(
-        f'<div class="and-part" data-and-clip="{top.clip.index}" data-and-seconds="{top.clip.seconds:.3f}"><button class="and-play" '
+        f'<div class="and-part" data-and-clip="{top.clip.index}" data-and-seconds="{top.clip.seconds:.3f}"><button '
+        'class="and-play" '
         f'aria-label="play {text(what)} of clip {top.rank}, {text(name)}" title="play {text(what)}">&#9654;</button>'
         f'<audio preload="none" src="{text(address)}"></audio><span>{text(what)}</span></div>'
         for what, address in parts
     )
     return (
-        f'<div class="and-card"><div class="and-pic"><img src="{text(picture)}" alt="where the neuron fires in {text(top.clip.name)}" loading="lazy">'
+        f'<div class="and-card"><div class="and-pic"><img src="{text(picture)}" alt="where the neuron fires in '
+        f'{text(top.clip.name)}" loading="lazy">'
         f'<span class="rank">{top.rank}</span><span class="head"></span></div>'
         f'<div class="and-body"><div class="and-row"><b title="{text(top.clip.name)}">{text(name)}</b></div>'
         f'<div class="and-parts">{players}</div></div></div>'
@@ -101,13 +114,19 @@ def verdict_card(clip: Clip, before: tuple[str, float], after: tuple[str, float]
     said = [f"{what[0].replace('_', ' ')} {what[1]:.0%}" for what in (before, after)]
     right = [what[0].replace("_", " ").lower() == label for what in (before, after)]
     kind = "" if right[0] == right[1] else " and-high" if right[1] else " and-low"
-    lines = f'<div class="and-verdict"><span>before</span> {text(said[0])}</div><div class="and-verdict{kind}"><span>after</span> {text(said[1])}</div>'
+    lines = (
+        f'<div class="and-verdict"><span>before</span> {text(said[0])}</div><div '
+        f'class="and-verdict{kind}"><span>after</span> {text(said[1])}</div>'
+    )
     return _clip(clip, audio, picture, lines)
 
 
 def figures(items: Sequence[tuple[str, str, str]]) -> str:
     """Return figures in a row: name, value, and what stands beside it."""
-    cells = "".join(f"<div><span>{text(name)}</span><b>{text(value)}</b><small>{text(beside)}</small></div>" for name, value, beside in items)
+    cells = "".join(
+        f"<div><span>{text(name)}</span><b>{text(value)}</b><small>{text(beside)}</small></div>"
+        for name, value, beside in items
+    )
     return f'<div class="and-figures">{cells}</div>'
 
 
@@ -119,17 +138,26 @@ def points(summary: Sequence[Point]) -> str:
         if p.kept:
             items.append(f"<li>{said}</li>")
         else:
-            items.append(f'<li><s>{said}</s><span class="why">also in the lowest clips: &ldquo;{text(p.removed_by)}&rdquo;, {p.similarity:.2f}</span></li>')
+            items.append(
+                f'<li><s>{said}</s><span class="why">also in the lowest clips: &ldquo;{text(p.removed_by)}&rdquo;, '
+                f"{p.similarity:.2f}</span></li>"
+            )
     return f"<ul>{''.join(items)}</ul>"
 
 
 def concept_table(columns: dict[str, Sequence[Concept]], named: Sequence[str] | None = None, rows: int = 5) -> str:
-    """Return ranked concepts side by side: scored ones of one or more methods, and names alone of a method that only ranks."""
-    head = "".join(f'<th>{text(name)}</th><th class="n">score</th>' for name in columns) + ("<th>ICL</th>" if named is not None else "")
+    """Return ranked concepts side by side: scored ones of one or more methods, and names alone of a method that only
+    ranks."""
+    head = "".join(f'<th>{text(name)}</th><th class="n">score</th>' for name in columns) + (
+        "<th>ICL</th>" if named is not None else ""
+    )
     lines = []
     for i in range(min(rows, max([len(c) for c in columns.values()] + [len(named or [])], default=0))):
         cells = [
-            f'<td>{text(c[i].name.replace("_", " "))}</td><td class="n">{c[i].score:.2f}</td>' if i < len(c) else "<td></td><td></td>" for c in columns.values()
+            f'<td>{text(c[i].name.replace("_", " "))}</td><td class="n">{c[i].score:.2f}</td>'
+            if i < len(c)
+            else "<td></td><td></td>"
+            for c in columns.values()
         ]
         if named is not None:
             cells.append(f"<td>{text(named[i].replace('_', ' ')) if i < len(named) else ''}</td>")
@@ -156,10 +184,16 @@ def neuron_link(dissection: str, neuron: NeuronId) -> str:
 
 def picture(jpeg: bytes, what: str) -> str:
     """Return a spectrogram of a sound that has no address of its own."""
-    return f'<img class="and-wide" alt="spectrogram: {text(what)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
+    return (
+        f'<img class="and-wide" alt="spectrogram: {text(what)}" '
+        f'src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
+    )
 
 
 def chips(words: Sequence[str], dissection: str) -> str:
     """Return adjectives as chips, each a link to the neurons called so."""
     address = f"/concepts?dissection={quote(dissection)}&from=adjective&chosen_adjective="
-    return "".join(f'<a class="and-chip" href="{text(address + quote(w))}" target="_self" title="neurons called so">{text(w)}</a>' for w in words)
+    return "".join(
+        f'<a class="and-chip" href="{text(address + quote(w))}" target="_self" title="neurons called so">{text(w)}</a>'
+        for w in words
+    )

@@ -15,15 +15,21 @@ from pages.ui.media import media_url, part_url
 from pages.ui.setup import explain
 
 ABOUT_MAP = (
-    "Bright where the neuron fires, dark where it is at rest; frequency runs upwards from 0 Hz to half the network's rate. "
+    "Bright where the neuron fires, dark where it is at rest; frequency runs upwards from 0 Hz to half the network's "
+    "rate. "
     "Kept is the clip through that map as a soft mask, and the rest is what is left; together they are the clip. "
-    "Rest is the median over all patches of the neuron's highest and lowest clips, full is its highest patch among them."
+    "Rest is the median over all patches of the neuron's highest and lowest clips, full is its highest patch among "
+    "them."
 )
 ABOUT_ATTRIBUTION = (
-    "Groups of the dictionary's components are taken out of the neuron's highest clips and of random ones, in random orders; a group's value is its "
-    "share of what the clip does to the neuron (Shapley; the values of all groups add up to the clip's activation less that on silence). Control: the "
-    "drop when as much energy is taken out at random. Own and others: the drop of this neuron and of the rest of its layer, in standard deviations. A "
-    "group holds where its drop is above zero, above the control, and above the others'. Quiet: groups with less than 2 % of a clip's energy, together."
+    "Groups of the dictionary's components are taken out of the neuron's highest clips and of random ones, in random "
+    "orders; a group's value is its "
+    "share of what the clip does to the neuron (Shapley; the values of all groups add up to the clip's activation less "
+    "that on silence). Control: the "
+    "drop when as much energy is taken out at random. Own and others: the drop of this neuron and of the rest of its "
+    "layer, in standard deviations. A "
+    "group holds where its drop is above zero, above the control, and above the others'. Quiet: groups with less than "
+    "2 % of a clip's energy, together."
 )
 
 
@@ -45,7 +51,10 @@ def where_it_fires(d: Dissection, neuron: NeuronId) -> None:
         cards = []
         for top in tops:
             clip = top.clip.index
-            parts = [("whole", media_url(d, clip, "flac")), *((what, part_url(d, neuron, clip, f"{what}.flac")) for what in ("kept", "rest"))]
+            parts = [
+                ("whole", media_url(d, clip, "flac")),
+                *((what, part_url(d, neuron, clip, f"{what}.flac")) for what in ("kept", "rest")),
+            ]
             cards.append(html.part_card(top, parts, part_url(d, neuron, clip, "map.jpg")))
         st.html(html.about(neuron, f'<div class="and-cards">{"".join(cards)}</div>'))
         alone = "" if found.hz is not None else " This layer has a map over time alone."
@@ -59,7 +68,12 @@ def what_moves_it(d: Dissection, neuron: NeuronId) -> None:
         return
     with opened:
         if not d.has("listening"):
-            st.html(html.empty("No dictionary of sounds was learned here. Add listening: {} to the configuration and run", "and-dissect run CONFIG.yaml"))
+            st.html(
+                html.empty(
+                    "No dictionary of sounds was learned here. Add listening: {} to the configuration and run",
+                    "and-dissect run CONFIG.yaml",
+                )
+            )
             return
         explained = float(d.explained_variance[d.index(neuron)])
         st.html(html.empty(_explained(explained)))
@@ -72,7 +86,11 @@ def what_moves_it(d: Dissection, neuron: NeuronId) -> None:
             holder.empty()
             bar = st.progress(0.0, "Taking clips apart")
             try:
-                rows = shapley_attribution(d, neuron, progress=lambda done, total: bar.progress(done / total, f"Taking clips apart: {done} of {total}"))
+                rows = shapley_attribution(
+                    d,
+                    neuron,
+                    progress=lambda done, total: bar.progress(done / total, f"Taking clips apart: {done} of {total}"),
+                )
             except ANDError as error:
                 explain(error)
                 return
@@ -84,17 +102,29 @@ def what_moves_it(d: Dissection, neuron: NeuronId) -> None:
 def _explained(value: float) -> str:
     if value != value:
         return "The neuron never changes over time, so there is nothing to explain."
-    told = f"A regression on the dictionary's components explains {max(0.0, value):.0%} of its activation over time on clips it was not fitted on"
+    told = (
+        f"A regression on the dictionary's components explains {max(0.0, value):.0%} of its activation over time on "
+        "clips it was not fitted on"
+    )
     return f"{told}: not explained here, take what follows with care." if value < EXPLAINED else f"{told}."
 
 
 def _groups(d: Dissection, neuron: NeuronId, rows: list[dict]) -> None:
     shown = rows[:8]
     cells = [
-        {"group": _name(r["group"]), "high clips": _number(r["high"]), "random clips": _number(r["random"]), "taken out": _number(r["alone"]),
-         "control": _number(r["control"]), "own": _number(r["own"]), "others": _number(r["others"]), "clips": str(len(r["clips"])),
-         "holds": "yes" if r["holds"] else "no"} for r in shown
-    ]  # fmt: skip
+        {
+            "group": _name(r["group"]),
+            "high clips": _number(r["high"]),
+            "random clips": _number(r["random"]),
+            "taken out": _number(r["alone"]),
+            "control": _number(r["control"]),
+            "own": _number(r["own"]),
+            "others": _number(r["others"]),
+            "clips": str(len(r["clips"])),
+            "holds": "yes" if r["holds"] else "no",
+        }
+        for r in shown
+    ]
     holding = [r for r in shown if r["holds"]]
     nothing = "" if holding else " No group here holds: the neuron follows no single group of sounds."
     st.html(html.about(neuron, html.box(html.plain_table(cells)) + html.empty(ABOUT_ATTRIBUTION + nothing)))
@@ -110,7 +140,11 @@ def _groups(d: Dissection, neuron: NeuronId, rows: list[dict]) -> None:
 def _name(group: list[int]) -> str:
     if not group:
         return "all that is quiet"
-    return f"component {group[0]}" if len(group) == 1 else f"components {', '.join(map(str, group[:4]))}{', ...' if len(group) > 4 else ''}"
+    return (
+        f"component {group[0]}"
+        if len(group) == 1
+        else f"components {', '.join(map(str, group[:4]))}{', ...' if len(group) > 4 else ''}"
+    )
 
 
 def _number(value: float | None) -> str:

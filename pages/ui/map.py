@@ -15,16 +15,39 @@ from and_core.query.scores import score_of_all
 from and_core.query.search import interpretable
 
 SCORED_BY = "held-out score, "
-SCORE_STEPS = (("below 0", 0.0), ("0 to .1", 0.1), (".1 to .2", 0.2), (".2 to .3", 0.3), (".3 to .4", 0.4), (".4 or more", 2.0))  # Pearson correlation
+SCORE_STEPS = (
+    ("below 0", 0.0),
+    ("0 to .1", 0.1),
+    (".1 to .2", 0.2),
+    (".2 to .3", 0.3),
+    (".3 to .4", 0.4),
+    (".4 or more", 2.0),
+)  # Pearson correlation
 
 
 @lru_cache(maxsize=8)
 def map_figure(d: Dissection, places: str, by: str, word: str | None, found: tuple[int, ...]) -> go.Figure:
     """Return the figure of a choice; made once, since 55,000 names take longer to write down than to show."""
     if by.startswith(SCORED_BY):
-        return neuron_map(np.asarray(d.map_places(places)), groups(d, by, word), titles(d), np.array(found, int), [name for name, _ in SCORE_STEPS], "no score")
-    ordered = [f"block {b}" for b in sorted({x.block for x in d.layers if x.block is not None})] if by == "block" else []
-    return neuron_map(np.asarray(d.map_places(places)), groups(d, by, word), titles(d), np.array(found, int), ordered, "no block" if ordered else "others")
+        return neuron_map(
+            np.asarray(d.map_places(places)),
+            groups(d, by, word),
+            titles(d),
+            np.array(found, int),
+            [name for name, _ in SCORE_STEPS],
+            "no score",
+        )
+    ordered = (
+        [f"block {b}" for b in sorted({x.block for x in d.layers if x.block is not None})] if by == "block" else []
+    )
+    return neuron_map(
+        np.asarray(d.map_places(places)),
+        groups(d, by, word),
+        titles(d),
+        np.array(found, int),
+        ordered,
+        "no block" if ordered else "others",
+    )
 
 
 @lru_cache(maxsize=4)
@@ -33,7 +56,9 @@ def titles(d: Dissection) -> np.ndarray:
     table = d.explanation_table
     named = pa.array(np.where(d.headlines.holds, d.headlines.concept, None), pa.string())
     said = pc.coalesce(named, pc.if_else(pc.equal(table["adjectives"], ""), None, table["adjectives"]), "unclear")
-    joined = pc.binary_join_element_wise(table["layer"].cast(pa.string()), "/", table["unit"].cast(pa.string()), ": ", said, "")
+    joined = pc.binary_join_element_wise(
+        table["layer"].cast(pa.string()), "/", table["unit"].cast(pa.string()), ": ", said, ""
+    )
     return joined.to_numpy()
 
 
@@ -42,13 +67,19 @@ def groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
     table = d.explanation_table
     if by.startswith(SCORED_BY):
         score = score_of_all(d, by.removeprefix(SCORED_BY))
-        return [None if value != value else next(name for name, most in SCORE_STEPS if value < most) for value in score.tolist()]
+        return [
+            None if value != value else next(name for name, most in SCORE_STEPS if value < most)
+            for value in score.tolist()
+        ]
     if by == "layer kind":
         return [kind for x in d.layers for kind in [x.kind.replace("_", " ")] * x.size]
     if by == "block":
         return [name for x in d.layers for name in [f"block {x.block}" if x.block is not None else None] * x.size]
     if by == "class of its clips":
-        return [c if share >= 0.6 else None for c, share in zip(table["leading_class"].to_pylist(), table["class_share"].to_pylist(), strict=True)]
+        return [
+            c if share >= 0.6 else None
+            for c, share in zip(table["leading_class"].to_pylist(), table["class_share"].to_pylist(), strict=True)
+        ]
     if by == "adjective":
         return [word if word in said.split(", ") else None for said in table["adjectives"].to_pylist()]
     if by == "interpretable":

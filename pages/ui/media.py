@@ -1,4 +1,5 @@
-"""Routes that serve clips: `/clips/<dissection>/<clip>.flac` and `.jpg`, and the parts of them that a neuron listens to.
+"""Routes that serve clips: `/clips/<dissection>/<clip>.flac` and `.jpg`, and the parts of them that a neuron listens
+to.
 
 Stable addresses, so the browser keeps what it has.
 """
@@ -46,8 +47,10 @@ async def _serve(request: Request) -> Response:
 
 
 def part_url(dissection: Dissection, neuron: NeuronId, clip: int, what: str) -> str:
-    """Return the address of the part of a clip on which a neuron fires (``kept.flac``), of the ``rest.flac``, or of its ``map.jpg``."""
-    return f"/parts/{dissection.name}/{quote(neuron.layer)}/{neuron.unit}/{clip}/{what}?v={dissection.manifest.stages['activations'].key}"
+    """Return the address of the part of a clip on which a neuron fires (``kept.flac``), of the ``rest.flac``, or of its
+    ``map.jpg``."""
+    version = dissection.manifest.stages["activations"].key
+    return f"/parts/{dissection.name}/{quote(neuron.layer)}/{neuron.unit}/{clip}/{what}?v={version}"
 
 
 async def _part(request: Request) -> Response:

@@ -64,22 +64,40 @@ def _headline(d: Dissection, neuron: NeuronId) -> None:
         st.html(html.empty("Not explained yet. Run", "and-dissect run CONFIG.yaml"))
         return
     said, e = d.headline(neuron), d.explanation(neuron)
-    leading = f"{e['class_count']} of {e['of']} highest clips: {e['leading_class'].replace('_', ' ')}" if e["leading_class"] and not said.dead else ""
+    leading = (
+        f"{e['class_count']} of {e['of']} highest clips: {e['leading_class'].replace('_', ' ')}"
+        if e["leading_class"] and not said.dead
+        else ""
+    )
     sure = html.text(" · ".join(text for text in (leading, said.sureness) if text))
-    st.html(html.about(neuron, f'<div class="and-headline">{scores.sentence(said)}<span class="sure">{sure}</span></div>'))
+    st.html(
+        html.about(neuron, f'<div class="and-headline">{scores.sentence(said)}<span class="sure">{sure}</span></div>')
+    )
 
 
 def _clips(d: Dissection, neuron: NeuronId) -> None:
     row = st.container(horizontal=True, vertical_alignment="center", gap="small")
     title, options, show = row.container(), row, row
     allowed = sorted({d.k, *(k for k in KS if k <= len(d.clips) // 2)})
-    chosen = options.segmented_control("Clips per side", allowed, default=d.k, key="clips", bind="query-params", required=True, label_visibility="collapsed")
+    chosen = options.segmented_control(
+        "Clips per side",
+        allowed,
+        default=d.k,
+        key="clips",
+        bind="query-params",
+        required=True,
+        label_visibility="collapsed",
+    )
     k = chosen or d.k
     pictures = show.toggle("spectrograms", value=True, key="pictures", bind="query-params")
     span = d.statistics(neuron)["minimum"], d.statistics(neuron)["maximum"]
     high, low = d.extreme_clips(neuron, "high", k), d.extreme_clips(neuron, "low", k)
     title.html(html.heading(f"Highest {len(high)}", "loudness kept: one gain for all"))
-    grids = _grid(d, high, "high", span, pictures) + html.heading(f"Lowest {len(low)}") + _grid(d, low, "low", span, pictures)
+    grids = (
+        _grid(d, high, "high", span, pictures)
+        + html.heading(f"Lowest {len(low)}")
+        + _grid(d, low, "low", span, pictures)
+    )
     st.html(html.about(neuron, grids))
 
 
@@ -91,11 +109,21 @@ def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, flo
         row = {key: float("nan") if value is None else value for key, value in d.clip_row(top.clip.index).items()}
         measured = [rule.evidence(row) for rule in earned(row).values()]
         details = [
-            f"{top.clip.name}, {top.clip.seconds:.1f} s" + (f", fold {top.clip.fold}" if top.clip.fold is not None else ""),
+            f"{top.clip.name}, {top.clip.seconds:.1f} s"
+            + (f", fold {top.clip.fold}" if top.clip.fold is not None else ""),
             *(["Measured. " + "; ".join(measured)] if measured else []),
         ]
         picture = media_url(d, top.clip.index, "jpg") if pictures else None
-        cards.append(html.card(top, side, share if side == "high" else 1 - share, media_url(d, top.clip.index, "flac"), picture, details))
+        cards.append(
+            html.card(
+                top,
+                side,
+                share if side == "high" else 1 - share,
+                media_url(d, top.clip.index, "flac"),
+                picture,
+                details,
+            )
+        )
     return f'<div class="and-cards">{"".join(cards)}</div>'
 
 
@@ -116,19 +144,37 @@ def _activations(d: Dissection, neuron: NeuronId) -> None:
             label_visibility="collapsed",
         )
         highlight = chosen or leading
-    title.html(html.heading(f"All {len(values):,} activations", f"{highlight.replace('_', ' ')} in blue" if highlight else ""))
-    st.caption("How many clips have each activation. A neuron that stands for the class in blue has the blue bars at its right end and few grey ones there.")
-    st.plotly_chart(activation_histogram(values, labels, highlight, own=own_value(d, neuron)), config=EXPORT, theme=None, key="histogram")
+    title.html(
+        html.heading(f"All {len(values):,} activations", f"{highlight.replace('_', ' ')} in blue" if highlight else "")
+    )
+    st.caption(
+        "How many clips have each activation. A neuron that stands for the class in blue has the blue bars at its "
+        "right end and few grey ones there."
+    )
+    st.plotly_chart(
+        activation_histogram(values, labels, highlight, own=own_value(d, neuron)),
+        config=EXPORT,
+        theme=None,
+        key="histogram",
+    )
     if d.classes:
         by_class = st.expander("Mean activation by class", key="by_class", on_change="rerun")
         if by_class.open:
-            by_class.caption("Mean activation of each class, or of the eight at either end: blue above the mean of all classes, vermilion below.")
-            by_class.plotly_chart(class_means_figure(d.class_means(neuron)), config=EXPORT, theme=None, key="class_means")
+            by_class.caption(
+                "Mean activation of each class, or of the eight at either end: blue above the mean of all classes, "
+                "vermilion below."
+            )
+            by_class.plotly_chart(
+                class_means_figure(d.class_means(neuron)), config=EXPORT, theme=None, key="class_means"
+            )
 
 
 def _summary(d: Dissection, neuron: NeuronId) -> None:
     if not d.has("calibration"):
-        st.html(html.heading("Summary") + html.box(html.empty("Not summarised yet. Run", "and-dissect run CONFIG.yaml --from captions")))
+        st.html(
+            html.heading("Summary")
+            + html.box(html.empty("Not summarised yet. Run", "and-dissect run CONFIG.yaml --from captions"))
+        )
         return
     found, low = d.summary(neuron), d.summary(neuron, "low")
     notes = d.notes("summaries")
@@ -141,7 +187,12 @@ def _summary(d: Dissection, neuron: NeuronId) -> None:
     agreement = d.agreement(neuron)
     if agreement is not None:
         told.append(f"Agreement of several answers: {agreement:.2f} (all neurons {notes['agreement_mean']:.2f}).")
-    st.html(html.about(neuron, html.heading("Summary, calibrated", notes["summarizer"]) + html.box(shown + html.empty(" ".join(told)))))
+    st.html(
+        html.about(
+            neuron,
+            html.heading("Summary, calibrated", notes["summarizer"]) + html.box(shown + html.empty(" ".join(told))),
+        )
+    )
     with st.expander(f"Summary of the lowest clips ({len(low)})"):
         st.html(html.points(low) if low else html.empty(_no_answer(d, neuron, "low") or nothing.format("lowest")))
 
@@ -154,13 +205,18 @@ def _no_answer(d: Dissection, neuron: NeuronId, side: Side) -> str | None:
 
 def _closed(d: Dissection, neuron: NeuronId) -> None:
     if not d.has("closed"):
-        st.html(html.heading("Closed concepts") + html.box(html.empty("Not scored yet. Run", "and-dissect run CONFIG.yaml --only closed")))
+        st.html(
+            html.heading("Closed concepts")
+            + html.box(html.empty("Not scored yet. Run", "and-dissect run CONFIG.yaml --only closed"))
+        )
         return
     notes = d.notes("closed")
     names = notes["similarities"]
     if not names:
         reasons = "; ".join(notes["failed"].values())
-        st.html(html.heading("Closed concepts") + html.box(html.empty(f"No similarity function could be used: {reasons}")))
+        st.html(
+            html.heading("Closed concepts") + html.box(html.empty(f"No similarity function could be used: {reasons}"))
+        )
         return
     similarity = st.session_state.get("similarity") or d.similarity
     similarity = similarity if similarity in names else d.similarity
@@ -172,12 +228,24 @@ def _closed(d: Dissection, neuron: NeuronId) -> None:
     shown = html.concept_table(columns, named) + html.empty(" ".join([*absent, *([why] if why else [])]))
     st.html(html.about(neuron, html.heading("Closed concepts", f"by {similarity}") + html.box(shown)))
     st.segmented_control(
-        "Similarity function", names, default=d.similarity, key="similarity", bind="query-params", required=True, label_visibility="collapsed", wrap=True
+        "Similarity function",
+        names,
+        default=d.similarity,
+        key="similarity",
+        bind="query-params",
+        required=True,
+        label_visibility="collapsed",
+        wrap=True,
     )
     every = st.expander("All similarity functions, top 10", key="all_similarities", on_change="rerun")
     if every.open:
-        methods: dict[ScoredMethod, list[str]] = {"DB": names, "TAB": d.notes("tab")["similarities"] if d.has("tab") else []}
-        found = {(method, name): d.closed_concepts(neuron, name, method) for method, used in methods.items() for name in used}
+        methods: dict[ScoredMethod, list[str]] = {
+            "DB": names,
+            "TAB": d.notes("tab")["similarities"] if d.has("tab") else [],
+        }
+        found = {
+            (method, name): d.closed_concepts(neuron, name, method) for method, used in methods.items() for name in used
+        }
         frame = {
             f"{method} {name} · {what}": [c.name if what == "concept" else round(c.score, 3) for c in concepts]
             for (method, name), concepts in found.items()
@@ -193,19 +261,30 @@ def _icl(d: Dissection, neuron: NeuronId) -> tuple[list[str] | None, str]:
     if neuron.layer not in d.notes("icl")["layers"]:
         return None, "ICL was not asked about this layer."
     answers, why = d.icl_answers(neuron)
-    outside = [f"“{a['said']}”" + (f" taken for {a['concept'].replace('_', ' ')}" if a["concept"] else "") for a in answers if a["how"] != "exact"]
+    outside = [
+        f"“{a['said']}”" + (f" taken for {a['concept'].replace('_', ' ')}" if a["concept"] else "")
+        for a in answers
+        if a["how"] != "exact"
+    ]
     said = f"ICL, outside the concept set: {', '.join(outside)}." if outside else ""
     return [a["concept"] or "no answer" for a in answers], f"ICL: no answer, {why}." if why else said
 
 
 def _open(d: Dissection, neuron: NeuronId) -> None:
     if not d.has("open"):
-        st.html(html.heading("Open concepts") + html.box(html.empty("Not found yet. Run", "and-dissect run CONFIG.yaml --only open")))
+        st.html(
+            html.heading("Open concepts")
+            + html.box(html.empty("Not found yet. Run", "and-dissect run CONFIG.yaml --only open"))
+        )
         return
     words = d.words(neuron)
     acoustic = [w["word"] for w in words if w["acoustic"]]
     others = [f"{w['word']} ({w['pos']})" for w in words if not w["acoustic"]]
-    body = html.chips(acoustic, d.name) if acoustic else html.empty("No adjective of sound stands in the calibrated summary.")
+    body = (
+        html.chips(acoustic, d.name)
+        if acoustic
+        else html.empty("No adjective of sound stands in the calibrated summary.")
+    )
     rest = f'<div class="and-empty">Other words: {html.text(", ".join(others))}</div>' if others else ""
     st.html(html.about(neuron, html.heading("Open concepts") + body + rest))
 
@@ -222,7 +301,10 @@ def _cluster(d: Dissection, neuron: NeuronId) -> None:
         if cluster < 0:
             continue
         link = f'<a href="/words?dissection={quote(d.name)}&cluster={cluster}" target="_self">cluster {cluster}</a>'
-        lines.append(f"<li>{most} of {k} share {link}: {'interpretable' if most >= tau else 'not interpretable'} at \u03c4 = {tau}</li>")
+        lines.append(
+            f"<li>{most} of {k} share {link}: {'interpretable' if most >= tau else 'not interpretable'} at \u03c4 = "
+            f"{tau}</li>"
+        )
     body = f"<ul>{''.join(lines)}</ul>" if lines else html.empty("Its highest clips have no captions in any cluster.")
     st.html(html.about(neuron, html.heading("Clusters of captions") + html.box(body)))
 
@@ -237,10 +319,25 @@ def _alike(d: Dissection, neuron: NeuronId) -> None:
             st.html(html.empty("None."))
         for i, (other, correlation) in enumerate(alike):
             said = d.headline(other) if d.has("explanations") else None
-            about = ((said.concept if said.holds else None) or ", ".join(said.adjectives) or "unclear").replace("_", " ") if said else "unclear"
+            about = (
+                ((said.concept if said.holds else None) or ", ".join(said.adjectives) or "unclear").replace("_", " ")
+                if said
+                else "unclear"
+            )
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.button(html.markdown(f"{d.layer(other.layer).title} / {other.unit}"), on_click=go, args=(other,), type="tertiary", key=f"alike_{i}")
-                st.html(html.about(neuron, f'<div class="and-alike"><span>{html.text(about)}</span><b>{correlation:.2f}</b></div>'), width="stretch")
+                st.button(
+                    html.markdown(f"{d.layer(other.layer).title} / {other.unit}"),
+                    on_click=go,
+                    args=(other,),
+                    type="tertiary",
+                    key=f"alike_{i}",
+                )
+                st.html(
+                    html.about(
+                        neuron, f'<div class="and-alike"><span>{html.text(about)}</span><b>{correlation:.2f}</b></div>'
+                    ),
+                    width="stretch",
+                )
 
 
 def _download(d: Dissection, neuron: NeuronId) -> None:
@@ -261,10 +358,16 @@ def _download(d: Dissection, neuron: NeuronId) -> None:
         return csv_text(pd.DataFrame(rows)).encode()
 
     def activations() -> bytes:
-        columns = {"clip": [c.name for c in d.clips], "label": [c.label for c in d.clips], "activation": np.asarray(d.activations(neuron))}
+        columns = {
+            "clip": [c.name for c in d.clips],
+            "label": [c.label for c in d.clips],
+            "activation": np.asarray(d.activations(neuron)),
+        }
         return csv_text(pd.DataFrame(columns)).encode()
 
     name = str(neuron).replace("/", "-")
     one, two = st.columns(2)
     one.download_button("Clips (CSV)", clips, f"{name}-clips.csv", "text/csv", on_click="ignore", width="stretch")
-    two.download_button("Activations (CSV)", activations, f"{name}-activations.csv", "text/csv", on_click="ignore", width="stretch")
+    two.download_button(
+        "Activations (CSV)", activations, f"{name}-activations.csv", "text/csv", on_click="ignore", width="stretch"
+    )

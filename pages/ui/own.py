@@ -1,4 +1,5 @@
-"""The sound that a user brought into this session: it lives in the session, and nowhere else unless the user keeps it."""
+"""The sound that a user brought into this session: it lives in the session,
+and nowhere else unless the user keeps it."""
 
 from __future__ import annotations
 
@@ -41,7 +42,11 @@ def bring_in() -> bool:
     uploaded = middle.file_uploader(f"Or upload (at most {LONGEST:.0f} s)", type=TYPES)
     names = kept_sounds(cache_root())
     chosen = right.selectbox("Or one you kept", names, index=None, placeholder="choose") if names else None
-    given = {"recorded": getattr(recorded, "file_id", None), "uploaded": getattr(uploaded, "file_id", None), "kept": chosen}
+    given = {
+        "recorded": getattr(recorded, "file_id", None),
+        "uploaded": getattr(uploaded, "file_id", None),
+        "kept": chosen,
+    }
     before = st.session_state.get(SOURCES, {})
     changed = [name for name, mark in given.items() if mark is not None and mark != before.get(name)]
     st.session_state[SOURCES] = given
@@ -72,7 +77,8 @@ def reaction(d: Dissection, own: Own) -> Reaction:
 
 
 def own_value(d: Dissection, neuron: NeuronId) -> float | None:
-    """Return the session's sound in a neuron's histogram: its activation, where the sound has been through this network."""
+    """Return the session's sound in a neuron's histogram: its activation, where the sound has been through this
+    network."""
     own = brought()
     key = f"{d.name} {d.manifest.stages['activations'].key}"
     return value_of(d, own.reactions[key].activations, neuron) if own is not None and key in own.reactions else None

@@ -20,44 +20,81 @@ def sentence(said: Headline) -> str:
 
 
 def box(d: Dissection, neuron: NeuronId) -> None:
-    """Draw held-out scores of every method, adjectives with their probabilities, and the clips that an explanation gets most wrong."""
+    """Draw held-out scores of every method, adjectives with their probabilities, and the clips that an explanation gets
+    most wrong."""
     if not d.has("scores"):
-        st.html(html.heading("Held-out scores") + html.box(html.empty("Not scored yet. Run", "and-dissect run CONFIG.yaml --only scores")))
+        st.html(
+            html.heading("Held-out scores")
+            + html.box(html.empty("Not scored yet. Run", "and-dissect run CONFIG.yaml --only scores"))
+        )
         return
     if not d.scored_methods:
-        st.html(html.heading("Held-out scores") + html.box(html.empty(f"Nothing could be scored: {d.notes('scores').get('reason', 'no method')}.")))
+        st.html(
+            html.heading("Held-out scores")
+            + html.box(html.empty(f"Nothing could be scored: {d.notes('scores').get('reason', 'no method')}."))
+        )
         return
     rows = []
     for row in neuron_scores(d, neuron):
         if row["pearson"] is None:
             rows.append({"by": SHORT[row["method"]], "Pearson": "says nothing", "beside": "", "AUPRC": "", "holds": ""})
             continue
-        rows.append({
-            "by": SHORT[row["method"]], "Pearson": f"{row['pearson']:.2f} [{row['pearson_low']:.2f}, {row['pearson_high']:.2f}]",
-            "beside": f"{max((v for v in row['pearson_beside'].values() if v is not None), default=0.0):.2f}", "AUPRC": f"{row['auprc']:.2f}",
-            "holds": "" if row["confidence"] is None else f"{row['confidence']:.2f}",
-        })  # fmt: skip
-    told = "On clips that the explanation was not made from, both halves in turn; 95 % bootstrap over clips. Holds: probability, calibrated on planted neurons."
-    told += " Beside: the best of another neuron's explanation, shuffled activations, the layer's most common explanation and an empty one."
+        rows.append(
+            {
+                "by": SHORT[row["method"]],
+                "Pearson": f"{row['pearson']:.2f} [{row['pearson_low']:.2f}, {row['pearson_high']:.2f}]",
+                "beside": f"{max((v for v in row['pearson_beside'].values() if v is not None), default=0.0):.2f}",
+                "AUPRC": f"{row['auprc']:.2f}",
+                "holds": "" if row["confidence"] is None else f"{row['confidence']:.2f}",
+            }
+        )
+    told = (
+        "On clips that the explanation was not made from, both halves in turn; 95 % bootstrap over clips. Holds: "
+        "probability, calibrated on planted neurons."
+    )
+    told += (
+        " Beside: the best of another neuron's explanation, shuffled activations, the layer's most common "
+        "explanation and an empty one."
+    )
     encoder = d.notes("scores").get("calibrated_with")
     if encoder is not None and encoder != d.notes("texts")["encoder"]:
-        told += f" The probabilities were calibrated with another text encoder ({encoder}): take them with care, or plant neurons here and calibrate on them."
+        told += (
+            f" The probabilities were calibrated with another text encoder ({encoder}): take them with care, or "
+            "plant neurons here and calibrate on them."
+        )
     st.html(
         html.about(
             neuron,
             html.heading("Held-out scores", "by similarity to captions")
-            + html.box(html.plain_table([{k: row[k] for k in ("by", "holds", "Pearson", "AUPRC", "beside")} for row in rows]) + html.empty(told)),
+            + html.box(
+                html.plain_table([{k: row[k] for k in ("by", "holds", "Pearson", "AUPRC", "beside")} for row in rows])
+                + html.empty(told)
+            ),
         )
     )
     judged = judged_scores(d, neuron)
     if judged:
-        said = "; ".join(f"{SAID[row['method']]} " + ("not defined" if row["pearson"] is None else f"{row['pearson']:.2f}") for row in judged)
+        said = "; ".join(
+            f"{SAID[row['method']]} " + ("not defined" if row["pearson"] is None else f"{row['pearson']:.2f}")
+            for row in judged
+        )
         failed = sum(row["failed"] for row in judged)
         lost = f" {failed} answers are missing; the next run asks again." if failed else ""
-        st.html(html.about(neuron, html.empty(f"By the judge ({d.notes('judged')['judge']}), Pearson over {judged[0]['clips']} clips: {said}.{lost}")))
+        st.html(
+            html.about(
+                neuron,
+                html.empty(
+                    f"By the judge ({d.notes('judged')['judge']}), Pearson over {judged[0]['clips']} clips: "
+                    f"{said}.{lost}"
+                ),
+            )
+        )
     words = [row for row in confident_words(d, neuron) if row["confidence"] is not None]
     if words:
-        said = ", ".join(f"{row['word']} {row['confidence']:.2f}" + ("" if row["confidence"] >= SURE else " (unclear)") for row in words)
+        said = ", ".join(
+            f"{row['word']} {row['confidence']:.2f}" + ("" if row["confidence"] >= SURE else " (unclear)")
+            for row in words
+        )
         st.html(html.about(neuron, html.empty(f"Adjectives, probability that each holds: {said}.")))
 
 
@@ -73,9 +110,16 @@ def most_wrong(d: Dissection, neuron: NeuronId) -> None:
         if not methods:
             st.html(html.empty("No method says anything of this neuron."))
             return
-        method = st.segmented_control("Explanation by", methods, default=methods[0], key="wrong_by", format_func=SAID.get, required=True)
+        method = st.segmented_control(
+            "Explanation by", methods, default=methods[0], key="wrong_by", format_func=SAID.get, required=True
+        )
         found = wrong_clips(d, neuron, method if method in methods else methods[0])
-        told = {"missed": "It fires, the explanation does not say so", "false": "The explanation says so, it does not fire"}
+        told = {
+            "missed": "It fires, the explanation does not say so",
+            "false": "The explanation says so, it does not fire",
+        }
         for side, clips in found.items():
-            cards = [html.clip_card(d.clips[c], d.caption(c), media_url(d, c, "flac"), media_url(d, c, "jpg")) for c in clips]
+            cards = [
+                html.clip_card(d.clips[c], d.caption(c), media_url(d, c, "flac"), media_url(d, c, "jpg")) for c in clips
+            ]
             st.html(html.heading(told[side]) + f'<div class="and-cards">{"".join(cards)}</div>')

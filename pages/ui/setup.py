@@ -1,4 +1,7 @@
-"""What every page begins with: theme, sidebar, the chosen dissection. Pages are complete in themselves, so any address opens cold."""
+"""What every page begins with: theme, sidebar, the chosen dissection.
+
+Pages are complete in themselves, so any address opens cold.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,42 @@ from pages.ui.data import dissection_names, get_dissection
 
 HERE = Path(__file__).parent
 PAGES = (
-    ("app.py", "Neurons"), ("pages/layers.py", "Layers"), ("pages/concepts.py", "Concepts"), ("pages/words.py", "Words and clusters"),
-    ("pages/strategies.py", "Training strategies"), ("pages/unlearning.py", "Unlearning"), ("pages/importance.py", "Feature importance"),
-    ("pages/listen.py", "Listen"), ("pages/sound.py", "Your sound"), ("pages/studies.py", "Human studies"), ("pages/glossary.py", "Glossary"),
-)  # fmt: skip
+    ("app.py", "Neurons"),
+    ("pages/layers.py", "Layers"),
+    ("pages/concepts.py", "Concepts"),
+    ("pages/words.py", "Words and clusters"),
+    ("pages/strategies.py", "Training strategies"),
+    ("pages/unlearning.py", "Unlearning"),
+    ("pages/importance.py", "Feature importance"),
+    ("pages/listen.py", "Listen"),
+    ("pages/sound.py", "Your sound"),
+    ("pages/studies.py", "Human studies"),
+    ("pages/glossary.py", "Glossary"),
+)
 BOUND: dict[str, Any] = {"bind": "query-params"}  # the setting stands in the address
 PROVENANCE = (
-    "target", "checkpoint", "dataset", "captioner", "summarizer", "encoder", "closed_encoder", "audio_encoder", "llm", "pooling", "precision", "K", "t", "seed",
-)  # fmt: skip
+    "target",
+    "checkpoint",
+    "dataset",
+    "captioner",
+    "summarizer",
+    "encoder",
+    "closed_encoder",
+    "audio_encoder",
+    "llm",
+    "pooling",
+    "precision",
+    "K",
+    "t",
+    "seed",
+)
 
 
 def frame(title: str) -> str | None:
     """Draw the frame of a page, and return the name of the chosen dissection; None where there is none."""
-    st.set_page_config(page_title=f"{title} · Audio Network Dissection", page_icon=str(HERE / "icon.png"), layout="wide")
+    st.set_page_config(
+        page_title=f"{title} · Audio Network Dissection", page_icon=str(HERE / "icon.png"), layout="wide"
+    )
     st.html(HERE / "theme.css")
     st.html((HERE / "player.html").read_text(encoding="utf-8"), unsafe_allow_javascript=True)
     names = dissection_names()
@@ -40,7 +66,9 @@ def frame(title: str) -> str | None:
         chosen = None
         if names:
             if "dissection" not in st.query_params and st.session_state.get("dissection") in names:
-                st.session_state["dissection"] = st.session_state["dissection"]  # one that came by address is lost on the first change of pages unless set
+                st.session_state["dissection"] = st.session_state[
+                    "dissection"
+                ]  # one that came by address is lost on the first change of pages unless set
             chosen = st.selectbox("Dissection", names, key="dissection", bind="query-params", persist_state="session")
         if in_progress(cache_root()):
             _being_made()
@@ -48,7 +76,10 @@ def frame(title: str) -> str | None:
 
 
 def setup(title: str) -> Dissection:
-    """Draw the frame of a page and return the chosen dissection; stops the page, in plain words, where there is none."""
+    """Draw the frame of a page and return the chosen dissection.
+
+    Stops the page, in plain words, where there is none.
+    """
     chosen = frame(title)
     if chosen is None:
         hint = html.empty("There is no dissection in the cache. Build the embedded default with", "and-dissect demo")
@@ -67,7 +98,10 @@ def setup(title: str) -> Dissection:
 
 @st.fragment(run_every=2)
 def _being_made() -> None:
-    """Show what is being computed now, read again every other second; the page is drawn anew when a dissection has come or all is done."""
+    """Show what is being computed now, read again every other second.
+
+    The page is drawn anew when a dissection has come or all is done.
+    """
     now = in_progress(cache_root())
     known = st.session_state.setdefault("being_made", dissection_names())
     if not now or known != dissection_names():
@@ -83,7 +117,11 @@ def _being_made() -> None:
 def provenance(d: Dissection) -> None:
     """Show what the figures on this page rest on, at the foot of the sidebar."""
     found: dict[str, Any] = d.provenance
-    lines = [f"<b>{html.text(key.replace('_', ' '))}</b> {html.text(found[key])}" for key in PROVENANCE if found.get(key) is not None]
+    lines = [
+        f"<b>{html.text(key.replace('_', ' '))}</b> {html.text(found[key])}"
+        for key in PROVENANCE
+        if found.get(key) is not None
+    ]
     badge = '<span class="and-synth">synthetic sound</span>' if found["synthetic"] else ""
     with st.sidebar:
         st.html(f'{badge}<details class="and-prov" open><summary>Provenance</summary>{"<br>".join(lines)}</details>')

@@ -18,9 +18,13 @@ from pages.ui.data import dissection_names
 from pages.ui.setup import explain
 
 TASK_NAMES = {
-    "write": "write what clips share", "intruder": "find the intruder", "present": "is it there, clip by clip", "choose": "choose the best description",
-    "fit": "rate 1 to 5", "captions": "check captions",
-}  # fmt: skip
+    "write": "write what clips share",
+    "intruder": "find the intruder",
+    "present": "is it there, clip by clip",
+    "choose": "choose the best description",
+    "fit": "rate 1 to 5",
+    "captions": "check captions",
+}
 MADE = "study just made"
 
 
@@ -30,11 +34,18 @@ def new_study() -> None:
     if made is not None:
         _tokens(made)
         return
-    st.html(html.empty("All of this is stored before the first answer and never changes. The same plan as a file:", "and-dissect study new STUDY.yaml"))
+    st.html(
+        html.empty(
+            "All of this is stored before the first answer and never changes. The same plan as a file:",
+            "and-dissect study new STUDY.yaml",
+        )
+    )
     with st.form("new_study"):
         raw = _fields()
         own = st.file_uploader(
-            "Descriptions of your own (CSV with the columns neuron, text; the file's name becomes the method's)", type="csv", accept_multiple_files=True
+            "Descriptions of your own (CSV with the columns neuron, text; the file's name becomes the method's)",
+            type="csv",
+            accept_multiple_files=True,
         )
         if not st.form_submit_button("Draw and store the study", type="primary"):
             return
@@ -57,9 +68,11 @@ def new_study() -> None:
         explain(error)
         return
     st.session_state[MADE] = {
-        "name": config.name, "owner": created.owner_token, "join": created.join_token if config.join and config.simulated is None else None,
+        "name": config.name,
+        "owner": created.owner_token,
+        "join": created.join_token if config.join and config.simulated is None else None,
         "skipped": [f"{s.name}: {s.reason}" for s in created.skipped],
-    }  # fmt: skip
+    }
     st.rerun()
 
 
@@ -114,12 +127,24 @@ def _fields() -> dict[str, Any]:
 
 def _tokens(made: dict[str, Any]) -> None:
     st.success(f"The study {made['name']} is stored.")
-    st.html(html.empty("Both are shown once, here, and kept only as hashes. The owner's token opens this study's pages:"))
+    st.html(
+        html.empty("Both are shown once, here, and kept only as hashes. The owner's token opens this study's pages:")
+    )
     st.code(made["owner"], language=None)
     if made["join"]:
-        st.html(html.empty("By this link raters take a place (put your own address before it). Personal links: Progress, or the command study invite."))
+        st.html(
+            html.empty(
+                "By this link raters take a place (put your own address before it). Personal links: Progress, or the "
+                "command study invite."
+            )
+        )
         st.code(f"http://127.0.0.1:8600/join/{made['join']}", language=None)
-        st.html(html.empty("Raters reach a server of its own, which serves the rating page and nothing else:", f"and-dissect study serve {made['name']}"))
+        st.html(
+            html.empty(
+                "Raters reach a server of its own, which serves the rating page and nothing else:",
+                f"and-dissect study serve {made['name']}",
+            )
+        )
     if made["skipped"]:
         with st.expander(f"Not asked: {len(made['skipped'])}"):
             st.text("\n".join(made["skipped"]))
@@ -127,12 +152,29 @@ def _tokens(made: dict[str, Any]) -> None:
 
 def plan(study: Study) -> None:
     """Draw the plan as it was stored."""
-    facts = [("Plan", study.fingerprint[:16]), ("Stored", study.created[:16].replace("T", " ")), ("Version", study.version), ("Items", str(len(study.items)))]
-    st.html('<div class="and-figures">' + "".join(f"<div><span>{html.text(k)}</span><b>{html.text(v)}</b></div>" for k, v in facts) + "</div>")
+    facts = [
+        ("Plan", study.fingerprint[:16]),
+        ("Stored", study.created[:16].replace("T", " ")),
+        ("Version", study.version),
+        ("Items", str(len(study.items))),
+    ]
+    st.html(
+        '<div class="and-figures">'
+        + "".join(f"<div><span>{html.text(k)}</span><b>{html.text(v)}</b></div>" for k, v in facts)
+        + "</div>"
+    )
     for name, about in study.plan["dissections"].items():
         found = about["provenance"]
-        told = ", ".join(f"{key} {found[key]}" for key in ("target", "dataset", "captioner", "summarizer", "encoder") if found.get(key))
-        st.html(html.empty(f"{name} ({about['fingerprint']}): {told}" + ("; synthetic sound" if found.get("synthetic") else "")))
+        told = ", ".join(
+            f"{key} {found[key]}"
+            for key in ("target", "dataset", "captioner", "summarizer", "encoder")
+            if found.get(key)
+        )
+        st.html(
+            html.empty(
+                f"{name} ({about['fingerprint']}): {told}" + ("; synthetic sound" if found.get("synthetic") else "")
+            )
+        )
     st.code(yaml.safe_dump(study.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), language="yaml")
     if study.skipped:
         with st.expander(f"Not asked: {len(study.skipped)}"):

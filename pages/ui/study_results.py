@@ -33,19 +33,33 @@ def progress(study: Study) -> None:
     rows = report.progress()
     done, of = sum(r["answered"] for r in rows), sum(r["of"] for r in rows)
     taken = sum(r["rater"] != "free" for r in rows)
-    facts = [("Answers", f"{done} of {of}"), ("Places taken", f"{taken} of {len(rows)}"), ("Faults reported", str(sum(r["faults"] for r in rows)))]
-    st.html('<div class="and-figures">' + "".join(f"<div><span>{k}</span><b>{html.text(v)}</b></div>" for k, v in facts) + "</div>")
+    facts = [
+        ("Answers", f"{done} of {of}"),
+        ("Places taken", f"{taken} of {len(rows)}"),
+        ("Faults reported", str(sum(r["faults"] for r in rows))),
+    ]
+    st.html(
+        '<div class="and-figures">'
+        + "".join(f"<div><span>{k}</span><b>{html.text(v)}</b></div>" for k, v in facts)
+        + "</div>"
+    )
     left, right = st.columns([3, 2], gap="medium")
     with left:
         st.html(html.heading("By rater", "practice is counted"))
         table = pd.DataFrame(rows)
         table["share"] = [r["answered"] / max(1, r["of"]) for r in rows]
-        st.dataframe(table, hide_index=True, column_config={"share": st.column_config.ProgressColumn("", format="percent", min_value=0, max_value=1)})
+        st.dataframe(
+            table,
+            hide_index=True,
+            column_config={"share": st.column_config.ProgressColumn("", format="percent", min_value=0, max_value=1)},
+        )
     with right:
         st.html(html.heading("Exclusion rules", "declared before the start"))
         st.html(
             html.box(
-                html.plain_table([{"left out": who.strip("/"), "because": "; ".join(why)} for who, why in report.excluded.items()])
+                html.plain_table(
+                    [{"left out": who.strip("/"), "because": "; ".join(why)} for who, why in report.excluded.items()]
+                )
                 if report.excluded
                 else html.empty("No rater breaks a rule so far.")
             )
@@ -54,7 +68,9 @@ def progress(study: Study) -> None:
     items = pd.DataFrame(report.items())
     open_ = items[items["answers"] < items["planned"]]
     st.html(html.heading("By item", f"{len(items) - len(open_)} of {len(items)} complete"))
-    st.dataframe(items[["item", "task", "control", "neuron", "method", "answers", "planned"]], hide_index=True, height=260)
+    st.dataframe(
+        items[["item", "task", "control", "neuron", "method", "answers", "planned"]], hide_index=True, height=260
+    )
 
 
 def _invite(study: Study) -> None:
@@ -77,10 +93,18 @@ def results(study: Study) -> None:
     if not len(report.raters):
         st.html(html.box(html.empty("No answers yet. Raters answer at", f"and-dissect study serve {study.name}")))
         return
-    told = f"{len(report.excluded)} of {len(report.raters)} raters break a declared rule and are " + ("counted here." if everybody else "left out.")
+    told = f"{len(report.excluded)} of {len(report.raters)} raters break a declared rule and are " + (
+        "counted here." if everybody else "left out."
+    )
     st.html(html.empty(told))
     if not len(report.frame):
-        st.html(html.box(html.plain_table([{"left out": who.strip("/"), "because": "; ".join(why)} for who, why in report.excluded.items()])))
+        st.html(
+            html.box(
+                html.plain_table(
+                    [{"left out": who.strip("/"), "because": "; ".join(why)} for who, why in report.excluded.items()]
+                )
+            )
+        )
         return
     found = report.parts()
     texts, how = _texts(study, report)
@@ -95,7 +119,10 @@ def results(study: Study) -> None:
             right.html(html.empty("The rated neurons stand in no block."))
     last = fault_part(found["faults"], ABOUT)
     for part in [*result_parts(found, texts, how, study.mark), *([last] if last else [])]:
-        st.html(html.heading(part.title) + html.box(f'<div class="and-scroll">{html.plain_table(part.cells)}</div>' + html.empty(part.note)))
+        st.html(
+            html.heading(part.title)
+            + html.box(f'<div class="and-scroll">{html.plain_table(part.cells)}</div>' + html.empty(part.note))
+        )
     _scores(report)
     if found["flags"]:
         st.html(html.heading("Reported faults"))
@@ -122,10 +149,19 @@ def _scores(report: Report) -> None:
     scores = [json.loads(text) for text in rated["scores"]]
     names = sorted({name for row in scores for name in row})
     if not names:
-        st.html(html.empty("The rated descriptions have no automatic scores: the dissection's stage scores had not been run when the study was drawn."))
+        st.html(
+            html.empty(
+                "The rated descriptions have no automatic scores: the dissection's stage scores had not been run when "
+                "the study was drawn."
+            )
+        )
         return
     name = st.selectbox(
-        "Automatic score", names, index=names.index("pearson") if "pearson" in names else 0, key="score_shown", format_func=lambda s: s.replace("_", " ")
+        "Automatic score",
+        names,
+        index=names.index("pearson") if "pearson" in names else 0,
+        key="score_shown",
+        format_func=lambda s: s.replace("_", " "),
     )
     points = [
         {"score": s[name], "rating": r, "method": m, "neuron": n}
@@ -133,7 +169,12 @@ def _scores(report: Report) -> None:
         if name in s
     ]
     st.plotly_chart(score_figure(points, name), config=EXPORT, theme=None, key="against_score")
-    st.html(html.empty("Each point is one description. If the score said what people say, the points would rise from left to right."))
+    st.html(
+        html.empty(
+            "Each point is one description. If the score said what people say, the points would rise from left to "
+            "right."
+        )
+    )
 
 
 def items(study: Study) -> None:
@@ -141,12 +182,19 @@ def items(study: Study) -> None:
     report = Report(study)
     rows = report.items()
     table = pd.DataFrame(rows)
-    chosen = st.dataframe(table, hide_index=True, height=280, on_select="rerun", selection_mode="single-row", key="item_rows")
+    chosen = st.dataframe(
+        table, hide_index=True, height=280, on_select="rerun", selection_mode="single-row", key="item_rows"
+    )
     picked = chosen.selection.rows  # type: ignore[attr-defined]
     number = rows[picked[0]]["item"] if picked else rows[0]["item"]
     item = next(i for i in study.items.values() if i["number"] == number)
     truth, shown = item["truth"], item["shown"]
-    st.html(html.heading(f"Item {number}: {item['task']}", ", ".join(str(v) for v in (truth.get("method"), truth["neuron"], item["control"]) if v)))
+    st.html(
+        html.heading(
+            f"Item {number}: {item['task']}",
+            ", ".join(str(v) for v in (truth.get("method"), truth["neuron"], item["control"]) if v),
+        )
+    )
     if shown["description"]:
         st.html(html.box(html.text(shown["description"])))
     for option, method in zip(shown["options"], truth.get("methods", []), strict=False):
@@ -157,15 +205,27 @@ def items(study: Study) -> None:
             active = truth.get("activations") or []
             st.html(
                 html.empty(
-                    truth["clip_names"][i] + (f", {active[i]:+.2f}" if active else "") + (", the intruder" if item["task"] == "intruder" and i == 0 else "")
+                    truth["clip_names"][i]
+                    + (f", {active[i]:+.2f}" if active else "")
+                    + (", the intruder" if item["task"] == "intruder" and i == 0 else "")
                 )
             )
             st.audio(read_sound(study.sounds, clip["sound"]), format="audio/flac")
             if shown["captions"]:
                 st.html(html.empty(shown["captions"][i]))
     answers = report.answers_of(number)
-    st.html(html.heading("Answers", "clips in the order above; an intruder is number 0" if item["task"] == "intruder" else ""))
-    st.html(html.box(html.plain_table([{k: str(v) for k, v in row.items()} for row in answers]) if answers else html.empty("Nobody has answered it yet.")))
+    st.html(
+        html.heading(
+            "Answers", "clips in the order above; an intruder is number 0" if item["task"] == "intruder" else ""
+        )
+    )
+    st.html(
+        html.box(
+            html.plain_table([{k: str(v) for k, v in row.items()} for row in answers])
+            if answers
+            else html.empty("Nobody has answered it yet.")
+        )
+    )
     if truth["neuron"]:
         changed = study.changed()
         if changed:
@@ -177,12 +237,26 @@ def items(study: Study) -> None:
 def export(study: Study) -> None:
     """Draw the long table as files; answers of other sites."""
     answers = Report(study).answers
-    st.html(html.empty(f"{len(answers)} rows, one an answer; taken-back answers and reported faults are among them and marked."))
+    st.html(
+        html.empty(
+            f"{len(answers)} rows, one an answer; taken-back answers and reported faults are among them and marked."
+        )
+    )
     columns = st.columns(3)
-    columns[0].download_button("Answers (CSV)", as_file(answers, "csv"), f"{study.name}.csv", "text/csv", on_click="ignore")
-    columns[1].download_button("Answers (Parquet)", as_file(answers, "parquet"), f"{study.name}.parquet", on_click="ignore")
+    columns[0].download_button(
+        "Answers (CSV)", as_file(answers, "csv"), f"{study.name}.csv", "text/csv", on_click="ignore"
+    )
+    columns[1].download_button(
+        "Answers (Parquet)", as_file(answers, "parquet"), f"{study.name}.parquet", on_click="ignore"
+    )
     dictionary = pd.DataFrame(DICTIONARY.items(), columns=["column", "meaning"])
-    columns[2].download_button("What the columns mean (CSV)", csv_text(dictionary).encode(), f"{study.name}.dictionary.csv", "text/csv", on_click="ignore")
+    columns[2].download_button(
+        "What the columns mean (CSV)",
+        csv_text(dictionary).encode(),
+        f"{study.name}.dictionary.csv",
+        "text/csv",
+        on_click="ignore",
+    )
     with st.form("import"):
         file = st.file_uploader("Export of another site that ran the very same plan", type=["csv", "parquet"])
         site = st.text_input("Name of that site")

@@ -32,6 +32,12 @@ def terms() -> tuple[Term, ...]:
         for match in ENTRY.finditer(part):
             text = " ".join(match["text"].split())
             source = re.search(r"\*([^*]+)\*$", text)
-            plain = re.sub(r"\[([^\]]+)\]\([^)]*\)|`([^`]*)`", lambda found: found[1] or found[2], text[: source.start()] if source else text)
-            entries.append(Term(section, match["term"], match["anchor"], plain.strip(), source[1].rstrip(".") if source else ""))
+            plain = re.sub(
+                r"\[([^\]]+)\]\([^)]*\)|`([^`]*)`",
+                lambda found: found[1] or found[2],
+                text[: source.start()] if source else text,
+            )
+            entries.append(
+                Term(section, match["term"], match["anchor"], plain.strip(), source[1].rstrip(".") if source else "")
+            )
     return tuple(entries)

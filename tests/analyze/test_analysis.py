@@ -1,4 +1,5 @@
-"""Words by depth, clusters, interpretability and acoustics: golden values, invariants, and what there is when there is little."""
+"""Words by depth, clusters, interpretability and acoustics: golden values, invariants, and what there is when there is
+little."""
 
 from __future__ import annotations
 
@@ -25,23 +26,36 @@ from tests.conftest import command, small_config
 from tests.dashboard import app, said
 
 LAYERS = [layer_record("layer0_fc1", 3, 0), layer_record("layer1_fc1", 3, 3), layer_record("fc", 2, 6)]
-WORDS = pa.table({
-    "neuron": pa.array([0, 0, 0, 3, 4, 7], pa.int32()), "pos": ["adjective", "noun", "adjective", "adjective", "verb", "adjective"],
-    "word": ["loud", "dog", "round", "loud", "ring", "bright"], "count": pa.array([1, 2, 1, 1, 3, 1], pa.int32()),
-    "acoustic": [True, False, False, True, False, True],
-})  # fmt: skip
+WORDS = pa.table(
+    {
+        "neuron": pa.array([0, 0, 0, 3, 4, 7], pa.int32()),
+        "pos": ["adjective", "noun", "adjective", "adjective", "verb", "adjective"],
+        "word": ["loud", "dog", "round", "loud", "ring", "bright"],
+        "count": pa.array([1, 2, 1, 1, 3, 1], pa.int32()),
+        "acoustic": [True, False, False, True, False, True],
+    }
+)
 
 
 def test_words_are_counted_as_the_paper_counts_them() -> None:
     counts = counts_per_neuron(WORDS, 8)
     assert counts["adjective"].tolist() == [1, 0, 0, 1, 0, 0, 0, 1], "words for sound, each once"
-    assert counts["noun"].tolist() == [2, 0, 0, 0, 0, 0, 0, 0] and counts["verb"].tolist() == [0, 0, 0, 0, 3, 0, 0, 0] and not counts["preposition"].any()
+    assert (
+        counts["noun"].tolist() == [2, 0, 0, 0, 0, 0, 0, 0]
+        and counts["verb"].tolist() == [0, 0, 0, 0, 3, 0, 0, 0]
+        and not counts["preposition"].any()
+    )
     assert distribution(WORDS, LAYERS) == [
-        {"word": "loud", "neurons": 2, "layers": {"layer0_fc1": 1, "layer1_fc1": 1}}, {"word": "bright", "neurons": 1, "layers": {"fc": 1}},
-    ]  # fmt: skip
+        {"word": "loud", "neurons": 2, "layers": {"layer0_fc1": 1, "layer1_fc1": 1}},
+        {"word": "bright", "neurons": 1, "layers": {"fc": 1}},
+    ]
     alive = np.array([True] * 3 + [False] * 3 + [False, True])
     rows = by_layer({**counts, "tokens": np.arange(8)}, alive, LAYERS)
-    assert [r["tokens"] for r in rows] == [1, None, 7] and rows[0]["noun"] == pytest.approx(2 / 3) and rows[2]["block"] is None, "dead ones are not counted"
+    assert (
+        [r["tokens"] for r in rows] == [1, None, 7]
+        and rows[0]["noun"] == pytest.approx(2 / 3)
+        and rows[2]["block"] is None
+    ), "dead ones are not counted"
     empty = WORDS.slice(0, 0)
     assert distribution(empty, LAYERS) == [] and not counts_per_neuron(empty, 8)["noun"].any()
 
@@ -50,13 +64,19 @@ def test_the_fit_over_blocks() -> None:
     layers = [layer_record(f"layer{i}_fc1", 50, 50 * i) for i in range(4)] + [layer_record("fc", 5, 200)]
     values = np.concatenate([np.full(50, 3.0 - 0.5 * i) for i in range(4)] + [np.full(5, 99.0)])
     found = by_block(values + np.tile([-0.1, 0.1], 103)[:205], layers)
-    assert found["slope"] == pytest.approx(-0.5) and found["slope_low"] < -0.5 < found["slope_high"] < 0, "the classifier is left out"
-    assert found["blocks"] == [0, 1, 2, 3] and all(low <= m <= high for low, m, high in zip(found["low"], found["means"], found["high"], strict=True))
+    assert found["slope"] == pytest.approx(-0.5) and found["slope_low"] < -0.5 < found["slope_high"] < 0, (
+        "the classifier is left out"
+    )
+    assert found["blocks"] == [0, 1, 2, 3] and all(
+        low <= m <= high for low, m, high in zip(found["low"], found["means"], found["high"], strict=True)
+    )
     flat = [layer_record("conv", 4, 0), layer_record("fc", 2, 4)]
     assert by_block(np.ones(6), flat)["blocks"] == [] and by_block(np.ones(6), flat)["slope"] is None
     assert by_block(np.ones(3), LAYERS[:1])["slope"] is None, "one block has no slope"
     exact = by_block(np.array([1.0, np.nan, np.nan, 2.0, np.nan, np.nan, 0, 0]), LAYERS)
-    assert exact["slope"] == 1 and exact["slope_low"] is None and exact["p"] is None, "a line through two points has no interval"
+    assert exact["slope"] == 1 and exact["slope_low"] is None and exact["p"] is None, (
+        "a line through two points has no interval"
+    )
 
 
 def test_sentences_and_the_elbow() -> None:
@@ -66,7 +86,9 @@ def test_sentences_and_the_elbow() -> None:
     with pytest.raises(DataError, match="no sentence"):
         bend([], [])
     rng = np.random.default_rng(0)
-    vectors = np.concatenate([rng.normal(c, 0.05, (n, 3)) for c, n in (((1, 0, 0), 30), ((0, 1, 0), 20), ((0, 0, 1), 10))]).astype(np.float32)
+    vectors = np.concatenate(
+        [rng.normal(c, 0.05, (n, 3)) for c, n in (((1, 0, 0), 30), ((0, 1, 0), 20), ((0, 0, 1), 10))]
+    ).astype(np.float32)
     once = np.ones(60, int)
     cluster, _, distance = fit(vectors, once, 3, 0)
     assert np.bincount(cluster).tolist() == [30, 20, 10] and len(set(cluster[:30])) == 1, "the largest is number 0"
@@ -74,11 +96,16 @@ def test_sentences_and_the_elbow() -> None:
     counts = list(range(1, 9))
     assert bend(counts, [fit(vectors, once, k, 0)[1] for k in counts]) == 3
     often = np.where(np.arange(60) >= 50, 9, 1)
-    assert fit(vectors, often, 3, 0)[0][-1] == 0, "the cluster with the most sentences is number 0, not the one with the most different ones"
+    assert fit(vectors, often, 3, 0)[0][-1] == 0, (
+        "the cluster with the most sentences is number 0, not the one with the most different ones"
+    )
     one = fit(vectors[:1], once[:1], 1, 0)
     assert one[0].tolist() == [0] and one[1] == pytest.approx(0)
     assert cloud(["a" * 300 + " loud"], 0) == cloud(["loud"], 0), "what is no word fits into no cloud"
-    assert cloud(["the dog barks loudly"], 0) == cloud(["the dog barks loudly"], 0) and cloud(["it is", "to be"], 0) is None
+    assert (
+        cloud(["the dog barks loudly"], 0) == cloud(["the dog barks loudly"], 0)
+        and cloud(["it is", "to be"], 0) is None
+    )
 
 
 @given(seed=st.integers(0, 300), k=st.integers(1, 6), clusters=st.integers(1, 4))
@@ -94,7 +121,11 @@ def test_shared_clusters_agree_with_counting_by_hand(seed: int, k: int, clusters
         assert n == max(by_hand) and (c == -1 if not max(by_hand) else by_hand[c] == max(by_hand))
     null = by_chance(shared_by, np.arange(12), k, seed)
     assert null.sum() == pytest.approx(1) and len(null) == k + 1
-    more = [row["uninterpretable"] for tau in range(k + 2) for row in uninterpretable(most, np.ones(5, bool), tau, [layer_record("layer0_fc1", 5, 0)])]
+    more = [
+        row["uninterpretable"]
+        for tau in range(k + 2)
+        for row in uninterpretable(most, np.ones(5, bool), tau, [layer_record("layer0_fc1", 5, 0)])
+    ]
     assert more == sorted(more) and more[0] == 0 and more[-1] == 5, "a higher tau finds no more neurons interpretable"
 
 
@@ -107,8 +138,15 @@ def test_chance_by_enumeration() -> None:
 
 
 def test_dead_neurons_are_not_counted() -> None:
-    rows = uninterpretable(np.array([0, 5, 0, 3, 3, 3, 1, 1]), np.array([True, True, False, False, False, False, True, True]), 3, LAYERS)
-    assert rows[0]["neurons"] == 2 and rows[0]["percent"] == 50 and np.isnan(rows[1]["percent"]) and rows[2]["percent"] == 100
+    rows = uninterpretable(
+        np.array([0, 5, 0, 3, 3, 3, 1, 1]), np.array([True, True, False, False, False, False, True, True]), 3, LAYERS
+    )
+    assert (
+        rows[0]["neurons"] == 2
+        and rows[0]["percent"] == 50
+        and np.isnan(rows[1]["percent"])
+        and rows[2]["percent"] == 100
+    )
 
 
 def test_words_against_measures() -> None:
@@ -123,7 +161,12 @@ def test_words_against_measures() -> None:
     tests = every_test(means, {"loud": loud, "quiet": loud, "rare": np.arange(70) < 3})
     assert {t["word"] for t in tests} == {"loud", "quiet"}, "too few neurons are no test"
     by_word = {t["word"]: t for t in tests}
-    assert by_word["loud"]["delta"] == 1 and by_word["loud"]["agrees"] == "yes" and by_word["quiet"]["agrees"] == "no" and by_word["loud"]["with"] == 29
+    assert (
+        by_word["loud"]["delta"] == 1
+        and by_word["loud"]["agrees"] == "yes"
+        and by_word["quiet"]["agrees"] == "no"
+        and by_word["loud"]["with"] == 29
+    )
     assert all(t["q"] >= t["p"] for t in tests)
     assert compare(np.arange(30.0), np.arange(30) < 15)["delta"] == -1  # type: ignore[index]
     assert every_test(means, {}) == []
@@ -136,9 +179,18 @@ def test_words_against_measures() -> None:
 
 
 def test_words_by_kind_of_layer_weigh_layers_by_their_neurons() -> None:
-    rows = [{"kind": "fc1", "neurons": 30, "noun": 1.0}, {"kind": "fc1", "neurons": 10, "noun": 3.0}, {"kind": "output", "neurons": 5, "noun": 2.0}]
+    rows = [
+        {"kind": "fc1", "neurons": 30, "noun": 1.0},
+        {"kind": "fc1", "neurons": 10, "noun": 3.0},
+        {"kind": "output", "neurons": 5, "noun": 2.0},
+    ]
     bars = words_by_kind({"one": rows, "none": []}, "noun").data
-    assert list(bars[0].x) == ["fc1", "output"] and list(bars[0].y) == [1.5, 2.0] and list(bars[0].customdata) == [40, 5] and not bars[1].x
+    assert (
+        list(bars[0].x) == ["fc1", "output"]
+        and list(bars[0].y) == [1.5, 2.0]
+        and list(bars[0].customdata) == [40, 5]
+        and not bars[1].x
+    )
 
 
 def test_the_map_keeps_what_is_alike_together() -> None:
@@ -150,15 +202,21 @@ def test_the_map_keeps_what_is_alike_together() -> None:
     points = centred @ components(whole)
     points[7] = np.nan
     found, method = layout(points, 0)
-    assert method == "tsne" and layout(points[:50], 0)[1] == "pca", "few neurons are shown by their components, and it is said so"
+    assert method == "tsne" and layout(points[:50], 0)[1] == "pca", (
+        "few neurons are shown by their components, and it is said so"
+    )
     assert found.shape == (180, 2) and np.isnan(found[7]).all() and np.isfinite(np.delete(found, 7, 0)).all()
     assert np.array_equal(found, layout(points, 0)[0], equal_nan=True), "the same map every time"
     kept, group = np.delete(found, 7, 0), np.delete(np.repeat(np.arange(3), 60), 7)
     distance = np.linalg.norm(kept[:, None] - kept[None], axis=2) + 1e9 * np.eye(179)
     assert np.mean(group[distance.argmin(1)] == group) > 0.98, "a neighbour on the map is of the same kind"
     few = layout(points[:20], 0)[0]
-    assert np.allclose(np.delete(few, 7, 0), np.delete(points[:20, :2], 7, 0)), "too few for t-SNE: principal components"
-    assert np.isnan(layout(np.full((4, 3), np.nan, np.float32), 0)[0]).all() and layout(np.zeros((0, 3), np.float32), 0)[0].shape == (0, 2)
+    assert np.allclose(np.delete(few, 7, 0), np.delete(points[:20, :2], 7, 0)), (
+        "too few for t-SNE: principal components"
+    )
+    assert np.isnan(layout(np.full((4, 3), np.nan, np.float32), 0)[0]).all() and layout(
+        np.zeros((0, 3), np.float32), 0
+    )[0].shape == (0, 2)
 
 
 def test_the_map_in_colour() -> None:
@@ -183,7 +241,8 @@ def test_stages_hold_what_the_functions_give(dissection) -> None:
         assert table["noun"][index] == sum(w["count"] for w in words if w["pos"] == "noun")
     sentences = d.table("clusters/sentences").to_pandas()
     assert (
-        set(sentences["clip"]) <= set(range(24)) and sentences["cluster"].nunique() == d.notes("clusters")["clusters"] == d.document("clusters/elbow")["chosen"]
+        set(sentences["clip"]) <= set(range(24))
+        and sentences["cluster"].nunique() == d.notes("clusters")["clusters"] == d.document("clusters/elbow")["chosen"]
     )
     shared_by = np.asarray(d.array("clusters/related"))
     for clip, cluster in zip(sentences["clip"], sentences["cluster"], strict=True):
@@ -202,9 +261,16 @@ def test_one_caption_one_cluster_and_nothing_to_say(tmp_path: Path, monkeypatch:
     from and_core.corpus.clips import clip_name
 
     captions.write_text(f'{{"{clip_name("dog", 0)}": "A dog barks."}}')
-    pipeline.run(small_config(captions={"kind": "file", "path": str(captions)}, unlearning=None, audio_encoder=None), root=tmp_path)
+    pipeline.run(
+        small_config(captions={"kind": "file", "path": str(captions)}, unlearning=None, audio_encoder=None),
+        root=tmp_path,
+    )
     d = open_dissection("small", root=tmp_path)
-    assert d.notes("clusters")["clusters"] == 1 and d.document("acoustics/tests") == [] and d.document("word_counts/adjectives") == []
+    assert (
+        d.notes("clusters")["clusters"] == 1
+        and d.document("acoustics/tests") == []
+        and d.document("word_counts/adjectives") == []
+    )
     monkeypatch.setenv("AND_CACHE", str(tmp_path))
     for path in ("app.py", "pages/words.py", "pages/layers.py", "pages/strategies.py"):
         test = app(dissection="small").run()
@@ -218,7 +284,11 @@ def test_pages(path: str, cache: Path, tmp_path: Path, monkeypatch: pytest.Monke
     text = said(test)
     assert not test.exception
     if path == "pages/words.py":
-        assert "Adjectives of the network" in text and "Clusters of caption sentences" in text and "Words against what was measured" in text
+        assert (
+            "Adjectives of the network" in text
+            and "Clusters of caption sentences" in text
+            and "Words against what was measured" in text
+        )
         assert "data:image/png;base64," in text and "/clips/small/" in text
         if dissection.notes("clusters")["clusters"] > 1:
             test.session_state["cluster"] = 1
@@ -246,7 +316,12 @@ def test_every_table_and_figure_is_a_file(cache: Path, tmp_path: Path, monkeypat
     for name in TABLES:
         for form in ("text", "csv", "markdown", "latex"):
             answer = command("table", name, "small", "--format", form)
-            assert answer.startswith("0 ") or "not enough" in answer or "enough neurons" in answer or name in ("planted", "listening"), (
+            assert (
+                answer.startswith("0 ")
+                or "not enough" in answer
+                or "enough neurons" in answer
+                or name in ("planted", "listening")
+            ), (
                 name,
                 form,
                 answer[:300],
@@ -256,7 +331,10 @@ def test_every_table_and_figure_is_a_file(cache: Path, tmp_path: Path, monkeypat
     )
     for name in FIGURES:
         answer = command("figure", name, "small", "--out", str(tmp_path / name))
-        assert (answer.startswith("0 ") and list((tmp_path / name).glob("*.html"))) or "nothing to draw" in answer, (name, answer[:300])
+        assert (answer.startswith("0 ") and list((tmp_path / name).glob("*.html"))) or "nothing to draw" in answer, (
+            name,
+            answer[:300],
+        )
     assert "format='gif' is not known" in command("figure", "adjectives", "small", "--format", "gif")
     assert "figure='nine' is not known; allowed: adjectives" in command("figure", "nine", "small")
     (tmp_path / "file").write_text("")
@@ -275,9 +353,13 @@ def test_figures_as_pictures(cache: Path, tmp_path: Path, monkeypatch: pytest.Mo
     if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         pytest.skip("no Chromium on this machine (Debian: apt install chromium)")
     monkeypatch.setenv("AND_CACHE", str(cache))
-    done = CliRunner().invoke(commands, ["figure", "clusters", "small", "--out", str(tmp_path), "--format", "svg", "--format", "png"])
+    done = CliRunner().invoke(
+        commands, ["figure", "clusters", "small", "--out", str(tmp_path), "--format", "svg", "--format", "png"]
+    )
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "elbow.svg").read_text().startswith("<svg") and (tmp_path / "elbow.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "elbow.svg").read_text().startswith("<svg") and (tmp_path / "elbow.png").read_bytes()[
+        :4
+    ] == b"\x89PNG"
 
 
 def test_statements_are_of_this_data(dissection) -> None:
@@ -304,11 +386,19 @@ def test_statements_are_of_this_data(dissection) -> None:
         ("words", None, (-0.5, -0.7, -0.3), ("falls", "")),
     ],
 )
-def test_what_a_slope_says_of_the_paper(name: str, training: str | None, fit: tuple[float, float, float], verdict: tuple[str, str]) -> None:
+def test_what_a_slope_says_of_the_paper(
+    name: str, training: str | None, fit: tuple[float, float, float], verdict: tuple[str, str]
+) -> None:
     from and_core.figures.strategies import _agrees, trend
 
     def line(slope: float, low: float, high: float) -> dict:
-        return {"blocks": [0, 1, 2, 3], "means": [2.0, 2.0, 2.0, 2.0], "slope": slope, "slope_low": low, "slope_high": high}
+        return {
+            "blocks": [0, 1, 2, 3],
+            "means": [2.0, 2.0, 2.0, 2.0],
+            "slope": slope,
+            "slope_low": low,
+            "slope_high": high,
+        }
 
     assert (trend(line(*fit)), _agrees(name, training, line(*fit), [line(-0.5, -0.6, -0.4)])) == verdict
 
@@ -322,8 +412,12 @@ def test_agreement_with_the_paper_needs_to_be_shown(tmp_path: Path, cache: Path)
     pipeline.run(small_config(training="supervised"), root=tmp_path)
     rows = statements([open_dissection("small", root=tmp_path)])
     assert rows[0]["training"] == "supervised" and rows[0]["agrees"] in ("yes", "no", "not shown")
-    assert next(r for r in rows if "last layer" in r["statement"])["agrees"] == "", "one network is best and worst at once"
-    assert all(r["agrees"] == "" for r in statements([open_dissection("small", root=cache)])[:3]), "nothing to agree with where training is not given"
+    assert next(r for r in rows if "last layer" in r["statement"])["agrees"] == "", (
+        "one network is best and worst at once"
+    )
+    assert all(r["agrees"] == "" for r in statements([open_dissection("small", root=cache)])[:3]), (
+        "nothing to agree with where training is not given"
+    )
 
 
 def test_what_a_listener_says_stays_and_what_a_chat_says_goes() -> None:
@@ -334,7 +428,9 @@ def test_what_a_listener_says_stays_and_what_a_chat_says_goes() -> None:
         "Great, loud booms are heard.",
     ]
     assert sentences_of(" ".join(kept)) == kept
-    assert sentences_of("Sure! Here is a description of the audio: As an AI I can't hear. A dog barks. Let me know if you need more.") == ["A dog barks."]
+    assert sentences_of(
+        "Sure! Here is a description of the audio: As an AI I can't hear. A dog barks. Let me know if you need more."
+    ) == ["A dog barks."]
 
 
 def test_tables_print_captions_as_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
@@ -360,15 +456,23 @@ def test_a_network_without_blocks_and_dead_neurons(tmp_path: Path, monkeypatch: 
     torch.nn.init.zeros_(first.weight[:5])
     torch.nn.init.constant_(first.bias, 0.5)  # so that no other falls silent
     raw = small_config(unlearning=None, audio_encoder=None).model_dump() | {
-        "name": "plain", "target": {"kind": "module", "title": "own", "classifier": "last"}, "dataset": {"kind": "synthetic", "per_category": 1}, "k": 5,
-    }  # fmt: skip
+        "name": "plain",
+        "target": {"kind": "module", "title": "own", "classifier": "last"},
+        "dataset": {"kind": "synthetic", "per_category": 1},
+        "k": 5,
+    }
     config = make_config(raw)
     target = TARGETS.create(config.target)
     pipeline.run(config, root=tmp_path, target=target.bind(network, torch.from_numpy))  # type: ignore[attr-defined]
     d = open_dissection("plain", root=tmp_path)
     dead = d.table("neurons/statistics")["dead"].to_numpy()
-    assert dead.sum() == 5 and not np.asarray(d.array("interpretability/most_5"))[dead].any(), "a dead neuron shares nothing"
-    assert np.isnan(d.table("acoustics/means")["amplitude"].to_numpy()[dead]).all() and np.isnan(np.asarray(d.array("map/activation"))[dead]).all()
+    assert dead.sum() == 5 and not np.asarray(d.array("interpretability/most_5"))[dead].any(), (
+        "a dead neuron shares nothing"
+    )
+    assert (
+        np.isnan(d.table("acoustics/means")["amplitude"].to_numpy()[dead]).all()
+        and np.isnan(np.asarray(d.array("map/activation"))[dead]).all()
+    )
     assert [row["neurons"] for row in d.document("word_counts/layers")] == [3, 4]
     monkeypatch.setenv("AND_CACHE", str(tmp_path))
     for path in ("pages/words.py", "pages/layers.py", "pages/strategies.py"):

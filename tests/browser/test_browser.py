@@ -57,15 +57,34 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (root / "concepts.txt").write_text(f"{EVIL}\nbell\ndog\n")
     pipeline.run(
         small_config(
-            name="evil", k=2, dataset={"kind": "folder", "path": str(root / "sounds")}, captions={"kind": "file", "path": str(root / "captions.json")},
-            target={"kind": "ast"}, seed=1, unlearning={"concepts": 1, "fair": 1, "importance": False}, closed={"concepts": str(root / "concepts.txt")},
-        ), root=root,
-    )  # fmt: skip
+            name="evil",
+            k=2,
+            dataset={"kind": "folder", "path": str(root / "sounds")},
+            captions={"kind": "file", "path": str(root / "captions.json")},
+            target={"kind": "ast"},
+            seed=1,
+            unlearning={"concepts": 1, "fair": 1, "importance": False},
+            closed={"concepts": str(root / "concepts.txt")},
+        ),
+        root=root,
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "AND_CACHE": str(root)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        "app.py",
+        "--server.port",
+        str(port),
+        "--server.headless",
+        "true",
+    ]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "AND_CACHE": str(root)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     url = f"http://127.0.0.1:{port}"
     for _ in range(480):
         try:
@@ -83,7 +102,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def context(tmp_path_factory: pytest.TempPathFactory):
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch_persistent_context(
-            str(tmp_path_factory.mktemp("profile")), executable_path=CHROMIUM, headless=True, args=FLAGS, viewport={"width": 1440, "height": 900}
+            str(tmp_path_factory.mktemp("profile")),
+            executable_path=CHROMIUM,
+            headless=True,
+            args=FLAGS,
+            viewport={"width": 1440, "height": 900},
         )
         chromium.set_default_timeout(PATIENCE)
         chromium.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -96,7 +119,14 @@ def page(context):
     page = context.new_page()
     page.faults = []
     page.on("pageerror", lambda e: page.faults.append(f"{e} {(e.stack or '')[-300:]}"))
-    page.on("request", lambda r: page.faults.append(f"outside: {r.url}") if not r.url.startswith(("http://127.0.0.1", "data:", "blob:")) else None)
+    page.on(
+        "request",
+        lambda r: (
+            page.faults.append(f"outside: {r.url}")
+            if not r.url.startswith(("http://127.0.0.1", "data:", "blob:"))
+            else None
+        ),
+    )
     yield page
     page.close()
 
@@ -109,11 +139,13 @@ def open_page(page, url: str, expect: str = "h1.and") -> None:
 
 
 def settle(page) -> None:
-    """Wait until the page has been finished and unchanged in size for a quarter of a second: what it does under load takes as long as it takes."""
+    """Wait until the page has been finished and unchanged in size for a quarter of a second: what it does under load
+    takes as long as it takes."""
     page.wait_for_function(
         """ready => {
           const main = document.querySelector('[data-testid="stMain"]'), now = performance.now();
-          const state = document.querySelector(ready) && main ? `${main.scrollHeight} ${main.querySelectorAll('*').length}` : '';
+          const size = () => `${main.scrollHeight} ${main.querySelectorAll('*').length}`;
+          const state = document.querySelector(ready) && main ? size() : '';
           if (state !== window.andState) { window.andState = state; window.andSince = now; }
           return state !== '' && now - window.andSince > 250;
         }""",
@@ -140,16 +172,25 @@ def title(page) -> str:
 def test_first_page_from_cold_sees_and_hears(server: str, page) -> None:
     open_page(page, f"{server}/?dissection=small", ".and-card")
     assert page.locator(".and-card").count() == 6 and page.locator("h1.and").count() == 1
-    page.wait_for_function("[...document.querySelectorAll('.and-pic img')].every(i => i.complete && i.naturalWidth > 0)")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.and-pic img')].every(i => i.complete && i.naturalWidth > 0)"
+    )
     first, second = page.locator(".and-play").nth(0), page.locator(".and-play").nth(1)
     first.click()
-    page.wait_for_function("(() => { const a = document.querySelectorAll('audio')[0]; return !a.paused && a.readyState >= 2 && a.currentTime > 0.05 })()")
+    page.wait_for_function(
+        "(() => { const a = document.querySelectorAll('audio')[0]; return !a.paused && a.readyState >= 2 && "
+        "a.currentTime > 0.05 })()"
+    )
     assert page.evaluate("document.querySelectorAll('audio')[0].duration") == pytest.approx(3.0, abs=0.05)
     second.click()
     page.wait_for_function("!document.querySelectorAll('audio')[1].paused")
-    assert page.evaluate("[...document.querySelectorAll('audio')].filter(a => !a.paused).length") == 1, "only one clip sounds at a time"
+    assert page.evaluate("[...document.querySelectorAll('audio')].filter(a => !a.paused).length") == 1, (
+        "only one clip sounds at a time"
+    )
     page.locator(".and-pic").nth(2).click(position={"x": 60, "y": 20})
-    page.wait_for_function("(() => { const a = document.querySelectorAll('audio')[2]; return !a.paused && a.currentTime > 0.5 })()")
+    page.wait_for_function(
+        "(() => { const a = document.querySelectorAll('audio')[2]; return !a.paused && a.currentTime > 0.5 })()"
+    )
     assert page.faults == []
 
 
@@ -196,7 +237,9 @@ def test_a_deep_link_to_another_page_opens_cold(server: str, page) -> None:
     assert page.inner_text(".and-prov") == about and page.faults == [], "the dissection stays"
 
 
-@pytest.mark.parametrize("path", ["/", "/concepts", pytest.param("/unlearning?strategy=random", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "path", ["/", "/concepts", pytest.param("/unlearning?strategy=random", marks=pytest.mark.slow)]
+)
 def test_markup_in_data_makes_no_element(server: str, page, path: str) -> None:
     open_page(page, f"{server}{path}{'&' if '?' in path else '?'}dissection=evil&q=bell", "h1.and")
     settle(page)
@@ -210,7 +253,9 @@ def test_markup_in_data_makes_no_element(server: str, page, path: str) -> None:
     assert page.locator('img[src="x"]').count() == 0 and page.locator(".and-card b b, .and-card summary b").count() == 0
 
 
-@pytest.mark.parametrize("query", ["dissection=../../etc", "dissection=%00", f"layer={EVIL}&unit=1", "unit=<b>1</b>", f"q={EVIL}"])
+@pytest.mark.parametrize(
+    "query", ["dissection=../../etc", "dissection=%00", f"layer={EVIL}&unit=1", "unit=<b>1</b>", f"q={EVIL}"]
+)
 def test_bad_addresses_do_no_harm(server: str, page, query: str) -> None:
     open_page(page, f"{server}/?{query}", "h1.and")
     assert page.evaluate("window.hacked === undefined") and page.locator('img[src="x"]').count() == 0
@@ -237,7 +282,8 @@ def test_nothing_sticks_out(server: str, page, width: int, height: int, path: st
     overflow = page.evaluate("""() => {
       const main = document.querySelector('[data-testid="stMain"]'), right = window.innerWidth + 1;
       const all = [...main.querySelectorAll('h1, button, input, .and-card, .and-box, .and-h')];
-      const out = all.filter(e => e.getBoundingClientRect().width > 0 && e.getBoundingClientRect().right > right && !e.closest('[data-testid="stDataFrame"]'));
+      const beyond = box => box.width > 0 && box.right > right;
+      const out = all.filter(e => beyond(e.getBoundingClientRect()) && !e.closest('[data-testid="stDataFrame"]'));
       return { scroll: main.scrollWidth - main.clientWidth, out: out.map(e => e.className || e.tagName) };
     }""")
     assert overflow == {"scroll": 0, "out": []}
@@ -248,8 +294,10 @@ def test_a_click_on_the_map_opens_the_neuron_and_its_words_lead_back(server: str
     page.wait_for_function("document.querySelector('.js-plotly-plot')?._fullLayout?.xaxis !== undefined")
     settle(page)
     target = page.evaluate("""() => {
-      const drawn = document.querySelector('.js-plotly-plot'), axes = drawn._fullLayout, corner = drawn.getBoundingClientRect();
-      const points = drawn._fullData.flatMap(t => Array.from(t.x, (x, i) => [axes.xaxis.l2p(x), axes.yaxis.l2p(t.y[i]), t.customdata[i]]));
+      const drawn = document.querySelector('.js-plotly-plot'), axes = drawn._fullLayout;
+      const corner = drawn.getBoundingClientRect();
+      const place = (t, x, i) => [axes.xaxis.l2p(x), axes.yaxis.l2p(t.y[i]), t.customdata[i]];
+      const points = drawn._fullData.flatMap(t => Array.from(t.x, (x, i) => place(t, x, i)));
       const alone = p => Math.min(...points.map(q => q === p ? 1e9 : Math.hypot(q[0] - p[0], q[1] - p[1])));
       const [, [x, y, neuron]] = points.map(p => [alone(p), p]).sort((a, b) => b[0] - a[0])[0];
       return { x: corner.x + axes.xaxis._offset + x, y: corner.y + axes.yaxis._offset + y, neuron };
@@ -278,7 +326,9 @@ def test_spectrograms_can_be_off_and_more_clips_shown(server: str, page) -> None
 def test_the_reader_sees_the_same_as_the_page(server: str, page) -> None:
     d = open_dissection("small", root=Path(os.environ["AND_BROWSER_CACHE"]))
     open_page(page, f"{server}/?dissection=small&layer=fc&unit=7", ".and-card")
-    shown = [int(x) for x in page.evaluate("[...document.querySelectorAll('[data-and-clip]')].map(e => e.dataset.andClip)")]
+    shown = [
+        int(x) for x in page.evaluate("[...document.querySelectorAll('[data-and-clip]')].map(e => e.dataset.andClip)")
+    ]
     assert shown == [t.clip.index for t in d.extreme_clips("fc/7") + d.extreme_clips("fc/7", "low")]
 
 
@@ -305,7 +355,9 @@ def test_unlearning_from_choice_to_checkpoint(server: str, page, tmp_path: Path)
         settle(page)
         page.get_by_role("button", name="Pruned checkpoint (ZIP)").click()
     with zipfile.ZipFile(checkpoint.value.path()) as archive:
-        assert {"pruned/README.md", "pruned/ablation.json", "pruned/model.safetensors", "pruned/config.json"} <= set(archive.namelist())
+        assert {"pruned/README.md", "pruned/ablation.json", "pruned/model.safetensors", "pruned/config.json"} <= set(
+            archive.namelist()
+        )
     other = page.context.new_page()
     open_page(other, link, ".and-figures")
     assert other.get_by_role("button", name="Run", exact=True).count() == 0, "the link opens the kept result"
@@ -315,7 +367,9 @@ def test_unlearning_from_choice_to_checkpoint(server: str, page, tmp_path: Path)
 
 def test_a_sound_of_ones_own_from_upload_to_a_neuron_and_a_decision(server: str, page, tmp_path: Path) -> None:
     sf.write(tmp_path / "mine.wav", tone(1.0, hz=700), 16_000)
-    open_page(page, f"{server}/?dissection=small&layer=layer2_intermediate&unit=500", ".and-card")  # what was looked at before has no say
+    open_page(
+        page, f"{server}/?dissection=small&layer=layer2_intermediate&unit=500", ".and-card"
+    )  # what was looked at before has no say
     page.get_by_role("link", name="Your sound").click()
     page.locator('input[type="file"]').wait_for(state="attached")
     page.set_input_files('input[type="file"]', tmp_path / "mine.wav")
@@ -323,8 +377,13 @@ def test_a_sound_of_ones_own_from_upload_to_a_neuron_and_a_decision(server: str,
     layer, unit = link.inner_text().split("/")
     link.click()
     page.wait_for_selector(".and-card")
-    assert title(page) == f"{open_dissection('small', root=Path(os.environ['AND_BROWSER_CACHE'])).layer(layer).title} / {unit}"
-    page.wait_for_function("document.querySelector('.js-plotly-plot')?.textContent.includes('your sound')")  # it came along
+    assert (
+        title(page)
+        == f"{open_dissection('small', root=Path(os.environ['AND_BROWSER_CACHE'])).layer(layer).title} / {unit}"
+    )
+    page.wait_for_function(
+        "document.querySelector('.js-plotly-plot')?.textContent.includes('your sound')"
+    )  # it came along
     page.get_by_text("Where in its clips it fires").click()
     with page.expect_response(lambda r: "kept.flac" in r.url) as heard:
         page.get_by_role("button", name="kept").first.click()
@@ -333,5 +392,7 @@ def test_a_sound_of_ones_own_from_upload_to_a_neuron_and_a_decision(server: str,
     page.get_by_text("What you hear").wait_for()
     page.get_by_text("Bring a sound of your own").click()
     page.set_input_files('input[type="file"]', tmp_path / "mine.wav")
-    page.wait_for_function("[...document.querySelectorAll('.and-h')].some(h => h.innerText.toLowerCase().includes('mine.wav'))")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.and-h')].some(h => h.innerText.toLowerCase().includes('mine.wav'))"
+    )
     assert page.faults == []

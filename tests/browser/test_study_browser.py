@@ -1,4 +1,5 @@
-"""What a rater does, in a real Chromium: keyboard alone, faults of the server, two tabs, zoom, and axe-core over every step."""
+"""What a rater does, in a real Chromium: keyboard alone, faults of the server, two tabs, zoom, and axe-core over every
+step."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ expect = sync_api.expect
 PATIENCE = 120_000  # milliseconds until a state that does not come is a fault: a busy machine is none
 expect.set_options(timeout=PATIENCE)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--mute-audio", "--autoplay-policy=no-user-gesture-required"]
-FAST = "const play = HTMLMediaElement.prototype.play; HTMLMediaElement.prototype.play = function () { this.playbackRate = 16; return play.call(this); };"
+FAST = (
+    "const play = HTMLMediaElement.prototype.play; HTMLMediaElement.prototype.play = function () { "
+    "this.playbackRate = 16; return play.call(this); };"
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,9 @@ def study(cache: Path, tmp_path_factory: pytest.TempPathFactory):
         "raters": 12,
         "controls": {"training": 1, "attention": 1, "mismatched": 1, "known": 1},
     }
-    return small_study(cache, tmp_path_factory.mktemp("rate"), **plan, raters_per_item=12, spectrograms=True, repeats=0.0)
+    return small_study(
+        cache, tmp_path_factory.mktemp("rate"), **plan, raters_per_item=12, spectrograms=True, repeats=0.0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +73,10 @@ def new_page(browser) -> Iterator[Callable]:
             contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda e: faults.append(str(e)))
-        page.on("request", lambda r: faults.append(f"outside: {r.url}") if not r.url.startswith("http://127.0.0.1") else None)
+        page.on(
+            "request",
+            lambda r: faults.append(f"outside: {r.url}") if not r.url.startswith("http://127.0.0.1") else None,
+        )
         return page
 
     yield make
@@ -132,7 +141,9 @@ def at(page, position: int) -> None:
 
 def no_violations(page, what: str) -> None:
     """axe-core finds nothing against WCAG 2.1 A and AA."""
-    axe = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed (pip install -e '.[test]')")
+    axe = pytest.importorskip(
+        "axe_playwright_python.base", reason="axe-playwright-python is not installed (pip install -e '.[test]')"
+    )
     script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     page.evaluate(f"{script}\n;0")
     found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
@@ -219,7 +230,9 @@ def test_undo_pause_faults_and_shortcuts_off(study, server: Server, new_page) ->
     assert {"pause", "resume", "flag", "undo"} <= set(kinds)
     page.locator("#keys").click()
     press(page, "1", "u")
-    page.wait_for_function("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))")  # keys would have done their work
+    page.wait_for_function(
+        "new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))"
+    )  # keys would have done their work
     at(page, 3)
     assert page.evaluate("[...document.querySelectorAll('.clip.on')].length") == 0
     page.reload()
@@ -265,7 +278,10 @@ def answer_by_keys_without_feedback(page) -> None:
 
 
 def all_answers_of(study, holder: sqlite3.Connection, rater: str) -> list:
-    return holder.execute("SELECT e.id FROM event e JOIN claim c ON c.rater_id = e.rater_id WHERE c.pseudonym = ? AND e.kind = 'answer'", (rater,)).fetchall()
+    return holder.execute(
+        "SELECT e.id FROM event e JOIN claim c ON c.rater_id = e.rater_id WHERE c.pseudonym = ? AND e.kind = 'answer'",
+        (rater,),
+    ).fetchall()
 
 
 def test_what_is_being_saved_can_not_be_edited(study, server: Server, new_page) -> None:
@@ -287,7 +303,9 @@ def test_what_is_being_saved_can_not_be_edited(study, server: Server, new_page) 
     assert rows["response"].tolist()[-1] == '"first version"'
 
 
-def test_a_reload_a_closed_tab_and_a_new_link_keep_what_was_heard_chosen_and_written(study, server: Server, new_page) -> None:
+def test_a_reload_a_closed_tab_and_a_new_link_keep_what_was_heard_chosen_and_written(
+    study, server: Server, new_page
+) -> None:
     token, _ = begin(study.study, "heron")
     for task in ("write", "present", "fit"):
         skip_to(study.study, token, task)
@@ -326,7 +344,9 @@ def test_two_quick_presses_do_not_skip_what_a_good_answer_would_have_been(study,
     press(page, "s", "Enter", "Enter", "Enter")
     page.wait_for_selector(".feedback")
     press(page, "Enter")
-    page.wait_for_function("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))")
+    page.wait_for_function(
+        "new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))"
+    )
     expect(page.locator(".feedback")).to_be_visible()
     read_feedback(page)
     at(page, 1)
@@ -351,7 +371,8 @@ def test_players_are_given_back(study, server: Server, new_page) -> None:
     token, _ = begin(study.study, "stork")
     page = new_page()
     page.add_init_script(
-        "const Own = Audio; window.made = []; window.Audio = function (...a) { const one = new Own(...a); window.made.push(one); return one; };"
+        "const Own = Audio; window.made = []; window.Audio = function (...a) { const one = new Own(...a); "
+        "window.made.push(one); return one; };"
     )
     page.goto(f"{server.url}/r/{token}")
     for position in range(4):
@@ -410,9 +431,20 @@ def test_one_clip_sounds_at_a_time(study, server: Server, browser) -> None:
 def test_captions_and_descriptions_are_never_markup(cache: Path, tmp_path: Path, new_page) -> None:
     evil = "<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"
     (tmp_path / "evil.csv").write_text(f'neuron,text\nlayer0_output/3,"{evil}"\n')
-    plan = {"methods": ["evil"], "texts": {"evil": str(tmp_path / "evil.csv")}, "neurons": {"chosen": ["layer0_output/3"]}, "tasks": ["fit"]}
+    plan = {
+        "methods": ["evil"],
+        "texts": {"evil": str(tmp_path / "evil.csv")},
+        "neurons": {"chosen": ["layer0_output/3"]},
+        "tasks": ["fit"],
+    }
     study = small_study(
-        cache, tmp_path / "root", **plan, raters=3, title=evil, consent=evil, controls={"training": 0, "known": 0, "mismatched": 0, "attention": 0}
+        cache,
+        tmp_path / "root",
+        **plan,
+        raters=3,
+        title=evil,
+        consent=evil,
+        controls={"training": 0, "known": 0, "mismatched": 0, "attention": 0},
     ).study
     token = study.invite("a")
     with Server(tmp_path / "root") as running:

@@ -1,4 +1,7 @@
-"""Captioners: one contract for every kind; tables of captions; audio language models on tiny ones, a server, and SALMONN's bridge."""
+"""Captioners: one contract for every kind; tables of captions.
+
+Audio language models on tiny ones, a server, and SALMONN's bridge.
+"""
 
 from __future__ import annotations
 
@@ -110,10 +113,14 @@ def settings_of(kind: str, folder: Path) -> Iterator[dict]:
 
 
 CAPTIONER_SETTINGS: dict[str, Callable[[Path], dict]] = {
-    "audio_llm": lambda p: {"model": tiny_audio_llm(p / "net"), "max_tokens": 8}, "salmonn": salmonn_folder,
-    "acoustic": lambda p: {}, "corpus": lambda p: {}, "column": lambda p: {"column": "title"}, "file": lambda p: {"path": caption_file(p)},
+    "audio_llm": lambda p: {"model": tiny_audio_llm(p / "net"), "max_tokens": 8},
+    "salmonn": salmonn_folder,
+    "acoustic": lambda p: {},
+    "corpus": lambda p: {},
+    "column": lambda p: {"column": "title"},
+    "file": lambda p: {"path": caption_file(p)},
     "several": lambda p: {"parts": [{"kind": "column", "column": "title"}, {"kind": "acoustic"}]},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", CAPTIONERS.names())
@@ -159,7 +166,9 @@ def hear(captioner: object, seconds: list[float]) -> list[Reply]:
 
 def test_an_audio_language_model_hears_a_clip_alike_alone_and_in_a_batch(tmp_path: Path) -> None:
     folder = tiny_audio_llm(tmp_path / "net")
-    alone, together = (CAPTIONERS.create(PluginConfig(kind="audio_llm", model=folder, max_tokens=12, batch=b)) for b in (1, 3))
+    alone, together = (
+        CAPTIONERS.create(PluginConfig(kind="audio_llm", model=folder, max_tokens=12, batch=b)) for b in (1, 3)
+    )
     one, many = hear(alone, [0.4, 2.0, 1.0, 3.0]), hear(together, [0.4, 2.0, 1.0, 3.0])
     assert [r.text for r in one] == [r.text for r in many] and any(r.text for r in one)
     with pytest.raises(ConfigError, match="can't be loaded"):
@@ -169,7 +178,9 @@ def test_an_audio_language_model_hears_a_clip_alike_alone_and_in_a_batch(tmp_pat
 def test_a_server_is_sent_the_sound_itself(tmp_path: Path) -> None:
     fake = FakeServer(lambda prompt: "A tone.")
     with fake.serve() as url:
-        assert [r.text for r in hear(CAPTIONERS.create(PluginConfig(kind="server", base_url=url, model="m")), [0.5, 1.5])] == ["A tone."] * 2
+        assert [
+            r.text for r in hear(CAPTIONERS.create(PluginConfig(kind="server", base_url=url, model="m")), [0.5, 1.5])
+        ] == ["A tone."] * 2
     sent = [body["messages"][0]["content"][0] for body in fake.bodies]
     lengths = []
     for part in sent:
@@ -184,9 +195,17 @@ def test_a_server_is_sent_the_sound_itself(tmp_path: Path) -> None:
 def test_salmonns_bridge(tmp_path: Path) -> None:
     settings = salmonn_folder(tmp_path)
     replies = hear(CAPTIONERS.create(PluginConfig(kind="salmonn", **settings)), [0.5, 3.0, 1.0, 2.0, 0.5])
-    assert [r.text for r in replies] == ["A sound of 0.5 seconds.", None, "A sound of 1.0 seconds.", None, "A sound of 0.5 seconds."]
+    assert [r.text for r in replies] == [
+        "A sound of 0.5 seconds.",
+        None,
+        "A sound of 1.0 seconds.",
+        None,
+        "A sound of 0.5 seconds.",
+    ]
     assert "ValueError: too long for me" in str(replies[1].error)
-    assert "process has ended: CUDA error: device lost" in str(replies[3].error), "and it is started again for the clip after it"
+    assert "process has ended: CUDA error: device lost" in str(replies[3].error), (
+        "and it is started again for the clip after it"
+    )
     for name in ("repo", "python", "decode"):
         with pytest.raises(ConfigError, match=f"captions.{name}="):
             CAPTIONERS.create(PluginConfig(kind="salmonn", **{**settings, name: str(tmp_path / "nowhere")}))
@@ -204,12 +223,17 @@ def test_captions_are_heard_once_and_failed_ones_again(tmp_path: Path) -> None:
 
     fake = FakeServer(lambda prompt: "This is a dog. The sound is loud and short.", behave=behave)
     with fake.serve() as url:
-        config = small_config(captions={"kind": "server", "base_url": url, "model": "m", "retries": 0, "in_flight": 1}, audio_encoder=None)
+        config = small_config(
+            captions={"kind": "server", "base_url": url, "model": "m", "retries": 0, "in_flight": 1}, audio_encoder=None
+        )
         pipeline.run(config, root=tmp_path, only=["clips", "captions"])
         d = open_dissection("small", root=tmp_path)
         missing = d.table("captions/missing").to_pylist()
         assert count["asked"] == 24 and len(missing) == 2 and all("500" in m["reason"] for m in missing)
-        assert d.notes("captions")["failed_answers"] == 2 and dict(pipeline.status(config, tmp_path))["captions"] == "answers missing"
+        assert (
+            d.notes("captions")["failed_answers"] == 2
+            and dict(pipeline.status(config, tmp_path))["captions"] == "answers missing"
+        )
         pipeline.run(config, root=tmp_path, only=["captions"])
         assert count["asked"] == 26, "only the two that failed are heard again"
         assert open_dissection("small", root=tmp_path).table("captions/missing").num_rows == 0
@@ -220,5 +244,7 @@ def test_captions_are_heard_once_and_failed_ones_again(tmp_path: Path) -> None:
 def test_repeating_captions_are_cut() -> None:
     loop = "A dog barks loudly. " + "and again the dog barks in the yard " * 4
     assert clean_caption(loop) == "A dog barks loudly."
-    assert clean_caption("one two three four five six seven eight nine") == "one two three four five six seven eight nine"
+    assert (
+        clean_caption("one two three four five six seven eight nine") == "one two three four five six seven eight nine"
+    )
     assert clean_caption("  ") is None and clean_caption(None) is None

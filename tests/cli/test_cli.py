@@ -47,7 +47,10 @@ def test_errors_are_one_line_and_name_the_fault(config: Path, tmp_path: Path) ->
         (["info", "small", "--neuron", "fc/4000"], "unit=4000 is out of range"),
         (["run", str(tmp_path / "no.yaml")], "no configuration at"),
         (["run", str(config), "--only", "clip"], "stage='clip' is not known"),
-        (["table", "nine", "small"], "table='nine' is not known; allowed: last-layer, unlearning, importance, clusters"),
+        (
+            ["table", "nine", "small"],
+            "table='nine' is not known; allowed: last-layer, unlearning, importance, clusters",
+        ),
     ):
         done = run(app, arguments)
         assert done.exit_code == 1, arguments
@@ -69,7 +72,9 @@ def test_only_from_and_force(config: Path) -> None:
 def test_the_example_configurations_are_valid() -> None:
     from and_core.config import load_config
 
-    paths = sorted(p for p in (ROOT / "examples").rglob("*.yaml") if p.parent.name != "study")  # plans of studies: test_study
+    paths = sorted(
+        p for p in (ROOT / "examples").rglob("*.yaml") if p.parent.name != "study"
+    )  # plans of studies: test_study
     assert paths
     for path in paths:
         assert load_config(path).name

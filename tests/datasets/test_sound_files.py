@@ -1,4 +1,5 @@
-"""Sound files as they occur: lengths that headers guess or do not know, files cut in the middle, floats beyond full scale, folders with links."""
+"""Sound files as they occur: lengths that headers guess or do not know, files cut in the middle, floats beyond full
+scale, folders with links."""
 
 from __future__ import annotations
 
@@ -24,7 +25,16 @@ from and_core.errors import DataError
 from tests.conftest import tone
 
 RATE = 16_000
-SUBTYPES = {"wav": "PCM_16", "rf64": "PCM_16", "w64": "PCM_16", "aiff": "PCM_16", "au": "PCM_16", "caf": "PCM_16", "nist": "PCM_16", "flac": "PCM_16"}
+SUBTYPES = {
+    "wav": "PCM_16",
+    "rf64": "PCM_16",
+    "w64": "PCM_16",
+    "aiff": "PCM_16",
+    "au": "PCM_16",
+    "caf": "PCM_16",
+    "nist": "PCM_16",
+    "flac": "PCM_16",
+}
 UNKNOWN = [0, 0xFFFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF - 8]
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 
@@ -41,7 +51,9 @@ def written(path: Path, form: str, seconds: float = 1.0, channels: int = 1) -> b
 
 @settings(max_examples=60, deadline=None)
 @given(form=st.sampled_from([*SUBTYPES, "ogg"]), share=st.floats(0.15, 0.98), channels=st.sampled_from([1, 2]))
-def test_a_file_that_was_cut_is_never_taken_for_a_whole_one(tmp_path_factory: pytest.TempPathFactory, form: str, share: float, channels: int) -> None:
+def test_a_file_that_was_cut_is_never_taken_for_a_whole_one(
+    tmp_path_factory: pytest.TempPathFactory, form: str, share: float, channels: int
+) -> None:
     folder = tmp_path_factory.mktemp("cut")
     path = folder / f"x.{form}"
     if form == "ogg":
@@ -62,7 +74,9 @@ def test_a_file_that_was_cut_is_never_taken_for_a_whole_one(tmp_path_factory: py
     riff=st.sampled_from([0, 0xFFFFFFFF, 24, 0x7FFFF024]),
     seconds=st.floats(0.1, 1.5),
 )
-def test_sizes_that_a_pipe_could_not_fill_in_are_found_by_decoding(tmp_path_factory: pytest.TempPathFactory, size: int, riff: int, seconds: float) -> None:
+def test_sizes_that_a_pipe_could_not_fill_in_are_found_by_decoding(
+    tmp_path_factory: pytest.TempPathFactory, size: int, riff: int, seconds: float
+) -> None:
     path = tmp_path_factory.mktemp("pipe") / "x.wav"
     data = bytearray(written(path, "wav", seconds))
     data[4:8], data[40:44] = struct.pack("<I", riff), struct.pack("<I", size)
@@ -102,12 +116,31 @@ def test_chained_streams_are_read_one_after_the_other(tmp_path: Path) -> None:
 @needs_ffmpeg
 def test_mpeg_audio_is_as_long_as_it_decodes_to(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    wave = np.concatenate([0.3 * np.sin(np.arange(2 * RATE) * 0.1), 0.3 * rng.standard_normal(2 * RATE)])  # cheap, then dear: a guess by rate is wrong
+    wave = np.concatenate(
+        [0.3 * np.sin(np.arange(2 * RATE) * 0.1), 0.3 * rng.standard_normal(2 * RATE)]
+    )  # cheap, then dear: a guess by rate is wrong
     sf.write(tmp_path / "x.wav", wave, RATE)
-    for name, options in (("vbr", ["-q:a", "2", "-write_xing", "0"]), ("cbr", ["-b:a", "64k", "-write_xing", "0"]), ("xing", ["-q:a", "2"])):
+    for name, options in (
+        ("vbr", ["-q:a", "2", "-write_xing", "0"]),
+        ("cbr", ["-b:a", "64k", "-write_xing", "0"]),
+        ("xing", ["-q:a", "2"]),
+    ):
         path = tmp_path / f"{name}.mp3"
         subprocess.run(
-            ["ffmpeg", "-v", "error", "-i", tmp_path / "x.wav", *options, "-id3v2_version", "3", "-metadata", "title=" + "t" * 3000, path], check=True
+            [
+                "ffmpeg",
+                "-v",
+                "error",
+                "-i",
+                tmp_path / "x.wav",
+                *options,
+                "-id3v2_version",
+                "3",
+                "-metadata",
+                "title=" + "t" * 3000,
+                path,
+            ],
+            check=True,
         )
         found, rate = read_audio(path)
         assert rate == RATE and 3.9 < len(found) / rate < 4.3, name
@@ -139,9 +172,11 @@ def test_what_only_ffmpeg_reads_goes_through_it(tmp_path: Path, ending: str) -> 
 def test_ffmpeg_opens_one_file_and_nothing_that_it_names(tmp_path: Path) -> None:
     sf.write(tmp_path / "private.wav", sound(), RATE)
     for name, text in (
-        ("a.m4a", f"#EXTM3U\n#EXTINF:1,\n{tmp_path / 'private.wav'}\n"), ("b.webm", f"ffconcat version 1.0\nfile {tmp_path / 'private.wav'}\n"),
-        ("c.mp4", "v=0\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n"), ("d.wma", '<ASX version="3.0"><ENTRY><REF HREF="http://127.0.0.1:1/x"/></ENTRY></ASX>'),
-    ):  # fmt: skip
+        ("a.m4a", f"#EXTM3U\n#EXTINF:1,\n{tmp_path / 'private.wav'}\n"),
+        ("b.webm", f"ffconcat version 1.0\nfile {tmp_path / 'private.wav'}\n"),
+        ("c.mp4", "v=0\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n"),
+        ("d.wma", '<ASX version="3.0"><ENTRY><REF HREF="http://127.0.0.1:1/x"/></ENTRY></ASX>'),
+    ):
         (tmp_path / name).write_text(text)
         with pytest.raises(DataError, match="not readable"):
             read_audio(tmp_path / name)
@@ -184,14 +219,22 @@ def test_channels_that_cancel_are_named_as_such() -> None:
 
 
 def config(root: Path, **section: object) -> object:
-    return make_config({"name": "mine", "dataset": {"kind": "folder", "path": str(root), **section}, "target": {"kind": "ast"}, "k": 1})
+    return make_config(
+        {"name": "mine", "dataset": {"kind": "folder", "path": str(root), **section}, "target": {"kind": "ast"}, "k": 1}
+    )
 
 
 def test_a_folder_is_read_or_listed_whole(tmp_path: Path) -> None:
     root, elsewhere = tmp_path / "clips", tmp_path / "elsewhere"
     for place in (root / "dog", elsewhere):
         place.mkdir(parents=True)
-    for path in (root / "dog" / "a.wav", elsewhere / "b.aiff", elsewhere / "c.w64", elsewhere / "d.caf", elsewhere / "e.OGA"):
+    for path in (
+        root / "dog" / "a.wav",
+        elsewhere / "b.aiff",
+        elsewhere / "c.w64",
+        elsewhere / "d.caf",
+        elsewhere / "e.OGA",
+    ):
         sf.write(path, sound(), RATE, format={".OGA": "OGG"}.get(path.suffix, path.suffix[1:].upper()))
     (root / "rain").symlink_to(elsewhere)
     (root / "dog" / "again").symlink_to(root)
@@ -206,12 +249,26 @@ def test_a_folder_is_read_or_listed_whole(tmp_path: Path) -> None:
     shutil.copy(raw, os.fsencode(root / "dog") + b"/caf\xea.wav")
     dataset = DATASETS.create(PluginConfig(kind="folder", path=str(root)))
     names = [ref.name for ref in dataset.references()]
-    assert len(set(names)) == len(names) == 9 and {"rain/b.aiff", "rain/e.OGA", "dog/caf\ufffd.wav", "dog/caf\ufffd.wav (2)"} <= set(names)
-    assert dataset.passed_over() == {".txt": 1, "hidden": 1, "link that leads back": 1, "no regular file": 1, "without suffix": 1}
+    assert len(set(names)) == len(names) == 9 and {
+        "rain/b.aiff",
+        "rain/e.OGA",
+        "dog/caf\ufffd.wav",
+        "dog/caf\ufffd.wav (2)",
+    } <= set(names)
+    assert dataset.passed_over() == {
+        ".txt": 1,
+        "hidden": 1,
+        "link that leads back": 1,
+        "no regular file": 1,
+        "without suffix": 1,
+    }
     pipeline.run(config(root), root=tmp_path / "cache", only=["clips"])  # type: ignore[arg-type]
     d = open_dissection("mine", root=tmp_path / "cache")
     assert len(d.clips) == 7 and d.classes == ["dog", "rain"]
-    assert {s.name: s.reason.split(":")[0] for s in d.skipped} == {"gone.wav": "missing", "broken.m4a": "not readable as audio"}
+    assert {s.name: s.reason.split(":")[0] for s in d.skipped} == {
+        "gone.wav": "missing",
+        "broken.m4a": "not readable as audio",
+    }
     with pytest.raises(DataError, match=r"holds no sound.*1 \.txt"):
         (tmp_path / "empty").mkdir()
         (tmp_path / "empty" / "a.txt").write_text("x")
@@ -224,17 +281,32 @@ def test_what_was_scaled_is_said(tmp_path: Path) -> None:
         sf.write(tmp_path / "clips" / f"{name}.wav", gain * sound(), RATE, subtype="FLOAT")
     pipeline.run(config(tmp_path / "clips"), root=tmp_path / "cache", only=["clips"])  # type: ignore[arg-type]
     d = open_dissection("mine", root=tmp_path / "cache")
-    assert d.notes("clips")["scaled"] == 1 + (3 * np.abs(sound()).max() > 1) and "integers.wav" in d.notes("clips")["scaled_names"]
+    assert (
+        d.notes("clips")["scaled"] == 1 + (3 * np.abs(sound()).max() > 1)
+        and "integers.wav" in d.notes("clips")["scaled_names"]
+    )
     waves = [read_flac(d.audio(i))[0] for i in range(3)]
     assert all((np.abs(wave) >= 0.999).mean() < 0.1 for wave in waves)
     assert np.corrcoef(waves[0], waves[1])[0, 1] > 0.9999
 
 
 CAPTIONS = {
-    "lines.csv": ('filename,caption\n"a.wav","a dog barks\nthen it rains"\nb.wav,a door slams\n', [["a dog barks then it rains"], ["a door slams"]]),
-    "rows.csv": ("filename,caption\na.wav,a dog\na.wav,an animal\na.wav,a dog\nb.wav,wood\n", [["a dog", "an animal"], ["wood"]]),
-    "columns.csv": ("file_name,caption_1,caption_2\na.wav,a dog,an animal\nb.wav,wood,\n", [["a dog", "an animal"], ["wood"]]),
-    "crlf.csv": ('\ufefffilename,caption\r\n"a.wav","a ""big"" dog, barking"\r\nb.wav,!!!\r\n', [['a "big" dog, barking'], []]),
+    "lines.csv": (
+        'filename,caption\n"a.wav","a dog barks\nthen it rains"\nb.wav,a door slams\n',
+        [["a dog barks then it rains"], ["a door slams"]],
+    ),
+    "rows.csv": (
+        "filename,caption\na.wav,a dog\na.wav,an animal\na.wav,a dog\nb.wav,wood\n",
+        [["a dog", "an animal"], ["wood"]],
+    ),
+    "columns.csv": (
+        "file_name,caption_1,caption_2\na.wav,a dog,an animal\nb.wav,wood,\n",
+        [["a dog", "an animal"], ["wood"]],
+    ),
+    "crlf.csv": (
+        '\ufefffilename,caption\r\n"a.wav","a ""big"" dog, barking"\r\nb.wav,!!!\r\n',
+        [['a "big" dog, barking'], []],
+    ),
     "list.json": ('{"a.wav": ["a dog", "an animal"], "b.wav": "wood"}', [["a dog", "an animal"], ["wood"]]),
 }
 
@@ -253,7 +325,9 @@ def test_every_caption_of_a_clip_is_used(tmp_path: Path, name: str) -> None:
 def test_a_quote_that_never_ends_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text('filename,caption\na.wav,"a dog\nb.wav,wood\n')
     with pytest.raises(DataError, match="can't be read"):
-        CAPTIONERS.create(PluginConfig(kind="file", path=str(tmp_path / "x.csv"))).captions([{"name": "a.wav"}], lambda c: [])
+        CAPTIONERS.create(PluginConfig(kind="file", path=str(tmp_path / "x.csv"))).captions(
+            [{"name": "a.wav"}], lambda c: []
+        )
 
 
 def test_several_captions_reach_summary_and_mean(tmp_path: Path) -> None:
@@ -261,15 +335,25 @@ def test_several_captions_reach_summary_and_mean(tmp_path: Path) -> None:
         (tmp_path / "clips").mkdir(exist_ok=True)
         sf.write(tmp_path / "clips" / f"{i}.wav", sound() * (1 + i) / 8, RATE)
     (tmp_path / "c.csv").write_text(
-        "filename,caption\n" + "".join(f"{i}.wav,a bright dog barks\n{i}.wav,an animal {'far' if i else 'near'} away\n" for i in range(4))
+        "filename,caption\n"
+        + "".join(f"{i}.wav,a bright dog barks\n{i}.wav,an animal {'far' if i else 'near'} away\n" for i in range(4))
     )
-    made = make_config({
-        "name": "mine", "dataset": {"kind": "folder", "path": str(tmp_path / "clips")}, "target": {"kind": "ast"}, "k": 2,
-        "captions": {"kind": "file", "path": str(tmp_path / "c.csv")}, "encoder": {"kind": "minilm", "model": "bundled"},
-    })  # fmt: skip
+    made = make_config(
+        {
+            "name": "mine",
+            "dataset": {"kind": "folder", "path": str(tmp_path / "clips")},
+            "target": {"kind": "ast"},
+            "k": 2,
+            "captions": {"kind": "file", "path": str(tmp_path / "c.csv")},
+            "encoder": {"kind": "minilm", "model": "bundled"},
+        }
+    )
     pipeline.run(made, root=tmp_path, only=["clips", "captions", "texts"])
     d = open_dissection("mine", root=tmp_path)
-    assert d.captions(0) == ["a bright dog barks", "an animal near away"] and d.caption(0) == "a bright dog barks. an animal near away."
+    assert (
+        d.captions(0) == ["a bright dog barks", "an animal near away"]
+        and d.caption(0) == "a bright dog barks. an animal near away."
+    )
     from and_core.encoders.base import ENCODERS
 
     one = ENCODERS.create(made.encoder).encode(d.captions(0)).mean(0)

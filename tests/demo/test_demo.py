@@ -29,9 +29,12 @@ from and_core.pipeline.listening import BY_DESIGN, POST_HOC
 from and_core.targets.base import TARGETS
 
 ESC50 = set(
-    "dog rooster pig cow frog cat hen insects sheep crow rain sea_waves crackling_fire crickets chirping_birds water_drops wind pouring_water toilet_flush "
-    "thunderstorm crying_baby sneezing clapping breathing coughing footsteps laughing brushing_teeth snoring drinking_sipping door_wood_knock mouse_click "
-    "keyboard_typing door_wood_creaks can_opening washing_machine vacuum_cleaner clock_alarm clock_tick glass_breaking helicopter chainsaw siren car_horn "
+    "dog rooster pig cow frog cat hen insects sheep crow rain sea_waves crackling_fire crickets chirping_birds "
+    "water_drops wind pouring_water toilet_flush "
+    "thunderstorm crying_baby sneezing clapping breathing coughing footsteps laughing brushing_teeth snoring "
+    "drinking_sipping door_wood_knock mouse_click "
+    "keyboard_typing door_wood_creaks can_opening washing_machine vacuum_cleaner clock_alarm clock_tick glass_breaking "
+    "helicopter chainsaw siren car_horn "
     "engine train church_bells airplane fireworks hand_saw".split()
 )
 
@@ -43,7 +46,13 @@ def test_categories_are_esc50s_own() -> None:
 
 def test_a_clip_depends_on_its_own_numbers_alone() -> None:
     alone = corpus.make_clip("dog", 3)[0]
-    batch = dict(zip([("dog", i, 0) for i in range(5)], corpus.make_many([("dog", i, 0) for i in range(5)], processes=1), strict=True))
+    batch = dict(
+        zip(
+            [("dog", i, 0) for i in range(5)],
+            corpus.make_many([("dog", i, 0) for i in range(5)], processes=1),
+            strict=True,
+        )
+    )
     assert np.array_equal(alone, batch[("dog", 3, 0)][0])
     assert not np.array_equal(alone, corpus.make_clip("dog", 3, seed=1)[0])
     with pytest.raises(ValueError, match="category='unicorn'"):
@@ -88,7 +97,12 @@ def test_captions_have_two_to_five_sentences_and_are_repeatable() -> None:
     assert len(seen) == len(CATEGORIES[::4])
 
 
-RECIPES = {"ast": train_ast.ASTRecipe, "beats-frozen": train_beats.BeatsRecipe, "beats-finetuned": train_beats.BeatsRecipe, "small-clap": train_clap.ClapRecipe}
+RECIPES = {
+    "ast": train_ast.ASTRecipe,
+    "beats-frozen": train_beats.BeatsRecipe,
+    "beats-finetuned": train_beats.BeatsRecipe,
+    "small-clap": train_clap.ClapRecipe,
+}
 
 
 def report_of(name: str) -> dict:
@@ -100,9 +114,14 @@ def test_shipped_weights_are_what_their_recipe_says(name: str) -> None:
     report, weights = report_of(name), bundled("weights") / name / "model.safetensors"
     assert weights.stat().st_size < 3_000_000
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == report["sha256"]
-    assert json.loads(json.dumps(asdict(RECIPES[name]()))) == report["recipe"] and 500_000 < report["parameters"] < 1_200_000
+    assert (
+        json.loads(json.dumps(asdict(RECIPES[name]()))) == report["recipe"]
+        and 500_000 < report["parameters"] < 1_200_000
+    )
     clips = report["clips"]
-    assert clips["test_fold"] == TEST_FOLD and clips["fingerprint"] == corpus.fingerprint(clips["extra_per_category"], clips["seed"])
+    assert clips["test_fold"] == TEST_FOLD and clips["fingerprint"] == corpus.fingerprint(
+        clips["extra_per_category"], clips["seed"]
+    )
     assert clips["seed"] != 0, "training draws other clips than the probing corpus"
 
 
@@ -123,7 +142,9 @@ def held_out() -> tuple[list[np.ndarray], list[str]]:
 @pytest.mark.parametrize(("name", "kind", "checkpoint"), [
     ("ast", "ast", "demo"), ("beats-finetuned", "beats", "demo-finetuned"), ("beats-frozen", "beats", "demo-frozen")
 ])  # fmt: skip
-def test_shipped_networks_reach_their_stated_accuracy_on_the_held_out_fold(name: str, kind: str, checkpoint: str, held_out: tuple) -> None:
+def test_shipped_networks_reach_their_stated_accuracy_on_the_held_out_fold(
+    name: str, kind: str, checkpoint: str, held_out: tuple
+) -> None:
     waves, labels = held_out
     target = TARGETS.create(PluginConfig(kind=kind, checkpoint=checkpoint))
     target.load("cpu")
@@ -135,8 +156,12 @@ def test_shipped_networks_reach_their_stated_accuracy_on_the_held_out_fold(name:
 
 
 def test_the_frozen_network_is_the_fine_tuned_one_before_tuning() -> None:
-    frozen, tuned = (load_file(bundled("weights") / name / "model.safetensors") for name in ("beats-frozen", "beats-finetuned"))
-    assert frozen.keys() == tuned.keys() and not torch.equal(frozen["beats.encoder.layers.0.fc1.weight"], tuned["beats.encoder.layers.0.fc1.weight"])
+    frozen, tuned = (
+        load_file(bundled("weights") / name / "model.safetensors") for name in ("beats-frozen", "beats-finetuned")
+    )
+    assert frozen.keys() == tuned.keys() and not torch.equal(
+        frozen["beats.encoder.layers.0.fc1.weight"], tuned["beats.encoder.layers.0.fc1.weight"]
+    )
 
 
 def test_shipped_text_audio_encoder_hears_what_it_says(held_out: tuple) -> None:
@@ -151,20 +176,29 @@ def test_shipped_text_audio_encoder_hears_what_it_says(held_out: tuple) -> None:
 
 
 def test_a_few_steps_of_every_recipe_learn(tmp_path: Path) -> None:
-    """Pre-training, linear classifier, fine-tuning and contrast on a handful of clips: losses fall, weights come out as they are read."""
+    """Pre-training, linear classifier, fine-tuning and contrast on a handful of clips: losses fall, weights come out as
+    they are read."""
     categories = ("dog", "rain", "siren")
     sounds = synthesise(extra=8, seed=5, categories=categories)
     assert sounds.waves.shape == (99, corpus.SAMPLES) and int(sounds.test.sum()) == 15 and all(sounds.captions)
-    recipe = train_beats.BeatsRecipe(layers=1, width=32, mlp=48, heads=2, batch=16, pretrain_epochs=10, finetune_epochs=6, finetune_batch=16)
+    recipe = train_beats.BeatsRecipe(
+        layers=1, width=32, mlp=48, heads=2, batch=16, pretrain_epochs=10, finetune_epochs=6, finetune_batch=16
+    )
     x = train_beats.features(sounds.waves, recipe.mel_bins)
     (train_x, train_y), (test_x, test_y) = sounds.split(x)
     losses: list[float] = []
-    beats = train_beats.pretrain(train_x, recipe, lambda stage, done, total: losses.append(float(stage.split("loss ")[1].split(",")[0])))
+    beats = train_beats.pretrain(
+        train_x, recipe, lambda stage, done, total: losses.append(float(stage.split("loss ")[1].split(",")[0]))
+    )
     assert np.mean(losses[-2:]) < losses[0]  # processors differ in the last digits of half precision
     again = train_beats.pretrain(train_x, recipe)
-    assert all(torch.equal(a, b) for a, b in zip(beats.state_dict().values(), again.state_dict().values(), strict=True)), "the same seed, the same weights"
+    assert all(
+        torch.equal(a, b) for a, b in zip(beats.state_dict().values(), again.state_dict().values(), strict=True)
+    ), "the same seed, the same weights"
     frozen = train_beats.linear_classifier(beats, train_x, train_y, recipe, 3)
-    assert all(torch.equal(a, b) for a, b in zip(frozen.beats.state_dict().values(), again.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(frozen.beats.state_dict().values(), again.state_dict().values(), strict=True)
+    )
     assert evaluate(frozen, test_x, test_y) > 0.5
     train_beats.finetune(frozen, train_x, train_y, recipe)
     train_beats.save(frozen, tmp_path / "net", recipe, {}, categories)
@@ -174,10 +208,15 @@ def test_a_few_steps_of_every_recipe_learn(tmp_path: Path) -> None:
         logits = target.forward(target.features([sounds.waves[0].astype(np.float32) / 32768]))
         assert torch.allclose(logits, frozen(x[:1]), atol=5e-2), "float16 on disk"
     minilm = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))
-    report = train_clap.train(tmp_path / "clap", sounds, again, minilm, recipe.mel_bins, train_clap.ClapRecipe(epochs=2, batch=16, width=16))
+    report = train_clap.train(
+        tmp_path / "clap", sounds, again, minilm, recipe.mel_bins, train_clap.ClapRecipe(epochs=2, batch=16, width=16)
+    )
     encoder = ENCODERS.create(PluginConfig(kind="small_clap", checkpoint=str(tmp_path / "clap")))
     assert isinstance(encoder, TextAudioEncoder)
-    assert encoder.encode_audio([sounds.waves[0].astype(np.float32) / 32768]).shape == (1, 16) and report["retrieval"]["clips"] == 15  # type: ignore[index]
+    assert (
+        encoder.encode_audio([sounds.waves[0].astype(np.float32) / 32768]).shape == (1, 16)
+        and report["retrieval"]["clips"] == 15
+    )  # type: ignore[index]
 
 
 def test_predicting_masked_patches_sees_no_masked_patch() -> None:
@@ -231,10 +270,18 @@ def test_shipped_listeners_are_what_their_recipe_says(held_out: tuple) -> None:
     target = TARGETS.create(PluginConfig(kind="ast", checkpoint="demo"))
     target.load("cpu")
     assert report["network"] == target.fingerprint()[:16] and report["clips"]["test_fold"] == TEST_FOLD
-    assert report["recipe"] == train_listening.CONFIG.model_dump(mode="json", exclude={"weights"}) | {"seed": train_listening.SEED}
+    assert report["recipe"] == train_listening.CONFIG.model_dump(mode="json", exclude={"weights"}) | {
+        "seed": train_listening.SEED
+    }
     names = target.classes or []
     stacked = np.stack(waves)
-    assert abs(fidelity_of(load_listener(files[POST_HOC].parent, target), stacked)["top-1"] - report["test_fidelity"]["top-1"]) <= 0.02
+    assert (
+        abs(
+            fidelity_of(load_listener(files[POST_HOC].parent, target), stacked)["top-1"]
+            - report["test_fidelity"]["top-1"]
+        )
+        <= 0.02
+    )
     predicted = load_listener(files[BY_DESIGN].parent, target).predict(stacked).argmax(1)
     accuracy = np.mean([names[int(p)] == label for p, label in zip(predicted, labels, strict=True)])
     assert abs(accuracy - report["test_accuracy"][BY_DESIGN]) <= 0.02

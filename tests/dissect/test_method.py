@@ -30,8 +30,15 @@ ENCODER = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))
 
 
 def test_attributes_are_taken_out_and_opposites_kept_apart() -> None:
-    found = parse("This is a dog barking. It sounds loud, shrill and crisp. In time it is regular. There is no background noise.")
-    assert found.attributes == (("brightness", "bright"), ("loudness", "loud"), ("pitch", "high-pitched"), ("rhythm", "regular"))
+    found = parse(
+        "This is a dog barking. It sounds loud, shrill and crisp. In time it is regular. There is no background noise."
+    )
+    assert found.attributes == (
+        ("brightness", "bright"),
+        ("loudness", "loud"),
+        ("pitch", "high-pitched"),
+        ("rhythm", "regular"),
+    )
     assert found.clauses == ("a dog barking", "no background noise")
     for opener in ("One hears", "We hear", "The recording captures", "It could be", "There is", "The audio features"):
         assert parse(f"{opener} a train.").clauses == ("a train",), opener
@@ -57,11 +64,16 @@ def texts_of(captions: list[str]) -> CaptionTexts:
 
 def test_commonality_names_what_most_clips_share() -> None:
     captions = [
-        "This is a dog barking. It is loud.", "We hear a barking dog. It sounds powerful.", "The recording captures the bark of a dog. It is loud.",
-        "This is rain falling. It is quiet.", "It could be a church bell. It is loud and high-pitched.",
-    ]  # fmt: skip
+        "This is a dog barking. It is loud.",
+        "We hear a barking dog. It sounds powerful.",
+        "The recording captures the bark of a dog. It is loud.",
+        "This is rain falling. It is quiet.",
+        "It could be a church bell. It is loud and high-pitched.",
+    ]
     summarizer = SUMMARIZERS.create(PluginConfig(kind="commonality"))
-    points = [s.points for s in summarizer.summarize(texts_of(captions), np.array([[0, 1, 2, 3, 4], [3, -1, -1, -1, -1]]))]
+    points = [
+        s.points for s in summarizer.summarize(texts_of(captions), np.array([[0, 1, 2, 3, 4], [3, -1, -1, -1, -1]]))
+    ]
     assert [(p.text, p.count, p.of) for p in points[0] if p.attribute] == [("loud", 4, 5)]
     named = [p for p in points[0] if p.attribute is None]
     assert len(named) == 1 and "dog" in named[0].text and named[0].count == 3
@@ -69,11 +81,20 @@ def test_commonality_names_what_most_clips_share() -> None:
 
 
 def test_calibration_drops_with_a_reason_and_never_across_opposites() -> None:
-    high = [Point(text="loud", count=5, of=5, attribute="loudness"), Point(text="rain falling", count=4, of=5), Point(text="a dog barking", count=3, of=5)]
+    high = [
+        Point(text="loud", count=5, of=5, attribute="loudness"),
+        Point(text="rain falling", count=4, of=5),
+        Point(text="a dog barking", count=3, of=5),
+    ]
     low = [Point(text="quiet", count=5, of=5, attribute="loudness"), Point(text="steady rainfall", count=4, of=5)]
     kept, dropped, other = calibrate(high, low, ENCODER.encode, t=0.5)
     assert kept.kept and kept.similarity is None
-    assert not dropped.kept and dropped.removed_by == "steady rainfall" and dropped.similarity is not None and dropped.similarity > 0.5
+    assert (
+        not dropped.kept
+        and dropped.removed_by == "steady rainfall"
+        and dropped.similarity is not None
+        and dropped.similarity > 0.5
+    )
     assert other.kept and other.removed_by == "steady rainfall"
     same = calibrate([high[0]], [Point(text="loud", count=3, of=5, attribute="loudness")], ENCODER.encode)
     assert not same[0].kept and same[0].similarity == 1.0
@@ -91,9 +112,17 @@ def test_a_lower_threshold_never_keeps_more(t: float, u: float) -> None:
 
 
 def test_words_by_part_of_speech_with_negation() -> None:
-    first, second = words_of(["The sound is loud and muffled, with barking dogs behind the wall.", "It is not loud, but clear."])
+    first, second = words_of(
+        ["The sound is loud and muffled, with barking dogs behind the wall.", "It is not loud, but clear."]
+    )
     by = {(w.pos, w.word) for w in first}
-    assert {("adjective", "loud"), ("adjective", "muffled"), ("noun", "dog"), ("noun", "wall"), ("preposition", "behind")} <= by
+    assert {
+        ("adjective", "loud"),
+        ("adjective", "muffled"),
+        ("noun", "dog"),
+        ("noun", "wall"),
+        ("preposition", "behind"),
+    } <= by
     assert ("adjective", "loud") not in {(w.pos, w.word) for w in second}
     with pytest.raises(ConfigError, match="open.tagger='nowhere'"):
         words_of(["x"], "nowhere")
@@ -156,7 +185,12 @@ def test_last_layer_scores() -> None:
     eye = np.eye(4, dtype=np.float32)
     best = np.array([[0, 1, 2, 3], [2, 1, 0, 3], [-1, -1, -1, -1]])
     found = last_layer_scores(best, ["dog", "clock_tick", "rain"], ["dog", "clock tick", "rain", "cat"], eye)
-    assert found == {"top1": pytest.approx(100 / 3), "top5": pytest.approx(200 / 3), "cos": pytest.approx(1 / 3), "classes": 3}
+    assert found == {
+        "top1": pytest.approx(100 / 3),
+        "top5": pytest.approx(200 / 3),
+        "cos": pytest.approx(1 / 3),
+        "classes": 3,
+    }
     assert last_layer_scores(best, ["x", "y", "z"], ["dog"], eye)["classes"] == 0
 
 

@@ -51,7 +51,9 @@ def loop(name: str, t: np.ndarray, p: np.ndarray) -> np.ndarray:
             else:
                 q = soft(10 * p)
                 k = min(100, n_clips)
-                out[r, m] = sum(math.log(1 + (0.998 - 0.028 * rank / k) * (q[i, m] - 1) + 1e-7) for rank, i in enumerate(order[:k]))
+                out[r, m] = sum(
+                    math.log(1 + (0.998 - 0.028 * rank / k) * (q[i, m] - 1) + 1e-7) for rank, i in enumerate(order[:k])
+                )
     if name in ("wpmi", "soft_wpmi"):
         lam = 0.6 if name == "wpmi" else 1.0
         prior = np.log(np.exp(out - out.max(0)).sum(0)) + out.max(0) - math.log(n_neurons)

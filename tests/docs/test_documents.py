@@ -1,4 +1,5 @@
-"""Every command that stands in the README, the docs and the examples is run here from a fresh cache, or listed with the reason why not."""
+"""Every command that stands in the README, the docs and the examples is run here from a fresh cache, or listed with the
+reason why not."""
 
 from __future__ import annotations
 
@@ -22,14 +23,19 @@ ELSEWHERE = {  # command -> why this test does not run it, and what does
     "and-dissect app": "a server: tests/browser/test_browser.py starts it",
     "and-dissect demo train": "three quarters of an hour of training: tests/demo/test_demo.py trains a little",
     "and-dissect study serve NAME": "a server: tests/browser/test_study_browser.py starts it",
-    "and-dissect study serve paper --allow rate.example.org": "a server: tests/pipeline/test_first_hour.py tries its guard",
+    "and-dissect study serve paper --allow rate.example.org": "a server: tests/pipeline/test_first_hour.py tries its "
+    "guard",
     "and-dissect study serve paper": "a server: tests/browser/test_study_browser.py starts it",
-    "and-dissect study import paper there.parquet --site there": "answers of another site: tests/study/test_study_results.py",
-    "and-dissect study new examples/study/simulated.yaml": "10 neurons a block and 12 raters, which 24 clips can't fill: the plan below is drawn smaller",
+    "and-dissect study import paper there.parquet --site there": "answers of another site: "
+    "tests/study/test_study_results.py",
+    "and-dissect study new examples/study/simulated.yaml": "10 neurons a block and 12 raters, which 24 clips can't "
+    "fill: the plan below is drawn smaller",
     "and-dissect study new examples/study/paper.yaml": "the same",
     "and-dissect study results simulated-raters": "run below by the smaller plan's name",
-    "and-dissect run examples/esc10/config.yaml": "real clips and a network that examples/esc10/train.py trains: minutes",
-    "and-dissect data check examples/paper/ast.yaml": "ESC-50 and a checkpoint of the hub; tests/docs/test_examples.py loads the configuration",
+    "and-dissect run examples/esc10/config.yaml": "real clips and a network that examples/esc10/train.py trains: "
+    "minutes",
+    "and-dissect data check examples/paper/ast.yaml": "ESC-50 and a checkpoint of the hub; tests/docs/test_examples.py "
+    "loads the configuration",
     "and-dissect run examples/paper/ast.yaml": "the same",
     "and-dissect run examples/paper/beats-finetuned.yaml": "the same",
     "and-dissect table last-layer ast-esc50": "the same; `table last-layer` is run on another dissection",
@@ -68,8 +74,13 @@ LONG = (
 
 
 def run_all(texts: list[str]) -> None:
-    """Run commands in the order in which they stand, those that only show something last; a verb alone shows its help."""
-    for text in sorted(texts, key=lambda text: any(word in text for word in ("table", "results", "export", "progress"))):
+    """Run commands in the order in which they stand, those that only show something last.
+
+    A verb alone shows its help.
+    """
+    for text in sorted(
+        texts, key=lambda text: any(word in text for word in ("table", "results", "export", "progress"))
+    ):
         words = [STANDS_FOR.get(word, word) for word in shlex.split(text)[1:]]
         if words[:2] == ["table", "planted"]:
             words[2:] = ["demo-ast-planted"]
@@ -78,7 +89,9 @@ def run_all(texts: list[str]) -> None:
         done = CliRunner().invoke(app, words)
         if words[:2] == ["study", "results"] and "no answer" in done.output.lower():
             continue  # nobody has rated the paper's study here
-        assert done.exit_code == 0 and "Traceback" not in done.output, f"{text}: status {done.exit_code}\n{done.output[-800:]}\n{done.exception!r}"
+        assert done.exit_code == 0 and "Traceback" not in done.output, (
+            f"{text}: status {done.exit_code}\n{done.output[-800:]}\n{done.exception!r}"
+        )
 
 
 def is_long(text: str) -> bool:
@@ -95,7 +108,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     plan |= {"neurons": {"per_block": 1}, "raters": 3, "raters_per_item": 2, "tasks": ["write", "fit"], "clips": 3}
     for name in ("paper", "simulated-raters"):
         own = {k: v for k, v in plan.items() if name != "paper" or k != "simulated"}
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({**own, "name": name, "controls": {"mismatched": 1, "known": 1, "attention": 1, "training": 1}}))
+        (tmp_path / f"{name}.yaml").write_text(
+            yaml.safe_dump(
+                {**own, "name": name, "controls": {"mismatched": 1, "known": 1, "attention": 1, "training": 1}}
+            )
+        )
     return tmp_path
 
 

@@ -12,14 +12,26 @@ from and_core.pipeline.open_concepts import judge_of
 from and_core.pipeline.stage import Run
 from tests.conftest import ROOT
 
-EXAMPLES = sorted(p for p in (ROOT / "examples").rglob("*.yaml") if p.parent.name != "study")  # plans of studies: test_study
+EXAMPLES = sorted(
+    p for p in (ROOT / "examples").rglob("*.yaml") if p.parent.name != "study"
+)  # plans of studies: test_study
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_an_example_loads_and_validates(path: Path, tmp_path: Path) -> None:
     config = load_config(path)
     run = Run(config, tmp_path / config.name)
-    for name in ("dataset", "target", "captioner", "encoder", "closed_encoder", "summarizer", "audio_encoder", "cached_llm", "prompts"):
+    for name in (
+        "dataset",
+        "target",
+        "captioner",
+        "encoder",
+        "closed_encoder",
+        "summarizer",
+        "audio_encoder",
+        "cached_llm",
+        "prompts",
+    ):
         getattr(run, name)
     assert judge_of(run) == ("llm" if config.llm else "lexicon")
 
@@ -27,8 +39,17 @@ def test_an_example_loads_and_validates(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["ast", "beats-finetuned"])
 def test_the_papers_settings(name: str) -> None:
     config = load_config(ROOT / "examples" / "paper" / f"{name}.yaml")
-    assert config.k == 5 and config.calibration.t == 0.7 and config.closed.softmax_scale == 100 and config.closed.concepts == "esc50"
-    assert config.closed.encoder is not None and config.closed.encoder.kind == "clip" and config.encoder.model_dump()["model"] == "paper"
+    assert (
+        config.k == 5
+        and config.calibration.t == 0.7
+        and config.closed.softmax_scale == 100
+        and config.closed.concepts == "esc50"
+    )
+    assert (
+        config.closed.encoder is not None
+        and config.closed.encoder.kind == "clip"
+        and config.encoder.model_dump()["model"] == "paper"
+    )
     assert config.audio_encoder is not None and config.audio_encoder.kind == "clap"
     assert config.llm is not None and config.llm.kind == "server" and config.summarizer.kind == "llm"
 

@@ -1,4 +1,5 @@
-"""The documentation: built as a site without a network or a warning, its generated parts as the code has them, its examples run."""
+"""The documentation: built as a site without a network or a warning, its generated parts as the code has them, its
+examples run."""
 
 from __future__ import annotations
 
@@ -31,8 +32,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
-        cwd=ROOT, capture_output=True, text=True, env={"PATH": "", "NO_MKDOCS_2_WARNING": "1", "HOME": str(folder), "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"},
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={
+            "PATH": "",
+            "NO_MKDOCS_2_WARNING": "1",
+            "HOME": str(folder),
+            "http_proxy": "http://127.0.0.1:9",
+            "https_proxy": "http://127.0.0.1:9",
+        },
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return folder
 
@@ -44,7 +54,9 @@ def test_the_site_asks_nobody_else_for_anything(site: Path) -> None:
     for page in pages:
         text = page.read_text(encoding="utf-8")
         foreign = re.findall(r"<(?:script|img|iframe|source|audio)[^>]+src=[\"'](https?:)?//[^\"']+", text)
-        foreign += re.findall(r"<link[^>]+rel=[\"'](?:stylesheet|preconnect|preload|icon)[\"'][^>]+href=[\"'](?:https?:)?//[^\"']+", text)
+        foreign += re.findall(
+            r"<link[^>]+rel=[\"'](?:stylesheet|preconnect|preload|icon)[\"'][^>]+href=[\"'](?:https?:)?//[^\"']+", text
+        )
         assert not foreign, f"{page.name}: {foreign[:3]}"
     for style in site.rglob("*.css"):
         assert not re.findall(r"url\([\"']?(?:https?:)?//", style.read_text(encoding="utf-8")), style.name
@@ -54,7 +66,16 @@ def test_equations_are_drawn_and_every_public_name_is_there(site: Path) -> None:
     method = (site / "method.html").read_text(encoding="utf-8")
     assert method.count("<math") > 15 and "$$" not in re.sub(r"<code>.*?</code>", "", method)
     api = (site / "api.html").read_text(encoding="utf-8")
-    for name in ("open_dissection", "Dissection", "Results", "RunConfig", "Plugin", "check_target", "select_neurons", "localize"):
+    for name in (
+        "open_dissection",
+        "Dissection",
+        "Results",
+        "RunConfig",
+        "Plugin",
+        "check_target",
+        "select_neurons",
+        "localize",
+    ):
         assert f".{name}" in api, name
 
 
@@ -69,7 +90,9 @@ def examples() -> list[str]:
 def test_examples_of_the_reference_run() -> None:
     names, tried = examples(), 0
     for name in names:
-        result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+        result = doctest.testmod(
+            importlib.import_module(name), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        )
         assert not result.failed, name
         tried += result.attempted
     assert len(names) >= 10 and tried >= 25
@@ -82,7 +105,14 @@ def test_every_section_of_settings_and_every_method_is_a_term() -> None:
 
     known = " ".join(entry.term for entry in terms()).lower()
     assert len(terms()) > 60 and len({entry.anchor for entry in terms()}) == len(terms())
-    for word in (*SIMILARITY_NAMES, "DB", "TAB", "ICL", *(name for name in METHODS if name != "SUM"), *(s for s in STRATEGIES if s.isupper())):
+    for word in (
+        *SIMILARITY_NAMES,
+        "DB",
+        "TAB",
+        "ICL",
+        *(name for name in METHODS if name != "SUM"),
+        *(s for s in STRATEGIES if s.isupper()),
+    ):
         assert word.lower() in known, word
     assert sum(bool(entry.source) for entry in terms()) > 30, "terms say which paper or field they are from"
 

@@ -30,9 +30,12 @@ def minilm_folder() -> str:
 
 
 ENCODER_SETTINGS: dict[str, Callable[[Path], dict]] = {
-    "minilm": lambda p: {"model": "bundled"}, "sentence_transformer": lambda p: {"model": minilm_folder(), "device": "cpu"},
-    "clip": lambda p: {"model": tiny_clip(p)}, "clap": lambda p: {"model": tiny_clap(p)}, "small_clap": lambda p: {"checkpoint": tiny_small_clap(p)},
-}  # fmt: skip
+    "minilm": lambda p: {"model": "bundled"},
+    "sentence_transformer": lambda p: {"model": minilm_folder(), "device": "cpu"},
+    "clip": lambda p: {"model": tiny_clip(p)},
+    "clap": lambda p: {"model": tiny_clap(p)},
+    "small_clap": lambda p: {"checkpoint": tiny_small_clap(p)},
+}
 
 
 @pytest.mark.parametrize("kind", ENCODERS.names())
@@ -45,7 +48,9 @@ def test_every_encoder(kind: str, tmp_path: Path) -> None:
         assert np.allclose(encoder.encode([text])[0], vectors[i], atol=1e-5), "padding must not be read"
     if kind in ("minilm", "sentence_transformer"):  # random weights have no meaning to check
         assert vectors[0] @ vectors[1] > 0.7 > vectors[0] @ vectors[2]
-        assert np.allclose(vectors, create("minilm", model="bundled").encode(texts), atol=1e-4)  # two loaders of one model
+        assert np.allclose(
+            vectors, create("minilm", model="bundled").encode(texts), atol=1e-4
+        )  # two loaders of one model
 
 
 def test_clip_keeps_quick_gelu_and_names_what_is_missing(tmp_path: Path) -> None:
@@ -69,7 +74,9 @@ def test_clap_is_fed_as_the_published_checkpoint_was() -> None:
     assert np.allclose(quantise(wave) * 32767, [16383, -16383, 32767, -32767, 0, 3276])
     short, long = np.zeros(100, np.float32), np.arange(2 * SAMPLES, dtype=np.float32)
     assert [len(c) for c in crops(short)] == [100]
-    assert [int(c[0]) for c in crops(long)] == [0, SAMPLES // 2, SAMPLES] and all(len(c) == SAMPLES for c in crops(long))
+    assert [int(c[0]) for c in crops(long)] == [0, SAMPLES // 2, SAMPLES] and all(
+        len(c) == SAMPLES for c in crops(long)
+    )
 
 
 def test_clap_agrees_with_transformers_own_use(tmp_path: Path) -> None:
@@ -112,7 +119,8 @@ class CLAP_Module:
         found = np.array([[len(t) + 1.0, 1.0] for t in texts])
         return found.squeeze() if len(texts) == 1 else found
     def get_audio_embedding_from_data(self, x):
-        assert x.ndim == 2 and x.dtype == np.float32 and x.shape[1] <= 480_000, "longer clips are cropped before the package draws at random"
+        assert x.ndim == 2 and x.dtype == np.float32
+        assert x.shape[1] <= 480_000, "longer clips are cropped before the package draws at random"
         return np.array([[x.std() * 10, 1.0]])
 """
 

@@ -1,4 +1,5 @@
-"""Planted neurons: fitted to what is known, outside the probing set, added to the network without changing it, and named."""
+"""Planted neurons: fitted to what is known, outside the probing set, added to the network without changing it, and
+named."""
 
 from __future__ import annotations
 
@@ -28,9 +29,17 @@ WORDS = [frozenset({"loud"} if i % 2 else {"quiet"}) for i in range(90)]
 def test_what_is_planted_and_what_it_means() -> None:
     units = choose_units(LABELS, WORDS, 0)
     kinds = [unit.kind for unit in units]
-    assert kinds.count("concept") == 3 and kinds.count("property") == 2 and kinds.count("negation") == 3 and kinds.count("random") == 40
+    assert (
+        kinds.count("concept") == 3
+        and kinds.count("property") == 2
+        and kinds.count("negation") == 3
+        and kinds.count("random") == 40
+    )
     assert kinds.count("conjunction") == 6 and units == choose_units(LABELS, WORDS, 0)
-    assert meant(Unit("conjunction", "dog", "loud"), LABELS, WORDS).sum() == 15 and meant(Unit("random"), LABELS, WORDS) is None  # type: ignore[union-attr]
+    assert (
+        meant(Unit("conjunction", "dog", "loud"), LABELS, WORDS).sum() == 15
+        and meant(Unit("random"), LABELS, WORDS) is None
+    )  # type: ignore[union-attr]
     assert np.array_equal(~meant(Unit("negation", "dog"), LABELS, WORDS), meant(Unit("concept", "dog"), LABELS, WORDS))  # type: ignore[operator]
     assert not [u for u in choose_units(LABELS[:6], WORDS[:6], 0) if u.kind != "random"], "too few clips to fit on"
 
@@ -43,10 +52,20 @@ def test_units_fire_on_what_they_are_fitted_to() -> None:
     for i, label in enumerate(LABELS):
         x[i, place[label]] += 4
         x[i, 5] += 4 * (i % 2)
-    units = [Unit("concept", "dog"), Unit("property", word="loud"), Unit("conjunction", "dog", "loud"), Unit("negation", "dog"), Unit("random")]
+    units = [
+        Unit("concept", "dog"),
+        Unit("property", word="loud"),
+        Unit("conjunction", "dog", "loud"),
+        Unit("negation", "dog"),
+        Unit("random"),
+    ]
     weight, bias = fit_units(x, units, LABELS, WORDS, 0)
     values = x @ weight.T + bias
-    assert np.allclose(values.mean(0), 0, atol=1e-3) and np.allclose(values.std(0), 1, atol=1e-3) and not weight[:, 11].any()
+    assert (
+        np.allclose(values.mean(0), 0, atol=1e-3)
+        and np.allclose(values.std(0), 1, atol=1e-3)
+        and not weight[:, 11].any()
+    )
     for i, unit in enumerate(units[:4]):
         assert auroc(values[:, i], meant(unit, LABELS, WORDS)) > 0.95  # type: ignore[arg-type]
     assert np.array_equal(weight, fit_units(x, units, LABELS, WORDS, 0)[0])
@@ -60,33 +79,51 @@ def test_the_network_is_read_and_not_changed(tmp_path: Path) -> None:
     torch.manual_seed(0)
     weight, bias = torch.randn(3, size), torch.randn(3)
     save_file({"layer1_output.weight": weight, "layer1_output.bias": bias}, str(tmp_path / "units.safetensors"))
-    planted = TARGETS.create(PluginConfig(kind="planted", base={"kind": "ast"}, path=str(tmp_path / "units.safetensors")))
+    planted = TARGETS.create(
+        PluginConfig(kind="planted", base={"kind": "ast"}, path=str(tmp_path / "units.safetensors"))
+    )
     planted.load("cpu")
-    assert list(planted.all_modules()) == ["layer1_output_planted"] and planted.layers()[0].size == 3 and planted.classes is None
+    assert (
+        list(planted.all_modules()) == ["layer1_output_planted"]
+        and planted.layers()[0].size == 3
+        and planted.classes is None
+    )
     waves = [np.random.default_rng(0).standard_normal(48_000).astype(np.float32) * 0.1]
     from and_core.targets.hooks import Capture
 
     with torch.inference_mode():
         assert torch.equal(own.forward(own.features(waves)), planted.forward(planted.features(waves)))
-    with Capture(own.all_modules(), own.pool) as before, Capture(planted.modules(), planted.pool, "layer1_output_planted") as heard:
+    with (
+        Capture(own.all_modules(), own.pool) as before,
+        Capture(planted.modules(), planted.pool, "layer1_output_planted") as heard,
+    ):
         before.run(lambda: own.forward(own.features(waves)))
         heard.run(lambda: planted.forward(planted.features(waves)))
-    assert torch.allclose(heard.outputs["layer1_output_planted"], before.outputs["layer1_output"] @ weight.T + bias, atol=1e-4)
-    other = TARGETS.create(PluginConfig(kind="planted", base={"kind": "ast", "pooling": "mean"}, path=str(tmp_path / "units.safetensors")))
+    assert torch.allclose(
+        heard.outputs["layer1_output_planted"], before.outputs["layer1_output"] @ weight.T + bias, atol=1e-4
+    )
+    other = TARGETS.create(
+        PluginConfig(kind="planted", base={"kind": "ast", "pooling": "mean"}, path=str(tmp_path / "units.safetensors"))
+    )
     assert planted.fingerprint() != other.fingerprint() != own.fingerprint()
 
 
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
-        ({"nowhere.weight": torch.zeros(2, 4), "nowhere.bias": torch.zeros(2)}, "which the network has not|that the network has not"),
+        (
+            {"nowhere.weight": torch.zeros(2, 4), "nowhere.bias": torch.zeros(2)},
+            "which the network has not|that the network has not",
+        ),
         ({"layer0_output.weight": torch.zeros(2, 4), "layer0_output.bias": torch.zeros(2)}, "read 4 neurons"),
     ],
 )
 def test_units_that_do_not_fit_are_refused(tmp_path: Path, tensors: dict[str, torch.Tensor], message: str) -> None:
     save_file(tensors, str(tmp_path / "units.safetensors"))
     with pytest.raises(TargetError, match=message):
-        TARGETS.create(PluginConfig(kind="planted", base={"kind": "ast"}, path=str(tmp_path / "units.safetensors"))).load("cpu")
+        TARGETS.create(
+            PluginConfig(kind="planted", base={"kind": "ast"}, path=str(tmp_path / "units.safetensors"))
+        ).load("cpu")
     with pytest.raises(TargetError, match="can't be read"):
         TARGETS.create(PluginConfig(kind="planted", base={"kind": "ast"}, path=str(tmp_path / "none"))).fingerprint()
 
@@ -96,7 +133,9 @@ def test_planting_from_command_to_table(cache: Path, tmp_path: Path, monkeypatch
 
     assert command("plant", "nothing").startswith("1 error: no dissection")
     answer = command("plant", "small", "--calibrate", str(tmp_path / "own.json"))
-    assert answer.startswith("0 ") and "Planted neurons: the concept" in answer and "Named with confidence" in answer, answer[:500]
+    assert answer.startswith("0 ") and "Planted neurons: the concept" in answer and "Named with confidence" in answer, (
+        answer[:500]
+    )
     d = open_dissection("small-planted", root=cache)
     units = meanings(d)
     assert len(units) == d.neuron_count and {layer.block for layer in d.layers} == {0, 1, 2, 3}
@@ -116,11 +155,15 @@ def test_planting_from_command_to_table(cache: Path, tmp_path: Path, monkeypatch
     assert command("table", "planted", "small-planted", "--format", "csv").startswith("0 ")
     assert "has not been run yet" in command("table", "planted", "small")
     again = plant(open_dissection("small", root=cache))
-    assert {n: s.key for n, s in again.manifest.stages.items()} == {n: s.key for n, s in d.manifest.stages.items()}, "the same again"
+    assert {n: s.key for n, s in again.manifest.stages.items()} == {n: s.key for n, s in d.manifest.stages.items()}, (
+        "the same again"
+    )
     with pytest.raises(DataError, match="holds no planted neurons"):
         meanings(open_dissection("small", root=cache))
     rows = summary_rows(found)
-    assert {row["module"] for row in rows} == {"A", "B", "C"} and next(row["step"] for row in lost_rows(found)) == "high clips earn it"
+    assert {row["module"] for row in rows} == {"A", "B", "C"} and next(
+        row["step"] for row in lost_rows(found)
+    ) == "high clips earn it"
     one = confident_rows(found, "DB", "cos_cubed")
     assert 0 <= one["planted confident and wrong %"] <= 100
     made, _ = calibrate(found, d.table("planted/adjectives").to_pandas(), "cos_cubed")
@@ -138,29 +181,53 @@ def test_recordings_are_kept_apart_where_no_other_clips_can_be_had(tmp_path: Pat
         for i in range(40):
             wave = tone(0.4, hz=low * (1 + 0.01 * i)) + 0.02 * rng.standard_normal(6400).astype(np.float32)
             sf.write(tmp_path / "sounds" / label / f"{i}.wav", wave, 16_000)
-    config = small_config(dataset={"kind": "folder", "path": str(tmp_path / "sounds")}, captions={"kind": "acoustic"}, audio_encoder=None, scores={"draws": 10})
+    config = small_config(
+        dataset={"kind": "folder", "path": str(tmp_path / "sounds")},
+        captions={"kind": "acoustic"},
+        audio_encoder=None,
+        scores={"draws": 10},
+    )
     pipeline.run(config, root=tmp_path / "cache", only=["clips", "activations"])
     d = plant(open_dissection("small", root=tmp_path / "cache"))
     tops = np.asarray(d.array("neurons/high_clips"))
     about = json.loads((tmp_path / "cache" / WORKSHOP / "small" / "meaning.json").read_text())
     fitted = ~probe_mask(d.clips, ProbeConfig(without_share=SHARE), 0)
-    assert about["fitted_on"] == fitted.sum() == 40 and not fitted[np.unique(tops[tops >= 0])].any(), "no clip of the fit stands behind an explanation"
+    assert about["fitted_on"] == fitted.sum() == 40 and not fitted[np.unique(tops[tops >= 0])].any(), (
+        "no clip of the fit stands behind an explanation"
+    )
     assert sum(d.notes("scores")["clips"]) == 40, "nor is any scored on"
 
 
 def test_units_stand_at_several_depths() -> None:
-    layers = [layer_record(name, 4, 4 * i) for i, name in enumerate(("layer0_fc1", "layer0_fc2", "layer1_fc1", "layer1_fc2", "fc"))]
+    layers = [
+        layer_record(name, 4, 4 * i)
+        for i, name in enumerate(("layer0_fc1", "layer0_fc2", "layer1_fc1", "layer1_fc2", "fc"))
+    ]
     every = {layer.name for layer in layers}
     assert [layer.name for layer in readable_layers(layers, every)] == ["layer0_fc2", "layer1_fc2"]
-    assert [layer.name for layer in readable_layers(layers, every - {"layer1_fc2"})] == ["layer0_fc2", "layer1_fc1"], "what is not linear can't be read"
-    assert [layer.name for layer in readable_layers([layer_record("plain", 4, 0), layer_record("fc", 2, 4)], {"plain", "fc"})] == ["plain"]
+    assert [layer.name for layer in readable_layers(layers, every - {"layer1_fc2"})] == ["layer0_fc2", "layer1_fc1"], (
+        "what is not linear can't be read"
+    )
+    assert [
+        layer.name
+        for layer in readable_layers([layer_record("plain", 4, 0), layer_record("fc", 2, 4)], {"plain", "fc"})
+    ] == ["plain"]
 
 
 def test_tables_without_anything_planted() -> None:
-    found = pd.DataFrame({"kind": ["random"], "auroc": [np.nan], "DB/cos/top1": [False], "DB confidence": [np.nan], "neuron": [0]})
+    found = pd.DataFrame(
+        {"kind": ["random"], "auroc": [np.nan], "DB/cos/top1": [False], "DB confidence": [np.nan], "neuron": [0]}
+    )
     row = confident_rows(found, "DB", "cos")
     assert row["threshold"] is None and row["planted confident and right %"] is None and lost_rows(found) == []
-    few = pd.DataFrame({"kind": ["concept"] * 10, "DB/cos/top1": [True] * 7 + [False] * 3, "DB confidence": [0.9] * 10, "neuron": range(10)})
+    few = pd.DataFrame(
+        {
+            "kind": ["concept"] * 10,
+            "DB/cos/top1": [True] * 7 + [False] * 3,
+            "DB confidence": [0.9] * 10,
+            "neuron": range(10),
+        }
+    )
     assert confident_rows(few, "DB", "cos")["threshold"] is None, "seven of ten can't be confident and right"
     few.loc[7, "DB/cos/top1"] = True
     assert confident_rows(few, "DB", "cos")["planted confident and right %"] == 80

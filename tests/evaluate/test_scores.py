@@ -1,4 +1,5 @@
-"""Held-out scores: metrics against other implementations, disjoint halves, baselines, sanity checks, confidence, pages."""
+"""Held-out scores: metrics against other implementations, disjoint halves, baselines, sanity checks,
+confidence, pages."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ from and_core.store.headline import SURE
 from tests.conftest import small_config, tone
 from tests.dashboard import app, said
 
-# -- metrics -------------------------------------------------------------------------------------------------------------
+# -- metrics
+# -------------------------------------------------------------------------------------------------------------
 
 
 @given(seed=st.integers(0, 500), clips=st.integers(8, 60), coarse=st.booleans())
@@ -42,19 +44,35 @@ def test_metrics_agree_with_other_implementations(seed: int, clips: int, coarse:
     truth = np.zeros(u.shape, bool)
     np.put_along_axis(truth, top, True, 1)
     assert np.allclose(metrics.mean_ranks(r), stats.rankdata(s, axis=1))
-    assert np.allclose(metrics.auprc(r, top), [average_precision_score(t, x) for t, x in zip(truth, s, strict=True)], atol=1e-6)
+    assert np.allclose(
+        metrics.auprc(r, top), [average_precision_score(t, x) for t, x in zip(truth, s, strict=True)], atol=1e-6
+    )
     changing = np.ptp(s, axis=1) > 0
-    assert np.allclose(metrics.pearson(s, u)[changing], [np.corrcoef(x, y)[0, 1] for x, y in zip(s[changing], u[changing], strict=True)], atol=1e-5)
-    assert np.allclose(metrics.spearman(r, ranks)[changing], [stats.spearmanr(x, y)[0] for x, y in zip(s[changing], u[changing], strict=True)], atol=1e-5)
+    assert np.allclose(
+        metrics.pearson(s, u)[changing],
+        [np.corrcoef(x, y)[0, 1] for x, y in zip(s[changing], u[changing], strict=True)],
+        atol=1e-5,
+    )
+    assert np.allclose(
+        metrics.spearman(r, ranks)[changing],
+        [stats.spearmanr(x, y)[0] for x, y in zip(s[changing], u[changing], strict=True)],
+        atol=1e-5,
+    )
     mask = metrics.shown(r)
     both = mask.any(1) & ~mask.all(1)
-    assert np.allclose(metrics.roc_auc(mask, ranks)[both], [roc_auc_score(m, x) for m, x in zip(mask[both], u[both], strict=True)], atol=1e-6)
+    assert np.allclose(
+        metrics.roc_auc(mask, ranks)[both],
+        [roc_auc_score(m, x) for m, x in zip(mask[both], u[both], strict=True)],
+        atol=1e-6,
+    )
     weights = metrics.bootstrap_weights(clips, 5, seed)
     drawn = metrics.auprc_draws(r, top, weights)
     for b in range(5):
         for i in range(4):
             if weights[b][truth[i]].sum():
-                assert drawn[i, b] == pytest.approx(average_precision_score(truth[i], s[i], sample_weight=weights[b]), abs=1e-5)
+                assert drawn[i, b] == pytest.approx(
+                    average_precision_score(truth[i], s[i], sample_weight=weights[b]), abs=1e-5
+                )
 
 
 def test_a_constant_prediction_tells_nothing() -> None:
@@ -62,7 +80,9 @@ def test_a_constant_prediction_tells_nothing() -> None:
     flat = np.full((3, 40), 0.7, np.float32)
     r = metrics.ranked(flat)
     assert not metrics.pearson(flat, u).any() and not metrics.shown(r).any()
-    assert np.allclose(metrics.auprc(r, metrics.highest(u)), 2 / 40) and np.allclose(metrics.roc_auc(metrics.shown(r), metrics.mean_ranks(r)), 0.5)
+    assert np.allclose(metrics.auprc(r, metrics.highest(u)), 2 / 40) and np.allclose(
+        metrics.roc_auc(metrics.shown(r), metrics.mean_ranks(r)), 0.5
+    )
     assert not metrics.mad(metrics.shown(r), u).any()
     draws = metrics.pearson_draws(u, u, metrics.bootstrap_weights(40, 6, 0))
     assert np.allclose(draws, 1, atol=1e-4)
@@ -81,14 +101,20 @@ def test_a_good_explanation_beats_every_baseline() -> None:
     rng = np.random.default_rng(0)
     truths = (rng.random((3, 300)) < 0.1).astype(np.float32)
     u = (np.repeat(truths, 20, 0) * 3 + rng.standard_normal((60, 300))).astype(np.float32)
-    table = np.concatenate([truths + 0.1 * rng.standard_normal(truths.shape), np.full((1, 300), 0.2)]).astype(np.float32)
+    table = np.concatenate([truths + 0.1 * rng.standard_normal(truths.shape), np.full((1, 300), 0.2)]).astype(
+        np.float32
+    )
     which = np.repeat(np.arange(3), 20)
     which[0] = -1
     held = held_out(np.arange(300), 20, 0)
     found = score_block(u, held, {"DB": MethodBlock(which, 0, {"text": lambda rows: table[rows]})}, 0)
     value, null = found["values"][0, 0], found["baselines"][0]
     assert np.isnan(value[:, 0]).all() and (value[0, 1:] > 0.4).all(), "no explanation has no score"
-    assert value[0, 1:].mean() > 3 * np.nanmean(null[0, 0]) and abs(np.nanmean(null[1, 0])) < 0.05 and not null[3, 0, 1:].any()
+    assert (
+        value[0, 1:].mean() > 3 * np.nanmean(null[0, 0])
+        and abs(np.nanmean(null[1, 0])) < 0.05
+        and not null[3, 0, 1:].any()
+    )
     low, high = np.percentile(found["draws"][0, 0, 1:], [2.5, 97.5], axis=1)
     assert ((low < value[0, 1:]) & (value[0, 1:] < high)).mean() > 0.9
     missed = found["missed"][0, 5]
@@ -97,9 +123,23 @@ def test_a_good_explanation_beats_every_baseline() -> None:
     assert all(np.array_equal(found[name], again[name], equal_nan=True) for name in found)
 
 
-UP_TO_SCORES = ("clips", "activations", "neurons", "captions", "texts", "summaries", "calibration", "closed", "sounds", "tab", "open", "scores")
+UP_TO_SCORES = (
+    "clips",
+    "activations",
+    "neurons",
+    "captions",
+    "texts",
+    "summaries",
+    "calibration",
+    "closed",
+    "sounds",
+    "tab",
+    "open",
+    "scores",
+)
 
-# -- halves --------------------------------------------------------------------------------------------------------------
+# -- halves
+# --------------------------------------------------------------------------------------------------------------
 
 
 def test_halves_keep_recordings_whole_and_hold_every_class() -> None:
@@ -113,11 +153,18 @@ def test_halves_keep_recordings_whole_and_hold_every_class() -> None:
 
 
 def test_nothing_of_the_scored_half_reaches_an_explanation(tmp_path: Path) -> None:
-    """Poison the captions and sounds of one half: explanations made from the other do not move; those made from all clips do."""
+    """Poison the captions and sounds of one half: explanations made from the other do not move.
+
+    Those made from all clips do.
+    """
     views = []
     for poisoned in (False, True):
         data = tmp_path / f"data-{poisoned}"
-        clips = [Clip(index=i, name=f"{label}-{i:02d}.wav", label=label) for label in ("bell", "dog", "rain") for i in range(8)]
+        clips = [
+            Clip(index=i, name=f"{label}-{i:02d}.wav", label=label)
+            for label in ("bell", "dog", "rain")
+            for i in range(8)
+        ]
         clips = [clip.model_copy(update={"index": n}) for n, clip in enumerate(clips)]
         spoilt, captions = ~first_half(clips, 0) & poisoned, {}
         rng = np.random.default_rng(0)
@@ -127,57 +174,100 @@ def test_nothing_of_the_scored_half_reaches_an_explanation(tmp_path: Path) -> No
             bad = spoilt[clip.index]
             sf.write(data / str(clip.label) / clip.name, tone(0.5, hz=300 + 40 * clip.index) if bad else wave, 16_000)
             captions[clip.name] = (
-                "A siren wails, shrill and high-pitched." if bad else f"A {clip.label} can be heard. It is {('loud', 'quiet')[clip.index % 2]}."
+                "A siren wails, shrill and high-pitched."
+                if bad
+                else f"A {clip.label} can be heard. It is {('loud', 'quiet')[clip.index % 2]}."
             )
         (data / "captions.json").write_text(json.dumps(captions))
         config = small_config(
-            dataset={"kind": "folder", "path": str(data)}, captions={"kind": "file", "path": str(data / "captions.json")},
-            scores={"draws": 10}, target={"kind": "ast", "layers": ["layer3_output", "fc"]},
-        )  # fmt: skip
+            dataset={"kind": "folder", "path": str(data)},
+            captions={"kind": "file", "path": str(data / "captions.json")},
+            scores={"draws": 10},
+            target={"kind": "ast", "layers": ["layer3_output", "fc"]},
+        )
         pipeline.run(config, root=tmp_path / f"cache-{poisoned}", only=UP_TO_SCORES)
         d = open_dissection("small", root=tmp_path / f"cache-{poisoned}")
-        assert [Path(c.name).name for c in d.clips] == [c.name for c in clips] and np.array_equal(d.array("scores/first_half"), first_half(clips, 0))
-        views.append([[told.names[i] if i >= 0 else "" for i in told.which] for of in (d.view("first-half"), d) for m in ("DB", "TAB", "SUM", "OPEN")
-                      if (told := load_explanations(of, m, "cos_cubed", ["bell", "dog", "rain"])) is not None])  # fmt: skip
+        assert [Path(c.name).name for c in d.clips] == [c.name for c in clips] and np.array_equal(
+            d.array("scores/first_half"), first_half(clips, 0)
+        )
+        views.append(
+            [
+                [told.names[i] if i >= 0 else "" for i in told.which]
+                for of in (d.view("first-half"), d)
+                for m in ("DB", "TAB", "SUM", "OPEN")
+                if (told := load_explanations(of, m, "cos_cubed", ["bell", "dog", "rain"])) is not None
+            ]
+        )
         extremes = np.asarray(d.view("first-half").array("neurons/high_clips"))
         assert first_half(clips, 0)[extremes[extremes >= 0]].all()
     assert len(views[0]) == 8 and views[0][:4] == views[1][:4], "made from the first half"
-    assert all(a != b for a, b in zip(views[0][4:], views[1][4:], strict=True)), "made from all clips, the poison shows: the test can fail"
+    assert all(a != b for a, b in zip(views[0][4:], views[1][4:], strict=True)), (
+        "made from all clips, the poison shows: the test can fail"
+    )
 
 
-# -- the stage -----------------------------------------------------------------------------------------------------------
+# -- the stage
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_stage_and_its_readers(dissection) -> None:
     d = dissection
     methods = d.document("scores/methods")
-    assert methods == [m for m in METHODS if m != "ICL"] and d.array("scores/values").shape == (4, len(PREDICTORS), len(metrics.METRICS), d.neuron_count)
+    assert methods == [m for m in METHODS if m != "ICL"] and d.array("scores/values").shape == (
+        4,
+        len(PREDICTORS),
+        len(metrics.METRICS),
+        d.neuron_count,
+    )
     row = neuron_scores(d, "layer3_output/5")[0]
-    assert row["method"] == "DB" and row["pearson_low"] <= row["pearson"] <= row["pearson_high"] and 0 <= row["confidence"] <= 1
+    assert (
+        row["method"] == "DB"
+        and row["pearson_low"] <= row["pearson"] <= row["pearson_high"]
+        and 0 <= row["confidence"] <= 1
+    )
     assert row["by"]["text"] == pytest.approx(row["pearson"]) and set(row["others"]) == set(metrics.COMPARED)
     half = np.asarray(d.array("scores/first_half"))
     wrong = wrong_clips(d, "layer3_output/5", "DB")
     assert len(wrong["missed"]) == 6 and sum(half[wrong["missed"]]) == 3, "three of either half"
     table = d.table("scores/layers").to_pandas()
-    mine = table[(table["layer"] == "layer3_output") & (table["method"] == "DB") & (table["metric"] == "pearson")].iloc[0]
+    mine = table[(table["layer"] == "layer3_output") & (table["method"] == "DB") & (table["metric"] == "pearson")].iloc[
+        0
+    ]
     layer = d.layer("layer3_output")
-    assert mine["score"] == pytest.approx(np.nanmean(score_of_all(d, "DB")[layer.offset : layer.offset + layer.size]), abs=1e-5)
+    assert mine["score"] == pytest.approx(
+        np.nanmean(score_of_all(d, "DB")[layer.offset : layer.offset + layer.size]), abs=1e-5
+    )
     assert mine["low"] <= mine["score"] <= mine["high"]
     words = d.table("scores/words").to_pandas()
-    assert set(words["halves"]) <= {0, 1, 2} and (words["halves"] > 0).any() and words[words["halves"] == 0]["pearson"].fillna(0).eq(0).all()
+    assert (
+        set(words["halves"]) <= {0, 1, 2}
+        and (words["halves"] > 0).any()
+        and words[words["halves"] == 0]["pearson"].fillna(0).eq(0).all()
+    )
     every = d.headlines
     for index in range(0, d.neuron_count, 7):
         said = d.headline(str(d.neuron_id(index)))
-        assert (said.concept, said.by) == (every.concept[index], every.by[index]) and said.scored and said.holds == bool(every.holds[index])
-        assert d.explanation(str(d.neuron_id(index)))["concept"] == said.concept and all(p >= SURE for p in said.adjectives.values())
+        assert (
+            (said.concept, said.by) == (every.concept[index], every.by[index])
+            and said.scored
+            and said.holds == bool(every.holds[index])
+        )
+        assert d.explanation(str(d.neuron_id(index)))["concept"] == said.concept and all(
+            p >= SURE for p in said.adjectives.values()
+        )
         assert said.holds == ("Unclear" not in said.text or bool(said.adjectives)) or not said.holds
     halves = np.asarray(d.array("scores/halves"))[0]
-    assert np.isnan(confidence_of_all(d, "DB")[halves == 0]).all() and (halves == 2).any(), "no probability for what neither half says"
+    assert np.isnan(confidence_of_all(d, "DB")[halves == 0]).all() and (halves == 2).any(), (
+        "no probability for what neither half says"
+    )
     silent = np.asarray(d.array("closed/cos_cubed_concepts"))[:, 0] < 0
     assert np.isnan(score_of_all(d, "DB")[silent]).all() and np.isfinite(score_of_all(d, "DB")[~silent]).all()
     assert {r["word"] for r in confident_words(d, "layer3_output/5")} == set(d.open_concepts("layer3_output/5"))
     few, _ = find_neurons(d, Query(min_score=0.3, scored="DB"))
-    assert np.array_equal(few, np.flatnonzero(np.nan_to_num(score_of_all(d, "DB"), nan=-2) >= 0.3)) and 0 < len(few) < d.neuron_count
+    assert (
+        np.array_equal(few, np.flatnonzero(np.nan_to_num(score_of_all(d, "DB"), nan=-2) >= 0.3))
+        and 0 < len(few) < d.neuron_count
+    )
     sure, _ = find_neurons(d, Query(sure=True, scored="DB"))
     assert np.array_equal(sure, np.flatnonzero(np.nan_to_num(confidence_of_all(d, "DB")) >= SURE))
     with pytest.raises(DataError, match="method='XX' is not known; allowed: DB"):
@@ -203,10 +293,16 @@ def test_too_few_captions_are_no_score(tmp_path: Path, monkeypatch: pytest.Monke
 
     captions = {clip_name("dog", i): "A dog barks. It is loud." for i in range(3)}
     (tmp_path / "captions.json").write_text(json.dumps(captions))
-    config = small_config(captions={"kind": "file", "path": str(tmp_path / "captions.json")}, unlearning=None, audio_encoder=None)
+    config = small_config(
+        captions={"kind": "file", "path": str(tmp_path / "captions.json")}, unlearning=None, audio_encoder=None
+    )
     pipeline.run(config, root=tmp_path)
     d = open_dissection("small", root=tmp_path)
-    assert d.document("scores/methods") == [] and "too few" in d.notes("scores")["reason"] and neuron_scores(d, "fc/0") == []
+    assert (
+        d.document("scores/methods") == []
+        and "too few" in d.notes("scores")["reason"]
+        and neuron_scores(d, "fc/0") == []
+    )
     monkeypatch.setenv("AND_CACHE", str(tmp_path))
     for path in ("app.py", "pages/layers.py"):
         test = app(dissection="small").run()
@@ -220,12 +316,16 @@ def test_adjectives_are_found_in_captions_by_their_lexicon() -> None:
     from and_core.evaluate.explanations import Explanations
 
     told = Explanations(
-        np.zeros(1, np.int32), ["x"], csr_matrix(np.array([[0.5, 0.25, 0.25]], np.float32)), ["a loud sound", "a shrill sound", "a wooden sound"]
+        np.zeros(1, np.int32),
+        ["x"],
+        csr_matrix(np.array([[0.5, 0.25, 0.25]], np.float32)),
+        ["a loud sound", "a shrill sound", "a wooden sound"],
     )
     assert adjective_shares(told, [("loudness", "loud"), ("pitch", "high-pitched")]).tolist() == [[0.5, 0.25]]
 
 
-# -- sanity and confidence -----------------------------------------------------------------------------------------------
+# -- sanity and confidence
+# -----------------------------------------------------------------------------------------------
 
 
 def test_the_trusted_scores_pass_the_sanity_checks_and_others_do_not() -> None:
@@ -248,7 +348,9 @@ def test_confidence_is_calibrated_and_read_back(tmp_path: Path) -> None:
         assert row["said"] == pytest.approx(row["hold"], abs=0.06)
     with pytest.raises(ConfigError, match="both kinds are needed"):
         confidence.fit({"pearson": x}, np.ones(4000, bool))
-    every = {name: confidence.Calibrator(dict.fromkeys(features, 1.0), 0.5) for name, features in confidence.FEATURES.items()}
+    every = {
+        name: confidence.Calibrator(dict.fromkeys(features, 1.0), 0.5) for name, features in confidence.FEATURES.items()
+    }
     confidence.save(tmp_path / "c.json", every, {"networks": []})
     assert confidence.load(str(tmp_path / "c.json")) == every and np.isnan(made({"pearson": np.array([np.nan])})).all()
     (tmp_path / "d.json").write_text('{"calibrators": {"closed": {"weights": {}, "bias": 0}}}')
@@ -258,14 +360,20 @@ def test_confidence_is_calibrated_and_read_back(tmp_path: Path) -> None:
     assert set(confidence.load()) == set(confidence.FEATURES)
 
 
-# -- pages ---------------------------------------------------------------------------------------------------------------
+# -- pages
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AND_CACHE", str(cache))
     test = app(dissection="small", layer="layer3_output", unit="5").run()
     text = said(test)
-    assert not test.exception and "Held-out scores" in text and "the best of another neuron" in text and "probability" in text
+    assert (
+        not test.exception
+        and "Held-out scores" in text
+        and "the best of another neuron" in text
+        and "probability" in text
+    )
     test.session_state["most_wrong"] = True
     test.run()
     assert not test.exception
@@ -286,7 +394,8 @@ def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert "has not been run yet" in said(app(dissection="small").run().switch_page("pages/layers.py").run())
 
 
-# -- a language model as judge -------------------------------------------------------------------------------------------
+# -- a language model as judge
+# -------------------------------------------------------------------------------------------
 
 
 def test_a_language_model_judges_and_a_failed_answer_is_no_score(tmp_path: Path) -> None:
@@ -294,7 +403,9 @@ def test_a_language_model_judges_and_a_failed_answer_is_no_score(tmp_path: Path)
     from tests.fake_server import FakeServer
     from tests.pipeline.test_llm_pipeline import say
 
-    assert [read_number(t) for t in ("Answer: 7", "It fits.\nanswer: **10**", "8/10", "Answer: 11", "maybe", "3 or 4")] == [7, 10, 8, None, None, None]
+    assert [
+        read_number(t) for t in ("Answer: 7", "It fits.\nanswer: **10**", "8/10", "Answer: 11", "maybe", "3 or 4")
+    ] == [7, 10, 8, None, None, None]
     broken = True
 
     def judge(prompt: str) -> str:
@@ -307,19 +418,27 @@ def test_a_language_model_judges_and_a_failed_answer_is_no_score(tmp_path: Path)
     fake = FakeServer(judge)
     with fake.serve() as url:
         config = small_config(
-            llm={"kind": "server", "base_url": url, "model": "fake", "retries": 0}, target={"kind": "ast", "layers": ["fc"]},
-            scores={"draws": 10, "judged": 5, "judged_clips": 12}, audio_encoder=None,
-        )  # fmt: skip
+            llm={"kind": "server", "base_url": url, "model": "fake", "retries": 0},
+            target={"kind": "ast", "layers": ["fc"]},
+            scores={"draws": 10, "judged": 5, "judged_clips": 12},
+            audio_encoder=None,
+        )
         pipeline.run(config, root=tmp_path)
     d = open_dissection("small", root=tmp_path)
     answers, rows = d.table("judged/answers").to_pandas(), d.table("judged/scores").to_pandas()
     assert len(set(answers["neuron"])) == 5 and set(answers["method"]) == {"DB", "SUM"}
     lost = answers["reason"] == "no number in the answer"
     assert lost.any() and answers[lost]["fits"].isna().all() and d.notes("judged")["without_number"] == lost.sum()
-    assert (rows["clips"] + rows["failed"] == answers.groupby(["neuron", "method"], sort=False).size().to_numpy()).all() and rows["failed"].sum() == lost.sum()
+    assert (
+        rows["clips"] + rows["failed"] == answers.groupby(["neuron", "method"], sort=False).size().to_numpy()
+    ).all() and rows["failed"].sum() == lost.sum()
     half = np.asarray(d.array("scores/first_half"))
-    assert half[answers["clip"]].any() and not half[answers["clip"]].all(), "clips of either half, each judged for the other half's explanation"
-    one = answers[(answers["neuron"] == rows["neuron"][0]) & (answers["method"] == rows["method"][0]) & answers["fits"].notna()]
+    assert half[answers["clip"]].any() and not half[answers["clip"]].all(), (
+        "clips of either half, each judged for the other half's explanation"
+    )
+    one = answers[
+        (answers["neuron"] == rows["neuron"][0]) & (answers["method"] == rows["method"][0]) & answers["fits"].notna()
+    ]
     u = np.asarray(d.activations(d.neuron_id(int(rows["neuron"][0]))))[one["clip"]]
     if np.isfinite(rows["pearson"][0]):
         assert rows["pearson"][0] == pytest.approx(np.corrcoef(one["fits"], u)[0, 1], abs=1e-4)

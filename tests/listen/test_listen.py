@@ -1,4 +1,5 @@
-"""Listening: the identities that must hold, the metrics by hand, and what is learned, measured and heard on a small dissection."""
+"""Listening: the identities that must hold, the metrics by hand, and what is learned, measured and heard on a small
+dissection."""
 
 from __future__ import annotations
 
@@ -17,10 +18,27 @@ from and_core.audio.media import clip_wave
 from and_core.config import ListeningConfig, PluginConfig
 from and_core.errors import ArtifactError, ConfigError, NotComputed, TargetError
 from and_core.listen import dictionary, faithfulness, metrics
-from and_core.listen.attribution import attribute, group_sound, keep_groups, layer_activations, shapley, shapley_attribution, split_into_groups
+from and_core.listen.attribution import (
+    attribute,
+    group_sound,
+    keep_groups,
+    layer_activations,
+    shapley,
+    shapley_attribution,
+    split_into_groups,
+)
 from and_core.listen.decision import dissection_listener
 from and_core.listen.listener import NO_EVIDENCE, SILENT, load_listener
-from and_core.listen.localize import layer_maps, localize, localized_picture, localized_sound, place, scale_clips, soft_mask, split_sound
+from and_core.listen.localize import (
+    layer_maps,
+    localize,
+    localized_picture,
+    localized_sound,
+    place,
+    scale_clips,
+    soft_mask,
+    split_sound,
+)
 from and_core.listen.maps import MapReader, choose_maps
 from and_core.listen.stft import Stft, log_magnitude, with_magnitude
 from and_core.listen.training import train_by_design, train_decoder, train_post_hoc
@@ -50,7 +68,8 @@ def waves_of(d, count: int = 6) -> np.ndarray:
     return np.stack([clip_wave(d, i, 16_000) for i in range(count)])
 
 
-# -- front end, dictionary -------------------------------------------------------------------------------------------------------
+# -- front end, dictionary
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("samples", [1, 300, 511, 16_000, 48_001])
@@ -93,7 +112,8 @@ def test_groups_hold_what_is_alike_and_their_masks_sum_to_one() -> None:
     assert dictionary.coherence(w)["max"] == pytest.approx(0.995, abs=0.01)
 
 
-# -- metrics by hand -------------------------------------------------------------------------------------------------------------
+# -- metrics by hand
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_the_fields_metrics_by_hand() -> None:
@@ -108,8 +128,13 @@ def test_the_fields_metrics_by_hand() -> None:
         metrics.fidelity(np.array([[3.0, 2, 1]]), np.array([[1.0, 2, 3]]), 1) == 0
         and metrics.fidelity(np.array([[3.0, 2, 1]]), np.array([[1.0, 2, 3]]), 3) == 100
     )
-    assert metrics.sparseness(np.ones(10)) == pytest.approx(0) and metrics.sparseness(np.eye(10)[0]) == pytest.approx(0.9)
-    assert metrics.complexity(np.ones((4, 4))) == (pytest.approx(np.log(16)), pytest.approx(1.0)) and metrics.complexity(np.eye(4)[:1]) == (0.0, 0.0)
+    assert metrics.sparseness(np.ones(10)) == pytest.approx(0) and metrics.sparseness(np.eye(10)[0]) == pytest.approx(
+        0.9
+    )
+    assert metrics.complexity(np.ones((4, 4))) == (
+        pytest.approx(np.log(16)),
+        pytest.approx(1.0),
+    ) and metrics.complexity(np.eye(4)[:1]) == (0.0, 0.0)
     assert metrics.sparseness(np.zeros(4)) == 0 and metrics.complexity(np.zeros(4)) == (0.0, 0.0)
     clean = np.sin(np.arange(8000) / 5)
     noise = np.cos(np.arange(8000) / 3)
@@ -135,7 +160,8 @@ def test_shapley_values_sum_to_the_whole_and_are_exact_for_sums(players: int, or
         assert found[0] == pytest.approx(worth[0] + pair / 2)
 
 
-# -- what is learned --------------------------------------------------------------------------------------------------------------
+# -- what is learned
+# --------------------------------------------------------------------------------------------------------------
 
 
 def material_of(d, config: ListeningConfig):
@@ -173,7 +199,9 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_weights(dissection, t
     with pytest.raises(Stop):
         train_post_hoc(target, data, split, config, tmp_path / "a", 0, stop)
     seen: list[tuple[str, int]] = []
-    one, _ = train_post_hoc(target, data, split, config, tmp_path / "a", 0, lambda stage, done, total: seen.append((stage, done)))
+    one, _ = train_post_hoc(
+        target, data, split, config, tmp_path / "a", 0, lambda stage, done, total: seen.append((stage, done))
+    )
     assert seen == [("listening: interpreter", 3)]  # neither the dictionary nor the first passes again
     two, _ = train_post_hoc(target, data, split, config, tmp_path / "b", 0, lambda *a: None)
     assert weights(one.interpreter) == pytest.approx(weights(two.interpreter), abs=1e-6)
@@ -184,7 +212,9 @@ def test_by_design_the_network_trains_along_and_the_decoder_needs_gradients(diss
     target, data, split = material_of(dissection, config)
     listener, _ = train_post_hoc(target, data, split, config, tmp_path, 0, lambda *a: None)
     _, told = train_decoder(listener, data, split, config, tmp_path, 0, lambda *a: None)
-    assert told["epochs"] == 1 and all(p.grad is None for p in target.network.parameters())  # no gradient reaches the network
+    assert told["epochs"] == 1 and all(
+        p.grad is None for p in target.network.parameters()
+    )  # no gradient reaches the network
     own = copy.deepcopy(target)
     made, _ = train_by_design(own, data, split, config, listener.w, tmp_path, 0, lambda *a: None)
     assert made.by_design and not np.array_equal(weights(own.network), weights(target.network))
@@ -203,7 +233,13 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
         seen.append(float(module.weight.detach()))
         return next(scores)
 
-    task = Task("x", module, [{"params": list(module.parameters()), "lr": 0.1}], lambda rows, epoch: (module(torch.ones(1, 1)) - 3).square().mean(), score)
+    task = Task(
+        "x",
+        module,
+        [{"params": list(module.parameters()), "lr": 0.1}],
+        lambda rows, epoch: (module(torch.ones(1, 1)) - 3).square().mean(),
+        score,
+    )
     history = fit(task, np.arange(4), ListeningConfig(epochs=3), tmp_path, 0, lambda *a: None)
     assert len(history) == 3 and float(module.weight.detach()) == pytest.approx(seen[1])
 
@@ -212,12 +248,17 @@ def test_controls_take_as_much_energy_as_they_say(listened, listener) -> None:
     waves = waves_of(listened, 8)
     rows = faithfulness.by_threshold(listener, waves, [0.2], draws=2)
     assert abs(rows[0]["energy"] - rows[0]["random energy"]) < 0.15
-    assert faithfulness.drops_when_removed(listener, waves, 0.2) is None or 0 <= faithfulness.drops_when_removed(listener, waves, 0.2) <= 1
+    assert (
+        faithfulness.drops_when_removed(listener, waves, 0.2) is None
+        or 0 <= faithfulness.drops_when_removed(listener, waves, 0.2) <= 1
+    )
 
 
 def test_clips_are_split_by_fold_or_by_source() -> None:
     by_fold = split_clips([1, 2, 3, 4, 5, 1], [None] * 6, [2, 3, 4, 5], None, None, 0)
-    assert by_fold.test.tolist() == [0, 5] and by_fold.validation.tolist() == [1] and by_fold.train.tolist() == [2, 3, 4]
+    assert (
+        by_fold.test.tolist() == [0, 5] and by_fold.validation.tolist() == [1] and by_fold.train.tolist() == [2, 3, 4]
+    )
     sources = [f"s{i // 3}" for i in range(60)]
     found = split_clips([None] * 60, sources, [], None, None, 0)
     parts = [{sources[i] for i in part} for part in (found.train, found.validation, found.test)]
@@ -226,7 +267,8 @@ def test_clips_are_split_by_fold_or_by_source() -> None:
         split_clips([1, 2], [None] * 2, [1, 2], None, [9], 0)
 
 
-# -- what is heard ---------------------------------------------------------------------------------------------------------------
+# -- what is heard
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_relevances_and_masks_are_the_whole(listened, listener) -> None:
@@ -252,7 +294,13 @@ def test_a_round_trip_does_not_change_the_prediction_and_all_ones_is_no_explanat
     kept, left = listener.render_all(waves, faithfulness.all_ones(listener)(waves, np.zeros(len(waves), int)))
     assert listener.predict(kept) == pytest.approx(listener.predict(waves), abs=0.05) and np.abs(left).max() < 1e-5
     found = faithfulness.judge(listener, waves, faithfulness.all_ones(listener))
-    assert found["AD"] < 0.5 and found["AG"] < 0.5 and found["Fid-In"] == 1 and found["SPS"] == 0 and found["COMP share"] == pytest.approx(1)
+    assert (
+        found["AD"] < 0.5
+        and found["AG"] < 0.5
+        and found["Fid-In"] == 1
+        and found["SPS"] == 0
+        and found["COMP share"] == pytest.approx(1)
+    )
 
 
 def test_silence_and_no_evidence_are_said_plainly(listened, listener) -> None:
@@ -271,14 +319,26 @@ def test_the_stage_measures_and_stands_on_disk(listened) -> None:
     for mode in ("post-hoc", "by-design"):
         found = report["measured"][mode]
         names = [row["method"] for row in found["field"]]
-        assert names[:5] == ["L2I", "energy-matched components", "wrong class", "randomised weights", "all-ones mask"] and (
-            "mask decoder (L-MAC)" in names
-        ) == (mode == "post-hoc")
-        assert [row["tau"] for row in found["thresholds"]] == [0.1, 0.2, 0.35] and ("fidelity" in found) == (mode == "post-hoc")
-        assert {row["corruption"] for row in found["corruptions"]} == {"noise at 0 dB", "another class"} and 0 <= found["accuracy"] <= 1
+        assert names[:5] == [
+            "L2I",
+            "energy-matched components",
+            "wrong class",
+            "randomised weights",
+            "all-ones mask",
+        ] and ("mask decoder (L-MAC)" in names) == (mode == "post-hoc")
+        assert [row["tau"] for row in found["thresholds"]] == [0.1, 0.2, 0.35] and ("fidelity" in found) == (
+            mode == "post-hoc"
+        )
+        assert {row["corruption"] for row in found["corruptions"]} == {"noise at 0 dB", "another class"} and 0 <= found[
+            "accuracy"
+        ] <= 1
     assert report["published"][1]["FF"] == 0.4
     explained = np.asarray(listened.array("listening/explained"))
-    assert explained.shape == (listened.neuron_count,) and np.isfinite(explained).mean() > 0.9 and (explained[np.isfinite(explained)] <= 1).all()
+    assert (
+        explained.shape == (listened.neuron_count,)
+        and np.isfinite(explained).mean() > 0.9
+        and (explained[np.isfinite(explained)] <= 1).all()
+    )
     assert not list(listened.validate())
 
 
@@ -292,12 +352,17 @@ def test_weights_are_checked_and_given_ones_are_not_trained_again(listened, tmp_
         load_listener(tmp_path, open_target(listened))
     with pytest.raises(ConfigError, match="weights"):
         pipeline.run(small_config(listening={"weights": str(tmp_path)}), root=listened.folder.parent)
-    again = pipeline.run(small_config(listening={**QUICK, "weights": str(folder.parent)}), root=listened.folder.parent, only=["listening"])
+    again = pipeline.run(
+        small_config(listening={**QUICK, "weights": str(folder.parent)}),
+        root=listened.folder.parent,
+        only=["listening"],
+    )
     assert again.computed == ["listening"]
     pipeline.run(small_config(listening=QUICK), root=listened.folder.parent, only=["listening"])
 
 
-# -- neurons ---------------------------------------------------------------------------------------------------------------------
+# -- neurons
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def test_maps_lie_where_the_sound_is() -> None:
@@ -306,7 +371,10 @@ def test_maps_lie_where_the_sound_is() -> None:
     quiet = np.random.default_rng(0).standard_normal(3 * rate).astype(np.float32) * 1e-4
     burst = quiet.copy()
     burst[2 * rate : int(2.4 * rate)] += tone(0.4, rate, hz=5_000, level=0.5)
-    for config in (PluginConfig(kind="ast", checkpoint="demo"), PluginConfig(kind="beats", checkpoint="demo-frozen", pooling="mean")):  # type: ignore[call-arg]
+    for config in (
+        PluginConfig(kind="ast", checkpoint="demo"),
+        PluginConfig(kind="beats", checkpoint="demo-frozen", pooling="mean"),
+    ):  # type: ignore[call-arg]
         target = TARGETS.create(config)
         target.load("cpu")
         layer = next(iter(target.modules()))
@@ -327,7 +395,9 @@ def test_kept_and_rest_add_up_and_follow_the_mask() -> None:
 
     stft, rate = Stft(), 16_000
     wave = np.concatenate([tone(1.0, rate, hz=500), tone(1.0, rate, hz=3_000)])
-    found = PatchMap(np.array([[1.0, 0.0], [0.0, 0.0]], np.float32), np.array([0.0, 1.0, 2.0]), np.array([0.0, 1_500.0, 8_000.0]))
+    found = PatchMap(
+        np.array([[1.0, 0.0], [0.0, 0.0]], np.float32), np.array([0.0, 1.0, 2.0]), np.array([0.0, 1_500.0, 8_000.0])
+    )
     mask = soft_mask(found, 0.0, 1.0, stft, len(wave) // stft.hop + 1)
     assert mask.shape == (257, 126) and mask.min() >= 0 and mask.max() <= 1
     kept, rest = split_sound(wave, mask, stft)
@@ -344,14 +414,23 @@ def test_a_neurons_parts_are_served_and_shared_by_its_layer(listened, monkeypatc
     neuron = listened.neuron_id(700)
     clip = listened.extreme_clips(neuron)[0].clip.index
     found = localize(listened, neuron, clip)
-    assert found.kept + found.rest == pytest.approx(clip_wave(listened, clip, 16_000), abs=1e-5) and found.level.min() >= 0 and found.level.max() <= 1
-    assert localized_sound(listened, neuron, clip, "kept")[:4] == b"fLaC" and localized_picture(listened, neuron, clip)[:2] == b"\xff\xd8"
+    assert (
+        found.kept + found.rest == pytest.approx(clip_wave(listened, clip, 16_000), abs=1e-5)
+        and found.level.min() >= 0
+        and found.level.max() <= 1
+    )
+    assert (
+        localized_sound(listened, neuron, clip, "kept")[:4] == b"fLaC"
+        and localized_picture(listened, neuron, clip)[:2] == b"\xff\xd8"
+    )
     passes = []
     real = shared_target(listened).forward
     monkeypatch.setattr(shared_target(listened), "forward", lambda x: (passes.append(1), real(x))[1])
     localize(listened, neuron._replace(unit=neuron.unit + 1), clip)
     known = set(scale_clips(listened, neuron))
-    assert set(scale_clips(listened, neuron._replace(unit=neuron.unit + 1))) <= known or len(passes) == 1  # clips passed before are not passed again
+    assert (
+        set(scale_clips(listened, neuron._replace(unit=neuron.unit + 1))) <= known or len(passes) == 1
+    )  # clips passed before are not passed again
     with pytest.raises(TargetError, match="one vector a clip"):
         localize(listened, listened.neuron_id(listened.neuron_count - 1), clip)
 
@@ -362,8 +441,12 @@ def test_groups_move_a_neuron_with_controls(listened) -> None:
     assert rows and {"high", "random", "alone", "control", "own", "others"} <= set(rows[0])
     high = listened.extreme_clips(neuron, "high", 1)[0].clip.index
     listener = dissection_listener(listened)
-    parts = split_into_groups(listener.fit_length(clip_wave(listened, high, 16_000)), listener.w, dictionary.groups(listener.w), listener.stft)
-    assert parts.masks.sum(0) == pytest.approx(np.ones_like(parts.masks[0]), abs=1e-4) and parts.energy.sum() == pytest.approx(1, abs=1e-3)
+    parts = split_into_groups(
+        listener.fit_length(clip_wave(listened, high, 16_000)), listener.w, dictionary.groups(listener.w), listener.stft
+    )
+    assert parts.masks.sum(0) == pytest.approx(
+        np.ones_like(parts.masks[0]), abs=1e-4
+    ) and parts.energy.sum() == pytest.approx(1, abs=1e-3)
     whole = keep_groups(parts, np.ones((1, len(parts.members)), bool), listener.stft)[0]
     assert whole == pytest.approx(parts.wave, abs=1e-3)
     result = attribute(parts, layer_activations(shared_target(listened), neuron.layer), listener.stft, orders=4)
@@ -398,7 +481,11 @@ def test_networks_without_maps_are_refused_and_convolutions_are_read(tmp_path: P
     class Cnn(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.one, self.two, self.head = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.Linear(6, 4)
+            self.one, self.two, self.head = (
+                nn.Conv2d(1, 4, 3, padding=1),
+                nn.Conv2d(4, 6, 3, stride=2, padding=1),
+                nn.Linear(6, 4),
+            )
 
         def forward(self, x):
             x = torch.relu(self.two(torch.relu(self.one(x[:, None]))))
@@ -415,12 +502,17 @@ def test_networks_without_maps_are_refused_and_convolutions_are_read(tmp_path: P
     flat.load("cpu")
     with pytest.raises(TargetError, match="one vector a clip"):
         MapReader(flat, choose_maps(flat))(flat.features([tone(1.0)]))
-    config = small_config(target=settings_, listening={"components": 3, "epochs": 1, "measured": 4, "decoder": False}, k=3)
+    config = small_config(
+        target=settings_, listening={"components": 3, "epochs": 1, "measured": 4, "decoder": False}, k=3
+    )
     cnn = TARGETS.create(config.target).bind(Cnn(), image, names)  # type: ignore[attr-defined]
     outcome = pipeline.run(config, root=tmp_path, target=cnn, only=["clips", "activations", "listening"])
     assert "listening" in outcome.computed
     d = open_dissection("small", root=tmp_path)
-    assert d.document("listening/report")["measured"]["post-hoc"]["field"][0]["method"] == "L2I" and np.isfinite(d.array("listening/explained")).any()
+    assert (
+        d.document("listening/report")["measured"]["post-hoc"]["field"][0]["method"] == "L2I"
+        and np.isfinite(d.array("listening/explained")).any()
+    )
     with pytest.raises(TargetError, match="no gradients"):
         pipeline.run(
             small_config(target=settings_, listening={"components": 3, "epochs": 1, "decoder": True}, k=3),

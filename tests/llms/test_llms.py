@@ -104,7 +104,10 @@ def test_batches_padding_and_long_prompts_in_process(tmp_path: Path) -> None:
     assert mixed[0].text is None and "the model takes 4096" in str(mixed[0].error)
     assert [mixed[i + 1] for i in range(4)] == [one[i] for i in range(4)], "a prompt that is too long spoils no other"
     sampled = [Question("hello", sample=i, temperature=1.0, max_tokens=12) for i in (0, 1)]
-    assert dict(alone.answer(sampled)) == dict(alone.answer(sampled)) and len({r.text for r in dict(alone.answer(sampled)).values()}) == 2
+    assert (
+        dict(alone.answer(sampled)) == dict(alone.answer(sampled))
+        and len({r.text for r in dict(alone.answer(sampled)).values()}) == 2
+    )
 
 
 def test_what_a_server_may_do_wrong(tmp_path: Path) -> None:
@@ -115,19 +118,32 @@ def test_what_a_server_may_do_wrong(tmp_path: Path) -> None:
     fake = FakeServer(lambda prompt: "fine", behave=behave)
     with fake.serve() as url:
         made = model("server", base_url=url, model="m", retries=1, in_flight=2)
-        got = dict(made.answer([Question(f"now {way}") for way in ways] + [Question("later fail"), Question("later hangup")]))
+        got = dict(
+            made.answer([Question(f"now {way}") for way in ways] + [Question("later fail"), Question("later hangup")])
+        )
     assert [got[i].text for i in range(9)] == [None, None, None, None, None, "fine", "fine", "fine", "fine"]
     for i, reason in enumerate(["500", "nonsense", "nonsense", "no whole answer", "empty"]):
         assert reason in str(got[i].error), got[i]
     assert got[5].cut and not got[6].cut
-    assert fake.most <= 2 and fake.asked["now fail"] == 2 and fake.asked["later hangup"] == 2, "bounded, and tried again as often as allowed"
+    assert fake.most <= 2 and fake.asked["now fail"] == 2 and fake.asked["later hangup"] == 2, (
+        "bounded, and tried again as often as allowed"
+    )
 
 
 def test_a_wrong_key_or_model_is_not_tried_for_every_question() -> None:
     fake = FakeServer(lambda prompt: "", behave=lambda prompt, tries: "deny")
     with fake.serve() as url:
-        got = dict(model("server", base_url=url, model="m", retries=0, in_flight=2).answer([Question(str(i)) for i in range(200)]))
-    assert len(got) == 200 and sum(fake.asked.values()) < 20 and "refused" in str(got[0].error) and "not tried" in str(got[199].error)
+        got = dict(
+            model("server", base_url=url, model="m", retries=0, in_flight=2).answer(
+                [Question(str(i)) for i in range(200)]
+            )
+        )
+    assert (
+        len(got) == 200
+        and sum(fake.asked.values()) < 20
+        and "refused" in str(got[0].error)
+        and "not tried" in str(got[199].error)
+    )
 
 
 def test_stopping_in_the_middle_waits_for_nothing() -> None:
@@ -161,7 +177,9 @@ def test_a_server_that_is_down_is_not_asked_forever() -> None:
     began = time.time()
     got = dict(made.answer([Question(str(i)) for i in range(500)]))
     assert time.time() - began < 20 and len(got) == 500
-    assert "gave no whole answer" in str(got[0].error) and "could not be reached or lets nobody in; not tried" in str(got[499].error)
+    assert "gave no whole answer" in str(got[0].error) and "could not be reached or lets nobody in; not tried" in str(
+        got[499].error
+    )
     assert url in str(got[499].error)
 
 
@@ -186,16 +204,22 @@ def test_the_key_is_sent_and_kept_nowhere(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_question_is_asked_once_and_a_failed_one_again(tmp_path: Path) -> None:
-    fake = FakeServer(lambda prompt: f"fine {prompt}", behave=lambda prompt, tries: "fail" if prompt == "bad" and tries == 1 else "")
+    fake = FakeServer(
+        lambda prompt: f"fine {prompt}", behave=lambda prompt, tries: "fail" if prompt == "bad" and tries == 1 else ""
+    )
     with fake.serve() as url:
 
         def cached_llm() -> CachedLLM:
-            return CachedLLM(model("server", base_url=url, model="m", retries=0), tmp_path, lambda stage, done, total: None)
+            return CachedLLM(
+                model("server", base_url=url, model="m", retries=0), tmp_path, lambda stage, done, total: None
+            )
 
         requests = [Question("a"), Question("bad"), Question("a"), Question("c")]
         one = cached_llm()
         assert one.fetch("x", iter(requests), 4)[:2] == (3, 1)
-        assert [r.text for r in one(requests)] == ["fine a", None, "fine a", "fine c"] and "500" in str(one(requests)[1].error)
+        assert [r.text for r in one(requests)] == ["fine a", None, "fine a", "fine c"] and "500" in str(
+            one(requests)[1].error
+        )
         assert one([Question("never")])[0].error == "not asked"
         assert one.answers.counts() == (2, 1)
         two = cached_llm()
@@ -244,7 +268,9 @@ def test_a_killed_run_asks_nothing_twice(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         assert done.stdout.endswith("end\n")
     assert len(fake.asked) == 60
-    assert sum(n - 1 for n in fake.asked.values()) <= 4 + first - kept, "only what was on its way when the run was killed is asked again"
+    assert sum(n - 1 for n in fake.asked.values()) <= 4 + first - kept, (
+        "only what was on its way when the run was killed is asked again"
+    )
 
 
 def test_transformers_serve_answers(tmp_path: Path) -> None:
@@ -253,7 +279,17 @@ def test_transformers_serve_answers(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", folder, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    command = [
+        str(Path(sys.executable).with_name("transformers")),
+        "serve",
+        folder,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--device",
+        "cpu",
+    ]
     log = (tmp_path / "log.txt").open("w")
     serving = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "HF_HUB_OFFLINE": "1"}, cwd=tmp_path)
     try:
@@ -266,10 +302,16 @@ def test_transformers_serve_answers(tmp_path: Path) -> None:
                 time.sleep(0.25)
         made = model("server", base_url=f"http://127.0.0.1:{port}/v1", model=folder, in_flight=2, timeout=60)
         got = dict(made.answer([Question(f"hello {i}", max_tokens=8) for i in range(4)]))
-        local = dict(model("transformers", model=folder, batch=1).answer([Question(f"hello {i}", max_tokens=8) for i in range(4)]))
+        local = dict(
+            model("transformers", model=folder, batch=1).answer(
+                [Question(f"hello {i}", max_tokens=8) for i in range(4)]
+            )
+        )
     finally:
         serving.terminate()
         serving.wait(20)
         log.close()
     assert any(r.text for r in got.values()), [r.error for r in got.values()]
-    assert [r.text for r in got.values() if r.text] and {k: r.text for k, r in got.items()} == {k: r.text for k, r in local.items()}
+    assert [r.text for r in got.values() if r.text] and {k: r.text for k, r in got.items()} == {
+        k: r.text for k, r in local.items()
+    }

@@ -25,23 +25,61 @@ def run(*command: object, **options: object) -> str:
 def test_a_strangers_plugin_is_found_and_run(tmp_path: Path) -> None:
     """Installed beside the package, named by its entry points, used in a configuration, held to the contract."""
     place = tmp_path / "installed"
-    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", place, ROOT / "examples" / "plugin")
-    env = {**os.environ, "PYTHONPATH": f"{place}{os.pathsep}{ROOT}", "AND_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        place,
+        ROOT / "examples" / "plugin",
+    )
+    env = {
+        **os.environ,
+        "PYTHONPATH": f"{place}{os.pathsep}{ROOT}",
+        "AND_CACHE": str(tmp_path / "cache"),
+        "HF_HUB_OFFLINE": "1",
+    }
     stages = [word for stage in ("clips", "activations", "captions") for word in ("--only", stage)]
     config = ROOT / "examples" / "plugin" / "config.yaml"
     run(sys.executable, "-m", "and_core.cli", "run", config, *stages, env=env, cwd=tmp_path)
     stored = json.loads((tmp_path / "cache" / "plugin" / "manifest.json").read_text())["stages"]
-    assert stored["activations"]["parameters"]["target"]["kind"] == "bands" and "weights" not in stored["activations"]["parameters"]["target"]
-    assert [part["kind"] for part in stored["captions"]["parameters"]["captioner"]["parts"]] == ["acoustic", "loudness_steps"]
+    assert (
+        stored["activations"]["parameters"]["target"]["kind"] == "bands"
+        and "weights" not in stored["activations"]["parameters"]["target"]
+    )
+    assert [part["kind"] for part in stored["captions"]["parameters"]["captioner"]["parts"]] == [
+        "acoustic",
+        "loudness_steps",
+    ]
     tests = ROOT / "examples" / "plugin" / "tests"
-    run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", tests, tests, env=env, cwd=tmp_path)
+    run(
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        tests,
+        tests,
+        env=env,
+        cwd=tmp_path,
+    )
 
 
 def test_a_plugin_that_fails_to_import_takes_nothing_else_down(tmp_path: Path) -> None:
     info = tmp_path / "broken-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[and_core.captioners]\nbroken = not_there:Broken\nother = and_core.records:Clip\n")
+    (info / "entry_points.txt").write_text(
+        "[and_core.captioners]\nbroken = not_there:Broken\nother = and_core.records:Clip\n"
+    )
     code = (
         "from and_core.captioners.base import CAPTIONERS; from and_core.registry import PluginConfig\n"
         "assert {'broken', 'acoustic'} <= set(CAPTIONERS.names()); CAPTIONERS.create(PluginConfig(kind='acoustic'))\n"
@@ -49,8 +87,12 @@ def test_a_plugin_that_fails_to_import_takes_nothing_else_down(tmp_path: Path) -
         "    try: CAPTIONERS.create(PluginConfig(kind=kind))\n"
         "    except Exception as error: print(type(error).__name__, error)\n"
     )
-    said = run(sys.executable, "-c", code, env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}).splitlines()
-    assert said[0].startswith("ConfigError captions.kind='broken', offered by broken as not_there:Broken, can't be imported")
+    said = run(
+        sys.executable, "-c", code, env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    ).splitlines()
+    assert said[0].startswith(
+        "ConfigError captions.kind='broken', offered by broken as not_there:Broken, can't be imported"
+    )
     assert said[1].startswith("ConfigError captions.kind='other'") and "is no class of a plug-in" in said[1]
 
 
@@ -71,10 +113,14 @@ def test_a_wheel_works_in_an_environment_of_its_own(tmp_path: Path) -> None:
     env |= {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data"), "HF_HUB_OFFLINE": "1"}
     said = run(programs / "and-dissect", "demo", "--no-open", env=env, cwd=tmp_path)
     kept = tmp_path / "data" / "and-dissect" / "cache"
-    assert str(kept) in "".join(said.split("\n")) and (kept / "demo-ast" / "manifest.json").is_file(), "it says where dissections go"
+    assert str(kept) in "".join(said.split("\n")) and (kept / "demo-ast" / "manifest.json").is_file(), (
+        "it says where dissections go"
+    )
     assert "demo-ast" in run(programs / "and-dissect", "list", "--sizes", env=env, cwd=tmp_path)
     port = 8765
-    server = subprocess.Popen([str(programs / "and-dissect"), "app", "--port", str(port), "--no-browser"], env=env, cwd=tmp_path)
+    server = subprocess.Popen(
+        [str(programs / "and-dissect"), "app", "--port", str(port), "--no-browser"], env=env, cwd=tmp_path
+    )
     try:
         for _ in range(300):
             try:

@@ -30,7 +30,11 @@ def test_neurons_page_shows_a_neuron_from_its_address(dissection) -> None:
     neuron = "layer2_intermediate/412"
     assert "layer 2 <span>/</span> intermediate <span>/</span> 412" in text
     for top in dissection.extreme_clips(neuron) + dissection.extreme_clips(neuron, "low"):
-        assert html.text(top.caption) in text and f"/clips/small/{top.clip.index}.flac" in text and f"{top.activation:+.2f}" in text
+        assert (
+            html.text(top.caption) in text
+            and f"/clips/small/{top.clip.index}.flac" in text
+            and f"{top.activation:+.2f}" in text
+        )
     for point in dissection.summary(neuron):
         assert html.text(point.text) in text
     assert dissection.closed_concepts(neuron)[0].name.replace("_", " ") in text
@@ -56,9 +60,15 @@ def test_steps_jumps_and_search() -> None:
 
 def test_bad_addresses_fall_back_or_say_so() -> None:
     for query in (
-        {"layer": "nowhere", "unit": "3"}, {"unit": "99999999"}, {"unit": "-4"}, {"unit": "<img src=x>"}, {"dissection": "../../etc"},
-        {"dissection": "a\0b"}, {"similarity": "sine"}, {"clips": "7"},
-    ):  # fmt: skip
+        {"layer": "nowhere", "unit": "3"},
+        {"unit": "99999999"},
+        {"unit": "-4"},
+        {"unit": "<img src=x>"},
+        {"dissection": "../../etc"},
+        {"dissection": "a\0b"},
+        {"similarity": "sine"},
+        {"clips": "7"},
+    ):
         test = app(**query).run()
         assert not test.exception, query
         assert "<img src=x>" not in said(test)
@@ -88,7 +98,9 @@ def test_concepts_page_from_an_adjective_and_its_table(dissection) -> None:
     assert not test.exception and "is the open concept of" in said(test)
     text = said(test)
     assert "Table 2" in text and "Table 7" in text and "paper BEATs-frozen" in text
-    assert "<td>72 / 60 / 0.83</td>" in text and "<td>96 / 100 / 0.98</td>" in text, "the paper's numbers stand beside ours"
+    assert "<td>72 / 60 / 0.83</td>" in text and "<td>96 / 100 / 0.98</td>" in text, (
+        "the paper's numbers stand beside ours"
+    )
     ours = {(r["method"], r["similarity"]): r for r in dissection.document("last_layer/scores")}
     for method, similarity in (("DB", "cos"), ("TAB", "cos_cubed")):
         row = ours[(method, similarity)]
@@ -107,7 +119,13 @@ def test_stages_that_were_not_run_are_plain_sentences(tmp_path: Path, monkeypatc
     pipeline.run(small_config(), root=tmp_path, only=["activations", "neurons"])
     test = app().run()
     text = said(test)
-    assert not test.exception and "Not explained yet" in text and "Not summarised yet" in text and "Not scored yet" in text and "no caption" in text
+    assert (
+        not test.exception
+        and "Not explained yet" in text
+        and "Not summarised yet" in text
+        and "Not scored yet" in text
+        and "no caption" in text
+    )
     concepts = app().run().switch_page("pages/concepts.py").run()
     assert not concepts.exception and "has not been run yet" in said(concepts)
 
@@ -124,7 +142,11 @@ def test_a_damaged_dissection_is_said_so(cache: Path, tmp_path: Path, monkeypatc
 def test_media_routes() -> None:
     client = TestClient(Starlette(routes=media_routes()))
     whole = client.get("/clips/small/3.flac")
-    assert whole.status_code == 200 and whole.content[:4] == b"fLaC" and whole.headers["x-content-type-options"] == "nosniff"
+    assert (
+        whole.status_code == 200
+        and whole.content[:4] == b"fLaC"
+        and whole.headers["x-content-type-options"] == "nosniff"
+    )
     part = client.get("/clips/small/3.flac", headers={"Range": "bytes=10-19"})
     assert part.status_code == 206 and part.content == whole.content[10:20]
     assert client.get("/clips/small/3.flac", headers={"Range": "bytes=-5"}).content == whole.content[-5:]

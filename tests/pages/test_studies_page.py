@@ -64,7 +64,9 @@ def test_the_owners_views_need_the_token(root: Path) -> None:
         session.record(answer(made.study, session.state(), position))
     for view in ("Progress", "Results", "Items", "Export", "Plan"):
         test = studies(study="study", view=view)
-        assert "blue finch" not in said(test) and not test.dataframe and "was shown when the study was made" in said(test)
+        assert (
+            "blue finch" not in said(test) and not test.dataframe and "was shown when the study was made" in said(test)
+        )
         test.text_input[0].set_value("wrong")
         test.button[0].click().run()
         assert test.error[0].value.startswith("That is not")
@@ -90,7 +92,12 @@ def test_every_view_of_a_simulated_study_says_that_it_is_one(root: Path) -> None
         test = studies(study="study", view=view)
         assert not test.exception and expected in said(test) and "simulated raters" in said(test), view
     test = studies(study="study", view="Results", everybody="true")
-    assert not test.exception and "3.24" in said(test) and "Krippendorff" in said(test) and "Automatic scores against ratings" in said(test)
+    assert (
+        not test.exception
+        and "3.24" in said(test)
+        and "Krippendorff" in said(test)
+        and "Automatic scores against ratings" in said(test)
+    )
     button = next(b for b in test.button if "Compare written texts" in b.label)
     button.click().run()
     assert not test.exception and "0.57" in said(test) and "MiniLM" in said(test)

@@ -66,7 +66,11 @@ def test_a_run_from_choice_to_result_and_back_by_link(root: Path) -> None:
     request = AblationRequest(concept="rain", strategy="DB", top=2)
     count = select_neurons(d, request).count
     test = page(dissection="small", concept="rain", strategy="DB", top="2")
-    assert not test.exception and f"{count:,} of 3,072 hidden neurons" in said(test) and "Not run yet: DB of rain" in said(test)
+    assert (
+        not test.exception
+        and f"{count:,} of 3,072 hidden neurons" in said(test)
+        and "Not run yet: DB of rain" in said(test)
+    )
     assert "Tested on" in said(test) and "fold 1" in said(test)
     button(test, "Run").click().run()
     test = until_done(test, request, d)
@@ -79,7 +83,11 @@ def test_a_run_from_choice_to_result_and_back_by_link(root: Path) -> None:
     button(test, "Keep in the dissection").click().run()
     assert [r for _, _, r in kept(open_dissection("small", root=root))] == [request]
     again = page(dissection="small", concept="rain", strategy="DB", top="2")
-    assert "Kept in this dissection" in said(again) and "Change by class" in said(again) and not [b for b in again.button if b.label == "Run"]
+    assert (
+        "Kept in this dissection" in said(again)
+        and "Change by class" in said(again)
+        and not [b for b in again.button if b.label == "Run"]
+    )
     button(again, "Kept; forget it").click().run()
     assert not kept(open_dissection("small", root=root)) and not again.exception
     again.session_state["unit_of_change"] = "probabilities"
@@ -98,7 +106,11 @@ def test_waiting_has_a_place_and_can_be_given_up(root: Path) -> None:
         job = queue().find(request.key("run", inputs_of(d)))
         assert job is not None and job.state == "queued" and queue().place(job) == 1
         button(test, "Cancel").click().run()
-        assert job.state == "cancelled" and "Cancelled; nothing of that run is kept" in said(test.run()) and button(test, "Run")
+        assert (
+            job.state == "cancelled"
+            and "Cancelled; nothing of that run is kept" in said(test.run())
+            and button(test, "Run")
+        )
     finally:
         held.go.set()
     for _ in range(6000):
@@ -125,7 +137,10 @@ def test_what_can_not_be_run_is_said(root: Path) -> None:
 def test_a_concept_that_is_no_class_has_no_change_of_its_own(root: Path, tmp_path: Path) -> None:
     concepts = tmp_path / "concepts.txt"
     concepts.write_text("rain\nmotor\nanimal\n")
-    pipeline.run(small_config(closed={"concepts": str(concepts)}, unlearning={"concepts": 1, "fair": 1, "importance": False}), root=root)
+    pipeline.run(
+        small_config(closed={"concepts": str(concepts)}, unlearning={"concepts": 1, "fair": 1, "importance": False}),
+        root=root,
+    )
     d, request = open_dissection("small", root=root), AblationRequest(concept="animal", strategy="DB")
     test = page(dissection="small", concept="animal", strategy="DB")
     button(test, "Run").click().run()
@@ -142,7 +157,12 @@ def test_a_concept_that_is_no_class_has_no_change_of_its_own(root: Path, tmp_pat
 
 def test_table_4_and_what_is_not_run(root: Path) -> None:
     text = said(page(dissection="small"))
-    assert "Table 4" in text and "<td>2808 / -10.73 / -6.83 / +3.90</td>" in text and "what this data says" in text and "and-dissect prune small --all" in text
+    assert (
+        "Table 4" in text
+        and "<td>2808 / -10.73 / -6.83 / +3.90</td>" in text
+        and "what this data says" in text
+        and "and-dissect prune small --all" in text
+    )
     shutil.rmtree(root / "small")
     pipeline.run(small_config(unlearning=None), root=root)
     bare = page(dissection="small")
@@ -152,7 +172,13 @@ def test_table_4_and_what_is_not_run(root: Path) -> None:
 def test_feature_importance(root: Path) -> None:
     test = app(dissection="small").run().switch_page("pages/importance.py").run()
     text = said(test)
-    assert not test.exception and "Figure 4 a" in text and "Figure 4 c" in text and "Loss of accuracy" in text and "<td>noun</td>" in text
+    assert (
+        not test.exception
+        and "Figure 4 a" in text
+        and "Figure 4 c" in text
+        and "Loss of accuracy" in text
+        and "<td>noun</td>" in text
+    )
     shutil.rmtree(root / "small")
     pipeline.run(small_config(unlearning=None), root=root)
     bare = app(dissection="small").run().switch_page("pages/importance.py").run()

@@ -1,4 +1,5 @@
-"""What a new user meets in the first hour: the README's script as it stands, clips without labels, a page while the rest is being made."""
+"""What a new user meets in the first hour: the README's script as it stands, clips without labels, a page while the
+rest is being made."""
 
 from __future__ import annotations
 
@@ -29,24 +30,44 @@ def clips(folder: Path, count: int, classes: tuple[str, ...] = ("",)) -> Path:
     for i in range(count):
         place = folder / classes[i % len(classes)]
         place.mkdir(parents=True, exist_ok=True)
-        sf.write(place / f"{i:03d}.wav", 0.3 * np.sin(np.arange(4000) * (0.05 + 0.003 * i)) + 0.01 * np.random.default_rng(i).standard_normal(4000), 16_000)
+        sf.write(
+            place / f"{i:03d}.wav",
+            0.3 * np.sin(np.arange(4000) * (0.05 + 0.003 * i)) + 0.01 * np.random.default_rng(i).standard_normal(4000),
+            16_000,
+        )
     return folder
 
 
 def test_the_readmes_script_runs_as_it_stands(tmp_path: Path) -> None:
-    """Without a ``__main__`` guard, on so many clips that worker processes decode them: they must not run the script again."""
+    """Without a ``__main__`` guard, on so many clips that worker processes decode them: they must not run the script
+    again."""
     text = (ROOT / "README.md").read_text()
     snippet = next(code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "bind(network" in code)
     clips(tmp_path / "sounds", 100, ("a", "b", "c"))
     before = (
         "print('begins')\nimport torch\ntorch.manual_seed(0)\n"
-        "network = torch.nn.Sequential(torch.nn.Conv1d(1, 8, 64, 16), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten())\n"
-        "network.add_module('head', torch.nn.Linear(8, 3))\nprepare = lambda waves: torch.from_numpy(waves)[:, None]\nclasses = ['a', 'b', 'c']\n"
+        "network = torch.nn.Sequential(torch.nn.Conv1d(1, 8, 64, 16), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1), "
+        "torch.nn.Flatten())\n"
+        "network.add_module('head', torch.nn.Linear(8, 3))\nprepare = lambda waves: torch.from_numpy(waves)[:, "
+        "None]\nclasses = ['a', 'b', 'c']\n"
     )
     script = tmp_path / "mine.py"
-    script.write_text(before + snippet.replace("pipeline.run(config, target=target)", "pipeline.run(config, target=target, only=['clips', 'activations'])"))
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "AND_CACHE": str(tmp_path / "cache")})
-    assert done.returncode == 0 and done.stdout.count("begins") == 1 and "Traceback" not in done.stderr, done.stderr[-800:]
+    script.write_text(
+        before
+        + snippet.replace(
+            "pipeline.run(config, target=target)", "pipeline.run(config, target=target, only=['clips', 'activations'])"
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "AND_CACHE": str(tmp_path / "cache")},
+    )
+    assert done.returncode == 0 and done.stdout.count("begins") == 1 and "Traceback" not in done.stderr, done.stderr[
+        -800:
+    ]
     d = open_dissection("mine", root=tmp_path / "cache")
     assert len(d.clips) == 100 and [layer.name for layer in d.layers] == ["0", "fc"]
 
@@ -63,12 +84,22 @@ def test_bars_are_shown_where_somebody_watches() -> None:
 
 def test_clips_without_labels_need_no_setting(tmp_path: Path) -> None:
     sounds, checkpoint = clips(tmp_path / "sounds", 8), tiny_ast(tmp_path / "net")
-    raw = {"name": "mine", "dataset": {"kind": "folder", "path": str(sounds)}, "target": {"kind": "ast", "checkpoint": checkpoint}}
+    raw = {
+        "name": "mine",
+        "dataset": {"kind": "folder", "path": str(sounds)},
+        "target": {"kind": "ast", "checkpoint": checkpoint},
+    }
     raw |= {"encoder": {"kind": "minilm", "model": "bundled"}, "k": 2}
     remarks: list[tuple[str, bool]] = []
-    pipeline.run(make_config(raw), root=tmp_path, say=lambda text: remarks.append((text, (tmp_path / "mine" / "artifacts").exists())))
+    pipeline.run(
+        make_config(raw),
+        root=tmp_path,
+        say=lambda text: remarks.append((text, (tmp_path / "mine" / "artifacts").exists())),
+    )
     (said,) = remarks
-    assert "no labels" in said[0] and "sound-phrases" in said[0] and not said[1], "one line, before anything is computed"
+    assert "no labels" in said[0] and "sound-phrases" in said[0] and not said[1], (
+        "one line, before anything is computed"
+    )
     d = open_dissection("mine", root=tmp_path)
     assert d.has("explanations") and len(d.document("texts/concepts")) > 500 and d.headline("fc/0").text
     with pytest.raises(ConfigError, match="the clips have no labels; take sound-phrases"):
@@ -97,7 +128,8 @@ def test_what_is_being_made_is_shown(cache: Path, tmp_path: Path, monkeypatch: p
 
 
 def test_numbers_do_not_depend_on_the_number_of_threads(cache: Path, tmp_path: Path) -> None:
-    """The stages whose sums BLAS and OpenMP would take apart, made again under two threads from the same activations."""
+    """The stages whose sums BLAS and OpenMP would take apart,
+    made again under two threads from the same activations."""
     import shutil
 
     import torch
@@ -109,7 +141,12 @@ def test_numbers_do_not_depend_on_the_number_of_threads(cache: Path, tmp_path: P
     torch.set_num_threads(threads + 1)
     try:
         with threadpool_limits(threads + 1):
-            made = pipeline.run(small_config(), root=tmp_path, only=["neurons", "closed", "tab", "clusters", "map", "explanations"], force=True)
+            made = pipeline.run(
+                small_config(),
+                root=tmp_path,
+                only=["neurons", "closed", "tab", "clusters", "map", "explanations"],
+                force=True,
+            )
     finally:
         torch.set_num_threads(threads)
     after = open_dissection("small", root=tmp_path).manifest
@@ -118,7 +155,9 @@ def test_numbers_do_not_depend_on_the_number_of_threads(cache: Path, tmp_path: P
         assert [f.sha256 for f in artifact.files] == [f.sha256 for f in before.artifacts[name].files], name
 
 
-def answer(hosts: tuple[str, ...], host: str, origin: str | None = None, kind: str = "http", at: str = "127.0.0.1") -> bool:
+def answer(
+    hosts: tuple[str, ...], host: str, origin: str | None = None, kind: str = "http", at: str = "127.0.0.1"
+) -> bool:
     from starlette.applications import Starlette
     from starlette.responses import PlainTextResponse
     from starlette.routing import Route, WebSocketRoute
@@ -127,7 +166,9 @@ def answer(hosts: tuple[str, ...], host: str, origin: str | None = None, kind: s
         await websocket.accept()  # type: ignore[attr-defined]
         await websocket.close()  # type: ignore[attr-defined]
 
-    app = HostGuard(Starlette(routes=[Route("/", lambda request: PlainTextResponse("in")), WebSocketRoute("/ws", socket)]), hosts)
+    app = HostGuard(
+        Starlette(routes=[Route("/", lambda request: PlainTextResponse("in")), WebSocketRoute("/ws", socket)]), hosts
+    )
     client = TestClient(app, base_url=f"http://{at}:8501")
     headers = {"host": host, **({"origin": origin} if origin else {})}
     if kind == "http":
@@ -149,17 +190,29 @@ def test_a_server_answers_the_hosts_it_was_told_of_alone(kind: str, monkeypatch:
     ):  # fmt: skip
         assert answer(own, host, origin, kind), (host, origin)
     for host, origin in (
-        ("evil.example:8501", None), ("evil.example:8501", "http://evil.example:8501"), ("127.0.0.1:8501", "http://evil.example"),
-        ("127.0.0.1:8501", "null"), ("127.0.0.1:8501", "http://127.0.0.1:9999"), ("127.0.0.1.evil.example:8501", None), ("", None),
-        ("evil@127.0.0.1:8501", None), ("127.0.0.1:8501", "https://x.streamlit.app"), ("localhost.evil.example", None), ("127.0.0.1:bad", None),
-    ):  # fmt: skip
+        ("evil.example:8501", None),
+        ("evil.example:8501", "http://evil.example:8501"),
+        ("127.0.0.1:8501", "http://evil.example"),
+        ("127.0.0.1:8501", "null"),
+        ("127.0.0.1:8501", "http://127.0.0.1:9999"),
+        ("127.0.0.1.evil.example:8501", None),
+        ("", None),
+        ("evil@127.0.0.1:8501", None),
+        ("127.0.0.1:8501", "https://x.streamlit.app"),
+        ("localhost.evil.example", None),
+        ("127.0.0.1:bad", None),
+    ):
         assert not answer(own, host, origin, kind), (host, origin)
     monkeypatch.setenv("AND_HOSTS", "study.example, LAB.example")
     named = told_hosts("0.0.0.0")
-    assert answer(named, "study.example", "https://study.example", kind) and answer(named, "lab.example:8600", None, kind)
+    assert answer(named, "study.example", "https://study.example", kind) and answer(
+        named, "lab.example:8600", None, kind
+    )
     assert not answer(named, "other.example", None, kind) and not answer(named, "0.0.0.0:8501", None, kind)
     if kind == "http":  # the test client's websockets arrive nowhere in particular
-        assert answer(named, "192.0.2.7:8600", "http://192.0.2.7:8600", kind, at="192.0.2.7"), "the address at which the request arrived"
+        assert answer(named, "192.0.2.7:8600", "http://192.0.2.7:8600", kind, at="192.0.2.7"), (
+            "the address at which the request arrived"
+        )
 
 
 def test_a_label_column_that_does_not_fit_is_refused(tmp_path: Path) -> None:
@@ -174,7 +227,9 @@ def test_a_label_column_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         return buffer.getvalue()
 
     text, sounds = datasets.Value("string"), [{"bytes": wav(i), "path": None} for i in range(3)]
-    plain = datasets.Dataset.from_dict({"labels": [["a", "b"], [], ["b"]], "category": ["a", "b", "a"]}).add_column("audio", sounds)
+    plain = datasets.Dataset.from_dict({"labels": [["a", "b"], [], ["b"]], "category": ["a", "b", "a"]}).add_column(
+        "audio", sounds
+    )
     table = plain.cast(datasets.Features({"labels": datasets.List(text), "category": text, "audio": datasets.Audio()}))
     (tmp_path / "set" / "data").mkdir(parents=True)
     table.to_parquet(str(tmp_path / "set" / "data" / "train-00000-of-00001.parquet"))
@@ -183,14 +238,17 @@ def test_a_label_column_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         return DATASETS.create(PluginConfig(kind="hub", id=str(tmp_path / "set"), **settings)).references()
 
     assert {ref.label for ref in refs(label="category")} == {"a", "b"} and {ref.label for ref in refs()} == {None}
-    with pytest.raises(DataError, match="dataset.label='categry' is no column of .*; there are: labels, category, audio"):
+    with pytest.raises(
+        DataError, match="dataset.label='categry' is no column of .*; there are: labels, category, audio"
+    ):
         refs(label="categry")
     with pytest.raises(DataError, match="dataset.label='labels' .* holds lists, not one value a clip"):
         refs(label="labels")
 
 
 class Ablated:
-    """The part of a dissection that verdicts read: tested clips of two classes, and a clear difference of one strategy."""
+    """The part of a dissection that verdicts read: tested clips of two classes,
+    and a clear difference of one strategy."""
 
     def __init__(self, counts: dict[str, int]) -> None:
         self.counts = counts
@@ -205,7 +263,17 @@ class Ablated:
 
     unlearning_notes: dict[str, list[str]] = {"Wind_chimes": []}
     unlearning_averages: dict[str, list] = {
-        "strategies": [{"strategy": "DB", "number": "own", "difference": 2.0, "difference_low": 1.0, "difference_high": 3.0, "p": 0.01, "pairs": 9}],
+        "strategies": [
+            {
+                "strategy": "DB",
+                "number": "own",
+                "difference": 2.0,
+                "difference_low": 1.0,
+                "difference_high": 3.0,
+                "p": 0.01,
+                "pairs": 9,
+            }
+        ],
         "pairs": [],
     }
 
@@ -216,7 +284,10 @@ def test_no_verdict_on_fewer_than_five_clips_of_a_concept(clips_of: int, refused
 
     d = Ablated({"wind chimes": clips_of, "rain": 7})
     (said,) = verdicts(d)  # type: ignore[arg-type]
-    assert said.startswith("No verdict: fewer than 5 tested clips of Wind chimes") == refused and ("more selective" in said) != refused
+    assert (
+        said.startswith("No verdict: fewer than 5 tested clips of Wind chimes") == refused
+        and ("more selective" in said) != refused
+    )
     assert f"{clips_of + 7} clips of {1 + bool(clips_of)} classes" in tested_on(list(tested_clips(d).values()))  # type: ignore[arg-type]
 
 

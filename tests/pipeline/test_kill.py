@@ -19,7 +19,8 @@ DRIVER = """
 import json, os, random, shutil, signal, sys, time, traceback
 from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # tqdm's lock is shared by forks: one killed while it holds it would stop all others
+# tqdm's lock is shared by forks: one killed while it holds it would stop all others
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)  # no thread pool, so that forking is safe
@@ -33,19 +34,22 @@ captions = root / "captions.json"
 from and_core.corpus.clips import clip_name
 said = {clip_name(c, i): f"A {c} {words[c]}. It is {'loud' if i % 2 else 'quiet'}." for c in words for i in range(5)}
 captions.write_text(json.dumps(said | {"unknown.wav": "x"}))
-config = small_config(k=2, dataset={"kind": "synthetic", "per_category": 5, "categories": sorted(words)}, captions={"kind": "file", "path": str(captions)},
+config = small_config(k=2, dataset={"kind": "synthetic", "per_category": 5, "categories": sorted(words)},
+                      captions={"kind": "file", "path": str(captions)},
                       unlearning={"concepts": 1, "fair": 1, "shares": [0.1]} if "split" in sys.argv[4] else None,
                       scores={"draws": 10} if "split" in sys.argv[4] else None)
 other = config.model_copy(update={"k": 3, "seed": 1})
 
 def tree(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock"}
+    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock")
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 def child(place, asked=None, **options):
     pid = os.fork()
     if pid == 0:
         code = 1
-        torch.set_num_threads(1)  # makes torch's pool of threads anew after the fork, before several threads that load weights would at once
+        # makes torch's pool of threads anew after the fork, before several threads that load weights would at once
+        torch.set_num_threads(1)
         try:
             pipeline.run(asked or config, root=place, **options)
             code = 0
@@ -75,12 +79,14 @@ wanted = sys.argv[4].split(",")
 for seed in range(seeds):
     rng = random.Random(seed)
     place = root / f"seed{seed}"
-    forced = seed % 3 == 2  # every third seed: over a whole dissection of another configuration, each stage made anew by force
+    # every third seed: over a whole dissection of another configuration, each stage made anew by force
+    forced = seed % 3 == 2
     if forced:
         pid = child(place, other)
         assert os.waitpid(pid, 0)[1] == 0
     for stage in wanted:
-        for attempt in range(8):  # a kill that came too late for a short stage is tried again, the stage made anew by force
+        # a kill that came too late for a short stage is tried again, the stage made anew by force
+        for attempt in range(8):
             pid = child(place, **({"start": stage} if forced or attempt else {}))
             partial = place / "small" / ".partial"
             while not list(partial.glob(f"{stage}-*")) and os.waitpid(pid, os.WNOHANG) == (0, 0):
@@ -129,7 +135,9 @@ LATE = (
     ],
 )
 def test_kill_9_inside_every_stage(tmp_path: Path, late: bool, seeds: int) -> None:
-    stages = [s for s in STAGE_NAMES if (s in LATE) is late and s not in ("icl", "judged", "planted", "listening")]  # those have tests of their own
+    stages = [
+        s for s in STAGE_NAMES if (s in LATE) is late and s not in ("icl", "judged", "planted", "listening")
+    ]  # those have tests of their own
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, str(ROOT), str(tmp_path), str(seeds), ",".join(stages)],
@@ -150,7 +158,8 @@ from and_core import pipeline
 from tests.conftest import small_config
 
 if __name__ == "__main__":
-    config = small_config(dataset={"kind": "synthetic", "per_category": 40, "categories": ["clock_tick", "dog", "rain", "siren"]}, workers=2)
+    categories = ["clock_tick", "dog", "rain", "siren"]
+    config = small_config(dataset={"kind": "synthetic", "per_category": 40, "categories": categories}, workers=2)
     pipeline.run(config, root=Path(sys.argv[2]), only=["clips"])
 """
 
@@ -174,12 +183,21 @@ def test_kill_9_of_the_parent_ends_its_workers_and_leaves_whole_chunks(tmp_path:
     children = [int(p) for p in Path(f"/proc/{broken.pid}/task/{broken.pid}/children").read_text().split()]
     broken.send_signal(signal.SIGKILL)
     broken.wait()
-    while any(Path(f"/proc/{pid}").exists() and "python" in Path(f"/proc/{pid}/cmdline").read_text() for pid in children) and time.time() < deadline:
+    while (
+        any(Path(f"/proc/{pid}").exists() and "python" in Path(f"/proc/{pid}/cmdline").read_text() for pid in children)
+        and time.time() < deadline
+    ):
         time.sleep(0.05)
-    assert not any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text() for pid in children), "workers outlived their parent"
+    assert not any(
+        Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text() for pid in children
+    ), "workers outlived their parent"
     assert start(tmp_path / "broken").wait(120) == 0
 
     def artifacts(place: Path) -> dict[str, bytes]:
-        return {str(p.relative_to(place)): p.read_bytes() for p in sorted((place / "small" / "artifacts").rglob("*")) if p.is_file()}
+        return {
+            str(p.relative_to(place)): p.read_bytes()
+            for p in sorted((place / "small" / "artifacts").rglob("*"))
+            if p.is_file()
+        }
 
     assert artifacts(tmp_path / "whole") == artifacts(tmp_path / "broken")

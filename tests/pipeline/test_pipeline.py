@@ -23,7 +23,11 @@ from tests.conftest import bad_files, good_files, small_config, tone
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock"}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != ".lock"
+    }
 
 
 def test_a_dissection_holds_what_the_reader_promises(dissection) -> None:
@@ -41,7 +45,9 @@ def test_a_dissection_holds_what_the_reader_promises(dissection) -> None:
     assert d.statistics(n)["mean"] == pytest.approx(float(u.mean()), abs=1e-5)
     counts, edges = d.histogram(n)
     assert np.array_equal(counts, np.histogram(u, edges)[0]) or counts.sum() == 24
-    assert d.class_means(n)["rain"] == pytest.approx(float(np.mean([a for a, c in zip(u, d.clips, strict=True) if c.label == "rain"])), abs=1e-5)
+    assert d.class_means(n)["rain"] == pytest.approx(
+        float(np.mean([a for a, c in zip(u, d.clips, strict=True) if c.label == "rain"])), abs=1e-5
+    )
     other, r = d.similar(n)[0]
     assert r == pytest.approx(float(np.corrcoef(u, d.activations(other))[0, 1]), abs=1e-3) and other != n
     assert d.audio(0)[:4] == b"fLaC" and d.spectrogram(0)[:2] == b"\xff\xd8"
@@ -60,7 +66,9 @@ def test_explanations_follow_from_their_parts(dissection) -> None:
         kept = [p for p in d.summary(n) if p.kept]
         assert e["summary"].split("\n") == [f"{p.count} of {p.of} clips: {p.text}" for p in kept] or not kept
         assert e["adjectives"] == ", ".join(d.open_concepts(n))
-        assert e["concept"] == d.headlines.concept[index] and (e["by"] != "DB" or e["concept"] == d.closed_concepts(n)[0].name)
+        assert e["concept"] == d.headlines.concept[index] and (
+            e["by"] != "DB" or e["concept"] == d.closed_concepts(n)[0].name
+        )
         labels = [t.clip.label for t in d.extreme_clips(n)]
         assert (e["class_count"], e["of"]) == (labels.count(e["leading_class"]), len(labels))
         assert e["class_share"] == pytest.approx(labels.count(e["leading_class"]) / len(labels))
@@ -84,11 +92,27 @@ def test_search_by_words_meaning_and_filters(dissection) -> None:
 
 def test_a_second_run_computes_nothing_and_a_changed_one_only_what_changed(cache: Path) -> None:
     again = pipeline.run(small_config(), root=cache)
-    assert again.computed == [] and set(again.unchanged) == set(pipeline.STAGE_NAMES) - {"icl", "judged", "planted", "listening"}
+    assert again.computed == [] and set(again.unchanged) == set(pipeline.STAGE_NAMES) - {
+        "icl",
+        "judged",
+        "planted",
+        "listening",
+    }
     before = open_dissection("small", root=cache)
     kept = {k: s.key for k, s in before.manifest.stages.items()}
     changed = pipeline.run(small_config(calibration={"t": 0.5}), root=cache)
-    after = {"calibration", "open", "explanations", "word_counts", "acoustics", "map", "scores", "split", "unlearning", "importance"}
+    after = {
+        "calibration",
+        "open",
+        "explanations",
+        "word_counts",
+        "acoustics",
+        "map",
+        "scores",
+        "split",
+        "unlearning",
+        "importance",
+    }
     assert set(changed.computed) == after
     back = pipeline.run(small_config(), root=cache)
     assert set(back.computed) == after
@@ -100,7 +124,10 @@ def test_the_similarity_that_is_shown_can_be_changed(cache: Path) -> None:
     assert "explanations" in changed.computed and "closed" in changed.taken_over
     d = open_dissection("shown", root=cache)
     best = [d.closed_concepts(f"fc/{i}", "soft_wpmi")[0].name for i in range(8)]
-    assert d.similarity == "soft_wpmi" and d.table("explanations/explanations")["concept"].to_pylist()[d.layer("fc").offset :][:8] == best
+    assert (
+        d.similarity == "soft_wpmi"
+        and d.table("explanations/explanations")["concept"].to_pylist()[d.layer("fc").offset :][:8] == best
+    )
     shutil.rmtree(cache / "shown")
 
 
@@ -111,9 +138,12 @@ def test_paths_count_from_the_configurations_folder_and_links_stay(tmp_path: Pat
         (tmp_path / name).write_text("x")
     (tmp_path / "python").symlink_to(tmp_path / "real")
     raw = {
-        "target": {"kind": "beats", "classes": "labels.txt", "checkpoint": "nothing"}, "closed": {"concepts": "esc50"},
-        "captions": {"kind": "salmonn", "python": "python"}, "llm": {"kind": "server", "model": "labels.txt"}, "dataset": {"kind": "folder", "path": "../x"},
-    }  # fmt: skip
+        "target": {"kind": "beats", "classes": "labels.txt", "checkpoint": "nothing"},
+        "closed": {"concepts": "esc50"},
+        "captions": {"kind": "salmonn", "python": "python"},
+        "llm": {"kind": "server", "model": "labels.txt"},
+        "dataset": {"kind": "folder", "path": "../x"},
+    }
     found = absolute_config(raw, tmp_path)
     assert found["target"] == {"kind": "beats", "classes": str(tmp_path / "labels.txt"), "checkpoint": "nothing"}
     assert found["closed"]["concepts"] == "esc50" and found["llm"]["model"] == "labels.txt", "names stay names"
@@ -138,7 +168,8 @@ def test_choosing_stages(tmp_path: Path) -> None:
     with pytest.raises(NotComputed, match="has not been run yet; run: and-dissect run"):
         d.summary("fc/0")
     assert dict(pipeline.status(small_config(), tmp_path)) == {
-        s: "done" if s == "clips" else "not configured" if s in ("icl", "judged", "planted", "listening") else "not run" for s in pipeline.STAGE_NAMES
+        s: "done" if s == "clips" else "not configured" if s in ("icl", "judged", "planted", "listening") else "not run"
+        for s in pipeline.STAGE_NAMES
     }
     pipeline.run(small_config(), root=tmp_path, only=["activations", "captions"])
     assert pipeline.run(small_config(), root=tmp_path, only=["captions"], force=True).computed == ["captions"]
@@ -179,10 +210,16 @@ def test_bad_files_are_listed_and_the_rest_is_whole(tmp_path: Path) -> None:
     folder = tmp_path / "sounds"
     bad = bad_files(folder / "x")
     good = good_files(folder / "x")
-    config = make_config({
-        "name": "faults", "dataset": {"kind": "folder", "path": str(folder), "all_files": True}, "target": {"kind": "ast"},
-        "encoder": {"kind": "minilm", "model": "bundled"}, "k": 2, "captions": {"kind": "acoustic"},
-    })  # fmt: skip
+    config = make_config(
+        {
+            "name": "faults",
+            "dataset": {"kind": "folder", "path": str(folder), "all_files": True},
+            "target": {"kind": "ast"},
+            "encoder": {"kind": "minilm", "model": "bundled"},
+            "k": 2,
+            "captions": {"kind": "acoustic"},
+        }
+    )
     pipeline.run(config, root=tmp_path)
     d = open_dissection("faults", root=tmp_path)
     assert [c.name for c in d.clips] == [f"x/{name}" for name in good]
@@ -193,13 +230,18 @@ def test_bad_files_are_listed_and_the_rest_is_whole(tmp_path: Path) -> None:
     assert np.isfinite(d.layer_activations("fc")).all() and d.has("explanations") and list(d.validate()) == []
     failed = d.notes("closed")["failed"]
     assert "needs at least 20 clips" in failed["rank_reorder"]
-    assert d.document("last_layer/scores") == [] and d.notes("last_layer")["reason"] == "no class of the network is in the concept set"
+    assert (
+        d.document("last_layer/scores") == []
+        and d.notes("last_layer")["reason"] == "no class of the network is in the concept set"
+    )
 
 
 def test_only_bad_files_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "a.wav").write_bytes(b"")
-    config = small_config(name="none", dataset={"kind": "folder", "path": str(tmp_path / "x")}, captions={"kind": "acoustic"})
+    config = small_config(
+        name="none", dataset={"kind": "folder", "path": str(tmp_path / "x")}, captions={"kind": "acoustic"}
+    )
     with pytest.raises(DataError, match="none of the 1 clips can be used: a.wav: empty"):
         pipeline.run(config, root=tmp_path)
 
@@ -208,9 +250,14 @@ def test_faults_of_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="k=30 is more than the 24 usable clips"):
         pipeline.run(small_config(k=30), root=tmp_path)
     for change, message in (
-        ({"k": 51}, "k=51"), ({"k": 0}, "k=0"), ({"name": "../up"}, "name='../up'"), ({"calibration": {"t": 2}}, "calibration.t=2"),
-        ({"closed": {"template": "x"}}, "closed.template='x'"), ({"typo": 1}, "typo=1"), ({"closed": {"similarities": ["sine"]}}, "sine"),
-    ):  # fmt: skip
+        ({"k": 51}, "k=51"),
+        ({"k": 0}, "k=0"),
+        ({"name": "../up"}, "name='../up'"),
+        ({"calibration": {"t": 2}}, "calibration.t=2"),
+        ({"closed": {"template": "x"}}, "closed.template='x'"),
+        ({"typo": 1}, "typo=1"),
+        ({"closed": {"similarities": ["sine"]}}, "sine"),
+    ):
         with pytest.raises(ConfigError, match=message):
             small_config(**change)
     for text, message in (("- a", "must hold a mapping"), ("a: [", "is not YAML"), ("name: x", "dataset")):
@@ -223,7 +270,9 @@ def test_faults_of_settings_are_named(tmp_path: Path) -> None:
 
 def test_missing_captions_are_listed_and_left_out_of_db(tmp_path: Path) -> None:
     refs = DATASETS.create(PluginConfig(**small_config().dataset.model_dump())).references()
-    (tmp_path / "c.json").write_text(json.dumps({r.name: f"This is {r.label}. It is loud." for r in refs[3:]} | {"other.wav": "x"}))
+    (tmp_path / "c.json").write_text(
+        json.dumps({r.name: f"This is {r.label}. It is loud." for r in refs[3:]} | {"other.wav": "x"})
+    )
     config = small_config(name="gaps", captions={"kind": "file", "path": str(tmp_path / "c.json")})
     pipeline.run(config, root=tmp_path)
     found = open_dissection("gaps", root=tmp_path)
@@ -241,7 +290,11 @@ def test_one_per_source(tmp_path: Path) -> None:
         rows.append(f"{i}.wav,1,{'a' if i % 2 else 'b'},{i // 4}")
     (tmp_path / "esc" / "meta" / "m.csv").write_text("\n".join(rows))
     config = small_config(
-        name="sources", k=2, dataset={"kind": "esc50", "path": str(tmp_path / "esc")}, captions={"kind": "acoustic"}, neurons={"one_per_source": True}
+        name="sources",
+        k=2,
+        dataset={"kind": "esc50", "path": str(tmp_path / "esc")},
+        captions={"kind": "acoustic"},
+        neurons={"one_per_source": True},
     )
     pipeline.run(config, root=tmp_path)
     d = open_dissection("sources", root=tmp_path)
@@ -266,8 +319,13 @@ def test_a_lost_file_is_computed_again(tmp_path: Path, cache: Path) -> None:
 def test_a_wrong_setting_is_said_before_anything_is_computed_and_changes_nothing(tmp_path: Path, cache: Path) -> None:
     shutil.copytree(cache / "small", tmp_path / "small")
     before = tree(tmp_path / "small")
-    for change in ({"target": {"kind": "ast", "poling": "x"}}, {"closed": {"concepts": str(tmp_path / "none.txt")}}, {"k": 30},
-                   {"captions": {"kind": "file", "path": str(tmp_path / "none.json")}}, {"open": {"tagger": "nowhere"}}):  # fmt: skip
+    for change in (
+        {"target": {"kind": "ast", "poling": "x"}},
+        {"closed": {"concepts": str(tmp_path / "none.txt")}},
+        {"k": 30},
+        {"captions": {"kind": "file", "path": str(tmp_path / "none.json")}},
+        {"open": {"tagger": "nowhere"}},
+    ):
         with pytest.raises(ANDError):
             pipeline.run(small_config(**change), root=tmp_path)
         assert tree(tmp_path / "small") == before, change
@@ -291,7 +349,9 @@ def test_reference_scoring_shows_the_fault_it_stands_for(tmp_path: Path, cache: 
     pipeline.run(small_config(closed={"scoring": "reference"}), root=tmp_path)
     d = open_dissection("small", root=tmp_path)
     rows = {row["similarity"]: row for row in d.document("last_layer/scores")}
-    assert rows["soft_wpmi"]["top1"] == 25.0 and rows["cos_cubed"]["top1"] >= 75  # all scores 0: the first concept, for every class
+    assert (
+        rows["soft_wpmi"]["top1"] == 25.0 and rows["cos_cubed"]["top1"] >= 75
+    )  # all scores 0: the first concept, for every class
     assert "rank_reorder" in d.notes("closed")["failed"]  # K clips are too few for it
 
 
@@ -337,7 +397,9 @@ def test_names_that_lead_elsewhere_are_refused(cache: Path) -> None:
     assert list_dissections(cache) == ["small"]
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting a small file system needs root on Linux")
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="mounting a small file system needs root on Linux"
+)
 @pytest.mark.slow
 def test_a_disk_that_is_really_full(tmp_path: Path, cache: Path) -> None:
     place = tmp_path / "small-disk"

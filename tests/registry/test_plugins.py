@@ -28,7 +28,8 @@ def esc_folder(root: Path) -> Path:
     for i in range(4):
         name = f"{i % 2 + 1}-{100 + i // 2}-A-{i % 2}.wav"
         sf.write(root / "audio" / name, tone(0.5, hz=300 + 200 * i), 16_000)
-        rows.append(f"{name},{i % 2 + 1},{i % 2},{'dog' if i % 2 else 'rain'},True,{100 + i // 2},A,my_{'dog' if i % 2 else 'rain'}.wav")
+        label = "dog" if i % 2 else "rain"
+        rows.append(f"{name},{i % 2 + 1},{i % 2},{label},True,{100 + i // 2},A,my_{label}.wav")
     (root / "meta" / "esc.csv").write_text("\n".join(rows) + "\n")
     return root
 
@@ -69,11 +70,18 @@ def hub_folder(root: Path, audio: str = "audio") -> str:
         for column, value in (("label", i % 2), ("fold", i + 1), ("text", f"caption {i}")):
             rows[column].append(value)
     features = datasets.Features(
-        {audio: datasets.Audio(), "label": datasets.ClassLabel(names=["dog", "rain"]), "fold": datasets.Value("int32"), "text": datasets.Value("string")}
+        {
+            audio: datasets.Audio(),
+            "label": datasets.ClassLabel(names=["dog", "rain"]),
+            "fold": datasets.Value("int32"),
+            "text": datasets.Value("string"),
+        }
     )
     (root / "data").mkdir(parents=True)
     table = datasets.Dataset.from_dict({k: v for k, v in rows.items() if k != audio})
-    table = table.add_column(audio, rows[audio]).cast(datasets.Features({**{k: features[k] for k in ("label", "fold", "text")}, audio: features[audio]}))
+    table = table.add_column(audio, rows[audio]).cast(
+        datasets.Features({**{k: features[k] for k in ("label", "fold", "text")}, audio: features[audio]})
+    )
     table.to_parquet(str(root / "data" / "train-00000-of-00001.parquet"))
     return str(root)
 
@@ -82,12 +90,17 @@ def test_hub_columns_and_what_is_wrong_with_them(tmp_path: Path) -> None:
     folder = hub_folder(tmp_path / "hub")
     made = DATASETS.create(PluginConfig(kind="hub", id=folder, fold="fold"))
     refs = made.references()
-    assert [(r.name, r.label, r.fold, r.extra["text"]) for r in refs][:2] == [("clip0.wav", "dog", 1, "caption 0"), ("clip1.wav", "rain", 2, "caption 1")]
+    assert [(r.name, r.label, r.fold, r.extra["text"]) for r in refs][:2] == [
+        ("clip0.wav", "dog", 1, "caption 0"),
+        ("clip1.wav", "rain", 2, "caption 1"),
+    ]
     assert len({r.name for r in refs}) == 4, "two files of one name are told apart"
     for settings, message in (
-        ({"audio": "sound"}, "dataset.audio='sound' is no audio column of .*; there are: audio"), ({"fold": "part"}, "dataset.fold='part' is no column"),
-        ({"split": "test"}, "can't be loaded"), ({"id": str(tmp_path / "none")}, "can't be loaded"),
-    ):  # fmt: skip
+        ({"audio": "sound"}, "dataset.audio='sound' is no audio column of .*; there are: audio"),
+        ({"fold": "part"}, "dataset.fold='part' is no column"),
+        ({"split": "test"}, "can't be loaded"),
+        ({"id": str(tmp_path / "none")}, "can't be loaded"),
+    ):
         with pytest.raises(DataError, match=message):
             DATASETS.create(PluginConfig(kind="hub", **{"id": folder, **settings})).references()
 

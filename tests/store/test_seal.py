@@ -1,4 +1,5 @@
-"""A dissection is data: what a manifest says is checked, nothing leaves the folder, and only what was made here is taken over."""
+"""A dissection is data: what a manifest says is checked, nothing leaves the folder, and only what was made here is
+taken over."""
 
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.conftest import CATEGORIES, small_config
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -29,6 +29,7 @@ from and_core.store.files import inside, remove, sha256_file
 from and_core.store.manifest import Manifest, StageRecord, content_hash
 from and_core.store.seal import HOME, installation_key, sealed
 from and_core.store.writer import StageWriter, sweep, writing
+from tests.conftest import CATEGORIES, small_config
 
 
 def alter(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -42,29 +43,72 @@ def alter(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
 # -- names and paths --------------------------------------------------------------------------------------------------
 
-BAD_STAGES = ["/etc/x", "../x", "a/b", "a-b-c", "A", "", "x" * 80, "a\n", "a\0", ".", "..", "clips-../../../x", "{0}", "clips /x", "ｃlips"]
-BAD_KEYS = ["data", "../../x", "0" * 15, "0" * 17, "0123456789ABCDEF", "0123456789abcdef-", "0123456789abcdef-../..", "0123456789abcdef\n", ""]
+BAD_STAGES = [
+    "/etc/x",
+    "../x",
+    "a/b",
+    "a-b-c",
+    "A",
+    "",
+    "x" * 80,
+    "a\n",
+    "a\0",
+    ".",
+    "..",
+    "clips-../../../x",
+    "{0}",
+    "clips /x",
+    "ｃlips",
+]
+BAD_KEYS = [
+    "data",
+    "../../x",
+    "0" * 15,
+    "0" * 17,
+    "0123456789ABCDEF",
+    "0123456789abcdef-",
+    "0123456789abcdef-../..",
+    "0123456789abcdef\n",
+    "",
+]
 BAD_PATHS = [
-    "../x", "/etc/passwd", "artifacts/clips-0123456789abcdef/../../x", "manifest.json", "artifacts/x/y", "artifacts/clips-0123456789abcdef/",
-    "artifacts/clips-0123456789abcdef/./x", "artifacts/clips-0123456789abcdef//x", "artifacts/clips-0123456789abcdef/a\0", "artifacts\\clips",
-]  # fmt: skip
+    "../x",
+    "/etc/passwd",
+    "artifacts/clips-0123456789abcdef/../../x",
+    "manifest.json",
+    "artifacts/x/y",
+    "artifacts/clips-0123456789abcdef/",
+    "artifacts/clips-0123456789abcdef/./x",
+    "artifacts/clips-0123456789abcdef//x",
+    "artifacts/clips-0123456789abcdef/a\0",
+    "artifacts\\clips",
+]
 
 
 def _stage(name: str, key: str) -> Callable[[dict[str, Any]], None]:
-    return lambda raw: raw["stages"].update({name: {"key": key, "version": 1, "parameters": {}, "inputs": {}, "notes": {}}})
+    return lambda raw: raw["stages"].update(
+        {name: {"key": key, "version": 1, "parameters": {}, "inputs": {}, "notes": {}}}
+    )
 
 
 CHANGES: list[Callable[[dict[str, Any]], None]] = [
-    *(_stage(name, "0" * 16) for name in BAD_STAGES), *(_stage("clips", key) for key in BAD_KEYS),
-    *((lambda raw, path=path: raw["artifacts"]["captions/captions"]["files"][0].update(path=path)) for path in BAD_PATHS),
+    *(_stage(name, "0" * 16) for name in BAD_STAGES),
+    *(_stage("clips", key) for key in BAD_KEYS),
+    *(
+        (lambda raw, path=path: raw["artifacts"]["captions/captions"]["files"][0].update(path=path))
+        for path in BAD_PATHS
+    ),
     lambda raw: raw["artifacts"]["captions/captions"].update(stage="clips"),
     lambda raw: raw["artifacts"].update({"captions/\x1b[31m": raw["artifacts"]["captions/captions"]}),
     lambda raw: raw["artifacts"]["captions/captions"]["files"][0].update(size=-1),
-    lambda raw: raw.update(name="../x"), lambda raw: raw.update(name=None), lambda raw: raw.update(unknown=1), lambda raw: raw.update(format=99),
+    lambda raw: raw.update(name="../x"),
+    lambda raw: raw.update(name=None),
+    lambda raw: raw.update(unknown=1),
+    lambda raw: raw.update(format=99),
     lambda raw: raw["stages"]["clips"]["inputs"].update(clips=raw["stages"]["clips"]["key"]),
     lambda raw: raw["stages"]["clips"]["inputs"].update(captions=raw["stages"]["captions"]["key"]),
     lambda raw: raw["stages"]["clips"]["inputs"].update({"../x": "0" * 16}),
-]  # fmt: skip
+]
 
 
 def test_names_keys_and_paths_that_no_manifest_may_hold_are_refused(own) -> None:
@@ -89,11 +133,16 @@ def test_no_text_as_a_stage_leaves_the_folder(name: str) -> None:
 
 
 STRANGE = {
-    "deep": lambda text: "[" * 200_000, "digits": lambda text: text.replace('"version": 1', '"version": ' + "9" * 5000, 1), "nothing": lambda text: "",
-    "list": lambda text: "[]", "null": lambda text: "null", "nan": lambda text: text.replace('"notes": {', '"notes": {"x": NaN,', 1),
+    "deep": lambda text: "[" * 200_000,
+    "digits": lambda text: text.replace('"version": 1', '"version": ' + "9" * 5000, 1),
+    "nothing": lambda text: "",
+    "list": lambda text: "[]",
+    "null": lambda text: "null",
+    "nan": lambda text: text.replace('"notes": {', '"notes": {"x": NaN,', 1),
     "cut": lambda text: text[:900],
-    "latin": lambda text: text + "\udcff", "letter": lambda text: text.replace('"clips": 24', '"clips": 25', 1),
-}  # fmt: skip
+    "latin": lambda text: text + "\udcff",
+    "letter": lambda text: text.replace('"clips": 24', '"clips": 25', 1),
+}
 
 
 def test_a_strange_manifest_concerns_its_dissection_alone(own, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +180,10 @@ def test_what_is_no_file_is_not_waited_for(own) -> None:
 # -- links ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", ["artifacts", ".partial", "views", ".lock", "manifest.json", "views/untested", ".partial/tab-0123456789abcdef"])
+@pytest.mark.parametrize(
+    "where",
+    ["artifacts", ".partial", "views", ".lock", "manifest.json", "views/untested", ".partial/tab-0123456789abcdef"],
+)
 def test_nothing_is_read_written_or_deleted_through_a_link_that_leaves(own, tmp_path_factory, where: str) -> None:
     outside = tmp_path_factory.mktemp("outside")
     place = own.folder / where
@@ -153,7 +205,11 @@ def test_nothing_is_read_written_or_deleted_through_a_link_that_leaves(own, tmp_
         d.view("untested").caption(0)
     except ArtifactError as error:
         assert "outside" in str(error)
-    with pytest.raises(ANDError) if where not in ("views/untested", ".partial/tab-0123456789abcdef", "views") else _nothing():
+    with (
+        pytest.raises(ANDError)
+        if where not in ("views/untested", ".partial/tab-0123456789abcdef", "views")
+        else _nothing()
+    ):
         pipeline.run(small_config(), root=own.folder.parent)
     with _ignored():
         manifest = Manifest.load(own.folder)
@@ -213,10 +269,17 @@ def _forge(folder: Path) -> None:
 
     file = next(folder.glob("artifacts/captions-*/captions.parquet"))
     table = pq.read_table(file)
-    forged = table.set_column(table.schema.get_field_index("text"), "text", pa.array(["a forged caption"] * table.num_rows))
+    forged = table.set_column(
+        table.schema.get_field_index("text"), "text", pa.array(["a forged caption"] * table.num_rows)
+    )
     file.unlink()
     pq.write_table(forged, file)
-    alter(folder, lambda raw: raw["artifacts"]["captions/captions"]["files"][0].update(sha256=sha256_file(file), size=file.stat().st_size))
+    alter(
+        folder,
+        lambda raw: raw["artifacts"]["captions/captions"]["files"][0].update(
+            sha256=sha256_file(file), size=file.stat().st_size
+        ),
+    )
 
 
 def test_results_are_taken_over_only_from_what_was_made_here(own, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +298,9 @@ def test_results_are_taken_over_only_from_what_was_made_here(own, monkeypatch: p
         pipeline.run(asked, root=root, reuse=["nobody"])
 
 
-def test_a_run_does_not_go_on_with_results_from_elsewhere_unasked(own, monkeypatch: pytest.MonkeyPatch, tmp_path_factory) -> None:
+def test_a_run_does_not_go_on_with_results_from_elsewhere_unasked(
+    own, monkeypatch: pytest.MonkeyPatch, tmp_path_factory
+) -> None:
     root = own.folder.parent
     monkeypatch.setenv(HOME, str(tmp_path_factory.mktemp("another-home")))
     monkeypatch.setenv("AND_CACHE", str(root))
@@ -261,13 +326,19 @@ def test_what_is_made_from_somebody_elses_results_gets_no_seal(own, monkeypatch:
     assert done.taken_over == ["clips"] and done.computed == ["captions", "texts"]
 
 
-def test_unfinished_chunks_from_elsewhere_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory) -> None:
+def test_unfinished_chunks_from_elsewhere_are_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory
+) -> None:
     (tmp_path / "d").mkdir()
     writer = StageWriter(tmp_path / "d", "tab", "0" * 16)
     assert [int(x["n"]) for x in writer.chunked(2, lambda i: {"n": np.array(i)})] == [0, 1]
-    assert [int(x["n"]) for x in StageWriter(tmp_path / "d", "tab", "0" * 16).chunked(2, lambda i: {"n": np.array(9)})] == [0, 1]
+    assert [
+        int(x["n"]) for x in StageWriter(tmp_path / "d", "tab", "0" * 16).chunked(2, lambda i: {"n": np.array(9)})
+    ] == [0, 1]
     monkeypatch.setenv(HOME, str(tmp_path_factory.mktemp("another-home")))
-    assert [int(x["n"]) for x in StageWriter(tmp_path / "d", "tab", "0" * 16).chunked(2, lambda i: {"n": np.array(9)})] == [9, 9]
+    assert [
+        int(x["n"]) for x in StageWriter(tmp_path / "d", "tab", "0" * 16).chunked(2, lambda i: {"n": np.array(9)})
+    ] == [9, 9]
 
 
 def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,14 +356,22 @@ def _damage(path: Path, how: str) -> None:
     path.unlink()
     if how == "byte":
         data[len(data) // 2] ^= 1
-    path.write_bytes({"byte": bytes(data), "zeros": bytes(len(data)), "short": bytes(data[: len(data) // 2]), "empty": b""}.get(how, b""))
+    path.write_bytes(
+        {"byte": bytes(data), "zeros": bytes(len(data)), "short": bytes(data[: len(data) // 2]), "empty": b""}.get(
+            how, b""
+        )
+    )
     if how == "gone":
         path.unlink()
 
 
 def test_a_run_repairs_what_fails_its_hash(own) -> None:
     root = own.folder.parent
-    before = {p.relative_to(own.folder): p.read_bytes() for p in own.folder.rglob("*") if p.is_file() and p.suffix in (".parquet", ".npy", ".pack", ".json")}
+    before = {
+        p.relative_to(own.folder): p.read_bytes()
+        for p in own.folder.rglob("*")
+        if p.is_file() and p.suffix in (".parquet", ".npy", ".pack", ".json")
+    }
     places = [
         "artifacts/clips-*",
         "artifacts/activations-*",
@@ -301,12 +380,19 @@ def test_a_run_repairs_what_fails_its_hash(own) -> None:
         "views/untested/artifacts/closed-*",
     ]
     for place, how in zip(places, ("byte", "zeros", "short", "gone", "byte"), strict=True):
-        files = sorted(p for folder in own.folder.glob(place) for p in folder.rglob("*") if p.is_file() and p.stat().st_size > 8)
+        files = sorted(
+            p for folder in own.folder.glob(place) for p in folder.rglob("*") if p.is_file() and p.stat().st_size > 8
+        )
         _damage(files[-1], how)
-    assert len({name.split("/")[0] if "views" not in name else name for name, _ in open_dissection(own.folder).validate()}) >= 5
+    assert (
+        len({name.split("/")[0] if "views" not in name else name for name, _ in open_dissection(own.folder).validate()})
+        >= 5
+    )
     pipeline.run(small_config(), root=root)
     assert not list(open_dissection(own.folder).validate())
-    assert {p.relative_to(own.folder): p.read_bytes() for p in own.folder.rglob("*") if p.relative_to(own.folder) in before} == before
+    assert {
+        p.relative_to(own.folder): p.read_bytes() for p in own.folder.rglob("*") if p.relative_to(own.folder) in before
+    } == before
 
 
 @pytest.mark.parametrize("how", ["empty", "short", "zeros", "byte", "gone"])
@@ -317,7 +403,9 @@ def test_a_chunk_that_cannot_be_read_is_computed_again(tmp_path: Path, how: str)
     for path in (writer.chunks / "000001.npz", writer.chunks / "000002"):
         _damage(path, how)
     asked = []
-    again = list(StageWriter(tmp_path / "d", "tab", "0" * 16).chunked(3, lambda i: asked.append(i) or {"n": np.arange(50) + i}))
+    again = list(
+        StageWriter(tmp_path / "d", "tab", "0" * 16).chunked(3, lambda i: asked.append(i) or {"n": np.arange(50) + i})
+    )
     assert asked == [1, 2] and all((x["n"] == np.arange(50) + i).all() for i, x in enumerate(again))
 
 
@@ -334,14 +422,25 @@ def test_what_a_loss_of_power_takes_is_made_again(tmp_path: Path, stage: str, ho
 
     config = small_config(workers=1, dataset={"kind": "synthetic", "per_category": 10, "categories": CATEGORIES})
     with pytest.raises(KeyboardInterrupt):
-        pipeline.run(config, root=tmp_path, progress=stop, only=["clips", stage] if stage == "clips" else ["clips", "activations"])
-    chunks = sorted(p for p in tmp_path.glob(f"small/.partial/{stage}-*/out/**/*") if p.is_file() and (p.suffix == ".pack" or p.parent.parent.name == "c"))
+        pipeline.run(
+            config,
+            root=tmp_path,
+            progress=stop,
+            only=["clips", stage] if stage == "clips" else ["clips", "activations"],
+        )
+    chunks = sorted(
+        p
+        for p in tmp_path.glob(f"small/.partial/{stage}-*/out/**/*")
+        if p.is_file() and (p.suffix == ".pack" or p.parent.parent.name == "c")
+    )
     assert chunks, "nothing was written yet"
     for path in chunks:
         _damage(path, how)
     pipeline.run(config, root=tmp_path, only=["clips", "activations"])
     d = open_dissection("small", tmp_path)
-    assert not list(d.validate()) and d.audio(0) and np.abs(np.asarray(d.layer_activations(d.layers[0].name))).max(1).all()
+    assert (
+        not list(d.validate()) and d.audio(0) and np.abs(np.asarray(d.layer_activations(d.layers[0].name))).max(1).all()
+    )
 
 
 def test_a_mark_stands_for_its_files(tmp_path: Path) -> None:
@@ -378,7 +477,12 @@ def test_artifacts_that_are_not_what_they_should_be_are_said_so(own) -> None:
     file = next(own.folder.glob("artifacts/neurons-*/high_clips.npy"))
     file.unlink()
     np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    alter(own.folder, lambda raw: raw["artifacts"]["neurons/high_clips"]["files"][0].update(sha256=sha256_file(file), size=file.stat().st_size))
+    alter(
+        own.folder,
+        lambda raw: raw["artifacts"]["neurons/high_clips"]["files"][0].update(
+            sha256=sha256_file(file), size=file.stat().st_size
+        ),
+    )
     with pytest.raises(ArtifactError, match="not what it should be"):
         open_dissection(own.folder).array("neurons/high_clips")
 

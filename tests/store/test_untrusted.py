@@ -1,4 +1,5 @@
-"""What comes from elsewhere is data: configurations on record, models, data sets, texts and servers start, open, read and change nothing."""
+"""What comes from elsewhere is data: configurations on record, models, data sets, texts and servers start, open, read
+and change nothing."""
 
 from __future__ import annotations
 
@@ -41,23 +42,33 @@ from and_core.store.manifest import Manifest
 from and_core.targets.base import TARGETS
 from tests.conftest import ROOT, small_config, tone
 
-# -- configurations on record ---------------------------------------------------------------------------------------------------
+# -- configurations on record
+# ---------------------------------------------------------------------------------------------------
 
 ACTING: dict[str, dict[str, Any]] = {
     "program": {"captions": {"kind": "salmonn", "repo": "/tmp", "python": sys.executable, "decode": __file__}},
-    "among several": {"captions": {"kind": "several", "parts": [{"kind": "salmonn", "repo": "/tmp", "python": sys.executable, "decode": __file__}]}},
-    "captioning server": {"captions": {"kind": "server", "base_url": "http://127.0.0.1:9/v1", "model": "m", "api_key_env": "MY_KEY"}},
+    "among several": {
+        "captions": {
+            "kind": "several",
+            "parts": [{"kind": "salmonn", "repo": "/tmp", "python": sys.executable, "decode": __file__}],
+        }
+    },
+    "captioning server": {
+        "captions": {"kind": "server", "base_url": "http://127.0.0.1:9/v1", "model": "m", "api_key_env": "MY_KEY"}
+    },
     "server": {"llm": {"kind": "server", "base_url": "http://127.0.0.1:9/v1", "model": "m"}},
     "key": {"llm": {"kind": "server", "base_url": "http://127.0.0.1:9/v1", "model": "m", "api_key_env": "MY_KEY"}},
     "vllm": {"llm": {"kind": "vllm", "model": "m"}},
     "data set of a hub": {"dataset": {"kind": "hub", "id": "somebody/something"}},
     "weights by tag": {"closed": {"encoder": {"kind": "clip", "engine": "open_clip", "model": "openai"}}},
     "tagger": {"open": {"tagger": "this"}},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", ACTING)
-def test_a_configuration_on_record_starts_opens_and_reads_nothing(own, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_on_record_starts_opens_and_reads_nothing(
+    own, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MY_KEY", "secret")
     config = small_config(**ACTING[what])
     assert reaches(config)
@@ -93,8 +104,10 @@ def test_the_users_word_is_asked_for_and_shown(own, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(("registry", "section"), [
-    (TARGETS, {"kind": "ast", "checkpoint": "somebody/something"}), (TARGETS, {"kind": "transformers", "checkpoint": "somebody/something"}),
-    (ENCODERS, {"kind": "clip", "model": "somebody/something"}), (ENCODERS, {"kind": "clap", "model": "somebody/something"}),
+    (TARGETS, {"kind": "ast", "checkpoint": "somebody/something"}),
+    (TARGETS, {"kind": "transformers", "checkpoint": "somebody/something"}),
+    (ENCODERS, {"kind": "clip", "model": "somebody/something"}),
+    (ENCODERS, {"kind": "clap", "model": "somebody/something"}),
     (ENCODERS, {"kind": "sentence_transformer", "model": "somebody/something"}),
     (LLMS, {"kind": "transformers", "model": "somebody/something"}),
 ])  # fmt: skip
@@ -107,29 +120,51 @@ def test_models_on_record_come_from_this_machine_alone(registry: Any, section: d
     assert registry.create(PluginConfig(**section)).loading["local_files_only"] is False
 
 
-# -- code that comes with a model -------------------------------------------------------------------------------------------------
+# -- code that comes with a model
+# -------------------------------------------------------------------------------------------------
 
 
 def test_every_model_is_loaded_without_its_code() -> None:
-    """Over the syntax trees: `from_pretrained` and its like take the plug-in's `loading`, or say ``trust_remote_code=False`` themselves."""
+    """Over the syntax trees: `from_pretrained` and its like take the plug-in's `loading`, or say
+    ``trust_remote_code=False`` themselves."""
     seen = 0
     for path in [*ROOT.glob("and_core/**/*.py"), *ROOT.glob("pages/**/*.py"), ROOT / "app.py"]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-            name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
+            name = (
+                call.func.attr
+                if isinstance(call.func, ast.Attribute)
+                else call.func.id
+                if isinstance(call.func, ast.Name)
+                else ""
+            )
             where = f"{path.name}:{call.lineno}"
             said = {k.arg: k.value for k in call.keywords}
             if name in ("from_pretrained", "Model", "LLM", "SentenceTransformer", "pipeline") and (
                 name == "from_pretrained" or path.parent.name in ("encoders", "llms")
             ):
                 seen += 1
-                plain = isinstance(said.get("trust_remote_code"), ast.Constant) and said["trust_remote_code"].value is False  # type: ignore[attr-defined]
+                plain = (
+                    isinstance(said.get("trust_remote_code"), ast.Constant) and said["trust_remote_code"].value is False
+                )  # type: ignore[attr-defined]
                 spread = [ast.unparse(k.value) for k in call.keywords if k.arg is None]
-                assert plain or (spread and spread[-1] in ("self.loading", "loading", "plain")) or path.name == "salmonn_bridge.py", where
-            if name == "load" and isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) in ("torch", "np", "numpy"):
-                key, wanted = ("weights_only", True) if ast.unparse(call.func.value) == "torch" else ("allow_pickle", False)
+                assert (
+                    plain
+                    or (spread and spread[-1] in ("self.loading", "loading", "plain"))
+                    or path.name == "salmonn_bridge.py"
+                ), where
+            if (
+                name == "load"
+                and isinstance(call.func, ast.Attribute)
+                and ast.unparse(call.func.value) in ("torch", "np", "numpy")
+            ):
+                key, wanted = (
+                    ("weights_only", True) if ast.unparse(call.func.value) == "torch" else ("allow_pickle", False)
+                )
                 assert isinstance(said.get(key), ast.Constant) and said[key].value is wanted, where  # type: ignore[attr-defined]
-            assert name not in ("eval", "exec", "system", "popen") or (name == "eval" and isinstance(call.func, ast.Attribute)), where
+            assert name not in ("eval", "exec", "system", "popen") or (
+                name == "eval" and isinstance(call.func, ast.Attribute)
+            ), where
         imported = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
         assert not imported & {"pickle", "marshal", "shelve", "dill", "joblib"}, path.name
     assert seen > 12
@@ -142,9 +177,15 @@ def test_the_floors_keep_what_refuses_code() -> None:
         assert floors and min(floors) >= least, package
 
 
-def test_a_tokenizer_that_comes_with_code_is_refused_without_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "clip", "auto_map": {"AutoConfig": "mine.Mine", "AutoTokenizer": ["mine.Mine", null]}}')
-    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "Mine", "auto_map": {"AutoTokenizer": ["mine.Mine", null]}}')
+def test_a_tokenizer_that_comes_with_code_is_refused_without_asking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "clip", "auto_map": {"AutoConfig": "mine.Mine", "AutoTokenizer": ["mine.Mine", null]}}'
+    )
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "Mine", "auto_map": {"AutoTokenizer": ["mine.Mine", null]}}'
+    )
     (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'RAN')!r}, 'w').close()\nclass Mine: pass\n")
     monkeypatch.setattr("sys.stdin", io.StringIO("y\ny\ny\ny\n"))
     for kind in ("clip", "clap", "sentence_transformer"):
@@ -153,7 +194,8 @@ def test_a_tokenizer_that_comes_with_code_is_refused_without_asking(tmp_path: Pa
     assert not (tmp_path / "RAN").exists()
 
 
-# -- data sets ------------------------------------------------------------------------------------------------------------------
+# -- data sets
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_row_that_names_a_file_elsewhere_is_left_out(tmp_path: Path) -> None:
@@ -169,11 +211,26 @@ def test_a_row_that_names_a_file_elsewhere_is_left_out(tmp_path: Path) -> None:
     for path in (outside, inside / "own.wav"):
         sf.write(path, tone(), 16_000)
     (inside / "link.wav").symlink_to(outside)
-    paths = [str(outside), "/dev/zero", str(inside / ".." / ".." / "private.wav"), str(inside / "link.wav"), "private.wav", str(inside / "own.wav")]
+    paths = [
+        str(outside),
+        "/dev/zero",
+        str(inside / ".." / ".." / "private.wav"),
+        str(inside / "link.wav"),
+        "private.wav",
+        str(inside / "own.wav"),
+    ]
     rows = [{"bytes": None, "path": path} for path in paths] + [{"bytes": outside.read_bytes(), "path": "/etc/passwd"}]
     about = {"info": {"features": {"audio": {"_type": "Audio"}, "label": {"dtype": "string", "_type": "Value"}}}}
-    table = pa.table({"audio": pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())])), "label": ["a"] * len(rows)})
-    pq.write_table(table.replace_schema_metadata({b"huggingface": json.dumps(about).encode()}), inside / "train-00000-of-00001.parquet")
+    table = pa.table(
+        {
+            "audio": pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+            "label": ["a"] * len(rows),
+        }
+    )
+    pq.write_table(
+        table.replace_schema_metadata({b"huggingface": json.dumps(about).encode()}),
+        inside / "train-00000-of-00001.parquet",
+    )
     made = DATASETS.create(PluginConfig(kind="hub", id=str(tmp_path / "set")))  # type: ignore[call-arg]
     made.fingerprint()
     heard = []
@@ -196,13 +253,24 @@ def test_a_table_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         concept_set(str(tmp_path / "meta.csv"), [])
 
 
-# -- configuration files ------------------------------------------------------------------------------------------------------------
+# -- configuration files
+# ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", [
-    "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9)) + "name: *j\n",
-    "name: &a [*a]\n", "name: &a {x: *a}\n", "name: " + "[" * 3000 + "]" * 3000 + "\n", "\x00", "name: !!python/object/apply:os.system [true]\n",
-])  # fmt: skip
+LINES = "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"a: &a [x, x, x, x, x, x, x, x, x]\n{LINES}name: *j\n",
+        "name: &a [*a]\n",
+        "name: &a {x: *a}\n",
+        "name: " + "[" * 3000 + "]" * 3000 + "\n",
+        "\x00",
+        "name: !!python/object/apply:os.system [true]\n",
+    ],
+)
 def test_a_configuration_that_explodes_is_refused_at_once(tmp_path: Path, text: str) -> None:
     (tmp_path / "bomb.yaml").write_text(text)
     began = time.monotonic()
@@ -211,10 +279,17 @@ def test_a_configuration_that_explodes_is_refused_at_once(tmp_path: Path, text: 
     assert time.monotonic() - began < 60
 
 
-@pytest.mark.parametrize("llm", [
-    {"api_key": "sk-SECRET"}, {"base_url": "http://user:SECRET@host/v1"}, {"base_url": "https://host/v1?key=SECRET"}, {"base_url": "https://host/v1#SECRET"},
-    {"token": "SECRET"}, {"timeout": "x" * 5000 + "SECRET"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "llm",
+    [
+        {"api_key": "sk-SECRET"},
+        {"base_url": "http://user:SECRET@host/v1"},
+        {"base_url": "https://host/v1?key=SECRET"},
+        {"base_url": "https://host/v1#SECRET"},
+        {"token": "SECRET"},
+        {"timeout": "x" * 5000 + "SECRET"},
+    ],
+)
 def test_a_secret_in_a_setting_is_refused_and_not_printed(llm: dict[str, Any]) -> None:
     config = small_config(llm={"kind": "server", "model": "m", **llm})
     with pytest.raises(ConfigError) as told:
@@ -222,7 +297,8 @@ def test_a_secret_in_a_setting_is_refused_and_not_printed(llm: dict[str, Any]) -
     assert "SECRET" not in str(told.value) and len(str(told.value)) < 1000
 
 
-# -- texts ------------------------------------------------------------------------------------------------------------------------
+# -- texts
+# ----------------------------------------------------------------------------------------------------------------------
 
 EVIL = [
     "[bold]x[/oops]",
@@ -259,8 +335,15 @@ def test_no_text_acts_on_a_terminal() -> None:
 @given(st.text(max_size=60))
 def test_what_is_visible_is_harmless_and_stays(text: str) -> None:
     shown = visible(text)
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", shown) and visible(shown) == shown
-    assert "".join(c for c in text if c.isalnum()) in re.sub(r"[^\w]|_", "", shown) or not text.isascii() or not text.isprintable()
+    assert (
+        not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", shown)
+        and visible(shown) == shown
+    )
+    assert (
+        "".join(c for c in text if c.isalnum()) in re.sub(r"[^\w]|_", "", shown)
+        or not text.isascii()
+        or not text.isprintable()
+    )
     assert "\u202e" not in markdown(text) and "\n" not in markdown(text)
 
 
@@ -270,7 +353,11 @@ def test_no_cell_is_a_formula(one: str, two: str) -> None:
     rows = list(csv.reader(io.StringIO(text, newline="")))
     number = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?%?", re.IGNORECASE)
     for cell in (cell for row in rows for cell in row):
-        assert not cell.lstrip(" '").startswith(("=", "+", "-", "@", "|")) or cell.startswith("'") or number.fullmatch(cell), ascii(cell)
+        assert (
+            not cell.lstrip(" '").startswith(("=", "+", "-", "@", "|"))
+            or cell.startswith("'")
+            or number.fullmatch(cell)
+        ), ascii(cell)
     assert [row[1] for row in rows[1:]] == ["-1.5", "2.0"]
 
 
@@ -282,15 +369,31 @@ def test_csvs_are_written_in_one_place() -> None:
         assert "csv.writer" not in text and "DictWriter" not in text, path
 
 
-@pytest.mark.parametrize("address", ["http://evil.test/x", "https://evil.test", "www.evil.test", "me@evil.test", "mailto:me@evil.test", "HTTP://EVIL.TEST"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://evil.test/x",
+        "https://evil.test",
+        "www.evil.test",
+        "me@evil.test",
+        "mailto:me@evil.test",
+        "HTTP://EVIL.TEST",
+    ],
+)
 def test_an_address_in_a_text_is_no_link_in_markdown(address: str) -> None:
     plain = markdown(f"a {address} b").replace("\\", "")
     assert address not in plain and address == plain.replace("\u2060", "")[2:-2]
 
 
 def test_latex_and_markdown_print_what_they_are_given() -> None:
-    assert latex(r"\input{/etc/passwd} 50% $x_1$ ~^") == r"\textbackslash{}input\{/etc/passwd\} 50\% \$x\_1\$ \textasciitilde{}\textasciicircum{}"
-    assert markdown("![x](http://a) <img> `c` *b*\n# h").replace("\u2060", "") == r"\!\[x\]\(http\://a\) \<img\> \`c\` \*b\* \# h"
+    assert (
+        latex(r"\input{/etc/passwd} 50% $x_1$ ~^")
+        == r"\textbackslash{}input\{/etc/passwd\} 50\% \$x\_1\$ \textasciitilde{}\textasciicircum{}"
+    )
+    assert (
+        markdown("![x](http://a) <img> `c` *b*\n# h").replace("\u2060", "")
+        == r"\!\[x\]\(http\://a\) \<img\> \`c\` \*b\* \# h"
+    )
 
 
 def test_new_signs_survive_and_half_ones_do_not() -> None:
@@ -303,12 +406,17 @@ def test_texts_from_data_reach_no_table_as_commands(own, monkeypatch: pytest.Mon
     manifest = Manifest.load(own.folder)
     manifest.stages["clips"].notes["dataset"] = "[/x] \x1b]0;owned\x07"
     manifest.save(own.folder)
-    for words in (["list"], ["info", "small"], ["prune", "small", "--concept", "[bold]x[/oops]", "--strategy", "random", "--share", "0.01"]):
+    for words in (
+        ["list"],
+        ["info", "small"],
+        ["prune", "small", "--concept", "[bold]x[/oops]", "--strategy", "random", "--share", "0.01"],
+    ):
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0 and "\x1b]" not in done.output, done.output[-500:]
 
 
-# -- servers ----------------------------------------------------------------------------------------------------------------------
+# -- servers
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def _drip(listener: socket.socket, what: bytes, pause: float, asked: Event | None = None) -> None:
@@ -350,7 +458,9 @@ def test_a_time_limit_is_for_the_whole_answer(how: str) -> None:
         began = time.monotonic()
         settings = ServerSettings(base_url=url, model="m", timeout=0.7, retries=0, in_flight=2)
         replies = list(ChatServer(settings).ask([{"messages": []}] * 2))
-        assert time.monotonic() - began < 60 and all(reply.text is None and "no whole answer" in str(reply.error) for _, reply in replies)
+        assert time.monotonic() - began < 60 and all(
+            reply.text is None and "no whole answer" in str(reply.error) for _, reply in replies
+        )
 
 
 def test_an_endless_answer_is_given_up() -> None:
@@ -367,7 +477,9 @@ def test_an_endless_answer_is_given_up() -> None:
                 return
 
         Thread(target=flood, daemon=True).start()
-        settings = ServerSettings(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/v1", model="m", timeout=60, retries=0)
+        settings = ServerSettings(
+            base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/v1", model="m", timeout=60, retries=0
+        )
         _, reply = next(ChatServer(settings).ask([{"messages": []}]))
         assert reply.text is None and "bytes" in str(reply.error)
 
@@ -391,13 +503,17 @@ def test_an_interrupt_ends_within_two_seconds() -> None:
         asked = Event()
         Thread(target=_drip, args=(listener, b"", 60.0, asked), daemon=True).start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        running = subprocess.Popen([sys.executable, "-c", WAITS, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        running = subprocess.Popen(
+            [sys.executable, "-c", WAITS, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
         assert asked.wait(120)
         began = time.monotonic()
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=30)
         assert running.returncode == 130 and "Traceback" not in said and "run the same command again" in said
-        assert time.monotonic() - began < 30  # 0.3 s on a machine that has nothing else to do; the server would be waited for 600 s
+        assert (
+            time.monotonic() - began < 30
+        )  # 0.3 s on a machine that has nothing else to do; the server would be waited for 600 s
 
 
 def test_a_model_that_answers_nothing_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,12 +521,30 @@ def test_a_model_that_answers_nothing_is_no_success(tmp_path: Path, monkeypatch:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
     (tmp_path / "x.yaml").write_text(
-        "name: x\ndataset: {kind: synthetic, per_category: 2, categories: [dog, rain]}\ntarget: {kind: ast, layers: [fc]}\ncaptions: {kind: corpus}\nk: 2\n"
+        "name: x\ndataset: {kind: synthetic, per_category: 2, categories: [dog, rain]}\ntarget: {kind: ast, layers: "
+        "[fc]}\ncaptions: {kind: corpus}\nk: 2\n"
         f"encoder: {{kind: minilm, model: bundled}}\nscores: null\nmap: {{method: pca}}\nsummarizer: {{kind: llm}}\n"
         f"llm: {{kind: server, base_url: 'http://127.0.0.1:{port}/v1', model: m, retries: 0}}\n"
     )
-    done = CliRunner().invoke(app, ["run", str(tmp_path / "x.yaml"), "--only", "clips", "--only", "activations", "--only", "neurons", "--only", "captions",
-                                    "--only", "texts", "--only", "summaries"])  # fmt: skip
+    done = CliRunner().invoke(
+        app,
+        [
+            "run",
+            str(tmp_path / "x.yaml"),
+            "--only",
+            "clips",
+            "--only",
+            "activations",
+            "--only",
+            "neurons",
+            "--only",
+            "captions",
+            "--only",
+            "texts",
+            "--only",
+            "summaries",
+        ],
+    )
     assert done.exit_code == 1 and "answered no question at all" in done.output
 
 

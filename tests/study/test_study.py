@@ -30,7 +30,8 @@ def drawn(cache: Path, tmp_path_factory: pytest.TempPathFactory):
     return small_study(cache, tmp_path_factory.mktemp("drawn"), methods=["TAB", "DB", "SUM"])
 
 
-# -- sounds --------------------------------------------------------------------------------------------------------------------
+# -- sounds
+# --------------------------------------------------------------------------------------------------------------------
 
 
 def test_loudness_is_the_standards_and_clips_are_brought_to_it() -> None:
@@ -41,7 +42,9 @@ def test_loudness_is_the_standards_and_clips_are_brought_to_it() -> None:
         assert loudness(made, 16_000) == pytest.approx(-23.0, abs=0.1)
     click = np.zeros(16_000, np.float32)
     click[100] = 0.5
-    assert np.abs(normalise(click, 16_000, -14.0)).max() <= 10 ** (-1 / 20) + 1e-6  # peaks are never clipped: it stays quieter
+    assert (
+        np.abs(normalise(click, 16_000, -14.0)).max() <= 10 ** (-1 / 20) + 1e-6
+    )  # peaks are never clipped: it stays quieter
     silent = np.zeros(8_000, np.float32)
     assert np.array_equal(normalise(silent, 16_000, -23.0), silent)
 
@@ -68,19 +71,27 @@ def test_kept_sounds_are_at_one_loudness_under_names_that_tell_nothing(drawn) ->
     assert (edges == 1).sum() + (np.abs(wave[:400]).max() > 0.02) == 3
 
 
-# -- storage and sessions, on both databases -----------------------------------------------------------------------------------
+# -- storage and sessions, on both databases
+# -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=BACKENDS)
 def study(request, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    return small_study(cache, tmp_path / "root", new_database(request.param, monkeypatch), tasks=["write", "fit"], methods=["DB"])
+    return small_study(
+        cache, tmp_path / "root", new_database(request.param, monkeypatch), tasks=["write", "fit"], methods=["DB"]
+    )
 
 
 def test_a_session_from_consent_to_the_last_answer(study) -> None:
     made, s = study, study.study
     token = s.take_place("blue finch")
     place = s.place(token)
-    assert s.joined_by(made.join_token) and not s.joined_by(made.owner_token) and s.owned_by(made.owner_token) and not s.owned_by(token)
+    assert (
+        s.joined_by(made.join_token)
+        and not s.joined_by(made.owner_token)
+        and s.owned_by(made.owner_token)
+        and not s.owned_by(token)
+    )
     assert place is not None and s.place("x" * 32) is None
     with pytest.raises(StudyError, match="taken"):
         s.take_place("Blue Finch")
@@ -100,16 +111,33 @@ def test_a_session_from_consent_to_the_last_answer(study) -> None:
     told = session.record(answer(s, state))
     assert told["feedback"]["expected"] and told["feedback"]["why"]
     hidden = json.dumps(state)
-    for word in ("layer", "activation", "neuron", "DB", ".wav", "clock_tick", "expected", "control", "truth", s.sounds.name + "/"):
+    for word in (
+        "layer",
+        "activation",
+        "neuron",
+        "DB",
+        ".wav",
+        "clock_tick",
+        "expected",
+        "control",
+        "truth",
+        s.sounds.name + "/",
+    ):
         assert word not in hidden.replace(state["item"]["description"] or "", ""), word
     total = state["total"]
     for position in range(1, total):
-        session = Session(open_study(s.name, root=s.folder.parents[1]), place)  # resumed from disk each time, in the same order
+        session = Session(
+            open_study(s.name, root=s.folder.parents[1]), place
+        )  # resumed from disk each time, in the same order
         assert session.position == position
         session.record(answer(s, session.state(), position))
     assert Session(s, place).state()["stage"] == "done"
     rows = all_answers(s)
-    assert len(rows) == total and list(rows.columns) == list(DICTIONARY) and rows["position"].tolist() == list(range(total))
+    assert (
+        len(rows) == total
+        and list(rows.columns) == list(DICTIONARY)
+        and rows["position"].tolist() == list(range(total))
+    )
     assert set(rows["rater"]) == {"blue finch"}
 
 
@@ -129,11 +157,20 @@ def test_answers_that_are_none_are_refused(study) -> None:
     good = answer(s, session.state())
     first = next(iter(good["plays"]))
     bad = [
-        ({"response": "a"}, "a word"), ({"response": 7}, "a word"), 
-        ({"response": "x" * 2001}, "2000"), ({"plays": {}}, "listen"), ({"heard": {first: 0.1}}, "listen"),
-        ({"heard": {**good["heard"], first: float("nan")}}, "seconds"), ({"plays": {**good["plays"], first: True}}, "plays"), ({"ms": -1}, "ms"),
-        ({"position": 10**6}, "position"), ({"kind": "dance"}, "dance"), ({"uuid": "x"}, "uuid"), ({"uuid": None}, "uuid"), ({"plays": None}, "plays"),
-    ]  # fmt: skip
+        ({"response": "a"}, "a word"),
+        ({"response": 7}, "a word"),
+        ({"response": "x" * 2001}, "2000"),
+        ({"plays": {}}, "listen"),
+        ({"heard": {first: 0.1}}, "listen"),
+        ({"heard": {**good["heard"], first: float("nan")}}, "seconds"),
+        ({"plays": {**good["plays"], first: True}}, "plays"),
+        ({"ms": -1}, "ms"),
+        ({"position": 10**6}, "position"),
+        ({"kind": "dance"}, "dance"),
+        ({"uuid": "x"}, "uuid"),
+        ({"uuid": None}, "uuid"),
+        ({"plays": None}, "plays"),
+    ]
     for change, told in bad:
         with pytest.raises(AnswerRefused, match=told):
             session.record({**good, **change})
@@ -178,9 +215,14 @@ def test_rows_are_only_ever_added_and_keys_hold(study) -> None:
     session = Session(s, place)
     session.record(answer(s, session.state()))
     for statement in (
-        "UPDATE event SET body = '{}'", "DELETE FROM event", "UPDATE study SET plan = '{}'", "DELETE FROM assignment", "UPDATE item SET truth = '{}'",
-        "DELETE FROM claim", "INSERT INTO event (rater_id, kind, uuid, body, created) VALUES (99999, 'answer', 'foreign-key', '{}', '')",
-    ):  # fmt: skip
+        "UPDATE event SET body = '{}'",
+        "DELETE FROM event",
+        "UPDATE study SET plan = '{}'",
+        "DELETE FROM assignment",
+        "UPDATE item SET truth = '{}'",
+        "DELETE FROM claim",
+        "INSERT INTO event (rater_id, kind, uuid, body, created) VALUES (99999, 'answer', 'foreign-key', '{}', '')",
+    ):
         with pytest.raises((StorageError, IntegrityError)):
             with s.database.write() as connection:
                 connection.execute(text(statement))
@@ -202,7 +244,16 @@ def test_half_characters_and_broken_sounds_do_not_stop_a_study(study) -> None:
     unheard = {**sent, "plays": {**sent["plays"], broken: 0}, "heard": {**sent["heard"], broken: 0}}
     with pytest.raises(AnswerRefused, match="listen"):
         session.record(unheard)
-    session.record({"kind": "flag", "uuid": "flag-0001", "position": sent["position"], "fault": "audio", "clip": broken, "note": "\ud800"})
+    session.record(
+        {
+            "kind": "flag",
+            "uuid": "flag-0001",
+            "position": sent["position"],
+            "fault": "audio",
+            "clip": broken,
+            "note": "\ud800",
+        }
+    )
     again = Session(s, place)
     assert [c["broken"] for c in again.state()["item"]["clips"] if c["id"] == broken] == [True]
     again.record(unheard)
@@ -215,7 +266,9 @@ def test_the_last_answer_can_be_taken_back(study) -> None:
     while (state := Session(s, place).state())["stage"] == "item":
         Session(s, place).record(answer(s, state))
     assert state["can_undo"]
-    Session(s, place).record({"kind": "undo", "uuid": "undo-0001", "position": state["position"] - 1, "serial": state["undo_serial"]})
+    Session(s, place).record(
+        {"kind": "undo", "uuid": "undo-0001", "position": state["position"] - 1, "serial": state["undo_serial"]}
+    )
     assert Session(s, place).state()["stage"] == "item"
 
 
@@ -250,7 +303,9 @@ def test_places_run_out_a_new_link_ends_the_old_one_and_the_clock_may_jump(study
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_database_of_the_first_version_is_brought_up_to_date(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_of_the_first_version_is_brought_up_to_date(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = new_database(backend, monkeypatch)
     where = url or tmp_path / "old.sqlite"
     latest = migrations.MIGRATIONS
@@ -258,7 +313,10 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(backend: str, tmp
     old = Database(where, create=True)
     with old.write() as connection:
         connection.execute(
-            text("INSERT INTO study (name, plan, fingerprint, version, secret, owner_hash, join_hash, created) VALUES ('x','{}','f','1','s','o','j','t')")
+            text(
+                "INSERT INTO study (name, plan, fingerprint, version, secret, owner_hash, join_hash, created) VALUES "
+                "('x','{}','f','1','s','o','j','t')"
+            )
         )
     monkeypatch.setattr(migrations, "MIGRATIONS", latest)
     new = Database(where)
@@ -266,7 +324,9 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(backend: str, tmp
         found = migrations.columns(connection)
         assert connection.execute(text("SELECT name FROM study")).scalars().all() == ["x"]
         assert connection.execute(text("SELECT number FROM migration ORDER BY number")).scalars().all() == [1, 2]
-    assert {name: {c.name for c in table.columns} for name, table in META.tables.items()} == {n: c for n, c in found.items() if n != "migration"}
+    assert {name: {c.name for c in table.columns} for name, table in META.tables.items()} == {
+        n: c for n, c in found.items() if n != "migration"
+    }
     monkeypatch.setattr(migrations, "MIGRATIONS", latest[:1])
     with pytest.raises(StorageError, match="step 2"):
         Database(where)
@@ -286,13 +346,17 @@ def test_databases_that_can_not_be_used_are_named(tmp_path: Path) -> None:
         Database("postgresql://nobody@127.0.0.1:9/none", busy=2)
 
 
-# -- export, import, command ---------------------------------------------------------------------------------------------------
+# -- export, import, command
+# ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_what_is_exported_comes_back_and_sites_are_pooled(form: str, cache: Path, tmp_path: Path) -> None:
     simulated = {"seed": 0}
-    here, there = (small_study(cache, tmp_path / name, tasks=["write", "fit"], simulated=simulated).study for name in ("here", "there"))
+    here, there = (
+        small_study(cache, tmp_path / name, tasks=["write", "fit"], simulated=simulated).study
+        for name in ("here", "there")
+    )
     assert here.fingerprint == there.fingerprint
     simulate(there)
     answers = all_answers(there)
@@ -313,7 +377,9 @@ def test_what_is_exported_comes_back_and_sites_are_pooled(form: str, cache: Path
         read_export(broken)
 
 
-def test_an_answer_taken_back_after_an_import_is_taken_back_here_and_rubbish_is_refused(cache: Path, tmp_path: Path) -> None:
+def test_an_answer_taken_back_after_an_import_is_taken_back_here_and_rubbish_is_refused(
+    cache: Path, tmp_path: Path
+) -> None:
     here, there = (small_study(cache, tmp_path / name, tasks=["write", "fit"]).study for name in ("here", "there"))
     _, place = begin(there, "finch")
     for _ in range(4):
@@ -372,7 +438,9 @@ def test_the_commands_from_plan_to_results(cache: Path, tmp_path: Path, monkeypa
     assert made.startswith("0 ") and "owner's token" in made and "simulated raters" in made
     assert "already" in command("study", "new", str(tmp_path / "study.yaml"))
     assert "simulated raters" in command("study", "list")
-    assert "simulated-1" in command("study", "progress", "study") and "attention" in command("study", "progress", "study", "--items")
+    assert "simulated-1" in command("study", "progress", "study") and "attention" in command(
+        "study", "progress", "study", "--items"
+    )
     told = command("study", "results", "study", "--no-texts")
     assert "Table 3 (simulated raters)" in told and "3.24" in told and "Krippendorff" in told
     assert command("study", "export", "study", "--out", str(tmp_path / "out.csv")).startswith("0 ")

@@ -24,11 +24,24 @@ def study(cache: Path, tmp_path: Path):
 
 
 TEXTS = [
-    "\u0635\u062f\u0627\u06cc \u0645\u06cc\u200c\u0634\u0648\u062f", "\u0915\u094d\u200d\u0937 \u0927\u094d\u0935\u0928\u093f",
-    "\U0001f468\u200d\U0001f469\u200d\U0001f467 talk", "\u2764\ufe0f beats", "Donau\xaddampf", "shaking \U0001fae8 face", "bags \U0001fae9 eyes",
-    "later \U0001fabf\U000e0067 signs", "10\xa0kHz 5\u202fdB", "\u96e8\u58f0", "\u96e8", "TV", "'tis", "=1+1",
-    "abc \u200f\u05e9\u05dc\u05d5\u05dd\u200e def", "x" * 2000, "\U0001f426" * 2000,
-]  # fmt: skip
+    "\u0635\u062f\u0627\u06cc \u0645\u06cc\u200c\u0634\u0648\u062f",
+    "\u0915\u094d\u200d\u0937 \u0927\u094d\u0935\u0928\u093f",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467 talk",
+    "\u2764\ufe0f beats",
+    "Donau\xaddampf",
+    "shaking \U0001fae8 face",
+    "bags \U0001fae9 eyes",
+    "later \U0001fabf\U000e0067 signs",
+    "10\xa0kHz 5\u202fdB",
+    "\u96e8\u58f0",
+    "\u96e8",
+    "TV",
+    "'tis",
+    "=1+1",
+    "abc \u200f\u05e9\u05dc\u05d5\u05dd\u200e def",
+    "x" * 2000,
+    "\U0001f426" * 2000,
+]
 NO_TEXTS = ["", " ", "a", "\u200d\u200d", "\u00ad\u00ad\u00ad", "\x00\x07", "\u0301\u0302", "y" * 2001]
 
 
@@ -47,7 +60,9 @@ def test_texts_are_kept_as_people_write_them(study) -> None:
         session = Session(study.study, study.study.place(token))
         kept = json.loads(session.last[session.slots[place].id].body)["response"]
         assert kept == (said if said in TEXTS else {"before\x00after": "before after"}.get(said, "one two three four"))
-        session.record({"kind": "undo", "uuid": f"undo-{number:04d}", "position": place, "serial": session.state()["undo_serial"]})
+        session.record(
+            {"kind": "undo", "uuid": f"undo-{number:04d}", "position": place, "serial": session.state()["undo_serial"]}
+        )
         session = Session(study.study, study.study.place(token))
 
 
@@ -76,7 +91,9 @@ def test_a_study_is_looked_for_where_it_lies(cache: Path, tmp_path: Path, monkey
         open_study("study", root)
 
 
-def test_a_dissection_that_was_made_anew_since_is_said_everywhere(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dissection_that_was_made_anew_since_is_said_everywhere(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tmp_path / "root"
     root.mkdir()
     shutil.copytree(cache / "small", root / "small")
@@ -88,7 +105,10 @@ def test_a_dissection_that_was_made_anew_since_is_said_everywhere(cache: Path, t
     assert study.changed() == [], "what was added is no change"
     manifest.stages["summaries"] = manifest.stages["summaries"].model_copy(update={"key": "0" * 16})
     manifest.save(root / "small")
-    assert "has changed since this study was drawn" in study.changed()[0] and "goes on with the sounds" in study.changed()[0]
+    assert (
+        "has changed since this study was drawn" in study.changed()[0]
+        and "goes on with the sounds" in study.changed()[0]
+    )
     token, _ = begin(study, "one")
     Session(study, study.place(token)).record(answer(study, Session(study, study.place(token)).state()))
     monkeypatch.setenv("AND_CACHE", str(root))

@@ -25,15 +25,25 @@ def drawn(cache: Path, tmp_path_factory: pytest.TempPathFactory):
     return small_study(cache, tmp_path_factory.mktemp("drawn"), methods=["TAB", "DB", "SUM"])
 
 
-# -- the plan ------------------------------------------------------------------------------------------------------------------
+# -- the plan
+# ------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"methods": ["XYZ"]}, "XYZ"), ({"raters": 2}, "raters_per_item"), ({"tasks": ["sing"]}, "sing"), ({"clips": 2}, "clips"), ({"clips": 9}, "clips"),
-        ({"name": "../x"}, "name"), ({"methods": ["DB"], "tasks": ["choose"]}, "choose"), ({"dissections": []}, "dissections"), ({"dances": 1}, "dances"),
-        ({"methods": ["DB", "DB"]}, "twice"), ({"exclusion": {"known_below": 9}}, "known_below"), ({"texts": {"DB": "x.csv"}}, "DB"),
+        ({"methods": ["XYZ"]}, "XYZ"),
+        ({"raters": 2}, "raters_per_item"),
+        ({"tasks": ["sing"]}, "sing"),
+        ({"clips": 2}, "clips"),
+        ({"clips": 9}, "clips"),
+        ({"name": "../x"}, "name"),
+        ({"methods": ["DB"], "tasks": ["choose"]}, "choose"),
+        ({"dissections": []}, "dissections"),
+        ({"dances": 1}, "dances"),
+        ({"methods": ["DB", "DB"]}, "twice"),
+        ({"exclusion": {"known_below": 9}}, "known_below"),
+        ({"texts": {"DB": "x.csv"}}, "DB"),
         ({"neurons": {"chosen": ["layer0_output/3", "layer0_output/3"]}}, "twice"),
     ],
 )  # fmt: skip
@@ -82,7 +92,9 @@ def test_controls_have_a_known_answer(drawn, cache: Path) -> None:
     for item in known:
         assert {d.clips[c].label.replace("_", " ") for c in item["truth"]["clips"]} == {item["shown"]["description"]}
     for item in off:
-        said = {i["shown"]["description"] for i in items_of(study, "fit") if i["truth"]["neuron"] == item["truth"]["neuron"]}
+        said = {
+            i["shown"]["description"] for i in items_of(study, "fit") if i["truth"]["neuron"] == item["truth"]["neuron"]
+        }
         assert item["shown"]["description"] not in said
     assert attention[0]["truth"]["expected"][0] in attention[0]["shown"]["description"]
     assert sum((i["control"] or "").startswith("training-") for i in study.items.values()) == 2
@@ -108,7 +120,11 @@ def test_overlap_is_exact_and_balanced(count: int, raters: int, per_item: int, s
 @given(st.integers(0, 10**6), st.floats(0, 0.5))
 @settings(max_examples=25, deadline=None)
 def test_lists_go_task_by_task_with_every_control_and_repeats_apart(seed: int, repeats: float) -> None:
-    items = [Item(task, "d", [0, 1, 2, 3], options=["a", "b"] if task == "choose" else []) for task in TASKS for _ in range(6)]
+    items = [
+        Item(task, "d", [0, 1, 2, 3], options=["a", "b"] if task == "choose" else [])
+        for task in TASKS
+        for _ in range(6)
+    ]
     items += [Item("fit", "d", [0, 1, 2], control=c) for c in ("attention", "mismatched", "training-known")]
     lists = assign(items, 4, 2, repeats, seed)
     for slots in lists:
@@ -117,11 +133,15 @@ def test_lists_go_task_by_task_with_every_control_and_repeats_apart(seed: int, r
         assert order == sorted(order)
         assert {len(items) - 2, len(items) - 3} <= {s.item for s in slots}
         for place, slot in enumerate(slots):
-            assert sorted(slot.clip_order) == list(range(len(items[slot.item].clips))) and sorted(slot.option_order) == list(
-                range(len(items[slot.item].options))
-            )
+            assert sorted(slot.clip_order) == list(range(len(items[slot.item].clips))) and sorted(
+                slot.option_order
+            ) == list(range(len(items[slot.item].options)))
             if slot.repeat_of is not None:
-                assert slots[slot.repeat_of].item == slot.item and slots[slot.repeat_of].repeat_of is None and place > slot.repeat_of
+                assert (
+                    slots[slot.repeat_of].item == slot.item
+                    and slots[slot.repeat_of].repeat_of is None
+                    and place > slot.repeat_of
+                )
         able = {s.item for s in slots if items[s.item].control is None and items[s.item].task != "write"}
         assert sum(s.repeat_of is not None for s in slots) == round(repeats * len(able))
     assert lists == assign(items, 4, 2, repeats, seed)
@@ -132,12 +152,20 @@ def test_texts_of_ones_own_are_rated_beside_the_methods(cache: Path, tmp_path: P
     d = open_dissection("small", root=cache)
     (tmp_path / "human.csv").write_text('neuron,text\nlayer0_output/3,"low, steady hum"\nlayer1_output/5,=cmd|x\n')
     plan = small_plan(
-        methods=["DB", "human"], texts={"human": str(tmp_path / "human.csv")}, neurons={"chosen": ["layer0_output/3", "layer2_output/7"]}, tasks=["fit"]
+        methods=["DB", "human"],
+        texts={"human": str(tmp_path / "human.csv")},
+        neurons={"chosen": ["layer0_output/3", "layer2_output/7"]},
+        tasks=["fit"],
     )
     items, skipped = draw_items(plan, [d])
     assert [i.description for i in items if i.truth.get("method") == "human"] == ["low, steady hum"]
     assert any("layer2_output/7" in s.name and "human" in s.reason for s in skipped)
-    for content, told in (("neuron\nx\n", "text"), ("neuron,text\nlayer9/1,x\n", "layer9"), ("neuron,text\n", "no description"), (None, "can't be read")):
+    for content, told in (
+        ("neuron\nx\n", "text"),
+        ("neuron,text\nlayer9/1,x\n", "layer9"),
+        ("neuron,text\n", "no description"),
+        (None, "can't be read"),
+    ):
         path = tmp_path / "bad.csv"
         path.unlink(missing_ok=True)
         if content:
@@ -146,11 +174,16 @@ def test_texts_of_ones_own_are_rated_beside_the_methods(cache: Path, tmp_path: P
             draw_items(plan.model_copy(update={"texts": {"human": str(path)}}), [d])
 
 
-@pytest.mark.parametrize("controls", [{"known": 0, "training": 0, "mismatched": 0, "attention": 0}, {"known": 0, "training": 1}])
+@pytest.mark.parametrize(
+    "controls", [{"known": 0, "training": 0, "mismatched": 0, "attention": 0}, {"known": 0, "training": 1}]
+)
 def test_no_more_controls_than_asked_for(controls: dict, cache: Path) -> None:
     d = open_dissection("small", root=cache)
     items, _ = draw_items(small_plan(controls=controls), [d])
     wanted = small_plan(controls=controls).controls
-    assert sum(i.control is not None for i in items) == wanted.known + wanted.training + wanted.mismatched + wanted.attention
+    assert (
+        sum(i.control is not None for i in items)
+        == wanted.known + wanted.training + wanted.mismatched + wanted.attention
+    )
     items, _ = draw_items(small_plan(tasks=["write"]), [d])
     assert all(i.control is None and i.task == "write" for i in items)

@@ -46,14 +46,20 @@ def test_it_serves_the_rating_page_and_nothing_else(small, client) -> None:
     one, _ = begin(s, "one")
     two, _ = begin(s, "two")
     page = client.get(f"/r/{one}")
-    assert page.status_code == 200 and "script-src 'self'" in page.headers["content-security-policy"] and page.headers["referrer-policy"] == "no-referrer"
+    assert (
+        page.status_code == 200
+        and "script-src 'self'" in page.headers["content-security-policy"]
+        and page.headers["referrer-policy"] == "no-referrer"
+    )
     state = client.get(f"/r/{one}/state").json()
     clip = state["item"]["clips"][0]["id"]
     sound = client.get(f"/r/{one}/media/{clip}")
     assert sound.status_code == 200 and sound.content[:4] == b"fLaC" and sound.headers["cache-control"] == "no-store"
     part = client.get(f"/r/{one}/media/{clip}", headers={"Range": "bytes=0-99"})
     assert part.status_code == 206 and part.content == sound.content[:100]
-    assert b"small" not in sound.content[:4096] and not {"etag", "last-modified", "content-disposition"} & set(sound.headers)
+    assert b"small" not in sound.content[:4096] and not {"etag", "last-modified", "content-disposition"} & set(
+        sound.headers
+    )
     sounds = [path.name for path in s.sounds.iterdir()]
     nothing = [
         "/",
@@ -68,8 +74,21 @@ def test_it_serves_the_rating_page_and_nothing_else(small, client) -> None:
         "/clips/small/0.flac",
         "/r/%00",
     ]
-    nothing += [f"/r/{one}/media/{sounds[0]}", f"/r/{two}/media/{clip}", f"/r/{one}/media/..%2f..%2fstudy.sqlite", f"/sounds/{sounds[0]}", "/_stcore/health"]
-    nothing += [f"/r/{'x' * 32}/state", f"/r/{small.owner_token}", f"/r/{small.join_token}/state", f"/r/{one[:-1]}", f"/r/{one}/", f"/r/{one}/results"]
+    nothing += [
+        f"/r/{one}/media/{sounds[0]}",
+        f"/r/{two}/media/{clip}",
+        f"/r/{one}/media/..%2f..%2fstudy.sqlite",
+        f"/sounds/{sounds[0]}",
+        "/_stcore/health",
+    ]
+    nothing += [
+        f"/r/{'x' * 32}/state",
+        f"/r/{small.owner_token}",
+        f"/r/{small.join_token}/state",
+        f"/r/{one[:-1]}",
+        f"/r/{one}/",
+        f"/r/{one}/results",
+    ]
     for path in (*nothing, f"/join/{one}", f"/join/{small.owner_token}"):
         assert client.get(path).status_code == 404, path
     for method in ("put", "delete", "patch"):
@@ -115,7 +134,9 @@ def test_joining_by_the_common_link(small, client) -> None:
     for name in ("b", "c"):
         assert client.post(where, json={"pseudonym": name}).status_code == 200
     assert "all 3 places" in client.post(where, json={"pseudonym": "d"}).json()["error"]
-    closed = small_study(small.study.folder.parents[1], small.study.folder.parents[1], name="closed", tasks=["fit"], join=False)
+    closed = small_study(
+        small.study.folder.parents[1], small.study.folder.parents[1], name="closed", tasks=["fit"], join=False
+    )
     from starlette.testclient import TestClient
 
     assert TestClient(make_app(closed.study)).get(f"/join/{closed.join_token}").status_code == 404
@@ -182,13 +203,30 @@ async def rate_by_browser(url: str, tokens: dict[int, str], count: int) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    ("backend", "answers"), [("sqlite", 15), ("postgresql", 15), *(pytest.param(b, ANSWERS, marks=pytest.mark.slow) for b in ("sqlite", "postgresql"))]
+    ("backend", "answers"),
+    [
+        ("sqlite", 15),
+        ("postgresql", 15),
+        *(pytest.param(b, ANSWERS, marks=pytest.mark.slow) for b in ("sqlite", "postgresql")),
+    ],
 )
-def test_thirty_raters_at_once_lose_double_and_cross_nothing(backend: str, answers: int, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thirty in one server, five of them in real Chromium (on SQLite; where there is none, all thirty without), fifty answers each (15 in the quick suite)."""
+def test_thirty_raters_at_once_lose_double_and_cross_nothing(
+    backend: str, answers: int, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty in one server, five of them in real Chromium (on SQLite.
+
+    Where there is none, all thirty without), fifty answers each (15 in the quick suite).
+    """
     url = new_database(backend, monkeypatch)
     study = small_study(
-        cache, tmp_path / "root", url, **PLAN, raters=RATERS, raters_per_item=RATERS, listen=0.0, neurons={"per_block": 7, "kinds": ["output"]}
+        cache,
+        tmp_path / "root",
+        url,
+        **PLAN,
+        raters=RATERS,
+        raters_per_item=RATERS,
+        listen=0.0,
+        neurons={"per_block": 7, "kinds": ["output"]},
     ).study
     tokens = {n: begin(study, f"rater {n}")[0] for n in range(RATERS)}
     in_browser = {n: tokens[n] for n in range(BROWSERS)} if CHROMIUM and backend == "sqlite" else {}
@@ -294,9 +332,18 @@ def test_a_request_that_never_ends_is_given_up(small) -> None:
     app = make_app(small.study, patience=0.2)
     token, _ = begin(small.study, "one")
     scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": f"/r/{token}/events", "raw_path": b"", "query_string": b"",
-        "headers": [(b"host", b"127.0.0.1"), (b"content-length", b"1000")], "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1),
-    }  # fmt: skip
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": f"/r/{token}/events",
+        "raw_path": b"",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1"), (b"content-length", b"1000")],
+        "scheme": "http",
+        "server": ("127.0.0.1", 80),
+        "client": ("127.0.0.1", 1),
+    }
     said: list[dict] = []
 
     async def receive() -> dict:

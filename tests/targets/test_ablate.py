@@ -35,7 +35,9 @@ def logits(target: Target) -> torch.Tensor:
 
 @given(seed=st.integers(0, 1000), share=st.floats(0, 1), how=st.sampled_from(["weights", "zero", "mean"]))
 @settings(max_examples=12, deadline=None)
-def test_what_is_ablated_is_silent_and_comes_back_bit_for_bit(target: Target, seed: int, share: float, how: str) -> None:
+def test_what_is_ablated_is_silent_and_comes_back_bit_for_bit(
+    target: Target, seed: int, share: float, how: str
+) -> None:
     rng = np.random.default_rng(seed)
     modules = target.modules()
     masks = {x.name: rng.random(x.size) < share for x in target.layers()}
@@ -69,7 +71,10 @@ def test_an_error_inside_leaves_the_network_whole(target: Target) -> None:
         assert not torch.equal(logits(target), before)
         raise KeyError
     assert torch.equal(logits(target), before)
-    outer, inner = (Ablation(target.modules(), {target.layers()[0].name: np.arange(target.layers()[0].size) % 2 == i}) for i in (0, 1))
+    outer, inner = (
+        Ablation(target.modules(), {target.layers()[0].name: np.arange(target.layers()[0].size) % 2 == i})
+        for i in (0, 1)
+    )
     with outer, inner:
         pass
     assert torch.equal(logits(target), before), "one inside the other"
@@ -83,9 +88,10 @@ def test_masks_that_do_not_fit_are_named(target: Target) -> None:
     for masks, how, message in (
         ({"nowhere": np.ones(3, bool)}, "weights", "there is no layer 'nowhere'"),
         ({first.name: np.ones(first.size + 1, bool)}, "weights", f"{first.size} neurons need bool"),
-        ({first.name: np.ones(first.size)}, "weights", "float64"), ({first.name: np.ones(first.size, bool)}, "mean", "needs the mean activation"),
+        ({first.name: np.ones(first.size)}, "weights", "float64"),
+        ({first.name: np.ones(first.size, bool)}, "mean", "needs the mean activation"),
         ({}, "half", "how='half' is not known"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(TargetError, match=message):
             Ablation(target.modules(), masks, how)  # type: ignore[arg-type]
 
@@ -102,4 +108,8 @@ def test_weights_made_anew_in_each_pass_are_patched(norm: str) -> None:
     before = module(x).detach()
     with Ablation({"x": module}, {"x": np.array([True, False, False])}):
         inside = module(x).detach()
-    assert (inside[:, 0] == 0).all() and torch.equal(inside[:, 1:], before[:, 1:]) and torch.equal(module(x).detach(), before)
+    assert (
+        (inside[:, 0] == 0).all()
+        and torch.equal(inside[:, 1:], before[:, 1:])
+        and torch.equal(module(x).detach(), before)
+    )

@@ -10,7 +10,13 @@ import torch
 from and_core.audio.fbank import kaldi_fbank
 from and_core.nets.beats import Beats, BeatsConfig, initialise, normalise, pooled, relative_buckets, shrink_mask
 
-CASES = ["pretrained_deepnorm_gru", "finetuned", "prenorm_nobias_sameDim", "postnorm_plainrelbias_glu", "published_positions"]
+CASES = [
+    "pretrained_deepnorm_gru",
+    "finetuned",
+    "prenorm_nobias_sameDim",
+    "postnorm_plainrelbias_glu",
+    "published_positions",
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +43,9 @@ def test_outputs_agree(fixtures: dict, name: str, padded: bool) -> None:
         features, padding = model(fbank, mask)
     if padded:
         samples = expected.get("sample_padding_mask", case.get("sample_padding_mask"))
-        assert torch.equal(shrink_mask(samples, fbank.shape[1]), mask) and torch.equal(padding, expected["token_padding_mask"])
+        assert torch.equal(shrink_mask(samples, fbank.shape[1]), mask) and torch.equal(
+            padding, expected["token_padding_mask"]
+        )
     if "features" in expected:
         assert torch.allclose(features, expected["features"], atol=1e-5)
     else:
@@ -72,20 +80,42 @@ def test_bucket_tables_are_exact(fixtures: dict) -> None:
 
 
 def test_key_names_are_the_published_ones(fixtures: dict) -> None:
-    published = BeatsConfig(16, deep_norm=True, relative_position_embedding=True, gru_rel_pos=True, max_distance=800, finetuned_model=True)
+    published = BeatsConfig(
+        16, deep_norm=True, relative_position_embedding=True, gru_rel_pos=True, max_distance=800, finetuned_model=True
+    )
     ours = {k: tuple(v.shape) for k, v in Beats(published).state_dict().items()}
     assert ours == {k: tuple(v) for k, v in fixtures["published_shapes"].items()} and len(ours) == 252
 
 
 def test_configurations_that_make_no_sense_are_refused() -> None:
-    for wrong in ({}, {"input_patch_size": 16, "deep_norm": True, "layer_norm_first": True}, {"input_patch_size": 16, "activation_fn": "sine"}):
+    for wrong in (
+        {},
+        {"input_patch_size": 16, "deep_norm": True, "layer_norm_first": True},
+        {"input_patch_size": 16, "activation_fn": "sine"},
+    ):
         with pytest.raises(ValueError):
             BeatsConfig.from_dict(wrong)
 
 
 def test_the_relative_bias_is_one_table_and_padding_is_not_heard() -> None:
-    small = {"embed_dim": 12, "encoder_layers": 2, "encoder_embed_dim": 16, "encoder_ffn_embed_dim": 24, "encoder_attention_heads": 2, "conv_pos": 4}
-    config = BeatsConfig(16, conv_pos_groups=2, relative_position_embedding=True, gru_rel_pos=True, deep_norm=True, num_buckets=32, max_distance=40, **small)
+    small = {
+        "embed_dim": 12,
+        "encoder_layers": 2,
+        "encoder_embed_dim": 16,
+        "encoder_ffn_embed_dim": 24,
+        "encoder_attention_heads": 2,
+        "conv_pos": 4,
+    }
+    config = BeatsConfig(
+        16,
+        conv_pos_groups=2,
+        relative_position_embedding=True,
+        gru_rel_pos=True,
+        deep_norm=True,
+        num_buckets=32,
+        max_distance=40,
+        **small,
+    )
     torch.manual_seed(0)
     model = Beats(config).eval()
     initialise(model)

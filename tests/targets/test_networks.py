@@ -1,4 +1,5 @@
-"""Networks that others made: what they change in place, where their tokens and windows stand, what their layers are called, what does not fit."""
+"""Networks that others made: what they change in place, where their tokens and windows stand, what their layers are
+called, what does not fit."""
 
 from __future__ import annotations
 
@@ -38,7 +39,11 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rng, time = np.random.default_rng(i), np.arange(int(SECONDS * RATE)) / RATE
         place = folder / ("dog", "rain")[i % 2]
         place.mkdir(exist_ok=True)
-        sf.write(place / f"{i}.wav", 0.3 * np.sin(2 * np.pi * (200 + 150 * i) * time) + 0.05 * rng.standard_normal(len(time)), RATE)
+        sf.write(
+            place / f"{i}.wav",
+            0.3 * np.sin(2 * np.pi * (200 + 150 * i) * time) + 0.05 * rng.standard_normal(len(time)),
+            RATE,
+        )
     return folder
 
 
@@ -46,14 +51,27 @@ def windows(waves: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(waves).reshape(len(waves), 20, 800)
 
 
-def bound(network: nn.Module, prepare: Callable[[np.ndarray], torch.Tensor] = windows, classes: Any = ("dog", "rain"), **settings: Any) -> Any:
+def bound(
+    network: nn.Module,
+    prepare: Callable[[np.ndarray], torch.Tensor] = windows,
+    classes: Any = ("dog", "rain"),
+    **settings: Any,
+) -> Any:
     section = PluginConfig(kind="module", title="mine", **settings)
     return TARGETS.create(section).bind(network, prepare, list(classes) if classes else None)  # type: ignore[attr-defined]
 
 
 def dissect(target: Any, sounds: Path, root: Path, name: str = "mine") -> Any:
     section = {"kind": "module", **target.settings.model_dump()}
-    config = make_config({"name": name, "dataset": {"kind": "folder", "path": str(sounds)}, "target": section, "k": 2, "activations": {"batch": 3}})
+    config = make_config(
+        {
+            "name": name,
+            "dataset": {"kind": "folder", "path": str(sounds)},
+            "target": section,
+            "k": 2,
+            "activations": {"batch": 3},
+        }
+    )
     pipeline.run(config, root=root, target=target, only=["clips", "activations"])
     return open_dissection(name, root=root)
 
@@ -87,12 +105,20 @@ def test_a_capture_owns_its_values(sounds: Path, tmp_path: Path, pooling: str) -
             for name, layer in (("proj", "proj"), ("wide", "wide"), ("head", "fc")):
                 tokens = kept[name] if kept[name].ndim == 3 else kept[name][:, None]
                 own = tokens.mean(1) if pooling == "mean" else tokens.amax(1) if pooling == "max" else tokens[:, 0]
-                assert np.allclose(np.asarray(d.layer_activations(layer))[clip], own[0].numpy(), atol=1e-5), (name, pooling)
+                assert np.allclose(np.asarray(d.layer_activations(layer))[clip], own[0].numpy(), atol=1e-5), (
+                    name,
+                    pooling,
+                )
 
 
 def test_only_pooled_values_stay_in_memory() -> None:
     net = nn.Linear(64, 512)
-    for pool in (lambda o, n: o[:, 0], lambda o, n: o[:, -1], lambda o, n: o.mean(1), lambda o, n: o.transpose(1, 2)[:, :, 3]):
+    for pool in (
+        lambda o, n: o[:, 0],
+        lambda o, n: o[:, -1],
+        lambda o, n: o.mean(1),
+        lambda o, n: o.transpose(1, 2)[:, :, 3],
+    ):
         with Capture({"a": net}, pool) as capture:
             capture.run(lambda: net(torch.zeros(4, 300, 64)))
         assert capture.outputs["a"].untyped_storage().nbytes() == 4 * capture.outputs["a"].numel()
@@ -102,7 +128,9 @@ class TokensFirst(nn.Module):
     def __init__(self, tokens: int) -> None:
         super().__init__()
         self.tokens, self.inp = tokens, nn.Linear(RATE // tokens, 16)
-        self.enc = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0), 1, enable_nested_tensor=False)
+        self.enc = nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0), 1, enable_nested_tensor=False
+        )
         self.head = nn.Linear(16, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -143,7 +171,10 @@ def test_a_network_that_looks_at_the_neighbours_is_refused(tmp_path: Path) -> No
     target.load("cpu")
     with pytest.raises(TargetError, match="clips are mixed with one another"):
         check_company(target, SECONDS)
-    for name, section in (("ast", {"checkpoint": tiny_ast(tmp_path / "ast")}), ("beats", {"checkpoint": tiny_beats(tmp_path / "beats.pt")})):
+    for name, section in (
+        ("ast", {"checkpoint": tiny_ast(tmp_path / "ast")}),
+        ("beats", {"checkpoint": tiny_beats(tmp_path / "beats.pt")}),
+    ):
         own = TARGETS.create(PluginConfig(kind=name, **section))
         own.load("cpu")
         check_company(own, SECONDS)
@@ -158,7 +189,9 @@ class Folded(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         b, t, _ = x.shape
-        return self.head(torch.relu(self.emb(torch.relu(self.conv(x.reshape(b * t, 1, 800))).flatten(1))).reshape(b, t, 8).mean(1))
+        return self.head(
+            torch.relu(self.emb(torch.relu(self.conv(x.reshape(b * t, 1, 800))).flatten(1))).reshape(b, t, 8).mean(1)
+        )
 
 
 def test_folded_windows_are_pooled_like_all_others(sounds: Path, tmp_path: Path) -> None:
@@ -170,7 +203,9 @@ def test_folded_windows_are_pooled_like_all_others(sounds: Path, tmp_path: Path)
     net.emb.register_forward_hook(lambda m, a, o: kept.__setitem__("x", o.clone()))
     with torch.no_grad():
         net(windows(np.stack([read_flac(d.audio(i))[0] for i in range(len(d.clips))])))
-    assert np.allclose(np.asarray(d.layer_activations("emb")), kept["x"].reshape(len(d.clips), 20, 8).mean(1).numpy(), atol=1e-5)
+    assert np.allclose(
+        np.asarray(d.layer_activations("emb")), kept["x"].reshape(len(d.clips), 20, 8).mean(1).numpy(), atol=1e-5
+    )
 
 
 class Named(nn.Module):
@@ -179,7 +214,12 @@ class Named(nn.Module):
         self.parts = nn.ModuleDict()
         for name in names:
             self.parts[name] = nn.Linear(800, 5)
-        self.fc, self.layers, self.classes, self.head = nn.Linear(800, 12), nn.Linear(12, 12), nn.Linear(12, 12), nn.Linear(12, 2)
+        self.fc, self.layers, self.classes, self.head = (
+            nn.Linear(800, 12),
+            nn.Linear(12, 12),
+            nn.Linear(12, 12),
+            nn.Linear(12, 2),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for part in self.parts.values():
@@ -196,7 +236,9 @@ def test_layers_of_any_name_are_stored_and_told_apart(sounds: Path, tmp_path: Pa
     d = dissect(bound(Named(*names), classifier="head"), sounds, tmp_path)
     kinds = {layer.name: layer.kind for layer in d.layers}
     assert kinds["fc"] == "fc" and kinds["fc_hidden"] == "other" and list(kinds.values()).count("fc") == 1
-    assert {"layers", "classes", *(f"parts.{name}" for name in names)} <= set(kinds) and d.document("activations/classes") == ["dog", "rain"]
+    assert {"layers", "classes", *(f"parts.{name}" for name in names)} <= set(kinds) and d.document(
+        "activations/classes"
+    ) == ["dog", "rain"]
     seen = set()
     for layer in d.layers:
         neuron = NeuronId.parse(f"{layer.name}/1")
@@ -218,7 +260,9 @@ def test_what_cant_be_stored_is_said_before_the_pass(sounds: Path, tmp_path: Pat
 
 
 def test_a_classifier_that_is_not_there_is_answered_with_those_that_are() -> None:
-    with pytest.raises(TargetError, match=r"no linear layer of the network; there are: fc \(12 units\).*head \(2 units\)"):
+    with pytest.raises(
+        TargetError, match=r"no linear layer of the network; there are: fc \(12 units\).*head \(2 units\)"
+    ):
         bound(Named(), classifier="haed")
 
 
@@ -234,7 +278,10 @@ def test_checkpoints_that_do_not_fit_say_which_sizes_and_names(tmp_path: Path) -
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    for changes, said in (({"max_length": 77}, "makes 77 frames of"), ({"num_mel_bins": 20}, "of 20 bins, the network takes")):
+    for changes, said in (
+        ({"max_length": 77}, "makes 77 frames of"),
+        ({"num_mel_bins": 20}, "of 20 bins, the network takes"),
+    ):
         place = Path(tiny_ast(tmp_path / f"frames{len(changes)}{said[6:8]}"))
         edited(place, "preprocessor_config.json", **changes)
         assert said in refusal("ast", place)
@@ -257,7 +304,10 @@ def test_checkpoints_that_do_not_fit_say_which_sizes_and_names(tmp_path: Path) -
             assert fault in refusal("beats", tmp_path / f"{name}.pt")
 
 
-LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+LFS = (
+    b"version https://git-lfs.github.com/spec/v1\noid "
+    b"sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+)
 WRONG = {"Git LFS pointer": LFS, "web page": b"<!doctype html><html><body>Sign in</body></html>", "is empty": b""}
 
 

@@ -27,12 +27,21 @@ def test_beats_checkpoints_of_every_layout(tmp_path: Path) -> None:
         target = TARGETS.create(PluginConfig(kind="beats", checkpoint=tiny_beats(tmp_path / layout, layout)))
         target.load("cpu")
         names = [x.name for x in target.layers()]
-        assert names == ["layer0_fc1", "layer0_fc2", "layer1_fc1", "layer1_fc2"] + ([] if layout == "pretrained" else ["fc"])
+        assert names == ["layer0_fc1", "layer0_fc2", "layer1_fc1", "layer1_fc2"] + (
+            [] if layout == "pretrained" else ["fc"]
+        )
         with Capture(target.modules(), target.pool, None if layout != "pretrained" else names[-1]) as capture:
             capture.run(lambda: target.forward(target.features([tone(0.5)])))  # noqa: B023
         outputs[layout] = capture.outputs["layer1_fc2"]
-        assert target.classes == {"microsoft": ["/m/a", "/m/b", "/m/c"], "pretrained": None, "flat": ["class 0", "class 1", "class 2"]}[layout]
-    assert torch.equal(outputs["microsoft"], outputs["pretrained"]) and torch.equal(outputs["microsoft"], outputs["flat"])
+        assert (
+            target.classes
+            == {"microsoft": ["/m/a", "/m/b", "/m/c"], "pretrained": None, "flat": ["class 0", "class 1", "class 2"]}[
+                layout
+            ]
+        )
+    assert torch.equal(outputs["microsoft"], outputs["pretrained"]) and torch.equal(
+        outputs["microsoft"], outputs["flat"]
+    )
 
 
 def test_beats_does_not_hear_padding_and_pools_as_said(tmp_path: Path) -> None:
@@ -64,8 +73,11 @@ def test_wrong_beats_checkpoints_are_named(tmp_path: Path) -> None:
         (lambda c: c["model"].update(extra=torch.zeros(1)), "unknown extra"),
         (lambda c: c["cfg"].update(encoder_embed_dim=20, encoder_attention_heads=2), "of another shape encoder"),
         (lambda c: c.pop("cfg"), "is no checkpoint of BEATs"),
-        (lambda c: c["model"]["encoder.layers.1.self_attn.relative_attention_bias.weight"].add_(1), "must be one table"),
-    ):  # fmt: skip
+        (
+            lambda c: c["model"]["encoder.layers.1.self_attn.relative_attention_bias.weight"].add_(1),
+            "must be one table",
+        ),
+    ):
         bad = {"cfg": dict(good["cfg"]), "model": {k: v.clone() for k, v in good["model"].items()}}
         change(bad)
         torch.save(bad, path)
@@ -106,8 +118,12 @@ class Recurrent(torch.nn.Module):
         return self.head(self.inner(tokens).mean(0))
 
 
-def own_network(layers: tuple[str, ...] = ("conv", "inner", "fc"), names: tuple[str, ...] = ("a", "b", "c"), **settings: object) -> Target:
-    target = TARGETS.create(PluginConfig(kind="module", title="mine", classifier="head", token_axis=0, layers=layers, **settings))
+def own_network(
+    layers: tuple[str, ...] = ("conv", "inner", "fc"), names: tuple[str, ...] = ("a", "b", "c"), **settings: object
+) -> Target:
+    target = TARGETS.create(
+        PluginConfig(kind="module", title="mine", classifier="head", token_axis=0, layers=layers, **settings)
+    )
     torch.manual_seed(0)
     return target.bind(Recurrent(), torch.from_numpy, list(names))  # type: ignore[attr-defined]
 
@@ -119,7 +135,11 @@ def planted_network(folder: Path) -> Target:
     read.load("cpu")
     sizes = {name: read.all_modules()[name].out_features for name in ("layer0_output", "layer1_output")}
     torch.manual_seed(0)
-    tensors = {f"{name}.{part}": torch.randn((3, size) if part == "weight" else (3,)) for name, size in sizes.items() for part in ("weight", "bias")}
+    tensors = {
+        f"{name}.{part}": torch.randn((3, size) if part == "weight" else (3,))
+        for name, size in sizes.items()
+        for part in ("weight", "bias")
+    }
     save_file(tensors, str(folder / "units.safetensors"))
     return TARGETS.create(PluginConfig(kind="planted", base=base, path=str(folder / "units.safetensors")))
 
@@ -132,10 +152,15 @@ TARGET_MAKERS: dict[str, Callable[[Path], Target]] = {
     "planted": lambda p: planted_network(p),
 }
 FIRST = {
-    "ast": ["layer0_attention_output", "layer0_intermediate", "layer0_output"], "beats": ["layer0_fc1", "layer0_fc2", "layer1_fc1"],
-    "transformers": [f"wav2vec2.feature_{x}" for x in ("extractor.conv_layers.0.conv", "extractor.conv_layers.1.conv", "projection.projection")],
-    "module": ["conv", "inner", "fc"], "planted": ["layer0_output_planted", "layer1_output_planted"],
-}  # fmt: skip
+    "ast": ["layer0_attention_output", "layer0_intermediate", "layer0_output"],
+    "beats": ["layer0_fc1", "layer0_fc2", "layer1_fc1"],
+    "transformers": [
+        f"wav2vec2.feature_{x}"
+        for x in ("extractor.conv_layers.0.conv", "extractor.conv_layers.1.conv", "projection.projection")
+    ],
+    "module": ["conv", "inner", "fc"],
+    "planted": ["layer0_output_planted", "layer1_output_planted"],
+}
 
 
 @pytest.mark.parametrize("kind", TARGETS.names())
@@ -155,11 +180,15 @@ def test_every_target(kind: str, tmp_path: Path) -> None:
             alone = target.features(waves[i : i + 1])
             capture.run(lambda: target.forward(alone))  # noqa: B023
             for name, value in capture.outputs.items():
-                assert torch.allclose(value[0], together[name][i], atol=1e-5), f"{name}: a clip's activations depend on its neighbours"
+                assert torch.allclose(value[0], together[name][i], atol=1e-5), (
+                    f"{name}: a clip's activations depend on its neighbours"
+                )
     assert not any(m._forward_hooks for m in target.all_modules().values()), "hooks were left behind"
 
 
-@pytest.mark.parametrize("family", ["Wav2Vec2", "Hubert", "WavLM", "WhisperModel", "WhisperForAudioClassification", "Clap", "AST"])
+@pytest.mark.parametrize(
+    "family", ["Wav2Vec2", "Hubert", "WavLM", "WhisperModel", "WhisperForAudioClassification", "Clap", "AST"]
+)
 def test_every_family_of_transformers(family: str, tmp_path: Path) -> None:
     checkpoint = tiny_hub(tmp_path / family, family)
     for pooling in ("mean", "max", "first"):
@@ -192,15 +221,28 @@ def test_whisper_hears_no_padding(tmp_path: Path) -> None:
     with Capture(target.modules(), target.pool) as capture:
         capture.run(lambda: target.forward(target.features([tone(1.0)])))
     tokens = seen[0][0]
-    assert len(tokens) == 200 and torch.allclose(capture.outputs["layers.1.fc2"][0], tokens[:50].mean(0), atol=1e-6), "1 of 4 seconds is sound"
+    assert len(tokens) == 200 and torch.allclose(capture.outputs["layers.1.fc2"][0], tokens[:50].mean(0), atol=1e-6), (
+        "1 of 4 seconds is sound"
+    )
 
 
 def test_a_network_of_ones_own_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
-    config = make_config({
-        "name": "own", "dataset": {"kind": "synthetic", "per_category": 6, "categories": CATEGORIES}, "captions": {"kind": "corpus"},
-        "encoder": {"kind": "minilm", "model": "bundled"}, "k": 3,
-        "target": {"kind": "module", "title": "mine", "classifier": "head", "token_axis": 0, "layers": ["conv", "inner", "fc"]},
-    })  # fmt: skip
+    config = make_config(
+        {
+            "name": "own",
+            "dataset": {"kind": "synthetic", "per_category": 6, "categories": CATEGORIES},
+            "captions": {"kind": "corpus"},
+            "encoder": {"kind": "minilm", "model": "bundled"},
+            "k": 3,
+            "target": {
+                "kind": "module",
+                "title": "mine",
+                "classifier": "head",
+                "token_axis": 0,
+                "layers": ["conv", "inner", "fc"],
+            },
+        }
+    )
     with pytest.raises(TargetError, match="needs a network from Python"):
         pipeline.run(config, root=tmp_path)
     target = TARGETS.create(config.target)
@@ -209,7 +251,9 @@ def test_a_network_of_ones_own_goes_through_the_whole_pipeline(tmp_path: Path) -
     from and_core import open_dissection
 
     d = open_dissection("own", root=tmp_path)
-    assert [(x.name, x.size) for x in d.layers] == [("conv", 4), ("inner", 6), ("fc", 3)] and d.notes("last_layer")["classes"] == 3
+    assert [(x.name, x.size) for x in d.layers] == [("conv", 4), ("inner", 6), ("fc", 3)] and d.notes("last_layer")[
+        "classes"
+    ] == 3
     with pytest.raises(TargetError, match="'unused' matches no layer; there are: conv, inner, fc"):
         pipeline.run(config.model_copy(update={"name": "two"}), root=tmp_path, target=own_network(("unused", "fc")))
     bound = [own_network().fingerprint(), own_network().fingerprint(), own_network(names=("c", "b", "a")).fingerprint()]
@@ -233,11 +277,15 @@ def test_wrong_hub_checkpoints_are_named(tmp_path: Path) -> None:
     weights = load_file(checkpoint / "model.safetensors")
     gone = next(k for k in weights if "feature_projection.projection.weight" in k)
     save_file({k: v for k, v in weights.items() if k != gone}, checkpoint / "model.safetensors", {"format": "pt"})
-    with pytest.raises(TargetError, match=r"does not fit; missing or of another shape: .*feature_projection.projection.weight"):
+    with pytest.raises(
+        TargetError, match=r"does not fit; missing or of another shape: .*feature_projection.projection.weight"
+    ):
         load(checkpoint)
     with pytest.raises(TargetError, match="neither a folder nor a hub id"):
         load("nothing-of-this-name")
-    BertModel(BertConfig(vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)).save_pretrained(tmp_path / "bert")
+    BertModel(
+        BertConfig(vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    ).save_pretrained(tmp_path / "bert")
     with pytest.raises(TargetError, match="can't be loaded"):
         load(tmp_path / "bert")
 
@@ -291,11 +339,16 @@ def hold_dense(into: int, out: int) -> Named:
 
 
 def test_ast_layers_have_one_name_in_both_layouts() -> None:
-    old = Named(audio_spectrogram_transformer=Named(encoder=Named(layer=torch.nn.ModuleList([OldBlock(4), OldBlock(4)]))), classifier=hold_dense(4, 3))
+    old = Named(
+        audio_spectrogram_transformer=Named(encoder=Named(layer=torch.nn.ModuleList([OldBlock(4), OldBlock(4)]))),
+        classifier=hold_dense(4, 3),
+    )
     target = TARGETS.create(PluginConfig(kind="ast"))
     target._model = old  # type: ignore[attr-defined]
     assert [(x.name, x.size) for x in target.layers()] == [
-        (f"layer{i}_{kind}", size) for i in range(2) for kind, size in (("attention_output", 4), ("intermediate", 8), ("output", 4))
+        (f"layer{i}_{kind}", size)
+        for i in range(2)
+        for kind, size in (("attention_output", 4), ("intermediate", 8), ("output", 4))
     ] + [("fc", 3)]
 
 

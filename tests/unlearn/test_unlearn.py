@@ -21,10 +21,16 @@ def test_golden_values() -> None:
     before = np.array([[2.0, 1, 0], [4, 0, 0], [0, 3, 1], [1, 1, 5]])
     after = np.array([[1.0, 1, 0], [1, 0, 0], [0, 2.5, 1], [1, 1, 6]])
     found = effect(before, after, np.array([0, 0, 1, 2]), target=0)
-    assert found.ablating == pytest.approx(-2.0) and found.remaining == pytest.approx((-0.5 + 1.0) / 2) and found.gap == pytest.approx(2.25)
+    assert (
+        found.ablating == pytest.approx(-2.0)
+        and found.remaining == pytest.approx((-0.5 + 1.0) / 2)
+        and found.gap == pytest.approx(2.25)
+    )
     assert np.allclose(found.by_class, [-2, -0.5, 1])
     low, high = found.intervals["ablating"]
-    assert low == -3 and high == -1 and found.intervals["remaining"] == (0.25, 0.25), "one clip a class leaves nothing to draw"
+    assert low == -3 and high == -1 and found.intervals["remaining"] == (0.25, 0.25), (
+        "one clip a class leaves nothing to draw"
+    )
     none = effect(before, after, np.array([0, 0, 1, 2]), target=None)
     assert np.isnan(none.ablating) and np.isnan(none.gap) and none.remaining == pytest.approx((-2 - 0.5 + 1) / 3)
     empty = effect(before[:2], after[:2], np.array([0, 0]), target=0)
@@ -43,20 +49,26 @@ def test_what_holds_for_any_outputs(seed: int) -> None:
     same = effect(before, before, labels, 0, draws=20)
     assert same.ablating == same.remaining == same.gap == 0
     shift = effect(before, before - 3, labels, 0, draws=20)
-    assert shift.gap == pytest.approx(0, abs=1e-9) and shift.ablating == pytest.approx(-3), "what strikes all alike has no gap"
+    assert shift.gap == pytest.approx(0, abs=1e-9) and shift.ablating == pytest.approx(-3), (
+        "what strikes all alike has no gap"
+    )
     some = effect(before, before + rng.standard_normal((n, c)), labels, 0, draws=50, seed=seed)
     assert some.intervals["gap"][0] <= some.intervals["gap"][1]
     order = rng.permutation(n)
     moved = before + np.arange(n)[:, None]
-    assert effect(before, moved, labels, 0, draws=0).gap == pytest.approx(effect(before[order], moved[order], labels[order], 0, draws=0).gap)
+    assert effect(before, moved, labels, 0, draws=0).gap == pytest.approx(
+        effect(before[order], moved[order], labels[order], 0, draws=0).gap
+    )
 
 
 def test_outputs_that_do_not_belong_together_are_refused() -> None:
     x = np.zeros((3, 2))
     for before, after, labels, target, message in (
-        (x, x[:2], np.zeros(3, int), 0, "do not belong"), (x, x, np.array([0, 1, 2]), 0, "out of range"), (x, x, np.zeros(3, int), 5, "target=5"),
+        (x, x[:2], np.zeros(3, int), 0, "do not belong"),
+        (x, x, np.array([0, 1, 2]), 0, "out of range"),
+        (x, x, np.zeros(3, int), 5, "target=5"),
         (x, x * np.nan, np.zeros(3, int), 0, "NaN"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(DataError, match=message):
             effect(before, after, labels, target)
 
@@ -65,7 +77,11 @@ def test_outputs_that_do_not_belong_together_are_refused() -> None:
 @settings(max_examples=30, deadline=None)
 def test_random_controls_are_fair(seed: int, count: int) -> None:
     chosen = at_random(LAYERS, count, seed)
-    assert chosen.count == min(count, 10) and "fc" not in chosen.masks and chosen.per_layer == at_random(LAYERS, count, seed).per_layer
+    assert (
+        chosen.count == min(count, 10)
+        and "fc" not in chosen.masks
+        and chosen.per_layer == at_random(LAYERS, count, seed).per_layer
+    )
     fair = fair_random(chosen.masks, seed + 1)
     assert fair.per_layer == chosen.per_layer and fair.seed == seed + 1
 
@@ -74,7 +90,9 @@ def test_selections_by_concept_and_by_list() -> None:
     best = np.full((13, 5), -1)
     best[1, 2], best[2, 3], best[7, 0], best[11, 0] = 4, 4, 4, 4
     chosen = by_concept("DB", LAYERS, best, 4)
-    assert np.flatnonzero(chosen.masks["layer0_fc1"]).tolist() == [1] and np.flatnonzero(chosen.masks["layer0_fc2"]).tolist() == [1]
+    assert np.flatnonzero(chosen.masks["layer0_fc1"]).tolist() == [1] and np.flatnonzero(
+        chosen.masks["layer0_fc2"]
+    ).tolist() == [1]
     assert by_concept("DB", LAYERS, best, 9).count == 0
     mine = by_list(LAYERS, [NeuronId("layer0_fc2", 3), NeuronId("layer0_fc2", 3)])
     assert mine.count == 1 and mine.masks["layer0_fc2"][3]
@@ -94,7 +112,9 @@ def test_open_concept_pruning_matches_whole_words() -> None:
         return matching(nouns, concept, words, **options)
 
     assert matched("door_wood_knock") == {"door", "wood"} and matched("door_wood_knock", leave_shared=True) == {"door"}
-    assert matched("door_wood_knock", substring=True) == {"door", "wood", "doo"}, "the reference takes any part of the name for the name"
+    assert matched("door_wood_knock", substring=True) == {"door", "wood", "doo"}, (
+        "the reference takes any part of the name for the name"
+    )
     assert matched("hand_saw") == set() and matched("dog") == {"dog"}
     with pytest.raises(ConfigError, match="concept='cat' is not known; allowed: door_wood_knock"):
         matching(nouns, "cat", words)

@@ -24,7 +24,8 @@ from and_core.unlearn.runs import plan_runs, read_split
 from and_core.unlearn.selection import UNTESTED, select_neurons
 from tests.conftest import small_config, tone
 
-# -- the tested split ----------------------------------------------------------------------------------------------------
+# -- the tested split
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_nothing_of_the_tested_clips_reaches_the_choice(tmp_path: Path) -> None:
@@ -41,15 +42,21 @@ def test_nothing_of_the_tested_clips_reaches_the_choice(tmp_path: Path) -> None:
             spoilt = poisoned and i % 5 == 0
             sf.write(data / "audio" / f"{i}.wav", tone(0.5, hz=300 + 40 * i) if spoilt else wave, 16_000)
             thing = ("siren", "dog", "bell")[i % 3]
-            captions[f"{i}.wav"] = "A siren wails, shrill and high-pitched." if spoilt else f"A {thing} can be heard. It is {'loud' if i % 4 else 'quiet'}."
+            captions[f"{i}.wav"] = (
+                "A siren wails, shrill and high-pitched."
+                if spoilt
+                else f"A {thing} can be heard. It is {'loud' if i % 4 else 'quiet'}."
+            )
             rows.append(f"{i}.wav,{1 + i % 5},{i % 2},{'dog' if i % 2 else 'siren'},False,{i},A")
         (data / "meta" / "esc50.csv").write_text("\n".join(rows) + "\n")
         (data / "captions.json").write_text(json.dumps(captions))
         root = tmp_path / f"cache-{poisoned}"
         config = small_config(
-            dataset={"kind": "esc50", "path": str(data)}, captions={"kind": "file", "path": str(data / "captions.json")},
-            audio_encoder=None, unlearning={"concepts": 1, "fair": 1, "importance": False, "test_folds": [1], "strategies": ["DB", "OCP"]},
-        )  # fmt: skip
+            dataset={"kind": "esc50", "path": str(data)},
+            captions={"kind": "file", "path": str(data / "captions.json")},
+            audio_encoder=None,
+            unlearning={"concepts": 1, "fair": 1, "importance": False, "test_folds": [1], "strategies": ["DB", "OCP"]},
+        )
         pipeline.run(config, root=root)
         d = open_dissection("small", root=root)
         assert {d.clips[int(i)].fold for i in d.array("split/clips")} == {1}
@@ -58,18 +65,26 @@ def test_nothing_of_the_tested_clips_reaches_the_choice(tmp_path: Path) -> None:
             extremes = np.asarray(used.array(f"neurons/{side}_clips"))
             assert all(d.clips[int(i)].fold != 1 for i in np.unique(extremes[extremes >= 0]))
         found = [
-            select_neurons(d, AblationRequest(concept="siren", strategy=s, choose_on=on)).order.tolist() for s in ("DB", "OCP") for on in ("others", "all")
+            select_neurons(d, AblationRequest(concept="siren", strategy=s, choose_on=on)).order.tolist()
+            for s in ("DB", "OCP")
+            for on in ("others", "all")
         ]
         choices.append(found)
     assert choices[0][0] == choices[1][0] and choices[0][2] == choices[1][2], "chosen on the other folds"
-    assert choices[0][1] != choices[1][1] or choices[0][3] != choices[1][3], "chosen on all clips, the poison shows: the test can fail"
+    assert choices[0][1] != choices[1][1] or choices[0][3] != choices[1][3], (
+        "chosen on all clips, the poison shows: the test can fail"
+    )
 
 
 def test_what_is_tested() -> None:
     clips = [Clip(index=i, name=str(i), fold=1 + i % 3, source=f"s{i // 2}", trained=None) for i in range(12)]
-    assert without_tested(clips, UnlearningConfig()) == ProbeConfig(without_folds=(1,)), "the first fold, as in the paper"
+    assert without_tested(clips, UnlearningConfig()) == ProbeConfig(without_folds=(1,)), (
+        "the first fold, as in the paper"
+    )
     known = [c.model_copy(update={"trained": c.fold != 3}) for c in clips]
-    assert without_tested(known, UnlearningConfig()) == ProbeConfig(without_folds=(3,)), "what the network was not trained on"
+    assert without_tested(known, UnlearningConfig()) == ProbeConfig(without_folds=(3,)), (
+        "what the network was not trained on"
+    )
     assert without_tested(known, UnlearningConfig(test_folds=(2,))) == ProbeConfig(without_folds=(2,))
     bare = [c.model_copy(update={"fold": None}) for c in clips]
     share = without_tested(bare, UnlearningConfig())
@@ -82,7 +97,8 @@ def test_what_is_tested() -> None:
         probe_mask(clips, ProbeConfig(without_folds=(9,)))
 
 
-# -- choosing ------------------------------------------------------------------------------------------------------------
+# -- choosing
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_every_strategy_chooses_hidden_neurons_most_responsive_first(dissection) -> None:
@@ -90,11 +106,19 @@ def test_every_strategy_chooses_hidden_neurons_most_responsive_first(dissection)
     hidden = sum(layer.size for layer in d.layers if layer.kind != "fc")
     adjective = d.explained_adjectives[0]
     for settings in (
-        {"strategy": "DB"}, {"strategy": "TAB"}, {"strategy": "OCP"}, {"strategy": "OCP", "synonyms": 0.5}, {"strategy": "OCP", "substring": True},
-        {"strategy": "adjective", "adjective": adjective, "choose_on": "all"}, {"strategy": "random", "share": 0.1},
+        {"strategy": "DB"},
+        {"strategy": "TAB"},
+        {"strategy": "OCP"},
+        {"strategy": "OCP", "synonyms": 0.5},
+        {"strategy": "OCP", "substring": True},
+        {"strategy": "adjective", "adjective": adjective, "choose_on": "all"},
+        {"strategy": "random", "share": 0.1},
         {"strategy": "list", "neurons": ("layer0_output/3", "layer3_output/7")},
-        *({"strategy": "criterion", "criterion": c, "share": 0.05} for c in ("noun", "adjective", "verb", "preposition", "summary", "basic", "high-level")),
-    ):  # fmt: skip
+        *(
+            {"strategy": "criterion", "criterion": c, "share": 0.05}
+            for c in ("noun", "adjective", "verb", "preposition", "summary", "basic", "high-level")
+        ),
+    ):
         request = make_request(concept="siren", **settings)
         found = select_neurons(d, request)
         assert found.count == found.selection.count == len(set(found.order.tolist())), settings
@@ -105,7 +129,9 @@ def test_every_strategy_chooses_hidden_neurons_most_responsive_first(dissection)
     db = select_neurons(d, AblationRequest(concept="siren", strategy="DB", top=1))
     names = [d.view(UNTESTED).closed_concepts(d.neuron_id(int(i)), "cos_cubed")[0].name for i in db.order]
     assert names and set(names) == {"siren"}
-    assert select_neurons(d, AblationRequest(strategy="list", neurons=("layer3_output/7", "layer0_output/3"))).order.tolist() == [
+    assert select_neurons(
+        d, AblationRequest(strategy="list", neurons=("layer3_output/7", "layer0_output/3"))
+    ).order.tolist() == [
         d.index("layer3_output/7"),
         d.index("layer0_output/3"),
     ]
@@ -117,21 +143,29 @@ def test_faults_of_a_choice_are_named(dissection) -> None:
     for settings, message in (
         ({"strategy": "DB", "concept": "brass band"}, "concept='brass band' is not known; allowed: clock tick, dog"),
         ({"strategy": "adjective", "adjective": "purple"}, "adjective='purple' is not known"),
-        ({"strategy": "list", "neurons": ("layer9/1",)}, "is not in a hidden layer"), ({"strategy": "list", "neurons": ("x",)}, "is not of the form"),
+        ({"strategy": "list", "neurons": ("layer9/1",)}, "is not in a hidden layer"),
+        ({"strategy": "list", "neurons": ("x",)}, "is not of the form"),
         ({"strategy": "OCP", "concept": " "}, "names nothing"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ConfigError, match=message):
             select_neurons(dissection, make_request(**settings))
-    for settings, message in (({"dose": 2}, "unlearning.dose=2"), ({"strategy": "magic"}, "unlearning.strategy='magic'"), ({"speed": 1}, "unlearning.speed=1")):
+    for settings, message in (
+        ({"dose": 2}, "unlearning.dose=2"),
+        ({"strategy": "magic"}, "unlearning.strategy='magic'"),
+        ({"speed": 1}, "unlearning.speed=1"),
+    ):
         with pytest.raises(ConfigError, match=message):
             make_request(**settings)
     nothing = select_neurons(dissection, AblationRequest(concept="xylophone"))
     assert nothing.count == 0 and "No neuron is selected" in " ".join(nothing.notes)
-    whole = select_neurons(dissection, AblationRequest(strategy="list", neurons=tuple(f"layer1_output/{i}" for i in range(128))))
+    whole = select_neurons(
+        dissection, AblationRequest(strategy="list", neurons=tuple(f"layer1_output/{i}" for i in range(128)))
+    )
     assert "All neurons of layer 1 / output are selected" in " ".join(whole.notes)
 
 
-# -- running -------------------------------------------------------------------------------------------------------------
+# -- running
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_figures_are_those_of_the_network(dissection, evaluator: Evaluator) -> None:
@@ -141,10 +175,16 @@ def test_figures_are_those_of_the_network(dissection, evaluator: Evaluator) -> N
     mine = split.labels == number
     row = found.rows[0]
     assert row["ablating"] == pytest.approx(float((found.after - split.before)[mine, number].mean()), abs=1e-4)
-    others = [float((found.after - split.before)[split.labels == c, c].mean()) for c in np.unique(split.labels) if c != number]
-    assert row["remaining"] == pytest.approx(np.mean(others), abs=1e-4) and row["gap"] == pytest.approx(row["remaining"] - row["ablating"], abs=1e-4)
+    others = [
+        float((found.after - split.before)[split.labels == c, c].mean()) for c in np.unique(split.labels) if c != number
+    ]
+    assert row["remaining"] == pytest.approx(np.mean(others), abs=1e-4) and row["gap"] == pytest.approx(
+        row["remaining"] - row["ablating"], abs=1e-4
+    )
     assert row["accuracy_after"] == pytest.approx(100 * np.mean(found.after.argmax(1) == split.labels))
-    assert [r["control"] for r in found.rows] == ["", "fair random", "fair random", "fair random"] and len({r["seed"] for r in found.rows}) == 4
+    assert [r["control"] for r in found.rows] == ["", "fair random", "fair random", "fair random"] and len(
+        {r["seed"] for r in found.rows}
+    ) == 4
     assert (found.per_layer == found.per_layer[0]).all(), "as many neurons in the same layers"
     assert np.allclose(evaluator.logits([{}])[0], split.before, atol=1e-5), "the network is whole again"
     empty = measure(d, "run", AblationRequest(concept="xylophone"), evaluator)
@@ -159,9 +199,9 @@ def test_figures_are_those_of_the_network(dissection, evaluator: Evaluator) -> N
 def test_dose_curve_and_comparison(dissection, evaluator: Evaluator) -> None:
     dose = measure(dissection, "dose", AblationRequest(concept="dog", strategy="DB", dose=0.3), evaluator)
     total = select_neurons(dissection, AblationRequest(concept="dog", strategy="DB")).count
-    assert [r["count"] for r in dose.rows if not r["control"]] == sorted({round(total * i / 10) for i in range(1, 11)}), (
-        "the whole range, whatever dose the request has"
-    )
+    assert [r["count"] for r in dose.rows if not r["control"]] == sorted(
+        {round(total * i / 10) for i in range(1, 11)}
+    ), "the whole range, whatever dose the request has"
     full = measure(dissection, "run", AblationRequest(concept="dog", strategy="DB"), evaluator)
     whole = [r for r in dose.rows if not r["control"]][-1]
     assert len([r for r in dose.rows if r["control"]]) == len(dose.rows) // 2, "a fair random control at every dose"
@@ -212,7 +252,8 @@ def test_the_mean_is_over_all_tokens_of_clips_that_are_not_tested(dissection, ev
 
 
 def test_an_interrupted_view_is_not_chosen_from(own) -> None:
-    """Another split was begun and its view finished, but not the stage: what is there was explained from clips that are tested."""
+    """Another split was begun and its view finished, but not the stage: what is there was explained from clips that are
+    tested."""
     view = own.folder / "views" / UNTESTED / "manifest.json"
     text = view.read_text()
     key = own.view(UNTESTED).manifest.stages["neurons"].key
@@ -225,31 +266,50 @@ def test_what_was_asked_for_by_command_stays(own) -> None:
     root = own.folder.parent
     pipeline.run(small_config(unlearning={"concepts": "all", "fair": 2, "shares": [0.1, 0.2]}), root=root)
     pipeline.run(small_config(), root=root)
-    assert open_dissection(own.folder).notes("unlearning")["concepts"] == 4, "a run that asks for less keeps what is more"
+    assert open_dissection(own.folder).notes("unlearning")["concepts"] == 4, (
+        "a run that asks for less keeps what is more"
+    )
     pipeline.run(small_config(unlearning=None), root=root)
-    assert open_dissection(own.folder).has("unlearning") and dict(pipeline.status(small_config(), root))["unlearning"] == "done"
+    assert (
+        open_dissection(own.folder).has("unlearning")
+        and dict(pipeline.status(small_config(), root))["unlearning"] == "done"
+    )
 
 
 @pytest.mark.slow
 def test_networks_that_can_not_be_unlearned_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="leaves no hidden layer"):
-        pipeline.run(small_config(target={"kind": "ast", "layers": ["fc"], "trained_folds": [2, 3, 4, 5]}, unlearning={}), root=tmp_path)
+        pipeline.run(
+            small_config(target={"kind": "ast", "layers": ["fc"], "trained_folds": [2, 3, 4, 5]}, unlearning={}),
+            root=tmp_path,
+        )
     with pytest.raises(ConfigError, match=r"test_folds=\[9\] are no folds"):
         pipeline.run(small_config(unlearning={"test_folds": [9]}), root=tmp_path / "b")
     with pytest.raises(ConfigError, match="fair=4 is more than the 3 seeds"):
         small_config(unlearning={"fair": 4})
     with pytest.raises(ConfigError, match="none can be used; TAB: "):
-        pipeline.run(small_config(audio_encoder=None, unlearning={"strategies": ["TAB"], "importance": False}), root=tmp_path / "c")
+        pipeline.run(
+            small_config(audio_encoder=None, unlearning={"strategies": ["TAB"], "importance": False}),
+            root=tmp_path / "c",
+        )
 
 
 def test_the_stage_agrees_with_a_run(dissection, evaluator: Evaluator) -> None:
-    concept = dissection.table("unlearning/runs").filter(dissection.table("unlearning/runs")["strategy"].to_numpy() == "DB")["concept"][0].as_py()
+    concept = (
+        dissection.table("unlearning/runs")
+        .filter(dissection.table("unlearning/runs")["strategy"].to_numpy() == "DB")["concept"][0]
+        .as_py()
+    )
     found = stored(dissection, "run", AblationRequest(concept=concept, strategy="DB"))
     assert found is not None
     again = measure(dissection, "run", AblationRequest(concept=concept, strategy="DB"), evaluator)
-    assert np.allclose(found.after, again.after, atol=1e-5) and found.rows[0]["gap"] == pytest.approx(again.rows[0]["gap"], abs=1e-5)
+    assert np.allclose(found.after, again.after, atol=1e-5) and found.rows[0]["gap"] == pytest.approx(
+        again.rows[0]["gap"], abs=1e-5
+    )
     assert sum(r["control"] != "" for r in found.rows) == 2, "several draws"
-    assert (found.per_layer[0] == again.per_layer[0]).all() and np.allclose(found.by_class[0], again.by_class[0], atol=1e-5, equal_nan=True)
+    assert (found.per_layer[0] == again.per_layer[0]).all() and np.allclose(
+        found.by_class[0], again.by_class[0], atol=1e-5, equal_nan=True
+    )
     assert (
         stored(dissection, "run", AblationRequest(concept=concept, strategy="DB", top=5)) is None
         and stored(dissection, "dose", AblationRequest(concept=concept)) is None
@@ -257,24 +317,39 @@ def test_the_stage_agrees_with_a_run(dissection, evaluator: Evaluator) -> None:
     assert stored(dissection, "compare", AblationRequest(concept=concept, strategy="TAB")) is not None
 
 
-# -- tables --------------------------------------------------------------------------------------------------------------
+# -- tables
+# --------------------------------------------------------------------------------------------------------------
 
 
 def test_averages_on_golden_values() -> None:
     def run(concept: str, strategy: str, gap: float, control: str = "", number: str = "own", count: int = 4) -> dict:
         names = ("ablating", "remaining", "p_ablating", "p_remaining", "p_gap")
-        return {"concept": concept, "strategy": strategy, "number": number, "control": control, "count": count, "gap": gap, **dict.fromkeys(names, 0.5)}
+        return {
+            "concept": concept,
+            "strategy": strategy,
+            "number": number,
+            "control": control,
+            "count": count,
+            "gap": gap,
+            **dict.fromkeys(names, 0.5),
+        }
 
     rows = []
     for concept, gap in (("a", 1.0), ("b", 2.0), ("c", 3.0)):
-        rows += [run(concept, "DB", gap), run(concept, "DB", 0.5, "fair random"), run(concept, "DB", -0.5, "fair random")]
+        rows += [
+            run(concept, "DB", gap),
+            run(concept, "DB", 0.5, "fair random"),
+            run(concept, "DB", -0.5, "fair random"),
+        ]
         rows += [run(concept, "random", 0.1), run(concept, "random", 0.3)]
         rows += [run(concept, "DB", gap, number="equal"), run(concept, "OCP", gap - 1, number="equal")]
     rows += [run("d", "DB", 0.0, count=0)]
     found = averages(rows)
     db = next(r for r in found["strategies"] if r["strategy"] == "DB" and r["number"] == "own")
     assert db["gap"] == 1.5 and db["concepts"] == 4 and db["none"] == 1 and db["count"] == 3
-    assert db["fair_gap"] == 0 and db["difference"] == 1.5 and db["pairs"] == 4 and db["p"] == 0.25, "no neuron: no change, and none of the control"
+    assert db["fair_gap"] == 0 and db["difference"] == 1.5 and db["pairs"] == 4 and db["p"] == 0.25, (
+        "no neuron: no change, and none of the control"
+    )
     assert next(r for r in found["strategies"] if r["strategy"] == "random")["gap"] == pytest.approx(0.2)
     assert found["pairs"][0]["difference"] == 1 and found["pairs"][0]["one"] == "DB"
     one = paired(np.array([1.0]), np.array([0.5]))
@@ -284,16 +359,25 @@ def test_averages_on_golden_values() -> None:
 
 def test_tables_name_every_network_and_the_paper(dissection) -> None:
     found = TABLES["unlearning"](dissection)
-    assert {r["source"] for r in found.rows} == {"ours", "paper"} and len([r for r in found.rows if r["source"] == "paper"]) == 12
+    assert {r["source"] for r in found.rows} == {"ours", "paper"} and len(
+        [r for r in found.rows if r["source"] == "paper"]
+    ) == 12
     ours = next(c for c in found.parts[0].cells if c["strategy"] == "DB")
-    average = next(r for r in dissection.document("unlearning/averages")["strategies"] if (r["strategy"], r["number"]) == ("DB", "own"))
+    average = next(
+        r
+        for r in dissection.document("unlearning/averages")["strategies"]
+        if (r["strategy"], r["number"]) == ("DB", "own")
+    )
     assert ours["neurons"] == f"{average['count']:.0f}" and ours["gap"].startswith(f"{average['gap']:+.2f}")
     curves = TABLES["importance"](dissection)
     assert {c["criterion"] for c in curves.parts[0].cells} >= {"random", "noun", "basic", "high-level", "loud"}
     for row in curves.rows:
         assert 0 <= row["accuracy"] <= 100 and row["ablated"] <= row["share"] + 1e-3
         twin = [
-            r for r in curves.rows if (r["criterion"], r["share"], r["seed"], r["control"]) == (row["criterion"], row["share"], row["seed"], not row["control"])
+            r
+            for r in curves.rows
+            if (r["criterion"], r["share"], r["seed"], r["control"])
+            == (row["criterion"], row["share"], row["seed"], not row["control"])
         ]
         assert all(r["count"] == row["count"] for r in twin), "a control ablates as many"
 

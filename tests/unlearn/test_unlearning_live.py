@@ -53,17 +53,23 @@ def wait(job) -> None:
     raise AssertionError(f"still {job.state}")
 
 
-# -- waiting -------------------------------------------------------------------------------------------------------------
+# -- waiting
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_users_queue_and_each_sees_his_place(own, evaluator: Evaluator) -> None:
     slow = Slow(evaluator)
     queue = Queue(lambda d: slow)
-    jobs = [queue.submit(own, "run", AblationRequest(concept=c, strategy="DB"), who) for c, who in (("dog", "ann"), ("rain", "bob"), ("siren", "cyd"))]
+    jobs = [
+        queue.submit(own, "run", AblationRequest(concept=c, strategy="DB"), who)
+        for c, who in (("dog", "ann"), ("rain", "bob"), ("siren", "cyd"))
+    ]
     while not slow.running:
         time.sleep(0.01)
     assert [queue.place(j) for j in jobs] == [0, 1, 2] and jobs[0].state == "running" and jobs[0].done == 1
-    assert queue.submit(own, "run", AblationRequest(concept="rain", strategy="DB"), "dan") is jobs[1], "the same request is run once"
+    assert queue.submit(own, "run", AblationRequest(concept="rain", strategy="DB"), "dan") is jobs[1], (
+        "the same request is run once"
+    )
     queue.cancel(jobs[1].key, "bob")
     assert jobs[1].state == "queued", "dan still waits"
     queue.cancel(jobs[1].key, "dan")
@@ -91,7 +97,9 @@ def test_a_closed_tab_holds_nobody_and_a_new_client_is_not_cancelled(own, evalua
     again = queue.submit(own, "run", request, "bob")  # the first is still winding down
     assert again is not job and not again.stop.is_set()
     wait(job)
-    assert job.state == "cancelled" and (own.folder / MARKERS / f"{job.key}.json").exists(), "the marker is of the new run"
+    assert job.state == "cancelled" and (own.folder / MARKERS / f"{job.key}.json").exists(), (
+        "the marker is of the new run"
+    )
     slow.leave.set()
     wait(again)
     assert again.state == "done" and not (own.folder / MARKERS / f"{job.key}.json").exists()
@@ -138,7 +146,8 @@ def test_a_run_that_a_restart_stopped_is_known(own, evaluator: Evaluator) -> Non
     assert job.state == "done" and not marker.exists()
 
 
-# -- taking away ---------------------------------------------------------------------------------------------------------
+# -- taking away
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_result_is_kept_whole_or_not_at_all(own, evaluator: Evaluator) -> None:
@@ -177,7 +186,10 @@ def test_the_mask_goes_round(dissection, tmp_path: Path) -> None:
     path = tmp_path / "mask.json"
     path.write_text(text)
     again = read_mask(dissection, path)
-    assert set(select_neurons(dissection, again).order.tolist()) == set(select_neurons(dissection, request).order.tolist()) and again.concept == "dog"
+    assert (
+        set(select_neurons(dissection, again).order.tolist()) == set(select_neurons(dissection, request).order.tolist())
+        and again.concept == "dog"
+    )
     for wrong in ("", "[]", '{"format": "other"}', '{"format": "and-ablation-1", "layers": {"fc": ["x"]}}'):
         path.write_text(wrong)
         with pytest.raises(ConfigError, match="is no mask"):
@@ -195,7 +207,9 @@ def test_the_mask_goes_round(dissection, tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["weights", "mean"])
 def test_a_pruned_checkpoint_gives_the_same_logits(kind: str, how: str, tmp_path: Path) -> None:
     """Any kind of network: written under ablation, loaded back by the same plug-in."""
-    made = {"ast": tiny_ast, "beats": tiny_beats, "beats-flat": lambda p: tiny_beats(p, "flat")}.get(kind, lambda p: tiny_hub(p, "Wav2Vec2"))
+    made = {"ast": tiny_ast, "beats": tiny_beats, "beats-flat": lambda p: tiny_beats(p, "flat")}.get(
+        kind, lambda p: tiny_hub(p, "Wav2Vec2")
+    )
     probe = {"kind": kind.split("-")[0], "checkpoint": made(tmp_path / "net"), "pooling": "mean"}
     if kind == "transformers":
         probe["layers"] = ["*feed_forward*", "*out_proj", "fc"]
@@ -213,9 +227,14 @@ def test_a_pruned_checkpoint_gives_the_same_logits(kind: str, how: str, tmp_path
         (sounds / label).mkdir(parents=True, exist_ok=True)
         sf.write(sounds / label / f"{i}.wav", tone(1.0, hz=200 + 90 * i), 16_000)
     config = small_config(
-        name="tiny", k=2, dataset={"kind": "folder", "path": str(sounds)}, target=probe, captions={"kind": "acoustic"}, audio_encoder=None,
+        name="tiny",
+        k=2,
+        dataset={"kind": "folder", "path": str(sounds)},
+        target=probe,
+        captions={"kind": "acoustic"},
+        audio_encoder=None,
         unlearning={"concepts": 1, "fair": 1, "importance": False, "strategies": ["DB"]},
-    )  # fmt: skip
+    )
     pipeline.run(config, root=tmp_path / "cache")
     d = open_dissection("tiny", root=tmp_path / "cache")
     request = AblationRequest(strategy="random", share=0.3, how=how)

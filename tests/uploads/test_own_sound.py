@@ -1,4 +1,7 @@
-"""A sound of one's own: decoding, what the network makes of it, and that nothing is kept unasked; and the pages of listening."""
+"""A sound of one's own: decoding, what the network makes of it, and that nothing is kept unasked.
+
+And the pages of listening.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,9 @@ def files(root: Path) -> set[Path]:
     return {p for p in root.rglob("*") if p.is_file()}
 
 
-@pytest.mark.parametrize(("form", "rate"), [("WAV", 8_000), ("FLAC", 48_000), ("OGG", 22_050), ("MP3", 44_100), ("AIFF", 16_000)])
+@pytest.mark.parametrize(
+    ("form", "rate"), [("WAV", 8_000), ("FLAC", 48_000), ("OGG", 22_050), ("MP3", 44_100), ("AIFF", 16_000)]
+)
 def test_every_common_format_is_read(form: str, rate: int) -> None:
     found = own.read_sound(sound(tone(1.0, rate), rate, form), "x")
     assert found.rate == rate and len(found.wave) / rate == pytest.approx(1.0, abs=0.1)
@@ -65,8 +70,11 @@ def test_formats_that_soundfile_can_not_read_go_through_ffmpeg(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"", "empty"), (b"no sound at all, only a text", "not readable"), (sound(np.zeros(16_000, np.float32)), "silent"),
-        (sound(np.zeros(0, np.float32)), "0 samples"), (sound(tone(61.0, 8_000), 8_000), "too long"), (sound(tone(2.0))[:20_000], "truncated"),
+        (b"", "empty"), (b"no sound at all, only a "
+                         b"text", "not readable"), (sound(np.zeros(16_000, np.float32)), "silent"),
+        (sound(np.zeros(0, np.float32)), "0 samples"),
+        (sound(tone(61.0, 8_000), 8_000), "too long"),
+        (sound(tone(2.0))[:20_000], "truncated"),
         (sound(np.full(100, np.nan, np.float32), subtype="FLOAT"), "NaN"),
     ],
 )  # fmt: skip
@@ -79,8 +87,12 @@ def test_a_probing_clip_brought_in_fires_as_it_did(d) -> None:
     clip = 5
     found = own.react(d, own.read_sound(d.audio(clip), "clip"))
     for layer in d.layers:
-        assert found.activations[layer.offset : layer.offset + layer.size] == pytest.approx(d.clip_activations(clip, layer.name), abs=2e-3)
-    assert found.probabilities is not None and found.probabilities.sum() == pytest.approx(1) and len(found.classes) == 40
+        assert found.activations[layer.offset : layer.offset + layer.size] == pytest.approx(
+            d.clip_activations(clip, layer.name), abs=2e-3
+        )
+    assert (
+        found.probabilities is not None and found.probabilities.sum() == pytest.approx(1) and len(found.classes) == 40
+    )
 
 
 def test_unusual_neurons_are_those_far_above_their_mean(d) -> None:
@@ -103,7 +115,9 @@ def test_unlearning_a_concept_changes_what_is_said(d) -> None:
     heard = own.read_sound(d.audio(0), "x")
     after, count = own.without_concept(d, heard, "clock_tick")
     assert after.sum() == pytest.approx(1) and count > 0
-    assert own.react(d, heard).probabilities == pytest.approx(own.react(d, heard).probabilities)  # the network is whole again
+    assert own.react(d, heard).probabilities == pytest.approx(
+        own.react(d, heard).probabilities
+    )  # the network is whole again
 
 
 def test_nothing_is_kept_unless_asked_for(d, root: Path) -> None:
@@ -150,7 +164,11 @@ def test_the_listen_page_takes_a_decision_apart(d) -> None:
     test = page("listen", listen_class="dog")
     assert not test.exception, test.exception
     text = said(test)
-    assert "The network says" in text and ("Components by relevance" in text or "o positive evidence" in text) and "How faithful" in str(test.expander)
+    assert (
+        "The network says" in text
+        and ("Components by relevance" in text or "o positive evidence" in text)
+        and "How faithful" in str(test.expander)
+    )
     if test.checkbox:
         test.checkbox[0].uncheck().run()
         assert not test.exception and "What is left" in said(test)
@@ -174,7 +192,9 @@ def test_your_sound_from_upload_to_the_neurons_page(d) -> None:
     test.selectbox(key="own_concept").select("dog").run()
     assert not test.exception and "are ablated" in said(test)
     test.switch_page("app.py").run()
-    assert not test.exception and "your sound" in str([c.proto for c in test.main if c.type == "plotly_chart"] or test.get("plotly_chart")[0].proto)
+    assert not test.exception and "your sound" in str(
+        [c.proto for c in test.main if c.type == "plotly_chart"] or test.get("plotly_chart")[0].proto
+    )
 
 
 def test_the_neurons_page_shows_where_it_fires_and_what_moves_it(d) -> None:
@@ -193,7 +213,13 @@ def test_an_unusual_neuron_opens_whatever_was_looked_at_before(d) -> None:
 
     mine = Own(own.read_sound(d.audio(3), "mine.wav"), {})
     reaction(d, mine)
-    wanted = ["layer0_output/7", "layer1_output/0", "layer0_output/0", "layer3_intermediate/511", "layer2_intermediate/0"]
+    wanted = [
+        "layer0_output/7",
+        "layer1_output/0",
+        "layer0_output/0",
+        "layer3_intermediate/511",
+        "layer2_intermediate/0",
+    ]
     (found,) = mine.reactions.values()
     for deviations, neuron in enumerate(reversed(wanted), 50):
         found.activations[d.index(neuron)] = deviations * 100.0

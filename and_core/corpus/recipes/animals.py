@@ -3,7 +3,20 @@
 import numpy as np
 
 from and_core.corpus.recipes import recipe
-from and_core.corpus.synth import Scene, band, curve, decay, formants, harmonics, hump, noise, seconds, tone, voice, wobble
+from and_core.corpus.synth import (
+    Scene,
+    band,
+    curve,
+    decay,
+    formants,
+    harmonics,
+    hump,
+    noise,
+    seconds,
+    tone,
+    voice,
+    wobble,
+)
 
 
 @recipe
@@ -26,7 +39,9 @@ def rooster(s: Scene) -> None:
     notes = [(0.16, 0.85, 0.9), (0.14, 1.0, 1.05), (0.18, 1.05, 1.2), (s.uniform(0.75, 1.2), 1.3, 0.8)]
     for length, start, end in notes:
         d = length / s.rate**0.5
-        f = curve(d, [(0, base * start * 0.9), (0.15, base * start), (0.6, base * (start + end) / 2 * 1.03), (1, base * end)])
+        f = curve(
+            d, [(0, base * start * 0.9), (0.15, base * start), (0.6, base * (start + end) / 2 * 1.03), (1, base * end)]
+        )
         x = voice(s.rng, f, 2.5, 0.25, 0.015)
         x = formants(x, [(1250 * s.pitch, 350, 1), (2500 * s.pitch, 500, 0.9), (4100, 700, 0.4)])
         s.add(x * hump(d, 0.1, 0.25)[: len(x)], at)
@@ -93,7 +108,10 @@ def chirping_birds(s: Scene) -> None:
     """Synthesise several birds: quick whistled sweeps and trills between 2 and 6 kHz."""
     for _ in range(int(s.rng.integers(2, 5))):
         centre = s.uniform(2300, 4600) * s.pitch
-        motif = [(s.uniform(0.04, 0.14), s.uniform(0.8, 1.25), s.uniform(0.8, 1.25)) for _ in range(int(s.rng.integers(2, 6)))]
+        motif = [
+            (s.uniform(0.04, 0.14), s.uniform(0.8, 1.25), s.uniform(0.8, 1.25))
+            for _ in range(int(s.rng.integers(2, 6)))
+        ]
         gain = s.uniform(0.25, 1)
         for start in s.times(s.uniform(0.5, 1.1), 0.35):
             at = start
@@ -124,5 +142,7 @@ def insects(s: Scene) -> None:
     near = np.clip(wobble(s.rng, 3, 1.5, 0.6), 0.05, 2)
     buzz = band(harmonics(f, 2.0, 40) * near[: len(f)], 200, 5500)
     s.add(buzz / np.std(buzz), 0)
-    shimmer = band(noise(s.rng, 3), 5200, 7000) * (1 + 0.6 * np.sign(np.sin(2 * np.pi * s.uniform(30, 60) * seconds(3))))
+    shimmer = band(noise(s.rng, 3), 5200, 7000) * (
+        1 + 0.6 * np.sign(np.sin(2 * np.pi * s.uniform(30, 60) * seconds(3)))
+    )
     s.add(shimmer, 0, s.uniform(0.05, 0.25), event=False)

@@ -3,7 +3,22 @@
 import numpy as np
 
 from and_core.corpus.recipes import recipe
-from and_core.corpus.synth import SAMPLES, Array, Scene, band, curve, decay, formants, harmonics, hump, level, modes, noise, seconds, tone
+from and_core.corpus.synth import (
+    SAMPLES,
+    Array,
+    Scene,
+    band,
+    curve,
+    decay,
+    formants,
+    harmonics,
+    hump,
+    level,
+    modes,
+    noise,
+    seconds,
+    tone,
+)
 
 
 def click(s: Scene, centre: float, tau: float, duration: float = 0.03) -> Array:
@@ -18,7 +33,10 @@ def door_wood_knock(s: Scene) -> None:
     body = s.uniform(150, 260) * s.pitch
     for group in s.times(s.uniform(1.2, 1.8), 0.15, most=2):
         for k in range(int(s.rng.integers(2, 6))):
-            partials = [(body * m, t * s.uniform(0.8, 1.2), a) for m, t, a in ((1, 0.05, 1), (2.3, 0.03, 0.7), (3.7, 0.018, 0.5), (6.1, 0.01, 0.3))]
+            partials = [
+                (body * m, t * s.uniform(0.8, 1.2), a)
+                for m, t, a in ((1, 0.05, 1), (2.3, 0.03, 0.7), (3.7, 0.018, 0.5), (6.1, 0.01, 0.3))
+            ]
             s.add(modes(0.25, partials), group + k * s.uniform(0.15, 0.2) / s.rate, s.uniform(0.75, 1))
             s.add(click(s, 1800, 0.003), group + k * 0.17 / s.rate, 0.2, event=False)
 
@@ -107,7 +125,9 @@ def hand_saw(s: Scene) -> None:
         speed = np.sin(np.pi * np.linspace(0, 1, int(d * 16000)))
         rasp = 0.35 + np.clip(tone(teeth * (0.3 + speed)), 0, 1)
         n = noise(s.rng, d)[: len(rasp)]
-        x = formants(n * rasp, [((1900 if forward else 1250) * s.pitch, 900, 1), (3800 * s.pitch, 1500, 0.8 if forward else 0.3)])
+        x = formants(
+            n * rasp, [((1900 if forward else 1250) * s.pitch, 900, 1), (3800 * s.pitch, 1500, 0.8 if forward else 0.3)]
+        )
         s.add(level(x * speed, 1), at, 1.0 if forward else 0.6)
 
 
@@ -117,7 +137,16 @@ def church_bells(s: Scene) -> None:
     nominal = s.uniform(330, 620) * s.pitch
     for at in s.times(s.uniform(0.6, 1.1), 0.1, first=s.uniform(0, 0.2)):
         f = nominal * float(s.rng.choice([1, 1, 0.84, 0.75, 1.12]))
-        ratios = ((0.5, 2.0, 0.5), (1, 1.5, 0.8), (1.19, 1.2, 0.8), (1.5, 0.9, 0.5), (2, 0.9, 1), (2.66, 0.5, 0.5), (3.0, 0.4, 0.4), (4.1, 0.25, 0.3))
+        ratios = (
+            (0.5, 2.0, 0.5),
+            (1, 1.5, 0.8),
+            (1.19, 1.2, 0.8),
+            (1.5, 0.9, 0.5),
+            (2, 0.9, 1),
+            (2.66, 0.5, 0.5),
+            (3.0, 0.4, 0.4),
+            (4.1, 0.25, 0.3),
+        )
         bell = modes(2.5, [(f * r * (1 + 0.002 * s.rng.standard_normal()), t, a) for r, t, a in ratios])
         strike = band(noise(s.rng, 0.03), 2000, 6000) * decay(0.03, 0.006)
         s.add(bell, at, s.uniform(0.6, 1))

@@ -57,7 +57,9 @@ def wind(s: Scene) -> None:
     gust = np.clip(wobble(s.rng, 3, 1.2, 0.6), 0.1, 2.2)
     low = band(noise(s.rng, 3, -6), 50, 500) * gust
     centre = 420 * s.pitch * np.clip(gust, 0.5, 1.6)
-    whistle = tone(centre + 30 * band(s.rng.standard_normal(SAMPLES), None, 20)) * np.abs(band(s.rng.standard_normal(SAMPLES), None, 15))
+    whistle = tone(centre + 30 * band(s.rng.standard_normal(SAMPLES), None, 20)) * np.abs(
+        band(s.rng.standard_normal(SAMPLES), None, 15)
+    )
     howl = band(noise(s.rng, 3), 300 * s.pitch, 900 * s.pitch) * gust**2
     s.add(level(low, 1) + s.uniform(0.25, 0.6) * level(howl, 1) + s.uniform(0, 0.35) * level(whistle * gust, 1), 0)
 
@@ -130,7 +132,9 @@ def airplane(s: Scene) -> None:
     """Synthesise a jet overhead: a broad low roar that swells and sinks, with a thin falling whine."""
     passing = hump(3, s.uniform(0.4, 0.7), s.uniform(0.5, 0.8)) + 0.15
     roar = band(noise(s.rng, 3, -4.5), 60, 1800 * s.pitch) * wobble(s.rng, 3, 5, 0.15)
-    whine = tone(curve(3, [(0, 2300 * s.pitch), (1, 1500 * s.pitch)])) + 0.6 * tone(curve(3, [(0, 3100 * s.pitch), (1, 2050 * s.pitch)]))
+    whine = tone(curve(3, [(0, 2300 * s.pitch), (1, 1500 * s.pitch)])) + 0.6 * tone(
+        curve(3, [(0, 3100 * s.pitch), (1, 2050 * s.pitch)])
+    )
     s.add((level(roar, 1) + s.uniform(0.03, 0.12) * whine) * passing[:SAMPLES], 0)
 
 

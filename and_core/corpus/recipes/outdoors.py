@@ -3,7 +3,20 @@
 import numpy as np
 
 from and_core.corpus.recipes import recipe
-from and_core.corpus.synth import SAMPLES, Scene, band, curve, harmonics, hump, level, modes, noise, seconds, tone, wobble
+from and_core.corpus.synth import (
+    SAMPLES,
+    Scene,
+    band,
+    curve,
+    harmonics,
+    hump,
+    level,
+    modes,
+    noise,
+    seconds,
+    tone,
+    wobble,
+)
 
 
 @recipe
@@ -17,7 +30,11 @@ def helicopter(s: Scene) -> None:
     thump = band(noise(s.rng, 3, -6), 40, 300 * s.pitch) * pulse
     wash = band(noise(s.rng, 3, -3), 300, 4000) * (0.25 + pulse)
     turbine = tone(np.full(SAMPLES, s.uniform(900, 1500) * s.pitch))
-    s.add((level(thump, 1) + s.uniform(0.35, 0.7) * level(wash, 1) + 0.05 * turbine) * curve(3, [(0, s.uniform(0.5, 1)), (1, s.uniform(0.5, 1))])[:SAMPLES], 0)
+    s.add(
+        (level(thump, 1) + s.uniform(0.35, 0.7) * level(wash, 1) + 0.05 * turbine)
+        * curve(3, [(0, s.uniform(0.5, 1)), (1, s.uniform(0.5, 1))])[:SAMPLES],
+        0,
+    )
 
 
 @recipe
@@ -65,7 +82,10 @@ def engine(s: Scene) -> None:
     idle = s.uniform(24, 38) * s.pitch
     rev = s.rng.random() < 0.5
     peak = idle * s.uniform(1.8, 3) if rev else idle * 1.03
-    f = curve(3, [(0, idle), (s.uniform(0.2, 0.4), idle), (0.6, peak), (1, idle * 1.1)]) * wobble(s.rng, 3, 12, 0.015)[:SAMPLES]
+    f = (
+        curve(3, [(0, idle), (s.uniform(0.2, 0.4), idle), (0.6, peak), (1, idle * 1.1)])
+        * wobble(s.rng, 3, 12, 0.015)[:SAMPLES]
+    )
     firing = np.clip(harmonics(f, 0.5, 26), 0, None)
     x = band(firing, 40, 900) + 0.15 * band(noise(s.rng, 3, -3), 200, 3000) * (0.4 + np.clip(tone(f), 0, 1))
     s.add(level(x, 1) * (f / f.max()) ** 0.5, 0)
@@ -79,7 +99,9 @@ def train(s: Scene) -> None:
     s.add(level(rumble, 1) + 0.15 * level(hiss, 1), 0, 0.7, event=False)
     for at in s.times(s.uniform(0.5, 0.75), 0.03):
         for k in range(4):
-            clack = modes(0.12, [(s.uniform(300, 420) * s.pitch, 0.02, 1), (950 * s.pitch, 0.012, 0.8), (2100, 0.007, 0.5)])
+            clack = modes(
+                0.12, [(s.uniform(300, 420) * s.pitch, 0.02, 1), (950 * s.pitch, 0.012, 0.8), (2100, 0.007, 0.5)]
+            )
             late = (0, 0.085, 0.25, 0.335)[k] / s.rate**0.5
             s.add(clack * 2.2, at + late, s.uniform(0.6, 1), event=k in (0, 2))
     if s.rng.random() < 0.35:

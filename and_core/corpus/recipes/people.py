@@ -32,7 +32,10 @@ def sneezing(s: Scene) -> None:
         at += d + 0.06
         d = s.uniform(0.22, 0.4)
         f = curve(d, [(0, 300 * s.pitch), (0.3, 420 * s.pitch), (1, 200 * s.pitch)])
-        vowel = formants(voice(s.rng, f, 4, 0.5), [(700, 250, 1), (1400, 350, 0.7), (2600, 500, 0.4)]) * decay(d, 0.07, 0.01)[: len(f)]
+        vowel = (
+            formants(voice(s.rng, f, 4, 0.5), [(700, 250, 1), (1400, 350, 0.7), (2600, 500, 0.4)])
+            * decay(d, 0.07, 0.01)[: len(f)]
+        )
         burst = band(noise(s.rng, d, -1), 1200, 7000)[: len(f)] * decay(d, 0.09, 0.015)[: len(f)]
         s.add(level(vowel, 0.7) + level(burst, 0.9), at)
 

@@ -14,7 +14,10 @@ from and_core.targets.base import Target, TargetSettings
 
 
 class BandsSettings(TargetSettings):
-    """`units` of the hidden layer; `weights`: a file of one's own, made absolute and left out of the key as its type says."""
+    """`units` of the hidden layer.
+
+    `weights`: a file of one's own, made absolute and left out of the key as its type says.
+    """
 
     pooling: Any = "mean"
     units: int = 12
@@ -37,7 +40,9 @@ class Bands(Target[BandsSettings]):
     def load(self, device: str) -> None:
         torch.manual_seed(0)
         self.device = device
-        self.net = torch.nn.ModuleDict({"hidden": torch.nn.Linear(32, self.settings.units), "fc": torch.nn.Linear(self.settings.units, 2)}).eval()
+        self.net = torch.nn.ModuleDict(
+            {"hidden": torch.nn.Linear(32, self.settings.units), "fc": torch.nn.Linear(self.settings.units, 2)}
+        ).eval()
 
     def all_modules(self) -> dict[str, torch.nn.Module]:
         return dict(self.net.items())
@@ -62,4 +67,6 @@ class LoudnessSteps(Captioner[LoudnessSettings]):
     kind = "loudness_steps"
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
-        return [f"A sound {max(0, round((row['level'] + 60) / self.settings.step))} steps above silence." for row in rows]
+        return [
+            f"A sound {max(0, round((row['level'] + 60) / self.settings.step))} steps above silence." for row in rows
+        ]
