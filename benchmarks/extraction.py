@@ -25,7 +25,7 @@ def paper_size(folder: Path, frames: int) -> str:
     from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
     torch.manual_seed(0)
-    ASTForAudioClassification(ASTConfig(max_length=frames, num_labels=50)).save_pretrained(folder)
+    ASTForAudioClassification(ASTConfig(max_length=frames, num_labels=50)).save_pretrained(folder)  # type: ignore[call-arg]
     ASTFeatureExtractor(max_length=frames).save_pretrained(folder)
     return str(folder)
 

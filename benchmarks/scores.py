@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def score() -> None:
                 mine = slice(layer.offset + start, layer.offset + start + u.shape[0])
                 said = {}
                 for name, table in texts.items():
-                    predictors = {
+                    predictors: dict[str, Any] = {
                         "text": lambda rows, t=table, x=captions: t[rows] @ x,
                         "audio": lambda rows, t=table, x=sounds: t[rows] @ x,
                     }

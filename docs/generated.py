@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def settings() -> str:
     """Return the settings of a configuration, section by section, then those of every plug-in."""
-    sections = [("A dissection", config.RunConfig)]
+    sections: list[tuple[str, type[BaseModel]]] = [("A dissection", config.RunConfig)]
     sections += [(name, inner) for name, inner in _inner(config.RunConfig)]
     parts = [f"### `{name}`\n\n{_about(model)}\n\n{_table(model)}" for name, model in sections]
     for section, where in config.REGISTRIES.items():

@@ -59,14 +59,22 @@ def _scores(d: Dissection) -> None:
         )
         return
     method = one.segmented_control(
-        "Explanation by", methods, default=methods[0], key="scored_method", required=True, format_func=SAID.get, **BOUND
+        "Explanation by",
+        methods,
+        default=methods[0],
+        key="scored_method",
+        required=True,
+        format_func=SAID.__getitem__,
+        **BOUND,
     )
     metric = two.segmented_control(
-        "Score", list(METRIC), default="pearson", key="metric", required=True, format_func=METRIC.get, **BOUND
+        "Score", list(METRIC), default="pearson", key="metric", required=True, format_func=METRIC.__getitem__, **BOUND
     )
     rows = {x.name: x.score_layers.to_pylist() for x in every if x.scored_methods}
     if any(row["block"] is not None for mine in rows.values() for row in mine):
-        st.plotly_chart(scores_by_depth(rows, method, metric), config=EXPORT, theme=None, key="scores_by_depth")
+        st.plotly_chart(
+            scores_by_depth(rows, str(method), str(metric)), config=EXPORT, theme=None, key="scores_by_depth"
+        )
     else:
         st.html(html.empty("This network has no blocks, so there is no depth to show; the table below has its layers."))
     st.caption(
@@ -119,21 +127,27 @@ def _words(d: Dissection) -> None:
     every = _together(d, "word_counts")
     one, two = st.columns([1.6, 1])
     kind = one.segmented_control(
-        "Words", list(KINDS), default="adjective", key="word_kind", required=True, format_func=KINDS.get, **BOUND
+        "Words",
+        list(KINDS),
+        default="adjective",
+        key="word_kind",
+        required=True,
+        format_func=KINDS.__getitem__,
+        **BOUND,
     )
     across = two.segmented_control(
         "Counted by", ["block", "kind of layer"], default="block", key="counted_by", required=True, **BOUND
     )
     if across == "kind of layer":
         st.plotly_chart(
-            words_by_kind({x.name: x.layer_word_counts for x in every}, kind),
+            words_by_kind({x.name: x.layer_word_counts for x in every}, str(kind)),
             config=EXPORT,
             theme=None,
             key="words_by_kind",
         )
         st.caption("Mean over all neurons of the layers of a kind; dead neurons are not counted.")
     else:
-        _words_by_block({x.name: x.block_word_counts[kind] for x in every}, kind)
+        _words_by_block({x.name: x.block_word_counts[kind] for x in every}, str(kind))
     frame = pd.DataFrame([{"network": x.name, **row} for x in every for row in x.layer_word_counts])
     st.download_button(
         "Words by layer (CSV)", csv_text(frame).encode(), "words-by-layer.csv", "text/csv", on_click="ignore"

@@ -42,7 +42,7 @@ def _choose(d: Dissection, left: DeltaGenerator, right: DeltaGenerator) -> tuple
         c.index: f"{c.name}{'' if c.trained is None else ', trained on' if c.trained else ', never trained on'}"
         for c in (*held, *(c for c in clips if c not in held))
     }
-    index = right.selectbox("Clip", list(names), key="listen_clip", format_func=names.get, **BOUND)
+    index = right.selectbox("Clip", list(names), key="listen_clip", format_func=names.__getitem__, **BOUND)
     if index is None:
         return None
     wave, rate = read_flac(d.audio(index))

@@ -98,8 +98,10 @@ def _unlearned(d: Dissection, own: Own, found: Reaction) -> None:
     if not concept:
         return
     after, count = without_concept(d, own.sound, concept)
-    change = after - found.probabilities
-    order = sorted(range(len(change)), key=lambda i: -max(found.probabilities[i], after[i]))[:5]
+    before = found.probabilities
+    assert before is not None  # there is no concept to choose where the network has no classifier
+    change = after - before
+    order = sorted(range(len(change)), key=lambda i: -max(before[i], after[i]))[:5]
     cells = [
         {
             "class": found.classes[i].replace("_", " "),

@@ -278,15 +278,9 @@ def test_results_are_read_by_name() -> None:
                 and node.func.attr in ("table", "array", "document", "rows", "paths")
             ):
                 given = next(iter(node.args), None)
-                text = (
-                    given.value
-                    if isinstance(given, ast.Constant)
-                    else ast.unparse(given)
-                    if isinstance(given, ast.JoinedStr)
-                    else ""
-                )
-                stage = str(text).strip("f'\"").split("/")[0]
-                assert "/" not in str(text) or stage not in STAGE_VERSIONS, f"{path}: {text}"
+                text = ast.unparse(given).strip("f'\"") if isinstance(given, ast.Constant | ast.JoinedStr) else ""
+                stage = text.split("/")[0]
+                assert "/" not in text or stage not in STAGE_VERSIONS, f"{path}: {text}"
 
 
 NO_VERBS = {

@@ -86,11 +86,11 @@ def what_moves_it(d: Dissection, neuron: NeuronId) -> None:
             holder.empty()
             bar = st.progress(0.0, "Taking clips apart")
             try:
-                rows = shapley_attribution(
-                    d,
-                    neuron,
-                    progress=lambda done, total: bar.progress(done / total, f"Taking clips apart: {done} of {total}"),
-                )
+
+                def show(done: int, total: int) -> None:
+                    bar.progress(done / total, f"Taking clips apart: {done} of {total}")
+
+                rows = shapley_attribution(d, neuron, progress=show)
             except ANDError as error:
                 explain(error)
                 return

@@ -54,7 +54,7 @@ def map_figure(d: Dissection, places: str, by: str, word: str | None, found: tup
 def titles(d: Dissection) -> np.ndarray:
     """Return (R,) what each neuron is called on the map."""
     table = d.explanation_table
-    named = pa.array(np.where(d.headlines.holds, d.headlines.concept, None), pa.string())
+    named = pa.array(np.where(d.headlines.holds, d.headlines.concept, np.array(None, object)), pa.string())
     said = pc.coalesce(named, pc.if_else(pc.equal(table["adjectives"], ""), None, table["adjectives"]), "unclear")
     joined = pc.binary_join_element_wise(
         table["layer"].cast(pa.string()), "/", table["unit"].cast(pa.string()), ": ", said, ""

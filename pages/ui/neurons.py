@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 import numpy as np
@@ -15,7 +16,7 @@ from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.neuron import activation_histogram, class_means_figure
 from and_core.figures.theme import EXPORT
-from and_core.records import Side, TopClip
+from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
 from pages.ui import html, listening, scores
 from pages.ui.explorer import choose, go, header, results
@@ -220,7 +221,7 @@ def _closed(d: Dissection, neuron: NeuronId) -> None:
         return
     similarity = st.session_state.get("similarity") or d.similarity
     similarity = similarity if similarity in names else d.similarity
-    columns = {"DB (captions)": d.closed_concepts(neuron, similarity)}
+    columns: dict[str, Sequence[Concept]] = {"DB (captions)": d.closed_concepts(neuron, similarity)}
     if d.has("tab") and similarity in d.notes("tab")["similarities"]:
         columns["TAB (sound)"] = d.closed_concepts(neuron, similarity, "TAB")
     named, why = _icl(d, neuron)

@@ -30,9 +30,9 @@ def bring(sound: OwnSound | None) -> None:
     if sound is None:
         st.session_state.pop(KEY, None)
     else:
-        before = st.session_state.get(KEY)
+        before: Own | None = st.session_state.get(KEY)
         same = before is not None and before.sound.identity == sound.identity
-        st.session_state[KEY] = Own(sound, before.reactions if same else {})
+        st.session_state[KEY] = Own(sound, before.reactions if before is not None and same else {})
 
 
 def bring_in() -> bool:
@@ -55,7 +55,7 @@ def bring_in() -> bool:
             bring(read_sound((cache_root() / KEPT / f"{safe_name(chosen)}.flac").read_bytes(), chosen))
         elif changed:
             source = uploaded if "uploaded" in changed else recorded
-            bring(read_sound(source.getvalue(), source.name))
+            bring(None if source is None else read_sound(source.getvalue(), source.name))
     except (ANDError, OSError) as error:
         bring(None)
         st.html(html.box(html.empty(f"This sound can't be used: {error}")))

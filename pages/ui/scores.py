@@ -111,9 +111,9 @@ def most_wrong(d: Dissection, neuron: NeuronId) -> None:
             st.html(html.empty("No method says anything of this neuron."))
             return
         method = st.segmented_control(
-            "Explanation by", methods, default=methods[0], key="wrong_by", format_func=SAID.get, required=True
+            "Explanation by", methods, default=methods[0], key="wrong_by", format_func=SAID.__getitem__, required=True
         )
-        found = wrong_clips(d, neuron, method if method in methods else methods[0])
+        found = wrong_clips(d, neuron, str(method) if method in methods else methods[0])
         told = {
             "missed": "It fires, the explanation does not say so",
             "false": "The explanation says so, it does not fire",

@@ -60,7 +60,10 @@ def new_study() -> None:
                 raw["methods"] = [*raw["methods"], name]
             config = make_plan(raw)
             bar = st.progress(0.0, "Drawing items")
-            show = lambda stage, done, total: bar.progress(done / max(1, total), f"{stage}: {done} of {total}")  # noqa: E731
+
+            def show(stage: str, done: int, total: int) -> None:
+                bar.progress(done / max(1, total), f"{stage}: {done} of {total}")
+
             created = create_study(config, progress=show)
             if config.simulated is not None:
                 simulate(created.study, lambda done, total: show("Simulated raters", done, total))
@@ -85,7 +88,7 @@ def _fields() -> dict[str, Any]:
         }
         raw["dissections"] = st.multiselect("Dissections", dissection_names(), default=dissection_names()[:1])
         raw["methods"] = st.multiselect("Methods compared", WRITTEN, default=["TAB", "DB", "SUM"])
-        raw["tasks"] = st.multiselect("Tasks", TASKS, default=["write", "fit"], format_func=TASK_NAMES.get)
+        raw["tasks"] = st.multiselect("Tasks", TASKS, default=["write", "fit"], format_func=TASK_NAMES.__getitem__)
     with middle:
         raw["neurons"] = {"per_block": st.number_input("Neurons per block", 1, 1000, 10)}
         raw["clips"] = st.number_input("Clips per item", 3, 5, 5)

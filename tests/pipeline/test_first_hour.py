@@ -84,7 +84,7 @@ def test_bars_are_shown_where_somebody_watches() -> None:
 
 def test_clips_without_labels_need_no_setting(tmp_path: Path) -> None:
     sounds, checkpoint = clips(tmp_path / "sounds", 8), tiny_ast(tmp_path / "net")
-    raw = {
+    raw: dict[str, object] = {
         "name": "mine",
         "dataset": {"kind": "folder", "path": str(sounds)},
         "target": {"kind": "ast", "checkpoint": checkpoint},

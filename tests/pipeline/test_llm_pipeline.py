@@ -229,10 +229,10 @@ def test_an_answer_cut_in_its_reasoning_names_nothing() -> None:
 def test_answers_are_matched_exactly_first_then_by_meaning_and_never_replaced() -> None:
     concepts = ["dog", "church_bells", "rain"]
     vectors = np.eye(3, dtype=np.float32)
+
     def near(texts: list[str]) -> np.ndarray:
-        return np.array(
-            [[0.1, 0.8, 0.1] if "bell" in t else [0.2, 0.2, 0.3] for t in texts], np.float32
-        )
+        return np.array([[0.1, 0.8, 0.1] if "bell" in t else [0.2, 0.2, 0.3] for t in texts], np.float32)
+
     found = match_concepts(["Church Bells", "bells ringing", "unicorn", "dog", "DOG"], concepts, near, vectors, 0.5)
     assert [(c.said, c.concept, c.how) for c in found] == [
         ("Church Bells", 1, "exact"),

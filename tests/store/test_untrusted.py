@@ -144,9 +144,8 @@ def test_every_model_is_loaded_without_its_code() -> None:
                 name == "from_pretrained" or path.parent.name in ("encoders", "llms")
             ):
                 seen += 1
-                plain = (
-                    isinstance(said.get("trust_remote_code"), ast.Constant) and said["trust_remote_code"].value is False
-                )  # type: ignore[attr-defined]
+                given = said.get("trust_remote_code")
+                plain = isinstance(given, ast.Constant) and given.value is False
                 spread = [ast.unparse(k.value) for k in call.keywords if k.arg is None]
                 assert (
                     plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,7 +157,7 @@ def test_answers_that_are_none_are_refused(study) -> None:
     session = at_first_text(s, place)
     good = answer(s, session.state())
     first = next(iter(good["plays"]))
-    bad = [
+    bad: list[tuple[dict[str, Any], str]] = [
         ({"response": "a"}, "a word"),
         ({"response": 7}, "a word"),
         ({"response": "x" * 2001}, "2000"),

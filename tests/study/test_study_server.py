@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -289,7 +290,7 @@ def test_a_database_that_fails_is_told_and_the_answer_is_taken_later(fault: str,
         if fault == "locked":
             holder = sqlite3.connect(path, isolation_level=None)
             holder.execute("BEGIN EXCLUSIVE")
-            mend = lambda: holder.execute("ROLLBACK")  # noqa: E731
+            mend: Callable[[], object] = lambda: holder.execute("ROLLBACK")  # noqa: E731
         elif fault == "full":
             assert server.process is not None
             pid = server.process.pid

@@ -50,6 +50,7 @@ def test_outputs_agree(fixtures: dict, name: str, padded: bool) -> None:
         assert torch.allclose(features, expected["features"], atol=1e-5)
     else:
         with torch.inference_mode():
+            assert model.predictor is not None
             tokens = model.predictor(features)
         assert torch.allclose(tokens, expected["token_logits"], atol=1e-5)
         assert torch.allclose(pooled(tokens, padding).sigmoid(), expected["probs"], atol=1e-5)

@@ -148,7 +148,7 @@ def test_clips_that_are_mixed_are_found_before_anything_is_stored(sounds: Path, 
     only = bound(net, cut, classifier="head", token_axis=0, layers=["enc.*", "fc"])
     d = dissect(only, sounds, tmp_path)
     x = cut(np.stack([read_flac(d.audio(i))[0] for i in range(len(d.clips))]))
-    kept = {}
+    kept: dict[str, torch.Tensor] = {}
     net.enc.layers[0].linear1.register_forward_hook(lambda m, a, o: kept.__setitem__("x", o.clone()))
     with torch.no_grad():
         net(x)
@@ -199,7 +199,7 @@ def test_folded_windows_are_pooled_like_all_others(sounds: Path, tmp_path: Path)
     net = Folded()
     d = dissect(bound(net, classifier="head"), sounds, tmp_path)
     assert [(layer.name, layer.size) for layer in d.layers] == [("conv", 4), ("emb", 8), ("fc", 2)]
-    kept = {}
+    kept: dict[str, torch.Tensor] = {}
     net.emb.register_forward_hook(lambda m, a, o: kept.__setitem__("x", o.clone()))
     with torch.no_grad():
         net(windows(np.stack([read_flac(d.audio(i))[0] for i in range(len(d.clips))])))

@@ -149,13 +149,13 @@ def test_faults_of_a_choice_are_named(dissection) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             select_neurons(dissection, make_request(**settings))
-    for settings, message in (
+    for wrong, message in (
         ({"dose": 2}, "unlearning.dose=2"),
         ({"strategy": "magic"}, "unlearning.strategy='magic'"),
         ({"speed": 1}, "unlearning.speed=1"),
     ):
         with pytest.raises(ConfigError, match=message):
-            make_request(**settings)
+            make_request(**wrong)
     nothing = select_neurons(dissection, AblationRequest(concept="xylophone"))
     assert nothing.count == 0 and "No neuron is selected" in " ".join(nothing.notes)
     whole = select_neurons(
