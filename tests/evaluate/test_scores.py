@@ -15,21 +15,16 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from and_core import open_dissection, pipeline
-from and_core.data import bundled
 from and_core.dissect.probe import first_half
-from and_core.errors import ConfigError, DataError
-from and_core.evaluate import confidence, metrics, sanity
-from and_core.evaluate.explanations import METHODS, PREDICTORS, adjective_shares, load_explanations
+from and_core.errors import DataError
+from and_core.evaluate import metrics
+from and_core.evaluate.explanations import METHODS, PREDICTORS, load_explanations
 from and_core.evaluate.score import MethodBlock, held_out, score_block
 from and_core.query.scores import confidence_of_all, confident_words, neuron_scores, score_of_all, wrong_clips
 from and_core.query.search import Query, find_neurons
 from and_core.records import Clip
 from and_core.store.headline import SURE
 from tests.conftest import small_config, tone
-from tests.dashboard import app, said
-
-# -- metrics
-# -------------------------------------------------------------------------------------------------------------
 
 
 @given(seed=st.integers(0, 500), clips=st.integers(8, 60), coarse=st.booleans())
@@ -138,9 +133,6 @@ UP_TO_SCORES = (
     "scores",
 )
 
-# -- halves
-# --------------------------------------------------------------------------------------------------------------
-
 
 def test_halves_keep_recordings_whole_and_hold_every_class() -> None:
     clips = [Clip(index=i, name=str(i), source=f"s{i // 2}", label="ab"[i % 4 // 2]) for i in range(40)]
@@ -206,10 +198,6 @@ def test_nothing_of_the_scored_half_reaches_an_explanation(tmp_path: Path) -> No
     )
 
 
-# -- the stage
-# -----------------------------------------------------------------------------------------------------------
-
-
 def test_the_stage_and_its_readers(dissection) -> None:
     d = dissection
     methods = d.document("scores/methods")
@@ -272,191 +260,3 @@ def test_the_stage_and_its_readers(dissection) -> None:
     assert np.array_equal(sure, np.flatnonzero(np.nan_to_num(confidence_of_all(d, "DB")) >= SURE))
     with pytest.raises(DataError, match="method='XX' is not known; allowed: DB"):
         score_of_all(d, "XX")
-
-
-def test_known_neurons_score_higher_than_others(dissection) -> None:
-    """The classifier's neurons stand for classes, so their explanations predict them well; shuffled ones do not."""
-    d = dissection
-    fc = d.layer("fc")
-    mine = slice(fc.offset, fc.offset + fc.size)
-    named = [d.classes.index(c) for c in d.classes]
-    classes = d.document("activations/classes")
-    known = [fc.offset + classes.index(d.classes[i]) for i in named]
-    label = score_of_all(d, "DB", predictor="label")
-    assert np.nanmean(label[known]) > 0.5 and np.nanmean(label[known]) > np.nanmean(label[mine]) + 0.1
-    null = np.asarray(d.array("scores/baselines"))[0, 0, 0]
-    assert np.nanmean(score_of_all(d, "DB")) > np.nanmean(null) + 0.1
-
-
-def test_too_few_captions_are_no_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from and_core.corpus.clips import clip_name
-
-    captions = {clip_name("dog", i): "A dog barks. It is loud." for i in range(3)}
-    (tmp_path / "captions.json").write_text(json.dumps(captions))
-    config = small_config(
-        captions={"kind": "file", "path": str(tmp_path / "captions.json")}, unlearning=None, audio_encoder=None
-    )
-    pipeline.run(config, root=tmp_path)
-    d = open_dissection("small", root=tmp_path)
-    assert (
-        d.document("scores/methods") == []
-        and "too few" in d.notes("scores")["reason"]
-        and neuron_scores(d, "fc/0") == []
-    )
-    monkeypatch.setenv("AND_CACHE", str(tmp_path))
-    for path in ("app.py", "pages/layers.py"):
-        test = app(dissection="small").run()
-        test = test if path == "app.py" else test.switch_page(path).run()
-        assert not test.exception and "too few" in said(test), path
-
-
-def test_adjectives_are_found_in_captions_by_their_lexicon() -> None:
-    from scipy.sparse import csr_matrix
-
-    from and_core.evaluate.explanations import Explanations
-
-    told = Explanations(
-        np.zeros(1, np.int32),
-        ["x"],
-        csr_matrix(np.array([[0.5, 0.25, 0.25]], np.float32)),
-        ["a loud sound", "a shrill sound", "a wooden sound"],
-    )
-    assert adjective_shares(told, [("loudness", "loud"), ("pitch", "high-pitched")]).tolist() == [[0.5, 0.25]]
-
-
-# -- sanity and confidence
-# -----------------------------------------------------------------------------------------------
-
-
-def test_the_trusted_scores_pass_the_sanity_checks_and_others_do_not() -> None:
-    rows = {row["score"]: row for row in sanity.table(None, 1000)}
-    assert rows["pearson"]["passes"] and rows["auprc"]["passes"]
-    assert not rows["roc_auc"]["passes"] and not rows["mad"]["passes"] and not rows["balanced_accuracy"]["passes"]
-    truth, _ = sanity.made_up(0.1, 200, 5, 0)
-    changed = sanity.worse(truth, 0)
-    assert (changed["missing labels"].sum(1) == 10).all() and not (changed["missing labels"] & ~truth).any()
-    assert (changed["extra labels"].sum(1) == 40).all() and (changed["extra labels"] & truth).sum() == truth.sum()
-
-
-def test_confidence_is_calibrated_and_read_back(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    x = rng.uniform(-1, 1, 4000)
-    holds = rng.random(4000) < 1 / (1 + np.exp(-(4 * x - 1)))
-    made = confidence.fit({"pearson": x}, holds)
-    assert made.weights["pearson"] == pytest.approx(4, abs=0.5) and made.bias == pytest.approx(-1, abs=0.3)
-    for row in confidence.reliability(made({"pearson": x}), holds):
-        assert row["said"] == pytest.approx(row["hold"], abs=0.06)
-    with pytest.raises(ConfigError, match="both kinds are needed"):
-        confidence.fit({"pearson": x}, np.ones(4000, bool))
-    every = {
-        name: confidence.Calibrator(dict.fromkeys(features, 1.0), 0.5) for name, features in confidence.FEATURES.items()
-    }
-    confidence.save(tmp_path / "c.json", every, {"networks": []})
-    assert confidence.load(str(tmp_path / "c.json")) == every and np.isnan(made({"pearson": np.array([np.nan])})).all()
-    (tmp_path / "d.json").write_text('{"calibrators": {"closed": {"weights": {}, "bias": 0}}}')
-    for name, message in (("d.json", "has no calibrator"), ("none.json", "can't be read")):
-        with pytest.raises(ConfigError, match=message):
-            confidence.load(str(tmp_path / name))
-    assert set(confidence.load()) == set(confidence.FEATURES)
-
-
-# -- pages
-# ---------------------------------------------------------------------------------------------------------------
-
-
-def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AND_CACHE", str(cache))
-    test = app(dissection="small", layer="layer3_output", unit="5").run()
-    text = said(test)
-    assert (
-        not test.exception
-        and "Held-out scores" in text
-        and "the best of another neuron" in text
-        and "probability" in text
-    )
-    test.session_state["most_wrong"] = True
-    test.run()
-    assert not test.exception
-    test.session_state["min_score"], test.session_state["sure"] = 0.2, True
-    test.run()
-    assert (not test.exception and "of 3,112 neurons" in said(test)) or "neurons" in said(test)
-    assert "another text encoder" not in text
-    layers = app(dissection="small").run().switch_page("pages/layers.py").run()
-    assert not layers.exception and "How good explanations are, by depth" in said(layers)
-    for by in ("held-out score, DB", "interpretable"):
-        layers.session_state["coloured_by"] = by
-        layers.run()
-        assert not layers.exception
-    monkeypatch.setenv("AND_CACHE", str(tmp_path))
-    pipeline.run(small_config(unlearning=None, scores=None), root=tmp_path)
-    bare = app(dissection="small").run()
-    assert not bare.exception and "Not scored yet" in said(bare)
-    assert "has not been run yet" in said(app(dissection="small").run().switch_page("pages/layers.py").run())
-
-
-# -- a language model as judge
-# -------------------------------------------------------------------------------------------
-
-
-def test_a_language_model_judges_and_a_failed_answer_is_no_score(tmp_path: Path) -> None:
-    from and_core.pipeline.llm_judge import read_number
-    from tests.fake_server import FakeServer
-    from tests.pipeline.test_llm_pipeline import say
-
-    assert [
-        read_number(t) for t in ("Answer: 7", "It fits.\nanswer: **10**", "8/10", "Answer: 11", "maybe", "3 or 4")
-    ] == [7, 10, 8, None, None, None]
-    broken = True
-
-    def judge(prompt: str) -> str:
-        if "one whole number" not in prompt:
-            return say(prompt)
-        if broken and "dog" in prompt.rpartition("Caption:")[2]:
-            return "I can't say."
-        return f"Answer: {9 if 'loud' in prompt.rpartition('Caption:')[2] else 2}"
-
-    fake = FakeServer(judge)
-    with fake.serve() as url:
-        config = small_config(
-            llm={"kind": "server", "base_url": url, "model": "fake", "retries": 0},
-            target={"kind": "ast", "layers": ["fc"]},
-            scores={"draws": 10, "judged": 5, "judged_clips": 12},
-            audio_encoder=None,
-        )
-        pipeline.run(config, root=tmp_path)
-    d = open_dissection("small", root=tmp_path)
-    answers, rows = d.table("judged/answers").to_pandas(), d.table("judged/scores").to_pandas()
-    assert len(set(answers["neuron"])) == 5 and set(answers["method"]) == {"DB", "SUM"}
-    lost = answers["reason"] == "no number in the answer"
-    assert lost.any() and answers[lost]["fits"].isna().all() and d.notes("judged")["without_number"] == lost.sum()
-    assert (
-        rows["clips"] + rows["failed"] == answers.groupby(["neuron", "method"], sort=False).size().to_numpy()
-    ).all() and rows["failed"].sum() == lost.sum()
-    half = np.asarray(d.array("scores/first_half"))
-    assert half[answers["clip"]].any() and not half[answers["clip"]].all(), (
-        "clips of either half, each judged for the other half's explanation"
-    )
-    one = answers[
-        (answers["neuron"] == rows["neuron"][0]) & (answers["method"] == rows["method"][0]) & answers["fits"].notna()
-    ]
-    u = np.asarray(d.activations(d.neuron_id(int(rows["neuron"][0]))))[one["clip"]]
-    if np.isfinite(rows["pearson"][0]):
-        assert rows["pearson"][0] == pytest.approx(np.corrcoef(one["fits"], u)[0, 1], abs=1e-4)
-
-
-def test_a_calibration_of_another_encoder_is_said_so(own, monkeypatch: pytest.MonkeyPatch) -> None:
-    root, before = own.folder.parent, np.array(confidence_of_all(own, "DB"))
-    raw = json.loads(bundled("confidence.json").read_text())
-    raw["about"]["encoder"] = "another one"
-    (root / "calibration.json").write_text(json.dumps(raw))
-    done = pipeline.run(small_config(scores={"draws": 10, "confidence": str(root / "calibration.json")}), root=root)
-    assert done.computed == [], "the same probabilities, so nothing is computed again"
-    raw["calibrators"]["closed"]["bias"] -= 1
-    (root / "calibration.json").write_text(json.dumps(raw))
-    done = pipeline.run(small_config(scores={"draws": 10, "confidence": str(root / "calibration.json")}), root=root)
-    assert done.computed == ["scores"]
-    monkeypatch.setenv("AND_CACHE", str(root))
-    test = app(dissection="small", layer="layer3_output", unit="5").run()
-    assert not test.exception and "another text encoder (another one)" in said(test)
-    lower = confidence_of_all(open_dissection("small", root=root), "DB")
-    assert (lower[np.isfinite(lower)] < before[np.isfinite(lower)]).all()

@@ -4,7 +4,6 @@ dissection."""
 from __future__ import annotations
 
 import copy
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,63 +12,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from and_core import open_dissection, pipeline
 from and_core.audio.media import clip_wave
-from and_core.config import ListeningConfig, PluginConfig
-from and_core.errors import ArtifactError, ConfigError, NotComputed, TargetError
+from and_core.config import ListeningConfig
 from and_core.listen import dictionary, faithfulness, metrics
 from and_core.listen.attribution import (
-    attribute,
-    group_sound,
-    keep_groups,
-    layer_activations,
     shapley,
-    shapley_attribution,
-    split_into_groups,
 )
-from and_core.listen.decision import dissection_listener
-from and_core.listen.listener import NO_EVIDENCE, SILENT, load_listener
-from and_core.listen.localize import (
-    layer_maps,
-    localize,
-    localized_picture,
-    localized_sound,
-    place,
-    scale_clips,
-    soft_mask,
-    split_sound,
-)
+from and_core.listen.listener import NO_EVIDENCE, SILENT
 from and_core.listen.maps import MapReader, choose_maps
 from and_core.listen.stft import Stft, log_magnitude, with_magnitude
 from and_core.listen.training import train_by_design, train_decoder, train_post_hoc
 from and_core.listen.training_data import TrainingData, split_clips
-from and_core.targets.base import TARGETS
-from and_core.targets.loaded import open_target, shared_target
-from tests.conftest import small_config, tone
-
-QUICK = {"components": 6, "epochs": 2, "measured": 6, "by_design": True, "decoder": True, "learning_rate": 0.002}
-
-
-@pytest.fixture(scope="module")
-def listened(cache: Path, tmp_path_factory: pytest.TempPathFactory):
-    """The small dissection with everything of listening, two passes of training each."""
-    root = tmp_path_factory.mktemp("listened")
-    shutil.copytree(cache / "small", root / "small")
-    pipeline.run(small_config(listening=QUICK), root=root)
-    return open_dissection("small", root=root)
-
-
-@pytest.fixture(scope="module")
-def listener(listened):
-    return dissection_listener(listened)
+from and_core.targets.loaded import open_target
+from tests.conftest import tone
 
 
 def waves_of(d, count: int = 6) -> np.ndarray:
     return np.stack([clip_wave(d, i, 16_000) for i in range(count)])
-
-
-# -- front end, dictionary
-# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("samples", [1, 300, 511, 16_000, 48_001])
@@ -110,10 +69,6 @@ def test_groups_hold_what_is_alike_and_their_masks_sum_to_one() -> None:
     masks = dictionary.soft_masks(w, h, joined)
     assert masks.sum(0) == pytest.approx(np.ones((3, 7)), abs=1e-5) and (masks >= 0).all()
     assert dictionary.coherence(w)["max"] == pytest.approx(0.995, abs=0.01)
-
-
-# -- metrics by hand
-# -------------------------------------------------------------------------------------------------------------
 
 
 def test_the_fields_metrics_by_hand() -> None:
@@ -158,10 +113,6 @@ def test_shapley_values_sum_to_the_whole_and_are_exact_for_sums(players: int, or
     assert found[2:] == pytest.approx(worth[2:])
     if orders % 2 == 0:  # each order with its reverse: a pair's surplus is halved
         assert found[0] == pytest.approx(worth[0] + pair / 2)
-
-
-# -- what is learned
-# --------------------------------------------------------------------------------------------------------------
 
 
 def material_of(d, config: ListeningConfig):
@@ -267,10 +218,6 @@ def test_clips_are_split_by_fold_or_by_source() -> None:
         split_clips([1, 2], [None] * 2, [1, 2], None, [9], 0)
 
 
-# -- what is heard
-# ---------------------------------------------------------------------------------------------------------------
-
-
 def test_relevances_and_masks_are_the_whole(listened, listener) -> None:
     for wave in waves_of(listened, 4):
         found = listener.interpret(wave)
@@ -312,213 +259,3 @@ def test_silence_and_no_evidence_are_said_plainly(listened, listener) -> None:
         worst.interpreter.theta.copy_(-worst.interpreter.theta.abs())
     found = worst.interpret(wave)
     assert found.remark == NO_EVIDENCE and not found.relevance.any() and found.relevant(0.0) == []
-
-
-def test_the_stage_measures_and_stands_on_disk(listened) -> None:
-    report = listened.document("listening/report")
-    for mode in ("post-hoc", "by-design"):
-        found = report["measured"][mode]
-        names = [row["method"] for row in found["field"]]
-        assert names[:5] == [
-            "L2I",
-            "energy-matched components",
-            "wrong class",
-            "randomised weights",
-            "all-ones mask",
-        ] and ("mask decoder (L-MAC)" in names) == (mode == "post-hoc")
-        assert [row["tau"] for row in found["thresholds"]] == [0.1, 0.2, 0.35] and ("fidelity" in found) == (
-            mode == "post-hoc"
-        )
-        assert {row["corruption"] for row in found["corruptions"]} == {"noise at 0 dB", "another class"} and 0 <= found[
-            "accuracy"
-        ] <= 1
-    assert report["published"][1]["FF"] == 0.4
-    explained = np.asarray(listened.array("listening/explained"))
-    assert (
-        explained.shape == (listened.neuron_count,)
-        and np.isfinite(explained).mean() > 0.9
-        and (explained[np.isfinite(explained)] <= 1).all()
-    )
-    assert not list(listened.validate())
-
-
-def test_weights_are_checked_and_given_ones_are_not_trained_again(listened, tmp_path: Path) -> None:
-    folder = Path(listened.paths("listening/post-hoc")[0]).parents[0]
-    other = TARGETS.create(PluginConfig(kind="beats", checkpoint="demo-frozen"))  # type: ignore[call-arg]
-    other.load("cpu")
-    with pytest.raises(ArtifactError, match="another network"):
-        load_listener(folder, other)
-    with pytest.raises(ArtifactError, match="missing or damaged"):
-        load_listener(tmp_path, open_target(listened))
-    with pytest.raises(ConfigError, match="weights"):
-        pipeline.run(small_config(listening={"weights": str(tmp_path)}), root=listened.folder.parent)
-    again = pipeline.run(
-        small_config(listening={**QUICK, "weights": str(folder.parent)}),
-        root=listened.folder.parent,
-        only=["listening"],
-    )
-    assert again.computed == ["listening"]
-    pipeline.run(small_config(listening=QUICK), root=listened.folder.parent, only=["listening"])
-
-
-# -- neurons
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def test_maps_lie_where_the_sound_is() -> None:
-    """A burst late and high in a clip: the map of every kind of network has its change there."""
-    rate = 16_000
-    quiet = np.random.default_rng(0).standard_normal(3 * rate).astype(np.float32) * 1e-4
-    burst = quiet.copy()
-    burst[2 * rate : int(2.4 * rate)] += tone(0.4, rate, hz=5_000, level=0.5)
-    for config in (
-        PluginConfig(kind="ast", checkpoint="demo"),
-        PluginConfig(kind="beats", checkpoint="demo-frozen", pooling="mean"),
-    ):  # type: ignore[call-arg]
-        target = TARGETS.create(config)
-        target.load("cpu")
-        layer = next(iter(target.modules()))
-        maps, _ = layer_maps(target, [quiet, burst], layer)
-        found = place(target, np.abs(maps[1] - maps[0]).sum(0), 3.0)
-        row, column = np.unravel_index(found.values.argmax(), found.values.shape)
-        assert found.seconds[column] <= 2.4 and found.seconds[column + 1] >= 2.0, target.kind
-        assert found.hz is not None and found.hz[row] <= 6_500 and found.hz[row + 1] >= 3_500, target.kind
-        assert len(found.seconds) == found.values.shape[1] + 1 and len(found.hz) == found.values.shape[0] + 1
-    ast = TARGETS.create(PluginConfig(kind="ast", checkpoint="demo"))  # type: ignore[call-arg]
-    ast.load("cpu")
-    with pytest.raises(TargetError, match="one vector a clip"):
-        layer_maps(ast, [quiet], "fc")
-
-
-def test_kept_and_rest_add_up_and_follow_the_mask() -> None:
-    from and_core.listen.localize import PatchMap
-
-    stft, rate = Stft(), 16_000
-    wave = np.concatenate([tone(1.0, rate, hz=500), tone(1.0, rate, hz=3_000)])
-    found = PatchMap(
-        np.array([[1.0, 0.0], [0.0, 0.0]], np.float32), np.array([0.0, 1.0, 2.0]), np.array([0.0, 1_500.0, 8_000.0])
-    )
-    mask = soft_mask(found, 0.0, 1.0, stft, len(wave) // stft.hop + 1)
-    assert mask.shape == (257, 126) and mask.min() >= 0 and mask.max() <= 1
-    kept, rest = split_sound(wave, mask, stft)
-    assert kept + rest == pytest.approx(wave, abs=1e-6)
-    half = rate
-    assert np.std(kept[: half // 2]) > 3 * np.std(kept[half + half // 2 :])
-    assert not soft_mask(found, 1.0, 1.0, stft, 10).any()
-    alone = PatchMap(np.array([[0.0, 1.0]], np.float32), np.array([0.0, 1.0, 2.0]), None)
-    over_time = soft_mask(alone, 0.0, 1.0, stft, 126)
-    assert (over_time == over_time[:1]).all() and over_time[0, 100] > 0.9 > 0.1 > over_time[0, 5]
-
-
-def test_a_neurons_parts_are_served_and_shared_by_its_layer(listened, monkeypatch: pytest.MonkeyPatch) -> None:
-    neuron = listened.neuron_id(700)
-    clip = listened.extreme_clips(neuron)[0].clip.index
-    found = localize(listened, neuron, clip)
-    assert (
-        found.kept + found.rest == pytest.approx(clip_wave(listened, clip, 16_000), abs=1e-5)
-        and found.level.min() >= 0
-        and found.level.max() <= 1
-    )
-    assert (
-        localized_sound(listened, neuron, clip, "kept")[:4] == b"fLaC"
-        and localized_picture(listened, neuron, clip)[:2] == b"\xff\xd8"
-    )
-    passes = []
-    real = shared_target(listened).forward
-    monkeypatch.setattr(shared_target(listened), "forward", lambda x: (passes.append(1), real(x))[1])
-    localize(listened, neuron._replace(unit=neuron.unit + 1), clip)
-    known = set(scale_clips(listened, neuron))
-    assert (
-        set(scale_clips(listened, neuron._replace(unit=neuron.unit + 1))) <= known or len(passes) == 1
-    )  # clips passed before are not passed again
-    with pytest.raises(TargetError, match="one vector a clip"):
-        localize(listened, listened.neuron_id(listened.neuron_count - 1), clip)
-
-
-def test_groups_move_a_neuron_with_controls(listened) -> None:
-    neuron = listened.neuron_id(700)
-    rows = shapley_attribution(listened, neuron, clips=1, orders=4)
-    assert rows and {"high", "random", "alone", "control", "own", "others"} <= set(rows[0])
-    high = listened.extreme_clips(neuron, "high", 1)[0].clip.index
-    listener = dissection_listener(listened)
-    parts = split_into_groups(
-        listener.fit_length(clip_wave(listened, high, 16_000)), listener.w, dictionary.groups(listener.w), listener.stft
-    )
-    assert parts.masks.sum(0) == pytest.approx(
-        np.ones_like(parts.masks[0]), abs=1e-4
-    ) and parts.energy.sum() == pytest.approx(1, abs=1e-3)
-    whole = keep_groups(parts, np.ones((1, len(parts.members)), bool), listener.stft)[0]
-    assert whole == pytest.approx(parts.wave, abs=1e-3)
-    result = attribute(parts, layer_activations(shared_target(listened), neuron.layer), listener.stft, orders=4)
-    assert result.values.sum(0) == pytest.approx(result.whole - result.nothing, abs=1e-3)
-    for row in rows:
-        assert row["holds"] == (row["alone"] > max(0.0, row["control"]) and row["own"] > row["others"])
-    sounding = parts.members[:-1] if parts.quiet else parts.members
-    for group, at in [(sounding[0], 0), *([([], len(parts.members) - 1)] if parts.quiet else [])]:
-        chosen = np.arange(len(parts.members)) == at
-        kept, rest, _ = group_sound(listened, high, group)
-        assert kept == pytest.approx(keep_groups(parts, chosen[None], listener.stft)[0], abs=1e-5)
-        assert rest == pytest.approx(keep_groups(parts, ~chosen[None], listener.stft)[0], abs=1e-5)
-
-
-def test_what_was_not_learned_is_said(dissection) -> None:
-    with pytest.raises(NotComputed, match="listening"):
-        dissection_listener(dissection)
-
-
-@pytest.mark.slow
-def test_networks_without_maps_are_refused_and_convolutions_are_read(tmp_path: Path) -> None:
-    from torch import nn
-
-    class Flat(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a, self.head = nn.Linear(16_000, 8), nn.Linear(8, 4)
-
-        def forward(self, x):
-            return self.head(torch.relu(self.a(x)))
-
-    class Cnn(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.one, self.two, self.head = (
-                nn.Conv2d(1, 4, 3, padding=1),
-                nn.Conv2d(4, 6, 3, stride=2, padding=1),
-                nn.Linear(6, 4),
-            )
-
-        def forward(self, x):
-            x = torch.relu(self.two(torch.relu(self.one(x[:, None]))))
-            return self.head(x.mean((2, 3)))
-
-    names = ["clock_tick", "dog", "rain", "siren"]
-    stft = Stft()
-
-    def image(waves: np.ndarray) -> torch.Tensor:
-        return log_magnitude(stft.spectrum(torch.from_numpy(waves)))[:, ::8, ::4]
-
-    settings_ = {"kind": "module", "title": "mine", "classifier": "head"}
-    flat = TARGETS.create(PluginConfig(**settings_)).bind(Flat(), lambda w: torch.from_numpy(w)[:, :16_000], names)  # type: ignore[attr-defined]
-    flat.load("cpu")
-    with pytest.raises(TargetError, match="one vector a clip"):
-        MapReader(flat, choose_maps(flat))(flat.features([tone(1.0)]))
-    config = small_config(
-        target=settings_, listening={"components": 3, "epochs": 1, "measured": 4, "decoder": False}, k=3
-    )
-    cnn = TARGETS.create(config.target).bind(Cnn(), image, names)  # type: ignore[attr-defined]
-    outcome = pipeline.run(config, root=tmp_path, target=cnn, only=["clips", "activations", "listening"])
-    assert "listening" in outcome.computed
-    d = open_dissection("small", root=tmp_path)
-    assert (
-        d.document("listening/report")["measured"]["post-hoc"]["field"][0]["method"] == "L2I"
-        and np.isfinite(d.array("listening/explained")).any()
-    )
-    with pytest.raises(TargetError, match="no gradients"):
-        pipeline.run(
-            small_config(target=settings_, listening={"components": 3, "epochs": 1, "decoder": True}, k=3),
-            root=tmp_path / "b",
-            target=cnn,
-            only=["clips", "activations", "listening"],
-        )
-    with pytest.raises(TargetError, match="nothing"):
-        choose_maps(cnn, ["nothing"])
