@@ -369,4 +369,4 @@ def _section(annotation: Any) -> type[BaseModel] | None:
     """Return the section or plug-in inside a type such as ``ScoresConfig | None``."""
     if isinstance(annotation, type):
         return annotation if issubclass(annotation, BaseModel) else None
-    return next((found for part in get_args(annotation) if (found := _section(part)) is not None), None)
+    return next((inner for part in get_args(annotation) if (inner := _section(part)) is not None), None)

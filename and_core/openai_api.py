@@ -155,10 +155,10 @@ class ChatServer:
         The key is taken out first.
         """
         body = getattr(error, "body", None)
-        told = _message(body)
+        message = _message(body)
         return self._clean(
-            f"{told} (status {getattr(error, 'status_code', '?')})"
-            if told
+            f"{message} (status {getattr(error, 'status_code', '?')})"
+            if message
             else str(error).strip() or type(error).__name__
         )
 

@@ -116,14 +116,14 @@ def in_progress(root: Path) -> dict[str, tuple[str, int, int]]:
 
     A run that was killed is none.
     """
-    found = {}
+    running = {}
     for path in sorted(root.glob(f"*/{FILE}")):
         try:
             state = json.loads(plain_file(path).read_text(encoding="utf-8"))
             os.kill(int(state["pid"]), 0)
-            found[path.parent.name] = (str(state["stage"]), int(state["done"]), int(state["total"]))
+            running[path.parent.name] = (str(state["stage"]), int(state["done"]), int(state["total"]))
         except PermissionError:  # another user's process: it runs
-            found[path.parent.name] = ("", 0, 0)
+            running[path.parent.name] = ("", 0, 0)
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             continue
-    return found
+    return running

@@ -265,9 +265,9 @@ def path_marks(model: type[BaseModel]) -> dict[str, PathMark]:
     """
     marks = {}
     for name, field in model.model_fields.items():
-        found = next((m for m in field.metadata if isinstance(m, PathMark)), None) or _mark(field.annotation)
-        if found is not None:
-            marks[name] = found
+        mark = next((m for m in field.metadata if isinstance(m, PathMark)), None) or _mark(field.annotation)
+        if mark is not None:
+            marks[name] = mark
     return marks
 
 

@@ -146,14 +146,14 @@ def content_of(message: Any, cut: bool) -> Reply:
 
 def _parts(content: list[Any] | tuple[Any, ...]) -> list[str]:
     """Return texts among the parts of a content; thinking is none."""
-    found = []
+    parts = []
     for part in content:
         if isinstance(part, str):
-            found.append(part)
+            parts.append(part)
         elif str(_field(part, "type") or "text") in ("text", "output_text"):
             text = _field(part, "text")
-            found.append(text if isinstance(text, str) else "")
-    return found
+            parts.append(text if isinstance(text, str) else "")
+    return parts
 
 
 def _field(thing: Any, name: str) -> Any:

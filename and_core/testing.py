@@ -48,9 +48,9 @@ def check_plugin(make: Callable[[], Plugin[Any]]) -> Plugin[Any]:
     assert isinstance(one.settings.reaches(), list), f"{one.kind}: `reaches` gives no list"
     fingerprints = [str(plugin.fingerprint()) for plugin in (one, other)]  # type: ignore[attr-defined]
     assert fingerprints[0] == fingerprints[1], f"{one.kind}: its fingerprint changes from one making to the next"
-    said = one.describe()  # type: ignore[attr-defined]
-    assert isinstance(said, str) and said and "\n" not in said, (
-        f"{one.kind}: `describe` must give one line, it gives {said!r}"
+    line = one.describe()  # type: ignore[attr-defined]
+    assert isinstance(line, str) and line and "\n" not in line, (
+        f"{one.kind}: `describe` must give one line, it gives {line!r}"
     )
     return one
 

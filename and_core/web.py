@@ -31,10 +31,10 @@ def ranged(wanted: str | None, data: bytes, kind: str, headers: Mapping[str, str
     headers : mapping
         Further headers of the response.
     """
-    told = {**headers, "Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
+    told_headers = {**headers, "Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
     match = re.fullmatch(r"bytes=(\d{0,12})-(\d{0,12})", wanted or "")
     if match is None or not any(match.groups()):
-        return Response(data, media_type=kind, headers=told)
+        return Response(data, media_type=kind, headers=told_headers)
     if match[1]:
         start, stop = int(match[1]), min(int(match[2]) if match[2] else len(data) - 1, len(data) - 1)
     else:
@@ -45,7 +45,7 @@ def ranged(wanted: str | None, data: bytes, kind: str, headers: Mapping[str, str
         data[start : stop + 1],
         206,
         media_type=kind,
-        headers={**told, "Content-Range": f"bytes {start}-{stop}/{len(data)}"},
+        headers={**told_headers, "Content-Range": f"bytes {start}-{stop}/{len(data)}"},
     )
 
 
@@ -107,11 +107,11 @@ class HostGuard:
             return False
         if origin is None:
             return True
-        found = _split(origin)
-        if found is None:
+        place = _split(origin)
+        if place is None:
             return False
-        here = found[1] == asked[1] and {found[0], asked[0]} <= set(LOOPBACK)  # one machine under several names
-        return found == asked or here or (found[0] in self.hosts and found[0] not in LOOPBACK)
+        here = place[1] == asked[1] and {place[0], asked[0]} <= set(LOOPBACK)  # one machine under several names
+        return place == asked or here or (place[0] in self.hosts and place[0] not in LOOPBACK)
 
 
 def _split(url: str) -> tuple[str, int] | None:

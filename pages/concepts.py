@@ -38,12 +38,12 @@ def _neurons(d: Dissection) -> None:
         return
     chosen = pick.selectbox("to its neurons", options, key=f"chosen_{by}", bind="query-params")
     query = Query(concept=chosen) if by == "concept" else Query(adjective=chosen)
-    found, _ = found_neurons(d, query)
-    counts = [int(np.sum((found >= layer.offset) & (found < layer.offset + layer.size))) for layer in d.layers]
-    said = f"closed concept under {d.similarity}" if by == "concept" else "open concept"
+    neurons, _ = found_neurons(d, query)
+    counts = [int(np.sum((neurons >= layer.offset) & (neurons < layer.offset + layer.size))) for layer in d.layers]
+    label = f"closed concept under {d.similarity}" if by == "concept" else "open concept"
     name = html.text(str(chosen).replace("_", " "))
-    count = f"{len(found):,} of {d.neuron_count:,} neurons"
-    st.html(f'<div class="and-headline"><mark>{name}</mark> is the {said} of {count}.</div>')
+    count = f"{len(neurons):,} of {d.neuron_count:,} neurons"
+    st.html(f'<div class="and-headline"><mark>{name}</mark> is the {label} of {count}.</div>')
     left, right = st.columns([1.25, 1], gap="medium")
     with left:
         st.html(html.heading("By layer", "share of the layer's neurons; the count stands on the bar"))
@@ -54,9 +54,9 @@ def _neurons(d: Dissection) -> None:
             key="per_layer",
         )
     with right:
-        st.html(html.heading("Its neurons", f"the first {SHOWN}" if len(found) > SHOWN else ""))
-        frame = result_frame(d, found[:SHOWN], None)
-        frame.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(int(i))) for i in found[:SHOWN]])
+        st.html(html.heading("Its neurons", f"the first {SHOWN}" if len(neurons) > SHOWN else ""))
+        frame = result_frame(d, neurons[:SHOWN], None)
+        frame.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(int(i))) for i in neurons[:SHOWN]])
         st.dataframe(
             frame,
             hide_index=True,
@@ -75,19 +75,19 @@ def _last_layer(d: Dissection) -> None:
     if not d.last_layer_scores:
         st.html(html.box(html.empty(f"Not defined here: {notes['reason']}.")))
         return
-    found = comparable(d)
+    networks = comparable(d)
     st.html(html.empty(ABOUT_LAST_LAYER))
     st.html(
         html.heading(
             "Table 2: each method under its best similarity function",
-            f"{len(found)} networks on these clips and concepts",
+            f"{len(networks)} networks on these clips and concepts",
         )
     )
-    st.html(html.box(html.plain_table(best_table(found))))
+    st.html(html.box(html.plain_table(best_table(networks))))
     st.html(html.heading("Table 7: by similarity function"))
-    st.html(html.box(html.plain_table(last_layer_table(found))))
+    st.html(html.box(html.plain_table(last_layer_table(networks))))
     st.html(html.empty(REFERENCE_FAULTS))
-    rows = pd.DataFrame(last_layer_rows(found))
+    rows = pd.DataFrame(last_layer_rows(networks))
     st.download_button("Tables 2 and 7 (CSV)", csv_text(rows).encode(), "last-layer.csv", "text/csv", on_click="ignore")
 
 

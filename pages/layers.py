@@ -71,7 +71,7 @@ def _scores(d: Dissection) -> None:
         "Score", list(METRIC), default="pearson", key="metric", required=True, format_func=METRIC.__getitem__, **BOUND
     )
     rows = {x.name: x.score_layers.to_pylist() for x in every if x.scored_methods}
-    if any(row["block"] is not None for mine in rows.values() for row in mine):
+    if any(row["block"] is not None for layer_rows in rows.values() for row in layer_rows):
         st.plotly_chart(
             scores_by_depth(rows, str(method), str(metric)), config=EXPORT, theme=None, key="scores_by_depth"
         )
@@ -83,7 +83,7 @@ def _scores(d: Dissection) -> None:
         "neuron's explanation says nothing of the neuron. Noticed that an explanation was made worse, on these clips: "
         f"{_trusted(d)}."
     )
-    frame = pd.DataFrame([{"network": name, **row} for name, mine in rows.items() for row in mine])
+    frame = pd.DataFrame([{"network": name, **row} for name, layer_rows in rows.items() for row in layer_rows])
     with st.expander("By layer and method"):
         st.dataframe(frame.round(3), hide_index=True, height=260)
     st.download_button("Scores by layer (CSV)", csv_text(frame).encode(), "scores.csv", "text/csv", on_click="ignore")
@@ -113,7 +113,7 @@ def _interpretability(d: Dissection) -> None:
         figure = uninterpretable_curves(rows, chance, LAYERS[kind])
         st.plotly_chart(figure, config=EXPORT, theme=None, key="uninterpretable")
     st.caption(ABOUT)
-    frame = pd.DataFrame([{"network": name, **r} for name, mine in rows.items() for r in mine])
+    frame = pd.DataFrame([{"network": name, **r} for name, layer_rows in rows.items() for r in layer_rows])
     with st.expander("By layer"):
         st.dataframe(frame.round(1), hide_index=True, height=260)
     st.download_button(
@@ -154,19 +154,20 @@ def _words(d: Dissection) -> None:
     )
 
 
-def _words_by_block(found: dict[str, dict[str, Any]], kind: str) -> None:
-    if not any(row["blocks"] for row in found.values()):
+def _words_by_block(networks: dict[str, dict[str, Any]], kind: str) -> None:
+    if not any(row["blocks"] for row in networks.values()):
         st.html(html.empty("This network has no blocks, so there is no depth to show."))
         return
-    st.plotly_chart(words_by_block(found, kind), config=EXPORT, theme=None, key="words_by_block")
-    fitted = {name: row for name, row in found.items() if row["slope_low"] is not None}
+    st.plotly_chart(words_by_block(networks, kind), config=EXPORT, theme=None, key="words_by_block")
+    fitted = {name: row for name, row in networks.items() if row["slope_low"] is not None}
     slopes = [
         f"{name}: {row['slope']:+.3f} a block [{row['slope_low']:+.3f}, {row['slope_high']:+.3f}]"
         for name, row in fitted.items()
     ]
-    told = f" Slopes: {'; '.join(slopes)}." if slopes else ""
+    slopes_text = f" Slopes: {'; '.join(slopes)}." if slopes else ""
     st.caption(
-        f"Mean of the neurons of a block with 95 % bootstrap intervals; dotted, the linear fit over neurons.{told}"
+        "Mean of the neurons of a block with 95 % bootstrap intervals; dotted, the linear fit over neurons."
+        f"{slopes_text}"
     )
 
 
@@ -191,8 +192,8 @@ def _map(d: Dissection) -> None:
     words = d.explained_adjectives
     word = two.selectbox("Adjective shown", words, key="map_word", **BOUND) if by == "adjective" and words else None
     typed = three.text_input("Light up", key="light", placeholder="by meaning: short metallic clicks", **BOUND)
-    found = found_neurons(d, Query(text=typed.strip(), by="meaning"))[0][:LIT] if typed.strip() else None
-    figure = map_figure(d, places, by, word, tuple(int(i) for i in found) if found is not None else ())
+    neurons = found_neurons(d, Query(text=typed.strip(), by="meaning"))[0][:LIT] if typed.strip() else None
+    figure = map_figure(d, places, by, word, tuple(int(i) for i in neurons) if neurons is not None else ())
     event = st.plotly_chart(
         figure, config=WITH_LASSO, theme=None, key="map", on_select="rerun", selection_mode=("points", "box", "lasso")
     )
@@ -210,8 +211,8 @@ def _map(d: Dissection) -> None:
     )  # a lit neuron is drawn twice
     if len(chosen) == 1 and not (event.selection.lasso or event.selection.box):
         open_neuron(d.neuron_id(chosen[0]))
-    if chosen or found is not None:
-        picked = np.array(chosen, int) if chosen else np.asarray(found)
+    if chosen or neurons is not None:
+        picked = np.array(chosen, int) if chosen else np.asarray(neurons)
         st.html(
             html.heading(
                 "Chosen on the map" if chosen else "Lit up",

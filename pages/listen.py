@@ -89,13 +89,15 @@ def _apart(d: Dissection) -> None:
         key="shown_class",
     )
     if own is not None and wave is own.sound.wave:
-        found = interpret(
+        decision = interpret(
             d, wave, rate, mode or "post-hoc", shown
         )  # a user's own sound is in no cache that outlives the session
     else:
-        found = _found(d, d.manifest.stages["listening"].key, f"{d.name} {name}", wave, rate, mode or "post-hoc", shown)
-    p = found.probabilities
-    heard = len(found.wave) / listener.target.sample_rate
+        decision = _found(
+            d, d.manifest.stages["listening"].key, f"{d.name} {name}", wave, rate, mode or "post-hoc", shown
+        )
+    p = decision.probabilities
+    heard = len(decision.wave) / listener.target.sample_rate
     st.html(
         html.heading(
             name,
@@ -105,20 +107,20 @@ def _apart(d: Dissection) -> None:
     st.html(
         html.box(
             f"The network says <b>{html.text(_top(p, classes))}</b>. Explained: "
-            f"<b>{html.text(classes[found.shown].replace('_', ' '))}</b>."
+            f"<b>{html.text(classes[decision.shown].replace('_', ' '))}</b>."
         )
     )
-    if found.remark:
-        st.html(html.box(html.empty(f"{found.remark[:1].upper()}{found.remark[1:]}.")))
-        st.audio(flac(found.wave, listener.target.sample_rate), format="audio/flac")
+    if decision.remark:
+        st.html(html.box(html.empty(f"{decision.remark[:1].upper()}{decision.remark[1:]}.")))
+        st.audio(flac(decision.wave, listener.target.sample_rate), format="audio/flac")
         return
     tau = float(d.listening_report["tau"][0])
-    _components(d, found, classes, tau, mode or "post-hoc", listener.target.sample_rate)
+    _components(d, decision, classes, tau, mode or "post-hoc", listener.target.sample_rate)
 
 
-def _components(d: Dissection, found: Any, classes: list[str], tau: float, mode: str, rate: int) -> None:
-    most = max(MOST, int((found.relevance > tau).sum()))
-    order = [int(k) for k in np.argsort(-found.relevance)[:most] if found.relevance[k] > 0]
+def _components(d: Dissection, decision: Any, classes: list[str], tau: float, mode: str, rate: int) -> None:
+    most = max(MOST, int((decision.relevance > tau).sum()))
+    order = [int(k) for k in np.argsort(-decision.relevance)[:most] if decision.relevance[k] > 0]
     kept = []
     left, right = st.columns([1.3, 1], gap="medium")
     with left:
@@ -127,46 +129,45 @@ def _components(d: Dissection, found: Any, classes: list[str], tau: float, mode:
             row = st.columns([1.2, 1, 3], vertical_alignment="center")
             if row[0].checkbox(
                 f"component {k}",
-                value=bool(found.relevance[k] > tau),
-                key=f"keep {mode} {hash(found.wave.tobytes())} {found.shown} {k}",
+                value=bool(decision.relevance[k] > tau),
+                key=f"keep {mode} {hash(decision.wave.tobytes())} {decision.shown} {k}",
             ):
                 kept.append(k)
-            row[1].html(
-                '<div class="and-bar"><i class="high" '
-                f'style="width:{100 * max(0.0, float(found.relevance[k])):.0f}%"></i></div>{found.relevance[k]:.2f}'
-            )
-            row[2].audio(flac(component_sound(d, found, k, mode), rate), format="audio/flac")
+            relevance = float(decision.relevance[k])
+            bar = f'<i class="high" style="width:{100 * max(0.0, relevance):.0f}%"></i>'
+            row[1].html(f'<div class="and-bar">{bar}</div>{relevance:.2f}')
+            row[2].audio(flac(component_sound(d, decision, k, mode), rate), format="audio/flac")
     with right:
-        result = keep_components(d, found, kept, mode)
-        st.html(html.heading("What you hear", f"{len(kept)} of {len(found.relevance)} components kept"))
+        result = keep_components(d, decision, kept, mode)
+        st.html(html.heading("What you hear", f"{len(kept)} of {len(decision.relevance)} components kept"))
         heard = [
-            ("The clip", found.wave, found.probabilities),
+            ("The clip", decision.wave, decision.probabilities),
             ("What is kept: the interpretation", result.kept, result.kept_probabilities),
         ]
-        for label, sound, said in (*heard, ("What is left", result.left, result.left_probabilities)):
+        for label, sound, sentence in (*heard, ("What is left", result.left, result.left_probabilities)):
             st.html(
-                html.empty(f"{label}: {_top(said, classes)}")
+                html.empty(f"{label}: {_top(sentence, classes)}")
                 + html.picture(spectrogram_jpeg(resample(sound, rate, ANALYSIS_RATE)), label)
             )
             st.audio(flac(sound, rate), format="audio/flac")
-        c = found.shown
+        c = decision.shown
         p, kept_p, left_p = (
-            values[c] for values in (found.probabilities, result.kept_probabilities, result.left_probabilities)
+            values[c] for values in (decision.probabilities, result.kept_probabilities, result.left_probabilities)
         )
-        said = (
+        sentence = (
             f"{classes[c].replace('_', ' ')}: {p:.0%} on the clip, {kept_p:.0%} on what is kept, {left_p:.0%} on "
             "what is left."
         )
-        st.html(html.empty(said))
-        _one_by_one(d, found, order, classes, mode)
+        st.html(html.empty(sentence))
+        _one_by_one(d, decision, order, classes, mode)
 
 
-def _one_by_one(d: Dissection, found: Any, order: list[int], classes: list[str], mode: str) -> None:
+def _one_by_one(d: Dissection, decision: Any, order: list[int], classes: list[str], mode: str) -> None:
     with st.expander("Added one by one, removed one by one"):
-        c = found.shown
+        c = decision.shown
         cells = []
         for count in range(1, len(order) + 1):
-            after = keep_components(d, found, order[:count], mode)
+            after = keep_components(d, decision, order[:count], mode)
             cells.append(
                 {
                     "components": str(count),

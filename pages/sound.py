@@ -49,23 +49,24 @@ def _keep(own: Own) -> None:
             st.rerun()
 
 
-def _prediction(found: Reaction) -> None:
-    if found.probabilities is None:
+def _prediction(response: Reaction) -> None:
+    if response.probabilities is None:
         st.html(html.empty("This network has no classifier, so it takes the sound for nothing in particular."))
         return
-    order = found.probabilities.argsort()[::-1][:5]
+    order = response.probabilities.argsort()[::-1][:5]
     cells = [
-        {"class": found.classes[i].replace("_", " "), "probability": f"{found.probabilities[i]:.1%}"} for i in order
+        {"class": response.classes[i].replace("_", " "), "probability": f"{response.probabilities[i]:.1%}"}
+        for i in order
     ]
     st.html(html.heading("The network takes it for") + html.box(html.plain_table(cells)))
 
 
-def _neurons(d: Dissection, found: Reaction) -> None:
+def _neurons(d: Dissection, response: Reaction) -> None:
     st.html(html.heading("Neurons that fire unusually", "hidden layers"))
-    rows = unusual(d, found.activations)
+    rows = unusual(d, response.activations)
     for i, row in enumerate(rows):
         neuron = row["neuron"]
-        told = scores.sentence(d.headline(neuron)) if d.has("explanations") else html.text("not explained yet")
+        line = scores.sentence(d.headline(neuron)) if d.has("explanations") else html.text("not explained yet")
         with st.container(border=True, gap=None, key=f"unusual_{i}"):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 neuron_button(str(neuron), d.name, neuron, f"open_{i}")  # within the session: the sound comes along
@@ -76,14 +77,14 @@ def _neurons(d: Dissection, found: Reaction) -> None:
                     ),
                     width="content",
                 )
-            st.html(f'<div class="and-told">{told}</div>')
+            st.html(f'<div class="and-told">{line}</div>')
     frame = pd.DataFrame([{**row, "neuron": str(row["neuron"])} for row in rows])
     st.download_button("Unusual neurons (CSV)", csv_text(frame).encode(), "unusual.csv", "text/csv", on_click="ignore")
 
 
-def _unlearned(d: Dissection, own: Own, found: Reaction) -> None:
+def _unlearned(d: Dissection, own: Own, response: Reaction) -> None:
     st.html(html.heading("When a concept is unlearned"))
-    if found.probabilities is None or not d.has("split"):
+    if response.probabilities is None or not d.has("split"):
         st.html(
             html.empty(
                 "Needs a classifier, and explanations that never saw the tested clips. Add unlearning: {} to the "
@@ -98,14 +99,14 @@ def _unlearned(d: Dissection, own: Own, found: Reaction) -> None:
     if not concept:
         return
     after, count = without_concept(d, own.sound, concept)
-    before = found.probabilities
+    before = response.probabilities
     assert before is not None  # there is no concept to choose where the network has no classifier
     change = after - before
     order = sorted(range(len(change)), key=lambda i: -max(before[i], after[i]))[:5]
     cells = [
         {
-            "class": found.classes[i].replace("_", " "),
-            "before": f"{found.probabilities[i]:.1%}",
+            "class": response.classes[i].replace("_", " "),
+            "before": f"{response.probabilities[i]:.1%}",
             "after": f"{after[i]:.1%}",
             "change": f"{100 * change[i]:+.1f} points",
         }
@@ -135,23 +136,23 @@ def page() -> None:
         )
         return
     try:
-        found = reaction(d, own)
+        response = reaction(d, own)
         seconds = len(own.sound.wave) / own.sound.rate
         st.html(
             html.heading(
                 own.sound.name,
                 f"{seconds:.1f} s"
-                + (f", of which the network hears {found.heard:.1f} s" if found.heard < seconds - 0.05 else ""),
+                + (f", of which the network hears {response.heard:.1f} s" if response.heard < seconds - 0.05 else ""),
             )
         )
         st.audio(flac(own.sound.wave, own.sound.rate), format="audio/flac")
         left, right = st.columns([1.6, 1], gap="medium")
         with right:
-            _prediction(found)
-            _unlearned(d, own, found)
+            _prediction(response)
+            _unlearned(d, own, response)
             _keep(own)
         with left:
-            _neurons(d, found)
+            _neurons(d, response)
     except ANDError as error:
         explain(error)
 

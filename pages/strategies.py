@@ -36,7 +36,7 @@ def _depth(d: Dissection) -> None:
     with right:
         st.html(html.heading("Uninterpretable by depth", "K = 5, \u03c4 = 4"))
         rows, chance = by_depth([x for x in every if x.has("interpretability")], 5, 4)
-        if any(r["block"] is not None for mine in rows.values() for r in mine):
+        if any(r["block"] is not None for layer_rows in rows.values() for r in layer_rows):
             st.plotly_chart(
                 uninterpretable_curves(rows, chance), config=EXPORT, theme=None, key="interpretable_by_depth"
             )
@@ -55,10 +55,10 @@ def _statements(d: Dissection) -> None:
     st.html(html.heading("What the paper says, and what this data says"))
     st.html(html.empty(ABOUT_STRATEGIES))
     for statement in dict.fromkeys(row["statement"] for row in rows):
-        mine = [
+        shown = [
             {k: str(v) for k, v in row.items() if k != "statement"} for row in rows if row["statement"] == statement
         ]
-        st.html(f"<p><b>{html.text(statement)}.</b></p>" + html.box(html.plain_table(mine)))
+        st.html(f"<p><b>{html.text(statement)}.</b></p>" + html.box(html.plain_table(shown)))
     st.download_button(
         "Statements (CSV)", csv_text(pd.DataFrame(rows)).encode(), "strategies.csv", "text/csv", on_click="ignore"
     )

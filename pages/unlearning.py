@@ -137,9 +137,9 @@ def _result(
     d: Dissection, kind: Kind, request: AblationRequest, choice: RankedSelection | None, label: str
 ) -> Result | None:
     """Return the result of a run where there is one; else the button that starts it, or how far it is."""
-    found = stored(d, kind, request)
-    if found is not None:
-        return found
+    result = stored(d, kind, request)
+    if result is not None:
+        return result
     key = request.key(kind, inputs_of(d))
     job = queue().find(key)
     if job is not None and job.state == "done":
@@ -204,17 +204,19 @@ def _waiting(key: str) -> None:
 
 def _dose(d: Dissection, request: AblationRequest, choice: RankedSelection) -> None:
     st.html(html.heading("Dose curve", "how little can be removed for how much"))
-    found = _result(d, "dose", request, choice, "Draw the dose curve")
-    if found is None:
+    result = _result(d, "dose", request, choice, "Draw the dose curve")
+    if result is None:
         return
     prefix = "p_" if st.session_state.get("unit_of_change") == "probabilities" else ""
-    st.plotly_chart(dose_figure(found.rows, prefix), config=EXPORT, theme=None, key="dose_curve")
+    st.plotly_chart(dose_figure(result.rows, prefix), config=EXPORT, theme=None, key="dose_curve")
     st.caption(
         "The chosen neurons are taken out from the most responsive on; shaded, 95 % bootstrap intervals over clips; "
         "dotted, as many random "
         "neurons in the same layers."
     )
-    st.download_button("Dose curve (CSV)", _csv(found), f"{file_name(request)}-dose.csv", "text/csv", on_click="ignore")
+    st.download_button(
+        "Dose curve (CSV)", _csv(result), f"{file_name(request)}-dose.csv", "text/csv", on_click="ignore"
+    )
 
 
 def _compare(d: Dissection, request: AblationRequest) -> None:
@@ -223,14 +225,14 @@ def _compare(d: Dissection, request: AblationRequest) -> None:
             "Strategies compared", f"for {request.concept.replace('_', ' ')}, at their own numbers and at equal ones"
         )
     )
-    found = _result(d, "compare", request, None, "Compare OCP, DB and TAB")
-    if found is None:
+    result = _result(d, "compare", request, None, "Compare OCP, DB and TAB")
+    if result is None:
         return
     rows = []
-    for row in (r for r in found.rows if not r["control"]):
+    for row in (r for r in result.rows if not r["control"]):
         fair = [
             r["gap"]
-            for r in found.rows
+            for r in result.rows
             if r["control"] and (r["strategy"], r["number"]) == (row["strategy"], row["number"])
         ]
         rows.append(
@@ -244,7 +246,7 @@ def _compare(d: Dissection, request: AblationRequest) -> None:
                 "fair random gap": number(float(np.mean(fair))) if fair else "",
             }
         )
-    st.html(html.box(html.plain_table(rows)) + "".join(html.empty(note) for note in found.notes))
+    st.html(html.box(html.plain_table(rows)) + "".join(html.empty(note) for note in result.notes))
 
 
 def _keep(d: Dissection, result: Result) -> None:
@@ -353,15 +355,15 @@ def _table(d: Dissection) -> None:
     )
     if partial:
         st.html(html.empty("All concepts:", "; ".join(f"and-dissect prune {name} --all" for name in partial)))
-    found = TABLES["unlearning"](d)
-    for part in found.parts:
+    made = TABLES["unlearning"](d)
+    for part in made.parts:
         st.html(
             (html.heading(part.title, "") if part.title != "Table 4" else "")
             + html.box(html.plain_table(part.cells))
             + html.empty(part.note)
         )
     st.download_button(
-        "Table 4 (CSV)", csv_text(pd.DataFrame(found.rows)).encode(), "unlearning.csv", "text/csv", on_click="ignore"
+        "Table 4 (CSV)", csv_text(pd.DataFrame(made.rows)).encode(), "unlearning.csv", "text/csv", on_click="ignore"
     )
 
 

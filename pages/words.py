@@ -29,8 +29,8 @@ def _adjectives(d: Dissection) -> None:
         label_visibility="collapsed",
         **BOUND,
     )
-    found = {x.name: x.adjective_counts for x in every}
-    if not found[d.name]:
+    counts = {x.name: x.adjective_counts for x in every}
+    if not counts[d.name]:
         st.html(html.empty("No neuron of this network has an adjective of sound in its calibrated summary."))
         return
     st.plotly_chart(adjectives(d, top)["adjectives"], config=EXPORT, theme=None, key="adjectives")
@@ -39,12 +39,16 @@ def _adjectives(d: Dissection) -> None:
         "flat; one that hears classes has few."
     )
     rows = pd.DataFrame(
-        [{"network": name, "word": r["word"], "neurons": r["neurons"]} for name, mine in found.items() for r in mine]
+        [
+            {"network": name, "word": r["word"], "neurons": r["neurons"]}
+            for name, rows_of in counts.items()
+            for r in rows_of
+        ]
     )
     one, two = st.columns([1, 2], vertical_alignment="bottom")
     word = two.selectbox(
         "From a word to its neurons",
-        [r["word"] for r in found[d.name]],
+        [r["word"] for r in counts[d.name]],
         index=None,
         key="to_neurons",
         placeholder="a word",
@@ -88,9 +92,9 @@ def _clusters(d: Dissection) -> None:
     number = st.segmented_control(
         "Cluster", list(range(notes["clusters"])), default=0, key="cluster", required=True, **BOUND
     )
-    mine = table[table["cluster"] == number].sort_values("distance", kind="stable")
+    sentences = table[table["cluster"] == number].sort_values("distance", kind="stable")
     picture = d.cluster_clouds[number]
-    cloud, said = st.columns([1, 1.6], gap="medium")
+    cloud, column = st.columns([1, 1.6], gap="medium")
     with cloud:
         image = (
             f'<img class="and-cloud" alt="word cloud of cluster {number}" '
@@ -99,14 +103,14 @@ def _clusters(d: Dissection) -> None:
             else ""
         )
         st.html(html.box(image or html.empty("No word to show.")))
-    nearest = mine.drop_duplicates("text").head(NEAREST)["text"]
-    with said:
+    nearest = sentences.drop_duplicates("text").head(NEAREST)["text"]
+    with column:
         st.html(
             html.heading("Nearest to its centre")
             + html.box("<ul>" + "".join(f"<li>{html.text(t)}</li>" for t in nearest) + "</ul>")
         )
     cards = []
-    for clip in mine.drop_duplicates("clip").head(EXAMPLES)["clip"]:
+    for clip in sentences.drop_duplicates("clip").head(EXAMPLES)["clip"]:
         c = d.clips[int(clip)]
         cards.append(html.clip_card(c, d.caption(c.index), media_url(d, c.index, "flac"), media_url(d, c.index, "jpg")))
     st.html(html.heading("Clips with such a sentence") + f'<div class="and-cards">{"".join(cards)}</div>')
@@ -135,11 +139,11 @@ def _acoustics(d: Dissection) -> None:
             f"{test['q']:.2g}: {verdict}. Whiskers: 5 to 95 %."
         )
     frame = pd.DataFrame(tests)
-    told = (
+    sentence = (
         f"{notes['tests']} tests, {notes['words']} adjectives; {notes['expected_yes']} of {notes['expected']} "
         "expectations hold"
     )
-    st.html(html.heading("Every adjective against every measure", told))
+    st.html(html.heading("Every adjective against every measure", sentence))
     if len(frame):
         shown = frame[["word", "measure", "delta", "q", "with", "without", "median_with", "median_without", "agrees"]]
         st.dataframe(shown.round(3).assign(q=[f"{q:.2g}" for q in frame["q"]]), hide_index=True, height=280)

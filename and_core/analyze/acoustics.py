@@ -47,13 +47,13 @@ def means_of_clips(tops: np.ndarray, measures: Mapping[str, np.ndarray]) -> dict
     dict of str to (R,) float64
         NaN where no clip counts.
     """
-    found = {}
+    means = {}
     for name, values in measures.items():
         chosen = np.where(tops >= 0, np.asarray(values, float)[np.maximum(tops, 0)], np.nan)
         finite = np.isfinite(chosen)
         with np.errstate(invalid="ignore"):
-            found[name] = np.where(finite, chosen, 0).sum(1) / np.where(finite.any(1), finite.sum(1), np.nan)
-    return found
+            means[name] = np.where(finite, chosen, 0).sum(1) / np.where(finite.any(1), finite.sum(1), np.nan)
+    return means
 
 
 def compare(values: np.ndarray, word: np.ndarray) -> dict[str, Any] | None:
@@ -101,10 +101,10 @@ def every_test(means: Mapping[str, np.ndarray], words: Mapping[str, np.ndarray])
     rows = []
     for word, mask in words.items():
         for measure, values in means.items():
-            found = compare(values, mask)
-            if found is not None:
+            tests = compare(values, mask)
+            if tests is not None:
                 side = EXPECTED[word][1] if word in EXPECTED and EXPECTED[word][0] == measure else 0
-                rows.append({"word": word, "measure": measure, **found, "expected": side})
+                rows.append({"word": word, "measure": measure, **tests, "expected": side})
     corrected = stats.false_discovery_control([row["p"] for row in rows]) if rows else []
     for row, q in zip(rows, corrected, strict=True):
         row["q"] = float(q)

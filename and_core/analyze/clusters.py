@@ -27,24 +27,26 @@ STARTS = 4  # of K-means, the best taken
 
 def sentences_of(caption: str) -> list[str]:
     """Return sentences of a caption that say something of the sound, in order; chat and single words left out."""
-    found = (" ".join(s.split()) for s in split_sentences(caption))
+    sentences = (" ".join(s.split()) for s in split_sentences(caption))
     return [
-        s for s in found if len(s.split()) >= LEAST_WORDS and not FILLER.match(s.rstrip(" .!:,")) and not CHAT.search(s)
+        s
+        for s in sentences
+        if len(s.split()) >= LEAST_WORDS and not FILLER.match(s.rstrip(" .!:,")) and not CHAT.search(s)
     ]
 
 
-def elbow(vectors: np.ndarray, said: np.ndarray, most: int, seed: int) -> Iterator[tuple[int, float]]:
+def elbow(vectors: np.ndarray, times: np.ndarray, most: int, seed: int) -> Iterator[tuple[int, float]]:
     """Yield (number of clusters, inertia) for 1 to `most` clusters, or as many as there are distinct vectors.
 
     Parameters
     ----------
     vectors : (S, D) float32
         Distinct sentences.
-    said : (S,) int
+    times : (S,) int
         How often each is said.
     """
     for count in range(1, min(most, len(vectors)) + 1):
-        yield count, fit(vectors, said, count, seed)[1]
+        yield count, fit(vectors, times, count, seed)[1]
 
 
 def bend(counts: Sequence[int], inertia: Sequence[float]) -> int:
@@ -65,7 +67,7 @@ def bend(counts: Sequence[int], inertia: Sequence[float]) -> int:
     return int(counts[int(np.argmax(1 - x - y))])
 
 
-def fit(vectors: np.ndarray, said: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, float, np.ndarray]:
+def fit(vectors: np.ndarray, times: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, float, np.ndarray]:
     """Return K-means over all sentences, each distinct one as often as it is said.
 
     Returns
@@ -79,8 +81,8 @@ def fit(vectors: np.ndarray, said: np.ndarray, count: int, seed: int) -> tuple[n
     from sklearn.cluster import KMeans  # heavy: half a second to import
 
     with threadpool_limits(1):  # sums in one order, whatever the number of cores
-        made = KMeans(count, n_init=STARTS, random_state=seed).fit(vectors, sample_weight=said)
-    order = np.argsort(-np.bincount(made.labels_, said, minlength=count), kind="stable")
+        made = KMeans(count, n_init=STARTS, random_state=seed).fit(vectors, sample_weight=times)
+    order = np.argsort(-np.bincount(made.labels_, times, minlength=count), kind="stable")
     number = np.empty(count, np.int32)
     number[order] = np.arange(count, dtype=np.int32)
     distance = np.linalg.norm(vectors - made.cluster_centers_[made.labels_], axis=1).astype(np.float32)
@@ -89,9 +91,9 @@ def fit(vectors: np.ndarray, said: np.ndarray, count: int, seed: int) -> tuple[n
 
 def related(clip: np.ndarray, cluster: np.ndarray, clips: int, count: int) -> np.ndarray:
     """Return (N, C) bool: a clip is related to a cluster where at least one of its sentences falls in it."""
-    found = np.zeros((clips, count), bool)
-    found[clip, cluster] = True
-    return found
+    mask = np.zeros((clips, count), bool)
+    mask[clip, cluster] = True
+    return mask
 
 
 def cloud(sentences: Sequence[str], seed: int, width: int = 360, height: int = 200) -> bytes | None:

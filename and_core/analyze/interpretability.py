@@ -74,9 +74,9 @@ def uninterpretable(most: np.ndarray, alive: np.ndarray, tau: int, layers: Seque
     """Return the percentage of uninterpretable neurons by layer (Figs. 6, 11 to 14); dead neurons are not counted."""
     rows = []
     for layer in layers:
-        mine = slice(layer.offset, layer.offset + layer.size)
-        counted = int(alive[mine].sum())
-        low = int((most[mine][alive[mine]] < tau).sum())
+        units = slice(layer.offset, layer.offset + layer.size)
+        counted = int(alive[units].sum())
+        low = int((most[units][alive[units]] < tau).sum())
         rows.append(
             {
                 "layer": layer.name,

@@ -52,13 +52,13 @@ def layout(points: np.ndarray, seed: int, method: str = "tsne") -> tuple[np.ndar
         The one that was used.
     """
     alive = np.isfinite(points).all(1)
-    found = np.full((len(points), 2), np.nan, np.float32)
+    places = np.full((len(points), 2), np.nan, np.float32)
     kept = points[alive]
     start = np.zeros((len(kept), 2), np.float32)
     start[:, : min(2, kept.shape[1])] = kept[:, :2]
     if method == "pca" or len(kept) < LEAST or not kept.std(0).max() > 0:
-        found[alive] = start
-        return found, "pca"
+        places[alive] = start
+        return places, "pca"
     from openTSNE import TSNE  # compiled; a second to import
 
     spread = start / max(float(start.std(0).max()), 1e-12) * 1e-4
@@ -68,5 +68,5 @@ def layout(points: np.ndarray, seed: int, method: str = "tsne") -> tuple[np.ndar
         negative_gradient_method="fft" if len(kept) > 1000 else "bh",
         neighbors="annoy" if len(kept) > 10_000 else "exact", n_jobs=1, random_state=seed,
     ).fit(kept)  # fmt: skip
-    found[alive] = np.asarray(made, np.float32)
-    return found, "tsne"
+    places[alive] = np.asarray(made, np.float32)
+    return places, "tsne"

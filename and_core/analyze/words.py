@@ -32,7 +32,7 @@ def counts_per_neuron(words: pa.Table, neurons: int) -> dict[str, np.ndarray]:
     dict of str to (R,) int
         ``adjective`` counts distinct words for sound, the others every occurrence.
     """
-    found = {}
+    counts = {}
     for kind in KINDS:
         rows = words.filter(
             pc.and_(pc.equal(words["pos"], kind), words["acoustic"])
@@ -40,8 +40,8 @@ def counts_per_neuron(words: pa.Table, neurons: int) -> dict[str, np.ndarray]:
             else pc.equal(words["pos"], kind)
         )
         weights = None if kind == "adjective" else rows["count"].to_numpy()
-        found[kind] = np.bincount(rows["neuron"].to_numpy(), weights, neurons).astype(np.int64)
-    return found
+        counts[kind] = np.bincount(rows["neuron"].to_numpy(), weights, neurons).astype(np.int64)
+    return counts
 
 
 def summary_tokens(points: pa.Table, neurons: int) -> np.ndarray:
@@ -79,9 +79,11 @@ def by_layer(counts: dict[str, np.ndarray], alive: np.ndarray, layers: Sequence[
     """
     rows = []
     for layer in layers:
-        mine = slice(layer.offset, layer.offset + layer.size)
-        counted = int(alive[mine].sum())
-        means = {kind: float(values[mine][alive[mine]].mean()) if counted else None for kind, values in counts.items()}
+        units = slice(layer.offset, layer.offset + layer.size)
+        counted = int(alive[units].sum())
+        means = {
+            kind: float(values[units][alive[units]].mean()) if counted else None for kind, values in counts.items()
+        }
         rows.append({"layer": layer.name, "block": layer.block, "kind": layer.kind, "neurons": counted, **means})
     return rows
 
@@ -110,14 +112,14 @@ def by_block(values: np.ndarray, layers: Sequence[Layer], seed: int = 0) -> dict
     rng = np.random.default_rng(seed)
     means, low, high = [], [], []
     for b in blocks:
-        mine = value[block == b]
-        drawn = rng.choice(mine, (DRAWS, len(mine))).mean(1) if len(mine) * DRAWS < 2e7 else _normal(mine, rng)
-        means.append(float(mine.mean()))
+        counts = value[block == b]
+        drawn = rng.choice(counts, (DRAWS, len(counts))).mean(1) if len(counts) * DRAWS < 2e7 else _normal(counts, rng)
+        means.append(float(counts.mean()))
         low.append(float(np.percentile(drawn, 2.5)))
         high.append(float(np.percentile(drawn, 97.5)))
-    found: dict[str, Any] = {"blocks": blocks, "means": means, "low": low, "high": high}
+    summary: dict[str, Any] = {"blocks": blocks, "means": means, "low": low, "high": high}
     if len(blocks) < 2:
-        return {**found, "slope": None, "intercept": None, "slope_low": None, "slope_high": None, "p": None}
+        return {**summary, "slope": None, "intercept": None, "slope_low": None, "slope_high": None, "p": None}
     fit = stats.linregress(block, value)
     wide = float(stats.t.ppf(0.975, len(value) - 2) * fit.stderr) if len(value) > 2 else float("nan")
     figures = {
@@ -127,7 +129,7 @@ def by_block(values: np.ndarray, layers: Sequence[Layer], seed: int = 0) -> dict
         "slope_high": fit.slope + wide,
         "p": fit.pvalue if len(value) > 2 else float("nan"),
     }
-    return {**found, **{name: float(v) if np.isfinite(v) else None for name, v in figures.items()}}
+    return {**summary, **{name: float(v) if np.isfinite(v) else None for name, v in figures.items()}}
 
 
 def _normal(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:

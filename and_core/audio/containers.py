@@ -170,34 +170,34 @@ def _caf(file: BinaryIO, size: int) -> Samples | None:
 def _sphere(file: BinaryIO, size: int) -> Samples | None:
     file.seek(0)
     lines = file.read(1024).decode("ascii", "replace").splitlines()
-    said = {parts[0]: parts[2] for line in lines if len(parts := line.split()) == 3}
+    fields = {parts[0]: parts[2] for line in lines if len(parts := line.split()) == 3}
     try:
-        start, coding = int(lines[1]), said.get("sample_coding", "pcm")
-        frame = int(said.get("channel_count", 1)) * int(said["sample_n_bytes"])
+        start, coding = int(lines[1]), fields.get("sample_coding", "pcm")
+        frame = int(fields.get("channel_count", 1)) * int(fields["sample_n_bytes"])
         plain = coding in ("pcm", "ulaw", "alaw", "mu-law")
-        return Samples(start, int(said["sample_count"]) * frame, size - start, frame) if plain else None
+        return Samples(start, int(fields["sample_count"]) * frame, size - start, frame) if plain else None
     except (KeyError, ValueError, IndexError):
         return None
 
 
-def mended(path: Path, found: Samples) -> io.BytesIO | None:
+def mended(path: Path, samples: Samples) -> io.BytesIO | None:
     """Return a WAV or AIFF whose header knows no length with the length that the file has; None for other formats."""
     data = bytearray(path.read_bytes())
-    present = found.present - found.present % found.frame
-    del data[found.start + present :]
+    present = samples.present - samples.present % samples.frame
+    del data[samples.start + present :]
     if data[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         order = ">" if data[:4] == b"RIFX" else "<"
         data[:4] = b"RIFX" if order == ">" else b"RIFF"
-        data[4:8], data[found.start - 4 : found.start] = (
+        data[4:8], data[samples.start - 4 : samples.start] = (
             struct.pack(f"{order}I", len(data) - 8),
             struct.pack(f"{order}I", present),
         )
     elif data[:4] == b"FORM":
         where = data.find(b"COMM")
-        body = data.rfind(b"SSND", 0, found.start)
+        body = data.rfind(b"SSND", 0, samples.start)
         if where < 0 or body < 0:
             return None
-        data[where + 10 : where + 14] = struct.pack(">I", present // found.frame)
+        data[where + 10 : where + 14] = struct.pack(">I", present // samples.frame)
         data[4:8], data[body + 4 : body + 8] = struct.pack(">I", len(data) - 8), struct.pack(">I", len(data) - body - 8)
     else:
         return None

@@ -209,13 +209,13 @@ def check_file(path: Path) -> None:
 def _decode_file(path: Path, max_seconds: float) -> tuple[np.ndarray, int]:
     """Return (samples, channels) and the rate, by the way that suits the format."""
     try:
-        found = samples_of(path)
-        if found is not None and found.missing:
-            there = found.present // found.frame
-            raise DataError(f"truncated: {there} of {there + found.missing} samples")
-        if found is not None and found.codec == MP3_TAG:
+        samples = samples_of(path)
+        if samples is not None and samples.missing:
+            there = samples.present // samples.frame
+            raise DataError(f"truncated: {there} of {there + samples.missing} samples")
+        if samples is not None and samples.codec == MP3_TAG:
             return _decode_stream(
-                path, found.start, found.present if found.declared is None else found.declared, max_seconds
+                path, samples.start, samples.present if samples.declared is None else samples.declared, max_seconds
             )
         with open(path, "rb") as file:
             head = file.read(10)
@@ -225,20 +225,20 @@ def _decode_file(path: Path, max_seconds: float) -> tuple[np.ndarray, int]:
             len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4, 0xE6)
         ):  # a layer of MPEG audio; not AAC
             return _decode_stream(path, 0, path.stat().st_size, max_seconds)
-        return _decode(_source(path, found), max_seconds)
+        return _decode(_source(path, samples), max_seconds)
     except _Guessed:
         return _decode_stream(path, 0, path.stat().st_size, max_seconds)
     except OSError as error:
         raise DataError(f"can't be read: {error.strerror or error}") from None
 
 
-def _source(path: Path, found: Samples | None) -> object:
+def _source(path: Path, samples: Samples | None) -> object:
     """Return what soundfile opens: the file, or a copy whose header knows the length where its own does not."""
-    if found is None or found.declared is not None:
+    if samples is None or samples.declared is not None:
         return os.fsencode(path)
-    if found.present > MAX_DECODED_BYTES:
-        raise DataError(f"too large: {found.present / 2**20:.0f} MiB, at most {MAX_DECODED_BYTES // 2**20} MiB")
-    return mended(path, found) or os.fsencode(path)
+    if samples.present > MAX_DECODED_BYTES:
+        raise DataError(f"too large: {samples.present / 2**20:.0f} MiB, at most {MAX_DECODED_BYTES // 2**20} MiB")
+    return mended(path, samples) or os.fsencode(path)
 
 
 def _decode(source: object, max_seconds: float, forgiven: int = 0, close: bool = True) -> tuple[np.ndarray, int]:

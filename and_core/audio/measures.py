@@ -188,14 +188,14 @@ def _peaks(x: np.ndarray, before: int = 1, around: int = 6, delta: float = 0.12,
     In NumPy on purpose: librosa's picker is compiled by numba at its first call, and processes that do so at once can
     crash.
     """
-    found: list[int] = []
+    frames: list[int] = []
     rising = np.concatenate(([True], x[1:] >= x[:-1])) if before == 1 else np.ones(len(x), bool)
     for n in np.flatnonzero(rising & (x >= delta)).tolist():  # nothing of `x` is below 0, so neither is a mean
-        if found and n <= found[-1] + wait:
+        if frames and n <= frames[-1] + wait:
             continue
         if (
             x[n] >= x[max(0, n - before) : n + 1].max()
             and x[n] >= x[max(0, n - around) : n + around + 1].mean() + delta
         ):
-            found.append(n)
-    return np.array(found, int)
+            frames.append(n)
+    return np.array(frames, int)

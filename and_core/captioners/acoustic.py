@@ -19,12 +19,12 @@ def describe_measures(row: dict[str, Any]) -> str:
         Acoustic measures by name, see :data:`and_core.audio.measures.UNITS`.
     """
     words = {attribute: rule.word for attribute, rule in earned(row).items()}
-    said = []
+    sentences = []
     character = [words[a] for a in ("loudness", "pitch") if a in words]
-    said.append(f"The sound is {_join(character)}." if character else "The sound is at a medium level.")
+    sentences.append(f"The sound is {_join(character)}." if character else "The sound is at a medium level.")
     colour = [words[a] for a in ("brightness", "noisiness") if a in words]
     if colour:
-        said.append(f"Its timbre is {_join(colour)}.")
+        sentences.append(f"Its timbre is {_join(colour)}.")
     course = []
     if "continuity" in words:
         course.append("It is " + words["continuity"])
@@ -36,11 +36,11 @@ def describe_measures(row: dict[str, Any]) -> str:
         change = "growing louder" if words["envelope"] == "growing" else "fading away"
         course.append(change if course else f"It is {change}")
     if course:
-        said.append(", ".join(course) + ".")
+        sentences.append(", ".join(course) + ".")
     rhythm = [words[a] for a in ("events", "rhythm") if a in words]
     if rhythm:
-        said.append(f"Its rhythm is {_join(rhythm)}.")
-    return " ".join(said)
+        sentences.append(f"Its rhythm is {_join(rhythm)}.")
+    return " ".join(sentences)
 
 
 def _join(words: list[str]) -> str:

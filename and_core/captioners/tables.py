@@ -62,10 +62,10 @@ class CaptionColumn(Captioner[CaptionColumnSettings]):
 
 
 def _by(part: Callable[[str], str], names: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    names_by_part: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(part(name), []).append(name)
-    return found
+        names_by_part.setdefault(part(name), []).append(name)
+    return names_by_part
 
 
 class CaptionFileSettings(Settings):
@@ -103,10 +103,10 @@ class CaptionFile(Captioner[CaptionFileSettings]):
     def every(self, rows: list[dict[str, Any]], listen: Listen) -> list[list[str]]:
         """Return each clip's captions one by one."""
         table = self._load()
-        found = [table.get(key, []) if key is not None else [] for key in self._keys(table, rows)]
-        if rows and not any(found):
+        texts = [table.get(key, []) if key is not None else [] for key in self._keys(table, rows)]
+        if rows and not any(texts):
             raise DataError(f"{self.settings.path}: none of its {len(table)} names is a clip of the dataset")
-        return found
+        return texts
 
     def notes(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Return names in the file that are no clip."""
@@ -173,11 +173,11 @@ class CaptionFile(Captioner[CaptionFileSettings]):
                 f"a column of names ({', '.join(NAME_COLUMNS)}) and one of texts ({wanted or ', '.join(TEXT_COLUMNS)})"
             )
             raise DataError(f"{path}: {needed} are needed; it has: {', '.join(map(str, columns)) or 'no rows'}")
-        found: dict[str, list[str]] = {}
+        captions: dict[str, list[str]] = {}
         for row in rows:
             if row[name]:
-                found.setdefault(row[name], []).extend(row[column] for column in chosen if row[column])
-        return {key: _distinct(texts) for key, texts in found.items()}
+                captions.setdefault(row[name], []).extend(row[column] for column in chosen if row[column])
+        return {key: _distinct(texts) for key, texts in captions.items()}
 
 
 def _distinct(texts: list[str]) -> list[str]:

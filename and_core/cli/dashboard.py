@@ -57,8 +57,8 @@ def serve(host: str, port: int, browser: bool, names: Sequence[str] = ()) -> int
         "false" if browser and os.environ.get("DISPLAY", sys.platform != "linux") else "true",
     ]
     try:
-        told = ",".join(name for name in (*names, os.environ.get("AND_HOSTS", "")) if name)
-        return subprocess.call(command, cwd=script.parent, env={**os.environ, "AND_HOSTS": told})
+        hosts = ",".join(name for name in (*names, os.environ.get("AND_HOSTS", "")) if name)
+        return subprocess.call(command, cwd=script.parent, env={**os.environ, "AND_HOSTS": hosts})
     except KeyboardInterrupt:
         return 0
 

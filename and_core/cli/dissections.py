@@ -136,8 +136,8 @@ def data_check(config: Annotated[Path, typer.Argument(help="YAML file whose `dat
 def _print_neuron(d: Any, neuron: str) -> None:
     out.print(neuron, style="bold", markup=False)
     if d.has("explanations"):
-        said, e = d.headline(neuron), d.explanation(neuron)
-        out.print(f"  {said.text} ({said.sureness})", markup=False, soft_wrap=True)
+        headline, e = d.headline(neuron), d.explanation(neuron)
+        out.print(f"  {headline.text} ({headline.sureness})", markup=False, soft_wrap=True)
         if e["leading_class"]:
             out.print(
                 f"  {e['class_count']} of {e['of']} highest clips: {e['leading_class']}", markup=False, soft_wrap=True

@@ -40,27 +40,27 @@ def _clip(d, clip: int, folder: Path) -> None:  # type: ignore[no-untyped-def]
     from and_core.listen.decision import component_sound, dissection_listener, interpret, keep_components
 
     wave, rate = read_flac(d.audio(clip))
-    found = interpret(d, wave, rate)
+    decision = interpret(d, wave, rate)
     listener = dissection_listener(d)
     to, classes = listener.target.sample_rate, listener.target.classes or []
     out.print(
         f"{d.clips[clip].name}: "
-        f"{classes[found.shown] if classes else found.shown}{'; ' + found.remark if found.remark else ''}",
+        f"{classes[decision.shown] if classes else decision.shown}{'; ' + decision.remark if decision.remark else ''}",
         markup=False,
     )
-    if found.remark:
+    if decision.remark:
         return
     tau = float(d.listening_report["tau"][0])
-    relevant = found.relevant(tau)
-    parts = {"clip": found.wave} | {f"component-{k}": component_sound(d, found, k) for k in relevant}
-    result = keep_components(d, found, relevant)
+    relevant = decision.relevant(tau)
+    parts = {"clip": decision.wave} | {f"component-{k}": component_sound(d, decision, k) for k in relevant}
+    result = keep_components(d, decision, relevant)
     grid = Table("component", "relevance")
     for k in relevant:
-        grid.add_row(str(k), f"{found.relevance[k]:.2f}")
+        grid.add_row(str(k), f"{decision.relevance[k]:.2f}")
     out.print(grid)
     out.print(
-        f"class on the clip, on what is kept, on what is left: {_share(found.probabilities[found.shown])}, "
-        f"{_share(result.kept_probabilities[found.shown])}, {_share(result.left_probabilities[found.shown])}"
+        f"class on the clip, on what is kept, on what is left: {_share(decision.probabilities[decision.shown])}, "
+        f"{_share(result.kept_probabilities[decision.shown])}, {_share(result.left_probabilities[decision.shown])}"
     )
     for what, sound in {**parts, "kept": result.kept, "left": result.left}.items():
         (folder / f"{what}.flac").write_bytes(flac(sound, to))

@@ -47,9 +47,9 @@ def plant(
                     "calibrate: the dissections show different similarity functions; give them the same "
                     "closed.similarity"
                 )
-            found = pd.concat([d.planted_findings.to_pandas() for d in made], ignore_index=True)
+            units = pd.concat([d.planted_findings.to_pandas() for d in made], ignore_index=True)
             adjectives = pd.concat([d.planted_adjectives.to_pandas() for d in made], ignore_index=True)
-            calibrators, about = planted.calibrate(found, adjectives, made[0].similarity)
+            calibrators, about = planted.calibrate(units, adjectives, made[0].similarity)
             try:
                 confidence.save(calibrate, calibrators, {**about, "encoder": made[0].notes("texts")["encoder"]})
             except OSError as error:

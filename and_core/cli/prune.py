@@ -120,10 +120,10 @@ def _measured(d: Dissection, kind: Any, request: Any) -> Any:
     from and_core.unlearn.evaluator import open_evaluator
     from and_core.unlearn.result import measure, stored
 
-    found = stored(d, kind, request)
-    if found is None:
+    result = stored(d, kind, request)
+    if result is None:
         with bars() as progress:
-            found = measure(
+            result = measure(
                 d, kind, request, open_evaluator(d), lambda done, total: progress("Running the network", done, total)
             )
     grid = Table(
@@ -142,7 +142,7 @@ def _measured(d: Dissection, kind: Any, request: Any) -> Any:
         "concept, %",
     ):
         grid.add_column(column, overflow="fold")
-    for row in found.rows:
+    for row in result.rows:
         equal, control = (
             ", equal number" if row["number"] == "equal" else "",
             f", {row['control']}" if row["control"] else "",
@@ -165,18 +165,18 @@ def _measured(d: Dissection, kind: Any, request: Any) -> Any:
         )
     out.print(grid)
     counts = tested_clips(d)
-    mine = counts.get(plain_name(request.concept or ""), 0)
-    few = f", fewer than {FEWEST}: too few for a verdict" if mine < FEWEST else ""
-    out.print(f"{tested_on(list(counts.values()))}; {mine} of them of the concept{few}", markup=False, soft_wrap=True)
-    for note in found.notes:
+    clips = counts.get(plain_name(request.concept or ""), 0)
+    few = f", fewer than {FEWEST}: too few for a verdict" if clips < FEWEST else ""
+    out.print(f"{tested_on(list(counts.values()))}; {clips} of them of the concept{few}", markup=False, soft_wrap=True)
+    for note in result.notes:
         out.print(note, markup=False, soft_wrap=True)
-    if found.rows and found.rows[0]["ablating"] != found.rows[0]["ablating"]:
+    if result.rows and result.rows[0]["ablating"] != result.rows[0]["ablating"]:
         out.print(
             f"{request.concept or 'what is unlearned'} is no class of the network with tested clips, so \u0394A and "
             "the gap are undefined",
             markup=False,
         )
-    return found
+    return result
 
 
 def _as_stages(d: Dissection, every: bool, importance: bool, own: RunConfig | None) -> None:

@@ -191,13 +191,13 @@ def results(
             return
         for who, why in report.excluded.items():
             _lines(f"{'breaks a rule' if everybody else 'left out'}: {who.strip('/')}: {'; '.join(why)}")
-        found = report.parts()
+        parts = report.parts()
         rows, how = report.written(bertscore) if texts else ([], "")
-        last = fault_part(found["faults"], ABOUT)
-        for part in [*result_parts(found, rows, how, report.study.mark), *([last] if last else [])]:
+        last = fault_part(parts["faults"], ABOUT)
+        for part in [*result_parts(parts, rows, how, report.study.mark), *([last] if last else [])]:
             if part.cells:
                 print_part(part)
-        for flag in found["flags"]:
+        for flag in parts["flags"]:
             _lines(
                 f"reported by {flag['who']}: {flag['fault']}, item {flag['item']} ({flag['neuron'] or 'control'}) "
                 f"{flag['clip'] or ''} {flag['note']}"

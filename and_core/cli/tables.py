@@ -41,11 +41,11 @@ def table(
             raise one_of("table", what, list(TABLES))
         if form not in FORMATS:
             raise one_of("format", form, FORMATS)
-        found = TABLES[what](open_dissection(name))
+        made = TABLES[what](open_dissection(name))
         if form == "csv":
-            print(visible(csv_text(pd.DataFrame(found.rows))), end="")
+            print(visible(csv_text(pd.DataFrame(made.rows))), end="")
             return
-        for part in found.parts:
+        for part in made.parts:
             frame = pd.DataFrame(part.cells)
             if form == "latex":
                 print(visible(frame.to_latex(index=False, escape=True, caption=latex(part.title) or None)))

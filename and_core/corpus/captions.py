@@ -169,28 +169,28 @@ def _character(rng: np.random.Generator, row: dict[str, Any]) -> list[str]:
             continue
         word = OPPOSITES[rule.word] if rule.word in OPPOSITES and rng.random() < 0.03 else rule.word
         words[attribute] = _pick(rng, SYNONYMS[word])
-    said = []
+    parts = []
     sound = [words[a] for a in ("loudness", "pitch", "brightness") if a in words]
     if sound:
-        said.append(_pick(rng, ("The sound is {}.", "It sounds {}.", "The overall sound is {}.")).format(_and(sound)))
+        parts.append(_pick(rng, ("The sound is {}.", "It sounds {}.", "The overall sound is {}.")).format(_and(sound)))
     tone = [words[a] for a in ("noisiness",) if a in words]
     if row["true_distance"] == "far" and rng.random() < 0.6:
         tone.append(_pick(rng, ("distant", "far away", "reverberant")))
     elif row["true_distance"] == "near" and rng.random() < 0.2:
         tone.append("close")
     if tone:
-        said.append(_pick(rng, ("Its character is {}.", "It is {}.")).format(_and(tone)))
+        parts.append(_pick(rng, ("Its character is {}.", "It is {}.")).format(_and(tone)))
     course = [words[a] for a in ("events", "rhythm", "continuity", "length") if a in words]
     if course:
-        said.append(
+        parts.append(
             _pick(rng, ("In time it is {}.", "It goes on in a way that is {}.", "The pattern is {}.")).format(
                 _and(course[:2])
             )
         )
     change = [words[a] for a in ("glide", "envelope") if a in words]
     if change:
-        said.append(f"It is {_and(change)}.")
-    return said
+        parts.append(f"It is {_and(change)}.")
+    return parts
 
 
 def _and(words: list[str]) -> str:

@@ -52,11 +52,11 @@ class Scene:
         """Return event times in seconds: mean distance `gap` / rate, relative standard deviation `jitter`."""
         self.regular = jitter < 0.12
         at = float(self.rng.uniform(0.02, 0.35)) if first is None else first
-        found: list[float] = []
-        while at < SECONDS - 0.05 and len(found) < most:
-            found.append(at)
+        times: list[float] = []
+        while at < SECONDS - 0.05 and len(times) < most:
+            times.append(at)
             at += gap / self.rate * max(0.15, 1 + jitter * self.rng.standard_normal())
-        return found
+        return times
 
     def uniform(self, low: float, high: float) -> float:
         """Return a draw from [low, high)."""

@@ -59,9 +59,9 @@ def read_rows(table: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dic
 def unlisted(folder: Path, refs: list[ClipRef]) -> dict[str, int]:
     """Count the sound files below a folder that no clip is, and what is no sound."""
     listed = {os.path.realpath(ref.path) for ref in refs if ref.path is not None}
-    found = sound_files(folder)
-    without = sum(os.path.realpath(path) not in listed for _, path in found.files)
-    return {**({"sound without a row": without} if without else {}), **dict(sorted(found.passed_over.items()))}
+    sounds = sound_files(folder)
+    without = sum(os.path.realpath(path) not in listed for _, path in sounds.files)
+    return {**({"sound without a row": without} if without else {}), **dict(sorted(sounds.passed_over.items()))}
 
 
 class FileDatasetSettings(Settings):

@@ -37,22 +37,22 @@ def sound_files(root: Path, every: bool = False) -> SoundFiles:
     Links to files and folders are followed, but not into a folder that the way there leads through. A link that leads
     nowhere is listed like a file, so that the run names it.
     """
-    found = SoundFiles()
-    _walk(root, (), (os.path.realpath(root),), every, found)
-    found.files.sort(key=lambda file: (file[0], os.fsencode(file[1])))
+    sounds = SoundFiles()
+    _walk(root, (), (os.path.realpath(root),), every, sounds)
+    sounds.files.sort(key=lambda file: (file[0], os.fsencode(file[1])))
     seen: Counter[tuple[str, ...]] = Counter()
-    for i, (parts, path) in enumerate(found.files):  # two names that differ in unreadable bytes alone
+    for i, (parts, path) in enumerate(sounds.files):  # two names that differ in unreadable bytes alone
         seen[parts] += 1
         if seen[parts] > 1:
-            found.files[i] = ((*parts[:-1], f"{parts[-1]} ({seen[parts]})"), path)
-    return found
+            sounds.files[i] = ((*parts[:-1], f"{parts[-1]} ({seen[parts]})"), path)
+    return sounds
 
 
-def _walk(folder: Path, above: tuple[str, ...], parents: tuple[str, ...], every: bool, found: SoundFiles) -> None:
+def _walk(folder: Path, above: tuple[str, ...], parents: tuple[str, ...], every: bool, sounds: SoundFiles) -> None:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
     except OSError:
-        found.passed_over["folder that can't be read"] += 1
+        sounds.passed_over["folder that can't be read"] += 1
         return
     for entry in entries:
         parts, path = (*above, printable_name(entry.name)), Path(entry.path)
@@ -61,16 +61,16 @@ def _walk(folder: Path, above: tuple[str, ...], parents: tuple[str, ...], every:
         except OSError:  # a link to itself
             is_folder = is_file = False
         if entry.name.startswith("."):
-            found.passed_over["hidden"] += 1
+            sounds.passed_over["hidden"] += 1
         elif is_folder:
             real = os.path.realpath(path)
             if real in parents:
-                found.passed_over["link that leads back"] += 1
+                sounds.passed_over["link that leads back"] += 1
             else:
-                _walk(path, parts, (*parents, real), every, found)
+                _walk(path, parts, (*parents, real), every, sounds)
         elif not is_file and not entry.is_symlink():
-            found.passed_over["no regular file"] += 1
+            sounds.passed_over["no regular file"] += 1
         elif every or path.suffix.lower() in SUFFIXES:
-            found.files.append((parts, path))
+            sounds.files.append((parts, path))
         else:
-            found.passed_over[printable_name(path.suffix.lower()) or "without suffix"] += 1
+            sounds.passed_over[printable_name(path.suffix.lower()) or "without suffix"] += 1

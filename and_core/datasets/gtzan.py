@@ -31,6 +31,6 @@ class Gtzan(FileDataset[FileDatasetSettings]):
 
     def passed_over(self) -> dict[str, int]:
         """Count what lies beside the excerpts."""
-        found = sound_files(self.settings.path / "genres_original")
-        others = sum(len(parts) != 2 or path.suffix.lower() != ".wav" for parts, path in found.files)
-        return {**({"other sound": others} if others else {}), **dict(sorted(found.passed_over.items()))}
+        sounds = sound_files(self.settings.path / "genres_original")
+        others = sum(len(parts) != 2 or path.suffix.lower() != ".wav" for parts, path in sounds.files)
+        return {**({"other sound": others} if others else {}), **dict(sorted(sounds.passed_over.items()))}

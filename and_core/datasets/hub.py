@@ -102,7 +102,7 @@ class HubDataset(Dataset[HubDatasetSettings]):
             name = name if name not in seen else f"{s.split}-{i:06d}-{name}"
             seen.add(name)
             value = row.get(s.label) if s.label is not None else None
-            said = (
+            name_of_class = (
                 label.int2str(value)
                 if hasattr(label, "int2str") and value is not None and value >= 0
                 else None
@@ -118,7 +118,7 @@ class HubDataset(Dataset[HubDatasetSettings]):
             refs.append(
                 ClipRef(
                     name,
-                    None if said is None else str(said),
+                    None if name_of_class is None else str(name_of_class),
                     _whole(row[s.fold], s.fold) if s.fold else None,
                     None if source is None else str(source),
                     None,
@@ -187,8 +187,8 @@ def _cause(error: BaseException) -> str:
     while (deeper := root.__cause__ or root.__context__) is not None and id(deeper) not in seen:
         seen.add(id(deeper))
         root = deeper
-    said, cause = first_line(error), first_line(root)
-    return said if cause in said else f"{said.rstrip('.')}: {cause}"
+    message, cause = first_line(error), first_line(root)
+    return message if cause in message else f"{message.rstrip('.')}: {cause}"
 
 
 def _whole(value: Any, column: str) -> int:

@@ -113,13 +113,13 @@ def figures(
     """
     heard = torch.cat([model.hear(part) for part in x.split(128)])
     similarity = heard @ model.read(captions).T
-    found: dict[str, float] = {"clips": len(x)}
+    figures: dict[str, float] = {"clips": len(x)}
     for way, matrix in (("text_to_audio", similarity.T), ("audio_to_text", similarity)):
         rank = (matrix > matrix.diagonal()[:, None]).sum(1).numpy()
-        found |= {f"{way}_r{k}": round(float((rank < k).mean()), 4) for k in (1, 5, 10)}
-        found[f"{way}_median_rank"] = float(np.median(rank) + 1)
+        figures |= {f"{way}_r{k}": round(float((rank < k).mean()), 4) for k in (1, 5, 10)}
+        figures[f"{way}_median_rank"] = float(np.median(rank) + 1)
     named = (heard @ model.read(names).T).argmax(1).numpy()
-    return {**found, "classes_named": round(float((named == labels).mean()), 4)}
+    return {**figures, "classes_named": round(float((named == labels).mean()), 4)}
 
 
 def train(

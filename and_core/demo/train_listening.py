@@ -58,25 +58,25 @@ def train(
     )
     mark = hashlib.sha256(f"{target.fingerprint()} {SEED} {config.model_dump_json()}".encode()).hexdigest()[:12]
     work = folder / f".work-{mark}"
-    found, report = train_all(target, data, split, config, work, SEED, progress)
-    for name, listener in found.items():
+    listeners, report = train_all(target, data, split, config, work, SEED, progress)
+    for name, listener in listeners.items():
         listener.save(folder / name, {"checkpoint": target.fingerprint()[:16]})
     shipped = {
-        name: load_listener(folder / name, copy.deepcopy(target)) for name in found
+        name: load_listener(folder / name, copy.deepcopy(target)) for name in listeners
     }  # measure what is shipped: weights rounded to float16
-    told: dict[str, object] = {
+    about: dict[str, object] = {
         "recipe": {**config.model_dump(mode="json", exclude={"weights"}), "seed": SEED},
         "clips": {"fingerprint": corpus.fingerprint(corpus.PER_CATEGORY, 0), "test_fold": TEST_FOLD},
         "network": target.fingerprint()[:16],
         **report,
         "test_accuracy": {
-            name: round(float(np.mean(mine.predict(waves[split.test]).argmax(1) == labels[split.test])), 4)
-            for name, mine in shipped.items()
+            name: round(float(np.mean(trained.predict(waves[split.test]).argmax(1) == labels[split.test])), 4)
+            for name, trained in shipped.items()
         },
         "test_fidelity": {k: round(v, 4) for k, v in fidelity_of(shipped[POST_HOC], waves[split.test]).items()},
         "seconds": round(time.time() - began),
-        "sha256": {name: sha256_file(folder / name / "listener.safetensors") for name in found},
+        "sha256": {name: sha256_file(folder / name / "listener.safetensors") for name in listeners},
     }
-    (folder / RECIPE).write_text(json.dumps(told, indent=2) + "\n")
+    (folder / RECIPE).write_text(json.dumps(about, indent=2) + "\n")
     shutil.rmtree(work, ignore_errors=True)
-    return told
+    return about

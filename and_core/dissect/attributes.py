@@ -182,16 +182,16 @@ def parse(caption: str) -> Parsed:
     Where a caption gives both values of an attribute, neither counts: it says nothing common.
     """
     pattern, meaning = _patterns()
-    found: dict[str, set[str]] = {}
+    by_attribute: dict[str, set[str]] = {}
     clauses = []
     for sentence in split_sentences(caption):
         for match in pattern.finditer(sentence):
             before = re.findall(r"[\w'-]+", sentence[: match.start()].lower())[-WINDOW:]
             if not any(word in NEGATIONS or word.endswith("n't") for word in before):
                 attribute, value = meaning[match[0].lower()]
-                found.setdefault(attribute, set()).add(value)
+                by_attribute.setdefault(attribute, set()).add(value)
         clauses += _clauses(sentence, pattern)
-    pairs = tuple(sorted((a, next(iter(values))) for a, values in found.items() if len(values) == 1))
+    pairs = tuple(sorted((a, next(iter(values))) for a, values in by_attribute.items() if len(values) == 1))
     return Parsed(pairs, tuple(dict.fromkeys(clauses)))
 
 

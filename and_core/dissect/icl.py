@@ -76,7 +76,7 @@ def match_concepts(
         In the order of `names`; a concept named twice counts once.
     """
     number = numbers_by_name(concepts)
-    found: list[NamedConcept] = []
+    matches: list[NamedConcept] = []
     seen: set[int] = set()
     for name in names:
         key = plain_name(name)
@@ -90,6 +90,6 @@ def match_concepts(
                 NamedConcept(name, best, "nearest", near) if near >= least else NamedConcept(name, -1, "none", near)
             )
         if choice.concept < 0 or choice.concept not in seen:
-            found.append(choice)
+            matches.append(choice)
             seen.add(choice.concept)
-    return found
+    return matches

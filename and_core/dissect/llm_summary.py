@@ -49,12 +49,12 @@ class ByLanguageModel(Summarizer[ByLanguageModelSettings]):
     def requests(self, texts: CaptionTexts, clips: np.ndarray) -> Iterator[Question]:
         """Yield every question that :meth:`summarize` will ask, row by row, sample by sample."""
         for row in clips:
-            said = [texts.captions[c] for c in row if c >= 0 and texts.captions[c]]
-            if said:
+            captions = [texts.captions[c] for c in row if c >= 0 and texts.captions[c]]
+            if captions:
                 prompt = fill(
                     texts.prompts["summary"],
-                    captions="\n".join(f"{i}. {text}" for i, text in enumerate(said, 1)),
-                    count=len(said),
+                    captions="\n".join(f"{i}. {text}" for i, text in enumerate(captions, 1)),
+                    count=len(captions),
                 )
                 yield from self._samples(prompt)
 
@@ -70,15 +70,15 @@ class ByLanguageModel(Summarizer[ByLanguageModelSettings]):
         assert ask is not None
         samples = self.settings.samples
         replies = iter(ask(list(self.requests(texts, clips))))
-        found = []
+        summaries = []
         for row in clips:
             of = sum(1 for c in row if c >= 0 and texts.captions[c])
             if not of:
-                found.append(Summary([], failed=NO_CAPTION if (row >= 0).any() else None))
+                summaries.append(Summary([], failed=NO_CAPTION if (row >= 0).any() else None))
                 continue
-            mine = [next(replies) for _ in range(samples)]
-            found.append(_summary(mine, of))
-        return found
+            samples_of_row = [next(replies) for _ in range(samples)]
+            summaries.append(_summary(samples_of_row, of))
+        return summaries
 
 
 def _summary(replies: list[Reply], of: int) -> Summary:

@@ -50,12 +50,12 @@ def load_prompts(folder: str = "bundled") -> dict[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"the prompt {path} can't be read: {error}") from None
         template = Template(texts[name])
-        found = set(template.get_identifiers())
-        if not template.is_valid() or found - fields or NEEDED[name] - found:
-            told = ", ".join("$" + f for f in sorted(fields)) or "none"
+        names = set(template.get_identifiers())
+        if not template.is_valid() or names - fields or NEEDED[name] - names:
+            allowed = ", ".join("$" + f for f in sorted(fields)) or "none"
             raise ConfigError(
-                f"the prompt {path} has the fields {', '.join(sorted(found)) or 'none'}; it must have and may only "
-                f"have: {told} ($$ is a plain $)"
+                f"the prompt {path} has the fields {', '.join(sorted(names)) or 'none'}; it must have and may only "
+                f"have: {allowed} ($$ is a plain $)"
             )
     return texts
 

@@ -187,15 +187,15 @@ def top_clips(activations: torch.Tensor, k: int) -> torch.Tensor:
     [[1, 2]]
     """
     size = max(1, BLOCK // len(activations))
-    found = []
+    parts = []
     for columns in activations.split(size, 1):
         rows = columns.T.contiguous()
         best = rows.topk(min(k + 1, rows.shape[1]), dim=1)
         tied = (best.values[:, 1:] == best.values[:, :-1]).any(1)  # only there does the order need a stable sort
         order = best.indices[:, :k].clone()
         order[tied] = rows[tied].sort(dim=1, descending=True, stable=True).indices[:, :k]
-        found.append(order)
-    return torch.cat(found)
+        parts.append(order)
+    return torch.cat(parts)
 
 
 def score_as_reference(

@@ -142,7 +142,7 @@ class Commonality(Summarizer[CommonalitySettings]):
             (texts.clip_values[clips] & present[:, :, None]).sum(1) if texts.values else np.zeros((len(clips), 0), int)
         )
         groups = self._groups(texts, clips, need)
-        found = []
+        summaries = []
         for row in range(len(clips)):
             points = []
             for v in np.flatnonzero(counts[row] >= need[row]):
@@ -170,17 +170,17 @@ class Commonality(Summarizer[CommonalitySettings]):
                         similarity=None,
                     )
                 )
-            found.append(Summary(sorted(points, key=lambda p: (-(p.count or 0), p.attribute is None, p.text))))
-        return found
+            summaries.append(Summary(sorted(points, key=lambda p: (-(p.count or 0), p.attribute is None, p.text))))
+        return summaries
 
     def _groups(self, texts: CaptionTexts, clips: np.ndarray, need: np.ndarray) -> list[list[tuple[int, int]]]:
         """Return the greedy cover for each row: the clause that the most clips come close to, its group taken out, and
         again."""
         s = self.settings
         rows, k = clips.shape
-        found: list[list[tuple[int, int]]] = [[] for _ in range(rows)]
+        groups: list[list[tuple[int, int]]] = [[] for _ in range(rows)]
         if not texts.clauses:
-            return found
+            return groups
         per_clip = texts.clip_clauses.shape[1]
         most = max(1, MEMORY // (k * per_clip * (k * per_clip + texts.embeddings.shape[1])))
         if rows > most:
@@ -201,7 +201,7 @@ class Commonality(Summarizer[CommonalitySettings]):
             if not len(live):
                 break
             for row in live:
-                found[row].append((int(ids[row, best[row]]), int(count[row])))
+                groups[row].append((int(ids[row, best[row]]), int(count[row])))
             gone = close[live, best[live]]
             close[live] &= ~gone[:, :, None] & ~gone[:, None, :]
-        return found
+        return groups

@@ -93,7 +93,7 @@ def words_of(texts: list[str], tagger: str = "bundled") -> list[list[Word]]:
     An adjective within four tokens after "no" or "not" is left out, as are stop words and trivial ones.
     """
     pipeline = load_tagger(tagger)
-    found = []
+    words = []
     for document in pipeline.pipe(texts, batch_size=128):
         counts: Counter[tuple[str, str]] = Counter()
         for i, token in enumerate(document):
@@ -112,8 +112,8 @@ def words_of(texts: list[str], tagger: str = "bundled") -> list[list[Word]]:
                 counts[(pos, word)] = 1
             else:
                 counts[(pos, word)] += 1
-        found.append([Word(pos, word, n) for (pos, word), n in sorted(counts.items())])
-    return found
+        words.append([Word(pos, word, n) for (pos, word), n in sorted(counts.items())])
+    return words
 
 
 def content_lemmas(texts: list[str], tagger: str = "bundled") -> list[list[str]]:

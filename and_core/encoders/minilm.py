@@ -104,5 +104,5 @@ class MiniLM(TextEncoder[MiniLMSettings]):
 def _cached_paper_model() -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(PAPER, "model.safetensors")
-    return Path(found).parent if isinstance(found, str) else None
+    path = try_to_load_from_cache(PAPER, "model.safetensors")
+    return Path(path).parent if isinstance(path, str) else None

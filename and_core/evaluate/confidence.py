@@ -108,22 +108,24 @@ def load(source: str = "bundled") -> dict[str, Calibrator]:
     """
     try:
         raw = json.loads(_file(source).read_text(encoding="utf-8"))["calibrators"]
-        found = {
+        calibrators = {
             name: Calibrator({k: float(v) for k, v in one["weights"].items()}, float(one["bias"]))
             for name, one in raw.items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"scores.confidence={source!r} can't be read: {error}") from None
-    wrong = [name for name in FEATURES if name not in found or set(found[name].weights) != set(FEATURES[name])]
+    wrong = [
+        name for name in FEATURES if name not in calibrators or set(calibrators[name].weights) != set(FEATURES[name])
+    ]
     if wrong:
         raise ConfigError(f"scores.confidence={source!r} has no calibrator of the features of: {', '.join(wrong)}")
-    return found
+    return calibrators
 
 
 def fitted_with(source: str = "bundled") -> str | None:
     """Return the text encoder of the dissections that a calibration was fitted on, None where it does not say."""
-    found = json.loads(_file(source).read_text(encoding="utf-8")).get("about", {}).get("encoder")
-    return None if found is None else str(found)
+    encoder = json.loads(_file(source).read_text(encoding="utf-8")).get("about", {}).get("encoder")
+    return None if encoder is None else str(encoder)
 
 
 def fingerprint(calibrators: Mapping[str, Calibrator]) -> dict[str, Any]:

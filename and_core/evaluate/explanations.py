@@ -59,12 +59,12 @@ def _explanations(which: np.ndarray, lists: Sequence[tuple[str, ...]], names: li
     )
 
 
-def _distinct(said: dict[int, tuple[str, ...]], neurons: int) -> Explanations:
+def _distinct(texts_by_neuron: dict[int, tuple[str, ...]], neurons: int) -> Explanations:
     """Return neurons with the same parts share a row."""
-    lists = sorted(set(said.values()))
+    lists = sorted(set(texts_by_neuron.values()))
     place = {parts: i for i, parts in enumerate(lists)}
     which = np.full(neurons, -1, np.int32)
-    for neuron, parts in said.items():
+    for neuron, parts in texts_by_neuron.items():
         which[neuron] = place[parts]
     return _explanations(which, lists, ["; ".join(parts) for parts in lists])
 
@@ -97,19 +97,19 @@ def load_explanations(d: Dissection, method: str, similarity: str, spoken: Seque
             if row["question"] == "top1" and row["concept"] >= 0 and which[row["neuron"]] < 0:
                 which[row["neuron"]] = row["concept"]
         return _explanations(which, [(text,) for text in spoken], list(d.concept_set))
-    said: dict[int, list[str]] = {}
+    texts_by_neuron: dict[int, list[str]] = {}
     if method == "OPEN":
         words = d.word_table
         for neuron, word in zip(
             *(words.filter(words["acoustic"])[c].to_pylist() for c in ("neuron", "word")), strict=True
         ):
-            said.setdefault(neuron, []).append(value_text(word))
-        return _distinct({neuron: tuple(sorted(parts)) for neuron, parts in said.items()}, d.neuron_count)
+            texts_by_neuron.setdefault(neuron, []).append(value_text(word))
+        return _distinct({neuron: tuple(sorted(parts)) for neuron, parts in texts_by_neuron.items()}, d.neuron_count)
     points = d.calibrated_points
     points = points.filter(points["kept"])
     for neuron, text, attribute in zip(*(points[c].to_pylist() for c in ("neuron", "text", "attribute")), strict=True):
-        said.setdefault(neuron, []).append(value_text(text) if attribute else text)
-    return _distinct({neuron: tuple(parts) for neuron, parts in said.items()}, d.neuron_count)
+        texts_by_neuron.setdefault(neuron, []).append(value_text(text) if attribute else text)
+    return _distinct({neuron: tuple(parts) for neuron, parts in texts_by_neuron.items()}, d.neuron_count)
 
 
 def adjective_shares(explanations: Explanations, values: Sequence[tuple[str, str]]) -> np.ndarray:
@@ -123,8 +123,8 @@ def adjective_shares(explanations: Explanations, values: Sequence[tuple[str, str
     """
     meaning = {
         word: (attribute, value)
-        for attribute, found in LEXICON.items()
-        for value, words in found.items()
+        for attribute, shares in LEXICON.items()
+        for value, words in shares.items()
         for word in (*words, head(value))
     }
     place = {tuple(pair): i for i, pair in enumerate(values)}
@@ -135,11 +135,11 @@ def adjective_shares(explanations: Explanations, values: Sequence[tuple[str, str
         ],
         int,
     )
-    found = np.zeros((explanations.parts.shape[0], len(values)), np.float32)
+    shares = np.zeros((explanations.parts.shape[0], len(values)), np.float32)
     known = np.flatnonzero(columns >= 0)
     if len(known):
         chosen = csr_matrix(
             (np.ones(len(known), np.float32), (known, columns[known])), shape=(len(explanations.texts), len(values))
         )
-        found = np.asarray((explanations.parts @ chosen).todense(), np.float32)
-    return found
+        shares = np.asarray((explanations.parts @ chosen).todense(), np.float32)
+    return shares

@@ -44,10 +44,10 @@ def findings(
     values, sure = (np.asarray(values) for values in (d.score_values, d.confidence))
     named = {concept: words for concept, words in zip(concepts, names, strict=True)}
     base = {
-        word: float(np.mean([word in said for said, inside in zip(words, used, strict=True) if inside]))
+        word: float(np.mean([word in adjectives for adjectives, inside in zip(words, used, strict=True) if inside]))
         for word in frozenset().union(*words)
     }
-    found = []
+    findings_rows = []
     for index, unit in enumerate(units):
         mask = meant(unit, labels, words)
         neuron = d.neuron_id(index)
@@ -80,17 +80,17 @@ def findings(
                 f"{method} confidence": float(sure[m, index])
             }
         row["SUM/thing"] = bool(unit.concept) and bool(things[index] & named.get(unit.concept, set()))
-        said = set(d.open_concepts(neuron))
+        adjectives = set(d.open_concepts(neuron))
         row |= {
-            "adjectives": ", ".join(sorted(said)),
-            "adjectives said": len(said),
-            "right adjective": bool(unit.word) and unit.word in said,
+            "adjectives": ", ".join(sorted(adjectives)),
+            "adjectives said": len(adjectives),
+            "right adjective": bool(unit.word) and unit.word in adjectives,
         }
-        row["true adjectives"] = len(said & (true_words(d, index, words, d.k, base) | {unit.word}))
+        row["true adjectives"] = len(adjectives & (true_words(d, index, words, d.k, base) | {unit.word}))
         if unit.word:
             row |= _steps(d, index, unit.word, words)
-        found.append(row)
-    return pd.DataFrame(found)
+        findings_rows.append(row)
+    return pd.DataFrame(findings_rows)
 
 
 def _steps(d: Dissection, index: int, word: str, words: Sequence[frozenset[str]]) -> dict[str, bool]:
@@ -98,12 +98,12 @@ def _steps(d: Dissection, index: int, word: str, words: Sequence[frozenset[str]]
     neuron = d.neuron_id(index)
     tops = [top.clip.index for top in d.extreme_clips(neuron)]
     most = len(tops) / 2
-    said = [i for i, (_, value) in enumerate(d.caption_values) if head(value) == word]
+    captioned = [i for i, (_, value) in enumerate(d.caption_values) if head(value) == word]
     table = d.caption_value_mask
     points = [point for point in d.summary(neuron) if head(point.text) == word]
     still = (
         sum(word in words[c] for c in tops) > most,
-        sum(bool(table[c, i]) for c in tops for i in said) > most,
+        sum(bool(table[c, i]) for c in tops for i in captioned) > most,
         bool(points),
         any(point.kept for point in points),
         word in d.open_concepts(neuron),
@@ -117,7 +117,7 @@ def adjective_truths(d: Dissection, used: np.ndarray) -> pd.DataFrame:
     rows = d.clip_table.to_pylist()
     words = measured_words(rows)
     table = d.scored_words.to_pandas()
-    masks = {word: np.array([word in said for said in words])[used] for word in set(table["word"])}
+    masks = {word: np.array([word in of_clip for of_clip in words])[used] for word in set(table["word"])}
     known = {word for word, mask in masks.items() if mask.any() and not mask.all()} & {
         head(v) for values in LEXICON.values() for v in values
     }
@@ -129,13 +129,13 @@ def adjective_truths(d: Dissection, used: np.ndarray) -> pd.DataFrame:
     return table.assign(auroc=values, holds=np.array(values) >= BORNE_OUT, network=d.name)
 
 
-def summary_rows(found: pd.DataFrame) -> list[dict[str, Any]]:
+def summary_rows(units: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the table of planted neurons: per kind and method, all units and those that fire on what they should."""
     rows = []
-    methods = sorted({column.rsplit("/", 1)[0] for column in found.columns if column.endswith("/top1")})
+    methods = sorted({column.rsplit("/", 1)[0] for column in units.columns if column.endswith("/top1")})
     for kind in KINDS[:3]:
-        mine = found[found["kind"] == kind]
-        for which, part in (("all", mine), (f"AUROC {HEARD}+", mine[mine["auroc"] >= HEARD])):
+        of_kind = units[units["kind"] == kind]
+        for which, part in (("all", of_kind), (f"AUROC {HEARD}+", of_kind[of_kind["auroc"] >= HEARD])):
             if not len(part):
                 continue
             about = {"planted": kind, "units": which, "number": len(part)}
@@ -171,7 +171,7 @@ def summary_rows(found: pd.DataFrame) -> list[dict[str, Any]]:
                         "true of its clips %": true,
                     }
                 )
-    negations = found[found["kind"] == "negation"]
+    negations = units[units["kind"] == "negation"]
     for method in methods:
         if len(negations):
             rows.append(
@@ -192,10 +192,10 @@ def _named(column: str) -> dict[str, str]:
     return {"method": method, "similarity": similarity.removeprefix("-")}
 
 
-def confident_rows(found: pd.DataFrame, method: str, similarity: str) -> dict[str, Any]:
+def confident_rows(units: pd.DataFrame, method: str, similarity: str) -> dict[str, Any]:
     """Return how often a random direction is named with confidence, at the threshold where 80 % of the planted concepts
     are confident and right."""
-    planted, random = found[found["kind"] == "concept"], found[found["kind"] == "random"]
+    planted, random = units[units["kind"] == "concept"], units[units["kind"] == "random"]
     right = planted[f"{method}/{similarity}/top1"].to_numpy(bool)
     sure, other = planted[f"{method} confidence"].to_numpy(), random[f"{method} confidence"].to_numpy()
     sure, other = np.nan_to_num(sure, nan=-1), np.nan_to_num(other, nan=-1)
@@ -222,43 +222,43 @@ def _confident(
     }
 
 
-def sure_rows(found: pd.DataFrame, adjectives: pd.DataFrame) -> list[dict[str, Any]]:
+def sure_rows(units: pd.DataFrame, adjectives: pd.DataFrame) -> list[dict[str, Any]]:
     """Return summaries and adjectives at the threshold of the dashboard: what is said with confidence of planted and of
     random units."""
-    planted, random = found[found["kind"] == "concept"], found[found["kind"] == "random"]
+    planted, random = units[units["kind"] == "concept"], units[units["kind"] == "random"]
     rows = []
-    if "SUM confidence" in found:
+    if "SUM confidence" in units:
         sure, other = (np.nan_to_num(part["SUM confidence"].to_numpy(float), nan=-1) for part in (planted, random))
         rows.append(_confident("summary", SURE, sure, planted["SUM/thing"].to_numpy(bool), other))
     best = adjectives.groupby("neuron")["confidence"].max()
-    said = {
+    columns = {
         (n, w): c for n, w, c in zip(adjectives["neuron"], adjectives["word"], adjectives["confidence"], strict=True)
     }
-    own = found[found["kind"] == "property"]
-    sure = np.array([said.get((n, w), -1.0) for n, w in zip(own["neuron"], own["word"], strict=True)])
+    own = units[units["kind"] == "property"]
+    sure = np.array([columns.get((n, w), -1.0) for n, w in zip(own["neuron"], own["word"], strict=True)])
     other = np.array([best.get(n, -1.0) for n in random["neuron"]])
     rows.append(_confident("adjectives", SURE, sure, np.ones(len(sure), bool), other))
     return rows
 
 
-def lost_rows(found: pd.DataFrame) -> list[dict[str, Any]]:
+def lost_rows(units: pd.DataFrame) -> list[dict[str, Any]]:
     """Return where planted adjectives get lost: the share that is still there after each step."""
-    mine = found[(found["kind"] == "property") & (found["auroc"] >= HEARD)]
-    every = found[found["kind"] == "property"]
+    part = units[(units["kind"] == "property") & (units["auroc"] >= HEARD)]
+    every = units[units["kind"] == "property"]
     if not len(every):
         return []
     return [
         {
             "step": step,
             "all %": 100 * every[step].astype(bool).mean(),
-            f"AUROC {HEARD} or more %": 100 * mine[step].astype(bool).mean() if len(mine) else float("nan"),
+            f"AUROC {HEARD} or more %": 100 * part[step].astype(bool).mean() if len(part) else float("nan"),
         }
         for step in STEPS
     ]
 
 
 def calibrate(
-    found: pd.DataFrame, adjectives: pd.DataFrame, similarity: str
+    planted: pd.DataFrame, adjectives: pd.DataFrame, similarity: str
 ) -> tuple[dict[str, confidence.Calibrator], dict[str, Any]]:
     """Fit the calibrators on every second concept, adjective and random direction, and check them on the others.
 
@@ -269,7 +269,7 @@ def calibrate(
     about : dict
         Numbers, and the reliability curves of calibrators fitted on one half alone and checked on the other.
     """
-    units = found[found["kind"].isin(["concept", "conjunction", "negation", "random"])].reset_index(drop=True)
+    units = planted[planted["kind"].isin(["concept", "conjunction", "negation", "random"])].reset_index(drop=True)
     places = {c: i for i, c in enumerate(sorted(set(units["concept"]) - {""}))}
     develop = np.array(
         [places[c] % 2 == 0 if c else n % 2 == 0 for c, n in zip(units["concept"], units["neuron"], strict=True)]
@@ -277,7 +277,7 @@ def calibrate(
     named = ~units["kind"].isin(["negation", "random"]).to_numpy()
     made: dict[str, confidence.Calibrator] = {}
     about: dict[str, Any] = {
-        "networks": sorted(set(found["network"])),
+        "networks": sorted(set(planted["network"])),
         "similarity": similarity,
         "reliability": {},
         "numbers": {},

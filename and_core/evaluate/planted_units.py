@@ -48,14 +48,14 @@ def measured_words(rows: Sequence[Mapping[str, Any]]) -> list[frozenset[str]]:
 def meant(unit: Unit, labels: Sequence[str | None], words: Sequence[frozenset[str]]) -> np.ndarray | None:
     """Return (N,) bool: clips that have a unit's meaning; None for a random direction."""
     of_class = np.array([label == unit.concept for label in labels])
-    with_word = np.array([unit.word in said for said in words])
-    found: dict[str, np.ndarray] = {
+    with_word = np.array([unit.word in of_clip for of_clip in words])
+    masks: dict[str, np.ndarray] = {
         "concept": of_class,
         "property": with_word,
         "conjunction": of_class & with_word,
         "negation": ~of_class,
     }
-    return found.get(unit.kind)
+    return masks.get(unit.kind)
 
 
 def choose_units(labels: Sequence[str | None], words: Sequence[frozenset[str]], seed: int) -> list[Unit]:
@@ -84,8 +84,8 @@ def choose_units(labels: Sequence[str | None], words: Sequence[frozenset[str]], 
     pairs = [unit for unit in pairs if fits(unit) and without_word(unit) >= LEAST]
     others = [unit for unit in (Unit("negation", c) for c in classes) if fits(unit)]
     drawn = [
-        [found[i] for i in sorted(rng.permutation(len(found))[: EACH[kind]])]
-        for kind, found in (("conjunction", pairs), ("negation", others))
+        [candidates[i] for i in sorted(rng.permutation(len(candidates))[: EACH[kind]])]
+        for kind, candidates in (("conjunction", pairs), ("negation", others))
     ]
     return [*singles, *drawn[0], *drawn[1], *(Unit("random") for _ in range(EACH["random"]))]
 

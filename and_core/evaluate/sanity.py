@@ -37,7 +37,7 @@ def scores(s: np.ndarray, u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Return every metric of predictions (R, N) for activations (R, N)."""
     r, active = ranked(s), ranked(u)
     ranks, mask = mean_ranks(active), shown(r)
-    found = (
+    values = (
         pearson(s, u),
         auprc(r, highest(u)),
         spearman(r, ranks),
@@ -45,32 +45,32 @@ def scores(s: np.ndarray, u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         roc_auc(mask, ranks),
         mad(mask, u),
     )
-    return dict(zip(METRICS, found, strict=True))
+    return dict(zip(METRICS, values, strict=True))
 
 
 def worse(truth: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Return labels (R, N) made worse: half of each neuron's taken away, or as many wrong ones added."""
     rng = np.random.default_rng(seed)
-    found = {"missing labels": truth.copy(), "extra labels": truth.copy()}
+    labels = {"missing labels": truth.copy(), "extra labels": truth.copy()}
     for row in range(len(truth)):
         inside, outside = np.flatnonzero(truth[row]), np.flatnonzero(~truth[row])
-        found["missing labels"][row, rng.permutation(inside)[: len(inside) // 2]] = False
-        found["extra labels"][row, rng.permutation(outside)[: len(inside)]] = True
-    return found
+        labels["missing labels"][row, rng.permutation(inside)[: len(inside) // 2]] = False
+        labels["extra labels"][row, rng.permutation(outside)[: len(inside)]] = True
+    return labels
 
 
 def noticed(truth: np.ndarray, u: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
     """Return, for each check and metric, the share of neurons whose score falls by a tenth of its distance from chance
     or more."""
     before = scores(truth.astype(np.float32), u, seed)
-    found: dict[str, dict[str, float]] = {}
+    shares: dict[str, dict[str, float]] = {}
     for name, labels in worse(truth, seed).items():
         after = scores(labels.astype(np.float32), u, seed)
-        found[name] = {
+        shares[name] = {
             m: float(np.mean(before[m] - after[m] >= LEAST_FALL * np.maximum(before[m] - CHANCE[m], 1e-6)))
             for m in METRICS
         }
-    return found
+    return shares
 
 
 def made_up(frequency: float, clips: int, neurons: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -96,12 +96,12 @@ def table(classes: tuple[np.ndarray, np.ndarray] | None, clips: int, seed: int =
     """
     kinds = {"class neurons": classes} if classes is not None else {}
     kinds |= {f"made-up, {frequency:.0%} of clips": made_up(frequency, clips, 100, seed) for frequency in FREQUENCIES}
-    found = {name: noticed(*pair, seed) for name, pair in kinds.items() if pair is not None}
+    noticed_by = {name: noticed(*pair, seed) for name, pair in kinds.items() if pair is not None}
     rows: list[dict[str, Any]] = []
     for metric in METRICS:
         row: dict[str, Any] = {"score": metric}
-        for name, checks in found.items():
+        for name, checks in noticed_by.items():
             row |= {f"{check} ({name}) %": 100 * shares[metric] for check, shares in checks.items()}
-        row["passes"] = all(shares[metric] >= PASSING for checks in found.values() for shares in checks.values())
+        row["passes"] = all(shares[metric] >= PASSING for checks in noticed_by.values() for shares in checks.values())
         rows.append(row)
     return rows

@@ -105,8 +105,8 @@ def score_block(
     activity = _Activity(u, held)
     order = np.random.default_rng(seed).permutation(len(u))
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        found = list(pool.map(lambda block: _method(block, activity, order), methods.values()))
-    return {name: np.stack([one[name] for one in found]) for name in found[0]}
+        results = list(pool.map(lambda block: _method(block, activity, order), methods.values()))
+    return {name: np.stack([one[name] for one in results]) for name in results[0]}
 
 
 class _Activity:
@@ -141,33 +141,33 @@ def _method(block: MethodBlock, a: _Activity, order: np.ndarray) -> dict[str, np
         values = predict(unique)
         readable = np.asarray(np.isfinite(values).all(axis=1))[row]
         r = ranked(np.nan_to_num(values))
-        mine, at = explained[readable], row[readable]
-        if not len(mine):
+        scored, at = explained[readable], row[readable]
+        if not len(scored):
             continue
-        out["values"][p][:, mine] = _metrics(r, at, a, mine)
+        out["values"][p][:, scored] = _metrics(r, at, a, scored)
         if name == "text":
             s, full = r.values[at], Ranked(r.values[at], r.order[at], r.reach[at])
-            out["draws"][0][mine] = pearson_draws(s, a.u[mine], a.held.weights)
-            out["draws"][1][mine] = auprc_draws(full, a.positives[mine], a.held.weights)
-            gap = mean_ranks(r)[at] - a.ranks[mine]
+            out["draws"][0][scored] = pearson_draws(s, a.u[scored], a.held.weights)
+            out["draws"][1][scored] = auprc_draws(full, a.positives[scored], a.held.weights)
+            gap = mean_ranks(r)[at] - a.ranks[scored]
             take = min(WRONG, clips // 2)
-            out["missed"][mine, :take] = a.held.clips[np.argsort(gap, axis=1, kind="stable")[:, :take]]
-            out["false"][mine, :take] = a.held.clips[np.argsort(-gap, axis=1, kind="stable")[:, :take]]
-            _baselines(out["baselines"], block, r, mine, at, a, order)
+            out["missed"][scored, :take] = a.held.clips[np.argsort(gap, axis=1, kind="stable")[:, :take]]
+            out["false"][scored, :take] = a.held.clips[np.argsort(-gap, axis=1, kind="stable")[:, :take]]
+            _baselines(out["baselines"], block, r, scored, at, a, order)
     return out
 
 
-def _metrics(r: Ranked, row: np.ndarray, a: _Activity, mine: np.ndarray) -> np.ndarray:
+def _metrics(r: Ranked, row: np.ndarray, a: _Activity, neurons: np.ndarray) -> np.ndarray:
     """Return (metrics, neurons), rows of predictions spread over the neurons that share them."""
     ranks, mask = unit_rows(mean_ranks(r)), shown(r)
     return np.stack(
         [
-            np.einsum("rn,rn->r", unit_rows(r.values)[row], a.unit[mine]),
-            auprc(_rows(r, row), a.positives[mine]),
-            np.einsum("rn,rn->r", ranks[row], a.unit_ranks[mine]),
-            balanced_accuracy(r.values[row], a.order[mine], a.held.places),
-            roc_auc(mask[row], a.ranks[mine]),
-            mad(mask[row], a.u[mine]),
+            np.einsum("rn,rn->r", unit_rows(r.values)[row], a.unit[neurons]),
+            auprc(_rows(r, row), a.positives[neurons]),
+            np.einsum("rn,rn->r", ranks[row], a.unit_ranks[neurons]),
+            balanced_accuracy(r.values[row], a.order[neurons], a.held.places),
+            roc_auc(mask[row], a.ranks[neurons]),
+            mad(mask[row], a.u[neurons]),
         ]
     )
 
@@ -177,18 +177,21 @@ def _rows(r: Ranked, row: np.ndarray) -> Ranked:
 
 
 def _baselines(
-    out: np.ndarray, block: MethodBlock, r: Ranked, mine: np.ndarray, at: np.ndarray, a: _Activity, order: np.ndarray
+    out: np.ndarray, block: MethodBlock, r: Ranked, neurons: np.ndarray, at: np.ndarray, a: _Activity, order: np.ndarray
 ) -> None:
-    ring = np.argsort(order[mine], kind="stable")
+    ring = np.argsort(order[neurons], kind="stable")
     other = np.empty_like(at)
     other[ring] = at[np.roll(ring, 1)]  # each takes the next one's, so that none keeps its own
     unit = unit_rows(r.values)
-    if len(mine) > 1:
-        out[0][:, mine] = np.einsum("rn,rn->r", unit[other], a.unit[mine]), auprc(_rows(r, other), a.positives[mine])
-    mixed = np.empty_like(a.unit[mine])
-    mixed[:, a.held.mixed] = a.unit[mine]
-    out[1][:, mine] = np.einsum("rn,rn->r", unit[at], mixed), auprc(_rows(r, at), a.mixed_positives[mine])
+    if len(neurons) > 1:
+        out[0][:, neurons] = (
+            np.einsum("rn,rn->r", unit[other], a.unit[neurons]),
+            auprc(_rows(r, other), a.positives[neurons]),
+        )
+    mixed = np.empty_like(a.unit[neurons])
+    mixed[:, a.held.mixed] = a.unit[neurons]
+    out[1][:, neurons] = np.einsum("rn,rn->r", unit[at], mixed), auprc(_rows(r, at), a.mixed_positives[neurons])
     for place, row in ((2, block.common), (3, -1)):
         one = ranked(np.nan_to_num(block.predictors["text"](np.array([row]))))
-        same = np.zeros(len(mine), int)
-        out[place][:, mine] = pearson(one.values[same], a.u[mine]), auprc(_rows(one, same), a.positives[mine])
+        same = np.zeros(len(neurons), int)
+        out[place][:, neurons] = pearson(one.values[same], a.u[neurons]), auprc(_rows(one, same), a.positives[neurons])

@@ -29,26 +29,26 @@ from and_core.store.dissection import Dissection
 def _last_layer(d: Dissection) -> PaperTable:
     """Return Tables 2 and 7: last-layer accuracy of every method, beside the paper's."""
     d.require("last_layer")
-    found = comparable(d)
+    networks = comparable(d)
     return PaperTable(
-        [Part("Table 7", last_layer_table(found), "top-1 % / top-5 % / cos. " + REFERENCE_FAULTS)],
-        last_layer_rows(found),
+        [Part("Table 7", last_layer_table(networks), "top-1 % / top-5 % / cos. " + REFERENCE_FAULTS)],
+        last_layer_rows(networks),
     )
 
 
 def _unlearning(d: Dissection) -> PaperTable:
     """Return Table 4: unlearning by strategy, with intervals, beside the paper's."""
-    found = comparable(d, "unlearning")
-    if not found:
+    networks = comparable(d, "unlearning")
+    if not networks:
         d.require("unlearning")
-    on = [f"{column_name(x)}: {tested_on(list(tested_clips(x).values()))}" for x in found]
-    said = [{"network": x.name, "what this data says": line} for x in found for line in verdicts(x)]
+    on = [f"{column_name(x)}: {tested_on(list(tested_clips(x).values()))}" for x in networks]
+    statements_of = [{"network": x.name, "what this data says": line} for x in networks for line in verdicts(x)]
     parts = [
-        Part("Table 4", unlearning_table(found), f"{ABOUT_UNLEARNING} {'; '.join(on)}."),
+        Part("Table 4", unlearning_table(networks), f"{ABOUT_UNLEARNING} {'; '.join(on)}."),
         Part("The paper's Table 4", paper_unlearning_table(), "neurons / \u0394A / \u0394R / gap"),
-        *([Part("", said)] if said else []),
+        *([Part("", statements_of)] if statements_of else []),
     ]
-    return PaperTable(parts, unlearning_rows(found))
+    return PaperTable(parts, unlearning_rows(networks))
 
 
 def _importance(d: Dissection) -> PaperTable:
@@ -62,8 +62,8 @@ def _importance(d: Dissection) -> PaperTable:
 def _clusters(d: Dissection) -> PaperTable:
     """Return Table 8: clusters of caption sentences."""
     notes, table = d.notes("clusters"), d.cluster_sentences.to_pandas()
-    said = table.sort_values("distance", kind="stable").drop_duplicates("text").groupby("cluster")["text"].head(3)
-    nearest = {number: list(rows) for number, rows in said.groupby(table["cluster"])}
+    sentences = table.sort_values("distance", kind="stable").drop_duplicates("text").groupby("cluster")["text"].head(3)
+    nearest = {number: list(rows) for number, rows in sentences.groupby(table["cluster"])}
     counts = table.groupby("cluster").agg(captions=("clip", "nunique"), sentences=("text", "size"))
     rows: list[dict[str, Any]] = [
         {
@@ -133,14 +133,10 @@ def _acoustics(d: Dissection) -> PaperTable:
 
 def _strategies(d: Dissection) -> PaperTable:
     """Return what can be said of the training strategies, tested."""
-    found = statements(together(d, "word_counts"))
+    rows = statements(together(d, "word_counts"))
     return PaperTable(
-        [
-            Part(
-                "Training strategies compared", [{k: str(v) for k, v in row.items()} for row in found], ABOUT_STRATEGIES
-            )
-        ],
-        found,
+        [Part("Training strategies compared", [{k: str(v) for k, v in row.items()} for row in rows], ABOUT_STRATEGIES)],
+        rows,
     )
 
 

@@ -44,8 +44,8 @@ def together(d: Dissection, stage: str) -> list[Dissection]:
 def adjectives(d: Dissection, top: int = 20) -> Figures:
     """Return Figs. 3 and 9."""
     every = together(d, "word_counts")
-    found = {x.name: x.adjective_counts for x in every}
-    return {"adjectives": adjective_bars(found, {x.name: x.neuron_count for x in every}, top)}
+    counts = {x.name: x.adjective_counts for x in every}
+    return {"adjectives": adjective_bars(counts, {x.name: x.neuron_count for x in every}, top)}
 
 
 def words_by_depth(d: Dissection) -> Figures:
@@ -79,11 +79,17 @@ def interpretability(d: Dissection) -> Figures:
     }
 
 
-def by_depth(found: Sequence[Dissection], k: int, tau: int) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
+def by_depth(
+    networks: Sequence[Dissection], k: int, tau: int
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
     """Return network -> its rows of uninterpretable neurons by layer, and -> the percentage that random clips give, at
     one K and tau."""
-    rows = {x.name: [r for r in x.interpretability_table.to_pylist() if (r["k"], r["tau"]) == (k, tau)] for x in found}
-    chance = {x.name: r["percent"] for x in found for r in x.interpretability_chance if (r["k"], r["tau"]) == (k, tau)}
+    rows = {
+        x.name: [r for r in x.interpretability_table.to_pylist() if (r["k"], r["tau"]) == (k, tau)] for x in networks
+    }
+    chance = {
+        x.name: r["percent"] for x in networks for r in x.interpretability_chance if (r["k"], r["tau"]) == (k, tau)
+    }
     return rows, chance
 
 
@@ -134,8 +140,8 @@ def unlearning(d: Dissection) -> Figures:
 
 def clusters(d: Dissection) -> Figures:
     """Return the elbow curve behind Table 8."""
-    found = d.cluster_elbow
-    return {"elbow": elbow_curve(found["counts"], found["inertia"], found["chosen"])}
+    elbow = d.cluster_elbow
+    return {"elbow": elbow_curve(elbow["counts"], elbow["inertia"], elbow["chosen"])}
 
 
 FIGURES: dict[str, Callable[[Dissection], Figures]] = {

@@ -43,16 +43,16 @@ def listening_table(d: Dissection) -> PaperTable:
         raise DataError(f"nothing was measured of {d.name!r}")
     parts, rows = [], []
     head = []
-    names = list(dict.fromkeys(k for found in measured.values() for k in found.get("fidelity", {})))
-    for mode, found in measured.items():
-        fidelity = found.get("fidelity", {})
-        told = {
+    names = list(dict.fromkeys(k for measures in measured.values() for k in measures.get("fidelity", {})))
+    for mode, measures in measured.items():
+        fidelity = measures.get("fidelity", {})
+        row = {
             "mode": mode,
             **{k: _percent(fidelity.get(k)) if k.startswith("top") else _cell(fidelity.get(k)) for k in names},
         }
-        falls, right = found.get("falls"), found.get("accuracy")
+        falls, right = measures.get("falls"), measures.get("accuracy")
         head.append(
-            told
+            row
             | {
                 "accuracy": _percent(None if right is None else 100 * right),
                 "own sound out, H falls": _percent(None if falls is None else 100 * falls),
@@ -68,8 +68,8 @@ def listening_table(d: Dissection) -> PaperTable:
     count = f", {learned['measured']} clips" + (
         " (few: differences may be chance)" if learned["measured"] < FEW else ""
     )
-    for mode, found in measured.items():
-        field = [*found["field"], *(report["published"] if mode == "post-hoc" else [])]
+    for mode, measures in measured.items():
+        field = [*measures["field"], *(report["published"] if mode == "post-hoc" else [])]
         parts.append(
             Part(
                 f"The field's metrics, {mode}{count}",
@@ -81,20 +81,20 @@ def listening_table(d: Dissection) -> PaperTable:
         parts.append(
             Part(
                 f"Faithfulness by threshold, {mode}{count}",
-                [{k: _cell(v) for k, v in r.items()} for r in found["thresholds"]],
+                [{k: _cell(v) for k, v in r.items()} for r in measures["thresholds"]],
                 ABOUT_TAU,
             )
         )
-        rows += [{"mode": mode, "table": "thresholds", **r} for r in found["thresholds"]]
-        if "corruptions" in found:
+        rows += [{"mode": mode, "table": "thresholds", **r} for r in measures["thresholds"]]
+        if "corruptions" in measures:
             parts.append(
                 Part(
                     f"Corrupted clips, {mode}{count}",
-                    [{k: _cell(v) for k, v in r.items()} for r in found["corruptions"]],
+                    [{k: _cell(v) for k, v in r.items()} for r in measures["corruptions"]],
                     "Gain in dB of what is kept over the corrupted clip; negative: it holds less of the clean sound.",
                 )
             )
-            rows += [{"mode": mode, "table": "corruptions", **r} for r in found["corruptions"]]
+            rows += [{"mode": mode, "table": "corruptions", **r} for r in measures["corruptions"]]
     training = report["training"].get("post-hoc", {}).get("dictionary")
     if training:
         c = training["coherence"]

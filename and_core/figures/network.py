@@ -23,25 +23,25 @@ KINDS = {
 
 
 def adjective_bars(
-    found: Mapping[str, Sequence[Mapping[str, Any]]], sizes: Mapping[str, int], top: int = 20, height: int = 330
+    counts: Mapping[str, Sequence[Mapping[str, Any]]], sizes: Mapping[str, int], top: int = 20, height: int = 330
 ) -> go.Figure:
     """Return Figs. 3 and 9: share of neurons that each of the most frequent adjectives is said of, one colour a
     network.
 
     Parameters
     ----------
-    found : mapping
+    counts : mapping
         Network -> its adjectives, as :func:`and_core.analyze.words.distribution` gives them.
     sizes : mapping
         Network -> its neurons.
     """
     total: dict[str, float] = {}
-    for name, rows in found.items():
+    for name, rows in counts.items():
         for row in rows:
             total[row["word"]] = total.get(row["word"], 0) + row["neurons"] / max(1, sizes[name])
     words = sorted(total, key=lambda w: (-total[w], w))[:top]
     figure = go.Figure()
-    for (colour, _), (name, rows) in zip(line_styles(), found.items(), strict=False):
+    for (colour, _), (name, rows) in zip(line_styles(), counts.items(), strict=False):
         count = {row["word"]: row["neurons"] for row in rows}
         figure.add_bar(
             x=[plain(w) for w in words],
@@ -52,28 +52,28 @@ def adjective_bars(
             hovertemplate="%{x}: %{customdata} neurons, %{y:.1f} %<extra></extra>",
         )
     themed(figure, "", "neurons, %", height)
-    figure.update_layout(barmode="group", showlegend=len(found) > 1, legend={"orientation": "h", "y": 1.12, "x": 0})
+    figure.update_layout(barmode="group", showlegend=len(counts) > 1, legend={"orientation": "h", "y": 1.12, "x": 0})
     figure.update_xaxes(tickangle=-45)
     figure.update_layout(margin={"b": 90})
     return figure
 
 
-def words_by_block(found: Mapping[str, Mapping[str, Any]], kind: str, height: int = 290) -> go.Figure:
+def words_by_block(networks: Mapping[str, Mapping[str, Any]], kind: str, height: int = 290) -> go.Figure:
     """Return Fig. 5: mean number of words of a kind a neuron in each block, with the linear fit.
 
     Bars are 95 % bootstrap intervals over neurons.
     """
     figure = go.Figure()
-    for (colour, _), (name, row) in zip(line_styles(), found.items(), strict=False):
+    for (colour, _), (name, row) in zip(line_styles(), networks.items(), strict=False):
         if not row["blocks"]:
             continue
         mean = np.array(row["means"])
-        said = plain(name, spaces=False)
+        label = plain(name, spaces=False)
         figure.add_scatter(
             x=row["blocks"],
             y=mean,
             mode="markers",
-            name=said,
+            name=label,
             marker={"color": colour, "size": 8},
             error_y={
                 "type": "data",
@@ -82,7 +82,7 @@ def words_by_block(found: Mapping[str, Mapping[str, Any]], kind: str, height: in
                 "arrayminus": mean - np.array(row["low"]),
                 "thickness": 1,
             },
-            hovertemplate=f"{said}, block %{{x}}: %{{y:.2f}}<extra></extra>",
+            hovertemplate=f"{label}, block %{{x}}: %{{y:.2f}}<extra></extra>",
         )
         if row["slope"] is not None:
             ends = [row["blocks"][0], row["blocks"][-1]]
@@ -96,23 +96,23 @@ def words_by_block(found: Mapping[str, Mapping[str, Any]], kind: str, height: in
                 hoverinfo="skip",
             )
     themed(figure, "block", f"{KINDS[kind]} a neuron, mean", height)
-    figure.update_layout(showlegend=len(found) > 1, legend={"orientation": "h", "y": 1.14, "x": 0})
+    figure.update_layout(showlegend=len(networks) > 1, legend={"orientation": "h", "y": 1.14, "x": 0})
     figure.update_xaxes(dtick=1)
     return figure
 
 
-def words_by_kind(found: Mapping[str, Sequence[Mapping[str, Any]]], kind: str, height: int = 290) -> go.Figure:
+def words_by_kind(networks: Mapping[str, Sequence[Mapping[str, Any]]], kind: str, height: int = 290) -> go.Figure:
     """Return the mean number of words of a kind a neuron in each kind of layer, all depths together.
 
     Parameters
     ----------
-    found : mapping
+    networks : mapping
         Network -> rows by layer, as :func:`and_core.analyze.words.by_layer` gives them.
     kind : str
         A key of `KINDS`.
     """
     figure = go.Figure()
-    for (colour, _), (name, rows) in zip(line_styles(), found.items(), strict=False):
+    for (colour, _), (name, rows) in zip(line_styles(), networks.items(), strict=False):
         sums: dict[str, list[float]] = {}
         for row in rows:
             if row[kind] is None:
@@ -120,17 +120,17 @@ def words_by_kind(found: Mapping[str, Sequence[Mapping[str, Any]]], kind: str, h
             total = sums.setdefault(row["kind"].replace("_", " "), [0.0, 0.0])
             total[0] += row[kind] * row["neurons"]
             total[1] += row["neurons"]
-        said = plain(name, spaces=False)
+        label = plain(name, spaces=False)
         figure.add_bar(
             x=[plain(k) for k in sums],
             y=[total / max(1.0, neurons) for total, neurons in sums.values()],
-            name=said,
+            name=label,
             marker_color=colour,
             customdata=[int(neurons) for _, neurons in sums.values()],
-            hovertemplate=f"{said}, %{{x}}: %{{y:.2f}}, %{{customdata:,}} neurons<extra></extra>",
+            hovertemplate=f"{label}, %{{x}}: %{{y:.2f}}, %{{customdata:,}} neurons<extra></extra>",
         )
     themed(figure, "kind of layer", f"{KINDS[kind]} a neuron, mean", height)
-    figure.update_layout(barmode="group", showlegend=len(found) > 1, legend={"orientation": "h", "y": 1.14, "x": 0})
+    figure.update_layout(barmode="group", showlegend=len(networks) > 1, legend={"orientation": "h", "y": 1.14, "x": 0})
     kinds = dict.fromkeys(str(x) for bar in figure.data for x in bar.x)
     figure.update_xaxes(
         categoryorder="array", categoryarray=sorted(kinds, key=lambda kind: kind == "fc")
@@ -161,7 +161,7 @@ def elbow_curve(counts: Sequence[int], inertia: Sequence[float], chosen: int, he
 
 
 def uninterpretable_curves(
-    found: Mapping[str, Sequence[Mapping[str, Any]]],
+    networks: Mapping[str, Sequence[Mapping[str, Any]]],
     chance: Mapping[str, float],
     kind: str | None = None,
     height: int = 290,
@@ -170,7 +170,7 @@ def uninterpretable_curves(
 
     Parameters
     ----------
-    found : mapping
+    networks : mapping
         Network -> rows of one K and tau, as :func:`and_core.analyze.interpretability.uninterpretable` gives them.
     chance : mapping of str to float
         Network -> percentage for random sets of clips, with that network's own clusters; one line where all are the
@@ -180,38 +180,38 @@ def uninterpretable_curves(
     """
     figure = go.Figure()
     every: set[int] = set()
-    for (colour, dash), (name, rows) in zip(line_styles(), found.items(), strict=False):
-        mine = [r for r in rows if r["block"] is not None and r["neurons"] and (kind is None or r["kind"] == kind)]
-        blocks = sorted({r["block"] for r in mine})
+    for (colour, dash), (name, rows) in zip(line_styles(), networks.items(), strict=False):
+        points = [r for r in rows if r["block"] is not None and r["neurons"] and (kind is None or r["kind"] == kind)]
+        blocks = sorted({r["block"] for r in points})
         every |= set(blocks)
         share = [
             100
-            * sum(r["uninterpretable"] for r in mine if r["block"] == b)
-            / sum(r["neurons"] for r in mine if r["block"] == b)
+            * sum(r["uninterpretable"] for r in points if r["block"] == b)
+            / sum(r["neurons"] for r in points if r["block"] == b)
             for b in blocks
         ]
-        said = plain(name, spaces=False)
+        label = plain(name, spaces=False)
         figure.add_scatter(
             x=blocks,
             y=share,
             mode="lines+markers",
-            name=said,
+            name=label,
             line={"color": colour, "dash": dash},
-            hovertemplate=f"{said}, block %{{x}}: %{{y:.1f}} %<extra></extra>",
+            hovertemplate=f"{label}, block %{{x}}: %{{y:.1f}} %<extra></extra>",
         )
     alike = len({round(percent, 1) for percent in chance.values()}) == 1
-    for (colour, _), name in zip(line_styles(), found, strict=False):
+    for (colour, _), name in zip(line_styles(), networks, strict=False):
         if name not in chance or not every:
             continue
-        said = "random clips" if alike else f"random clips, {plain(name, spaces=False)}"
+        label = "random clips" if alike else f"random clips, {plain(name, spaces=False)}"
         figure.add_scatter(
             x=[min(every), max(every)],
             y=[chance[name]] * 2,
             mode="lines",
-            name=said,
+            name=label,
             line={"color": GREY if alike else colour, "dash": "dot"},
             opacity=1 if alike else 0.55,
-            hovertemplate=f"{said}: %{{y:.1f}} %<extra></extra>",
+            hovertemplate=f"{label}: %{{y:.1f}} %<extra></extra>",
         )
         if alike:
             break
@@ -226,12 +226,12 @@ def word_boxes(values: np.ndarray, word: np.ndarray, name: str, unit: str, heigh
     """Return Fig. 8: a measure of the high clips of neurons with and without a word."""
     finite = np.isfinite(values)
     figure = go.Figure()
-    for mask, said, colour in ((word, f"called {name}", HIGH), (~word, "others", GREY)):
-        mine = values[finite & mask]
-        if len(mine):
-            quartiles = np.percentile(mine, [5, 25, 50, 75, 95])
+    for mask, label, colour in ((word, f"called {name}", HIGH), (~word, "others", GREY)):
+        shown = values[finite & mask]
+        if len(shown):
+            quartiles = np.percentile(shown, [5, 25, 50, 75, 95])
             figure.add_box(
-                x=[f"{plain(said)} ({len(mine):,})"],
+                x=[f"{plain(label)} ({len(shown):,})"],
                 lowerfence=[quartiles[0]],
                 q1=[quartiles[1]],
                 median=[quartiles[2]],

@@ -30,10 +30,15 @@ def activation_histogram(
         Activation on a sound of the user's own, drawn as a line.
     """
     edges = np.histogram_bin_edges(values, bins=bins)
-    mine = np.array([label == highlight for label in labels]) if highlight is not None else np.zeros(len(values), bool)
+    highlighted = (
+        np.array([label == highlight for label in labels]) if highlight is not None else np.zeros(len(values), bool)
+    )
     centre, width = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
     figure = go.Figure()
-    for mask, colour, name in ((~mine, GREY, "other clips" if mine.any() else "clips"), (mine, HIGH, highlight or "")):
+    for mask, colour, name in (
+        (~highlighted, GREY, "other clips" if highlighted.any() else "clips"),
+        (highlighted, HIGH, highlight or ""),
+    ):
         if mask.any():
             counts = np.histogram(values[mask], edges)[0]
             figure.add_bar(

@@ -48,13 +48,13 @@ def score_table(d: Dissection) -> PaperTable:
         rows += [{"network": x.name, **row} for row in x.score_layers.to_pylist()]
     cells = []
     for name, method, metric in dict.fromkeys((r["network"], r["method"], r["metric"]) for r in rows):
-        mine = [r for r in rows if (r["network"], r["method"], r["metric"]) == (name, method, metric)]
-        known, total = [r for r in mine if r["explained"]], sum(r["explained"] for r in mine)
+        scored = [r for r in rows if (r["network"], r["method"], r["metric"]) == (name, method, metric)]
+        known, total = [r for r in scored if r["explained"]], sum(r["explained"] for r in scored)
 
         def mean(column: str, known: list[dict[str, Any]] = known, total: int = total) -> str:
             return f"{sum(r[column] * r['explained'] for r in known) / total:.3f}" if total else "-"
 
-        share = f"{100 * total / max(1, sum(r['neurons'] for r in mine)):.0f}"
+        share = f"{100 * total / max(1, sum(r['neurons'] for r in scored)):.0f}"
         cells.append(
             {
                 "network": name,
@@ -62,7 +62,7 @@ def score_table(d: Dissection) -> PaperTable:
                 "metric": metric,
                 "neurons explained %": share,
                 "score": mean("score"),
-                **{said: mean(column) for column, said in BESIDE.items()},
+                **{label: mean(column) for column, label in BESIDE.items()},
             }
         )
     notes = d.notes("scores")
@@ -75,39 +75,39 @@ def score_table(d: Dissection) -> PaperTable:
 
 
 def scores_by_depth(
-    found: Mapping[str, Sequence[Mapping[str, Any]]], method: str, metric: str, height: int = 290
+    networks: Mapping[str, Sequence[Mapping[str, Any]]], method: str, metric: str, height: int = 290
 ) -> go.Figure:
     """Return the mean held-out score of a method by block, one line a network; dotted, another neuron's explanation.
 
     Parameters
     ----------
-    found : mapping
+    networks : mapping
         Network -> rows of the table `scores/layers`.
     """
     figure = go.Figure()
     null: dict[int, list[float]] = {}
-    for (colour, dash), (name, rows) in zip(line_styles(), found.items(), strict=False):
-        mine = [
+    for (colour, dash), (name, rows) in zip(line_styles(), networks.items(), strict=False):
+        scored = [
             r
             for r in rows
             if r["method"] == method and r["metric"] == metric and r["block"] is not None and r["explained"]
         ]
-        blocks = sorted({r["block"] for r in mine})
+        blocks = sorted({r["block"] for r in scored})
 
-        def mean(block: int, column: str, mine: list[Mapping[str, Any]] = mine) -> float:
-            inside = [r for r in mine if r["block"] == block]
+        def mean(block: int, column: str, scored: list[Mapping[str, Any]] = scored) -> float:
+            inside = [r for r in scored if r["block"] == block]
             return float(np.average([r[column] for r in inside], weights=[r["explained"] for r in inside]))
 
         for block in blocks:
             null.setdefault(block, []).append(mean(block, "shuffled_explanation"))
-        said = plain(name, spaces=False)
+        label = plain(name, spaces=False)
         figure.add_scatter(
             x=blocks,
             y=[mean(b, "score") for b in blocks],
             mode="lines+markers",
-            name=said,
+            name=label,
             line={"color": colour, "dash": dash},
-            hovertemplate=f"{said}, block %{{x}}: %{{y:.3f}}<extra></extra>",
+            hovertemplate=f"{label}, block %{{x}}: %{{y:.3f}}<extra></extra>",
         )
     if null:
         figure.add_scatter(

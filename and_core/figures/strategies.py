@@ -27,7 +27,7 @@ STATEMENTS = {
 }
 
 
-def statements(found: Sequence[Dissection]) -> list[dict[str, Any]]:
+def statements(networks: Sequence[Dissection]) -> list[dict[str, Any]]:
     """Return one row per statement and network.
 
     Returns
@@ -37,35 +37,35 @@ def statements(found: Sequence[Dissection]) -> list[dict[str, Any]]:
         not shown, or empty where there is nothing to compare).
     """
     rows = []
-    supervised = [d.block_word_counts["adjective"] for d in found if _training(d) == "supervised"]
-    for d in found:
+    supervised = [d.block_word_counts["adjective"] for d in networks if _training(d) == "supervised"]
+    for d in networks:
         rows.append(_row("words", d, d.block_word_counts["adjective"], "a block", supervised))
-    for d in found:
+    for d in networks:
         if d.has("interpretability"):
             rows.append(_row("interpretable", d, d.interpretability_depth, "points a block"))
-    rows += _last_layers([d for d in found if d.has("last_layer")])
-    for d in found:
+    rows += _last_layers([d for d in networks if d.has("last_layer")])
+    for d in networks:
         if d.has("unlearning"):
-            mine = {
+            fits = {
                 r["strategy"]: r
                 for r in d.unlearning_averages["strategies"]
                 if r["number"] == "own" and r["strategy"] != "random"
             }
             gaps = "; ".join(
                 f"{s} {r['gap']:+.2f} (fair random {r['fair_gap']:+.2f})"
-                for s, r in sorted(mine.items())
+                for s, r in sorted(fits.items())
                 if r["gap"] is not None
             )
             rows.append(_said("unlearned", d, f"gap: {gaps}", *_leads(d)))
     return rows
 
 
-def _last_layers(found: Sequence[Dissection]) -> list[dict[str, Any]]:
+def _last_layers(networks: Sequence[Dissection]) -> list[dict[str, Any]]:
     """Return all networks against each other: the verdict needs a supervised and a frozen one, and is the same in every
     row."""
-    scores = {d.name: score for d in found if (score := _named(d)) is not None}
+    scores = {d.name: score for d in networks if (score := _named(d)) is not None}
     by_training = {
-        t: [scores[d.name]["top1"] for d in found if d.name in scores and _training(d) == t]
+        t: [scores[d.name]["top1"] for d in networks if d.name in scores and _training(d) == t]
         for t in ("supervised", "fine-tuned", "frozen")
     }
     order = ", ".join(
@@ -76,9 +76,9 @@ def _last_layers(found: Sequence[Dissection]) -> list[dict[str, Any]]:
     if best and worst:
         agrees = "yes" if min(best) > max(between + worst) and max(worst) < min(best + between) else "no"
     rows = []
-    for d in found:
+    for d in networks:
         score = scores.get(d.name)
-        said = (
+        statement = (
             f"top-1 {score['top1']:.3g} %, top-5 {score['top5']:.3g} % ({score['similarity']})"
             if score
             else "no classifier in the concept set"
@@ -87,7 +87,7 @@ def _last_layers(found: Sequence[Dissection]) -> list[dict[str, Any]]:
             _said(
                 "named",
                 d,
-                said,
+                statement,
                 f"best to worst: {order}" if len(scores) > 1 else "",
                 agrees if _training(d) and score else "",
             )
@@ -101,16 +101,16 @@ def _training(d: Dissection) -> str | None:
 
 def _named(d: Dissection) -> dict[str, Any] | None:
     """Return DB under its best similarity function."""
-    mine = [r for r in d.last_layer_scores if r["method"] == "DB"]
-    return max(mine, key=lambda r: (r["top1"], r["top5"]), default=None)
+    scored = [r for r in d.last_layer_scores if r["method"] == "DB"]
+    return max(scored, key=lambda r: (r["top1"], r["top5"]), default=None)
 
 
-def _said(name: str, d: Dissection, said: str, trend: str, agrees: str) -> dict[str, Any]:
+def _said(name: str, d: Dissection, statement: str, trend: str, agrees: str) -> dict[str, Any]:
     return {
         "statement": STATEMENTS[name],
         "network": d.name,
         "training": _training(d) or "not given",
-        "this data": said,
+        "this data": statement,
         "trend": trend,
         "agrees": agrees,
     }
@@ -140,19 +140,19 @@ def _agrees(name: str, training: str | None, fit: dict[str, Any], supervised: Se
 
     Empty where it says nothing, or this data shows nothing.
     """
-    found = trend(fit)
+    direction = trend(fit)
     if training is None or (name == "interpretable" and training == "fine-tuned"):
         return ""
-    if found == UNKNOWN:
+    if direction == UNKNOWN:
         return "not shown"
     if training == "frozen":
-        return "yes" if found == FLAT else "no"
+        return "yes" if direction == FLAT else "no"
     if training == "supervised":
-        return "yes" if found == "falls" else "no"
+        return "yes" if direction == "falls" else "no"
     steepest = [other["slope"] for other in supervised if other.get("slope") is not None]
     if not steepest:
         return ""
-    return "yes" if found == "falls" and fit["slope"] > min(steepest) else "no"
+    return "yes" if direction == "falls" and fit["slope"] > min(steepest) else "no"
 
 
 def _row(
@@ -177,12 +177,12 @@ def _leads(d: Dissection) -> tuple[str, str]:
         low, high, p = pair["difference_low"], pair["difference_high"], pair["p"]
         if low is not None and p is not None and p < 0.05 and (low > 0 or high < 0):
             ahead.append((pair["one"], pair["other"]) if low > 0 else (pair["other"], pair["one"]))
-    said = "at equal numbers " + (
+    statement = "at equal numbers " + (
         ", ".join(f"{one} before {other}" for one, other in ahead) if ahead else "no difference is shown"
     )
     compared = {frozenset((pair["one"], pair["other"])) for pair in pairs}
     if not {frozenset(("OCP", "DB")), frozenset(("OCP", "TAB"))} <= compared:
-        return said, ""
+        return statement, ""
     if {("OCP", "DB"), ("OCP", "TAB")} <= set(ahead):
-        return said, "yes"
-    return said, "no" if any(other == "OCP" for _, other in ahead) else "not shown"
+        return statement, "yes"
+    return statement, "no" if any(other == "OCP" for _, other in ahead) else "not shown"

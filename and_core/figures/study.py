@@ -58,9 +58,9 @@ def table_3(ratings: Rows, texts: Rows, how: str = "", mark: str | None = None) 
     )
 
 
-def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mark: str | None = None) -> list[Part]:
+def result_parts(results: Mapping[str, Rows], texts: Rows = (), how: str = "", mark: str | None = None) -> list[Part]:
     """Return every result that there is, as tables; `mark` says that raters are simulated, or that this is a pilot."""
-    parts = [table_3(found["ratings"], texts, how, mark)] if found["ratings"] or texts else []
+    parts = [table_3(results["ratings"], texts, how, mark)] if results["ratings"] or texts else []
     made = {
         "paired": (
             "Methods compared on the same neurons",
@@ -73,7 +73,7 @@ def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mar
                     "p": f"{r['p']:.3g}",
                     "q": f"{r['q']:.3g}",
                 }
-                for r in found["paired"]
+                for r in results["paired"]
             ],
         ),
         "agreement": (
@@ -87,7 +87,7 @@ def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mar
                     "raters": str(r["raters"]),
                     "units": str(r["units"]),
                 }
-                for r in found["agreement"]
+                for r in results["agreement"]
             ],
         ),
         "consistency": (
@@ -100,7 +100,7 @@ def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mar
                     "alike": _percent(r["alike"]),
                     "difference": _number(r["difference"]),
                 }
-                for r in found["consistency"]
+                for r in results["consistency"]
             ],
         ),
         "presence": (
@@ -114,7 +114,7 @@ def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mar
                     "least active": str(r["low"]),
                     "correlation": str(r["correlation"]),
                 }
-                for r in found["presence"]
+                for r in results["presence"]
             ],
         ),
         "choices": (
@@ -122,7 +122,7 @@ def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mar
             "Share of choices where the method stood to be chosen.",
             [
                 {"method": r["method"], "chosen": str(r["share"]), "chance": _number(r["chance"])}
-                for r in found["choices"]
+                for r in results["choices"]
             ],
         ),
         "intruders": (
@@ -131,7 +131,7 @@ def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mar
             "in common at all?",
             [
                 {"block": str(r["block"]), "found": str(r["found"]), "chance": _number(r["chance"])}
-                for r in found["intruders"]
+                for r in results["intruders"]
             ],
         ),
         "raters": (
@@ -140,7 +140,7 @@ def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mar
             "how far apart, as a standard deviation.",
             [
                 {"rater": r["who"].strip("/"), "bias": str(r["bias"]), "noise": _number(r["noise"])}
-                for r in found["raters"]
+                for r in results["raters"]
                 if r["bias"] is not None
             ],
         ),
@@ -156,7 +156,7 @@ def result_parts(found: Mapping[str, Rows], texts: Rows = (), how: str = "", mar
                     "r": f"{r['r']:+.2f}",
                     "descriptions": str(r["descriptions"]),
                 }
-                for r in found["scores"]
+                for r in results["scores"]
             ],
         ),
     }
@@ -211,19 +211,19 @@ def block_figure(blocks: Rows) -> go.Figure:
     """Return the mean rating by block, a line a method."""
     figure = go.Figure()
     for (colour, dash), method in zip(line_styles(), sorted({row["method"] for row in blocks}), strict=False):
-        mine = [row for row in blocks if row["method"] == method]
+        points = [row for row in blocks if row["method"] == method]
         spread = {
             way: [
                 abs((r["rating"].high if way == "array" else r["rating"].low) - r["rating"].value)
                 if r["rating"].low is not None
                 else 0
-                for r in mine
+                for r in points
             ]
             for way in ("array", "arrayminus")
         }
         figure.add_scatter(
-            x=[r["block"] for r in mine],
-            y=[r["rating"].value for r in mine],
+            x=[r["block"] for r in points],
+            y=[r["rating"].value for r in points],
             name=plain(str(method)),
             mode="lines+markers",
             line={"color": colour, "dash": dash},
@@ -241,14 +241,14 @@ def score_figure(points: Rows, score: str) -> go.Figure:
     """Return one automatic score against the mean rating, a point a description, coloured by method."""
     figure = go.Figure()
     for (colour, _), method in zip(line_styles(), sorted({row["method"] for row in points}), strict=False):
-        mine = [row for row in points if row["method"] == method]
+        shown = [row for row in points if row["method"] == method]
         figure.add_scatter(
-            x=[r["score"] for r in mine],
-            y=[r["rating"] for r in mine],
+            x=[r["score"] for r in shown],
+            y=[r["rating"] for r in shown],
             name=plain(str(method)),
             mode="markers",
             marker={"color": colour, "size": 7, "opacity": 0.75, "line": {"color": GREY, "width": 0.5}},
-            text=[plain(str(r["neuron"])) for r in mine],
+            text=[plain(str(r["neuron"])) for r in shown],
             hovertemplate="%{text}<br>%{x:.2f}, rating %{y:.2f}<extra></extra>",
         )
     themed(figure, f"{plain(score)} (automatic)", "mean rating, 1 to 5", 280)

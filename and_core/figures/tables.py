@@ -24,7 +24,7 @@ def column_name(d: Dissection) -> str:
     return f"{d.name} (reference scoring)" if d.notes("closed").get("scoring") == "reference" else d.name
 
 
-def last_layer_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
+def last_layer_rows(networks: Sequence[Dissection]) -> list[dict[str, Any]]:
     """Return Table 7 and the ICL row of Table 2, one row per network, method and similarity function.
 
     Returns
@@ -34,7 +34,7 @@ def last_layer_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
         in `encoder`).
     """
     rows = []
-    for d in found:
+    for d in networks:
         for row in d.last_layer_scores:
             scores = {key: row[key] for key in ("method", "similarity", "top1", "top5", "cos")}
             rows.append(
@@ -55,32 +55,32 @@ def last_layer_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
     return rows
 
 
-def last_layer_table(found: Sequence[Dissection]) -> list[dict[str, str]]:
+def last_layer_table(networks: Sequence[Dissection]) -> list[dict[str, str]]:
     """Return Table 7 side by side: a row per method and similarity function, a column per network, ours first.
 
     Cells ``top-1 / top-5 / cos``.
     """
-    rows = last_layer_rows(found)
-    said = {(r["source"], r["network"], r["method"], r["similarity"]): r for r in rows}
+    rows = last_layer_rows(networks)
+    by_key = {(r["source"], r["network"], r["method"], r["similarity"]): r for r in rows}
     kinds = [(r["method"], r["similarity"]) for r in rows if r["source"] == "paper" and r["network"] == NETWORKS[0]]
     return [
         {
             "method": method, "similarity": similarity,
-            **{column_name(d): _cell(said.get(("ours", column_name(d), method, similarity))) for d in found},
-            **{f"paper {network}": _cell(said.get(("paper", network, method, similarity))) for network in NETWORKS},
+            **{column_name(d): _cell(by_key.get(("ours", column_name(d), method, similarity))) for d in networks},
+            **{f"paper {network}": _cell(by_key.get(("paper", network, method, similarity))) for network in NETWORKS},
         }
         for method, similarity in kinds
     ]  # fmt: skip
 
 
-def best_table(found: Sequence[Dissection]) -> list[dict[str, str]]:
+def best_table(networks: Sequence[Dissection]) -> list[dict[str, str]]:
     """Return Table 2: each method under its best similarity function (by top-1, then top-5), ours and the paper's."""
     table = []
     for method in METHODS:
         row = {"method": method}
-        for d in found:
-            mine = [r for r in d.last_layer_scores if r["method"] == method]
-            best = max(mine, key=lambda r: (r["top1"], r["top5"]), default=None)
+        for d in networks:
+            scored = [r for r in d.last_layer_scores if r["method"] == method]
+            best = max(scored, key=lambda r: (r["top1"], r["top5"]), default=None)
             under = f" ({best['similarity']})" if best is not None and best["similarity"] != "-" else ""
             row[column_name(d)] = _cell(best) + under
         for network in NETWORKS:

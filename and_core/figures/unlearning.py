@@ -76,14 +76,14 @@ def change_by_class(
         )
     )
     if fair is not None:
-        said = "as many random neurons in the same layers"
+        label = "as many random neurons in the same layers"
         figure.add_scatter(
             x=list(range(len(order))),
             y=fair[order],
             mode="markers",
             marker={"color": INK, "size": 5, "symbol": "line-ew", "line": {"width": 2, "color": INK}},
             customdata=names,
-            hovertemplate=f"%{{customdata}}, {said}: %{{y:.3f}}<extra></extra>",
+            hovertemplate=f"%{{customdata}}, {label}: %{{y:.3f}}<extra></extra>",
         )
     themed(figure, "", f"change, {UNITS[unit]}", height)
     figure.update_xaxes(tickmode="array", tickvals=list(range(len(order))), ticktext=ticks, tickangle=-55)
@@ -120,7 +120,7 @@ def dose_figure(rows: Sequence[Mapping[str, Any]], prefix: str = "", height: int
     rows = sorted((r for r in rows if not r["control"]), key=lambda r: r["count"])
     counts = [0, *(r["count"] for r in rows)]
     figure = go.Figure()
-    for name, said, colour in (("remaining", "other classes", HIGH), ("ablating", "the concept", LOW)):
+    for name, label, colour in (("remaining", "other classes", HIGH), ("ablating", "the concept", LOW)):
         values = [0.0, *(r[prefix + name] for r in rows)]
         if all(math.isnan(v) for v in values[1:]):
             continue
@@ -139,9 +139,9 @@ def dose_figure(rows: Sequence[Mapping[str, Any]], prefix: str = "", height: int
             x=counts,
             y=values,
             mode="lines+markers",
-            name=said,
+            name=label,
             line={"color": colour},
-            hovertemplate=f"%{{x}} neurons, {said}: %{{y:.3f}}<extra></extra>",
+            hovertemplate=f"%{{x}} neurons, {label}: %{{y:.3f}}<extra></extra>",
         )
     for name, colour in (("remaining", HIGH), ("ablating", LOW)):
         if fair and not math.isnan(fair[0][prefix + name]):
@@ -176,20 +176,20 @@ def importance_figure(
     colours = dict(zip(criteria, (c for c in PALETTE if c != PALETTE[-1]), strict=False)) | {"random": INK}
     for criterion in ["random", *criteria]:
         for control in (False, True):
-            mine = [
+            points = [
                 r
                 for r in rows
                 if r["criterion"] == criterion and r["control"] is control and r["figure"] in (figure_name, "")
             ]
-            if not mine or all(r["count"] == 0 for r in mine):
+            if not points or all(r["count"] == 0 for r in points):
                 continue
-            x, mean, low, high = _by_share(mine)
-            said = f"{criterion}, fair random" if control else criterion
+            x, mean, low, high = _by_share(points)
+            label = f"{criterion}, fair random" if control else criterion
             figure.add_scatter(
                 x=[0.0, *x],
                 y=[accuracy, *mean],
                 mode="lines+markers",
-                name=said,
+                name=label,
                 opacity=0.55 if control else 1.0,
                 showlegend=not control,
                 line={
@@ -207,7 +207,7 @@ def importance_figure(
                     "thickness": 1,
                     "width": 3,
                 },
-                hovertemplate=f"{plain(said)}, %{{x:.1f}} %: %{{y:.1f}} %<extra></extra>",
+                hovertemplate=f"{plain(label)}, %{{x:.1f}} %: %{{y:.1f}} %<extra></extra>",
             )
     themed(figure, "hidden neurons ablated, %", "accuracy on the tested clips, %", height)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.18, "x": 0})
@@ -234,7 +234,7 @@ def importance_table(rows: Sequence[Mapping[str, Any]], accuracy: float) -> list
     for figure, criterion in dict.fromkeys((r["figure"], r["criterion"]) for r in rows):
         cells = {"figure": f"4 {figure}" if figure else "4 a, b, c", "criterion": criterion}
         for share in shares:
-            found = {
+            losses = {
                 c: [
                     r
                     for r in rows
@@ -242,8 +242,8 @@ def importance_table(rows: Sequence[Mapping[str, Any]], accuracy: float) -> list
                 ]
                 for c in (False, True)
             }
-            mean = {c: np.mean([r["accuracy"] for r in group]) - accuracy for c, group in found.items() if group}
-            really = 100 * np.mean([r["ablated"] for r in found[False]])
+            mean = {c: np.mean([r["accuracy"] for r in group]) - accuracy for c, group in losses.items() if group}
+            really = 100 * np.mean([r["ablated"] for r in losses[False]])
             short = "" if really > 99 * share else f", {really:.1f} % ablated"
             fair = f" ({mean[True]:+.1f})" if True in mean else ""
             cells[f"{100 * share:g} %"] = "none has it" if really == 0 else f"{mean[False]:+.1f}{fair}{short}"
@@ -263,10 +263,10 @@ def tested_on(counts: Sequence[int]) -> str:
     return f"tested on {sum(counts)} clips of {len(counts)} classes, {each} a class"
 
 
-def unlearning_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
+def unlearning_rows(networks: Sequence[Dissection]) -> list[dict[str, Any]]:
     """Return Table 4 as rows: one per network, strategy and number of neurons; the paper's follow."""
     rows = []
-    for d in found:
+    for d in networks:
         counts = tested_clips(d)
         tested = {"tested_clips": sum(counts.values()), "tested_classes": len(counts)}
         for row in d.unlearning_averages["strategies"]:
@@ -288,12 +288,12 @@ def unlearning_rows(found: Sequence[Dissection]) -> list[dict[str, Any]]:
     return rows
 
 
-def unlearning_table(found: Sequence[Dissection]) -> list[dict[str, str]]:
+def unlearning_table(networks: Sequence[Dissection]) -> list[dict[str, str]]:
     """Return Table 4: per network and strategy the average number ablated and the changes.
 
     Beside ours the fair random gap and the paired test.
     """
-    rows = unlearning_rows(found)
+    rows = unlearning_rows(networks)
     table = []
     for row in sorted(
         (r for r in rows if r["source"] == "ours"),
@@ -339,7 +339,7 @@ def verdicts(d: Dissection) -> list[str]:
 
     Nothing where a concept has fewer than :data:`FEWEST` tested clips.
     """
-    found, clips = d.unlearning_averages, tested_clips(d)
+    averages, clips = d.unlearning_averages, tested_clips(d)
     few = sorted(concept for concept in d.unlearning_notes if clips.get(plain_name(concept), 0) < FEWEST)
     if few:
         which = ", ".join(f"{name.replace('_', ' ')} ({clips.get(plain_name(name), 0)})" for name in few[:4]) + (
@@ -349,23 +349,23 @@ def verdicts(d: Dissection) -> list[str]:
             f"No verdict: fewer than {FEWEST} tested clips of {which}. More folds in unlearning.test_folds would give "
             "more."
         ]
-    said = []
-    for row in found["strategies"]:
+    lines = []
+    for row in averages["strategies"]:
         if row["number"] == "own" and row.get("difference") is not None:
             p = f", p {_p(row['p'])}" if row["p"] is not None else ""
             claim = _claim(row, "more selective than fair random", "less selective than fair random")
-            said.append(
+            lines.append(
                 f"{row['strategy']}: {claim} (gap beyond it {_gap(row, 'difference')}{p}, {row['pairs']} concepts)."
             )
-    for pair in found["pairs"]:
+    for pair in averages["pairs"]:
         if pair["difference"] is None:
             continue
         verdict = _claim(pair, f"{pair['one']} is more selective", f"{pair['other']} is more selective")
-        said.append(
+        lines.append(
             f"{pair['one']} against {pair['other']} at equal numbers ({pair['count']:.0f} neurons): {verdict} "
             f"({_gap(pair, 'difference')}, p {_p(pair['p'])})."
         )
-    return said
+    return lines
 
 
 def _claim(row: Mapping[str, Any], more: str, less: str) -> str:

@@ -116,9 +116,9 @@ def shapley(value: Callable[[np.ndarray], np.ndarray], players: int, orders: int
         for player in order:
             kept[player] = True
             wanted.setdefault(kept.tobytes(), kept.copy())
-    found = value(np.stack(list(wanted.values())))
-    at = {key: found[i] for i, key in enumerate(wanted)}
-    total = np.zeros((players, found.shape[1]))
+    worth = value(np.stack(list(wanted.values())))
+    at = {key: worth[i] for i, key in enumerate(wanted)}
+    total = np.zeros((players, worth.shape[1]))
     for order in drawn:
         kept = np.zeros(players, bool)
         before = at[kept.tobytes()]

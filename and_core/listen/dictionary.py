@@ -108,5 +108,5 @@ def soft_masks(w: np.ndarray, h: np.ndarray, members: list[list[int]]) -> np.nda
 
     Where nothing sounds, in equal parts.
     """
-    parts = np.stack([w[:, mine] @ h[mine] for mine in members]) + FLOOR
+    parts = np.stack([w[:, group] @ h[group] for group in members]) + FLOOR
     return (parts / parts.sum(0)).astype(np.float32)

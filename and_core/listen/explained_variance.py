@@ -57,9 +57,9 @@ def explained_variance(
         for rows in np.array_split(clips, -(-len(clips) // 16))
     ]
     for done, (rows, sums) in enumerate(every, 1):
-        mine = waves[rows]
-        h = _components(mine, w, stft)
-        columns, active = _over_time(target, mine, h.shape[2])
+        batch = waves[rows]
+        h = _components(batch, w, stft)
+        columns, active = _over_time(target, batch, h.shape[2])
         x = _at_columns(h, columns, stft)
         sums.add(np.concatenate([x, np.ones((len(x), 1))], 1), active)
         progress(done, len(every))

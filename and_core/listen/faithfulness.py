@@ -71,12 +71,12 @@ def _logs(listener: Listener, waves: np.ndarray) -> np.ndarray:
 def _matched(
     listener: Listener, r: np.ndarray, h: np.ndarray, logs: np.ndarray, c: np.ndarray, tau: float, seed: int
 ) -> torch.Tensor:
-    found = []
+    masks = []
     for i, (row, one, log) in enumerate(zip(r, h, logs, strict=True)):
         goal = listener.energy_lost(log, listener.mask_of(one, row > tau))
         order = np.random.default_rng([seed, i, int(c[i])]).permutation(len(one))
-        found.append(_nearest(_first_masks(listener, one, order), listener, log, goal, len(order)))
-    return torch.from_numpy(np.stack(found))
+        masks.append(_nearest(_first_masks(listener, one, order), listener, log, goal, len(order)))
+    return torch.from_numpy(np.stack(masks))
 
 
 def _first_masks(listener: Listener, h: np.ndarray, order: np.ndarray) -> Callable[[int], np.ndarray]:
@@ -120,14 +120,14 @@ def judge(listener: Listener, waves: np.ndarray, masks: Masks, linear: bool = Fa
     kept_p, left_p, clips_p = [], [], []
     share, spread, relative, energy = [], [], [], []
     for rows in batches(waves):
-        mine = waves[rows]
-        logits = listener.predict(mine)
-        mask = masks(mine, logits.argmax(1))
-        kept, left = listener.render_all(mine, mask, linear)
+        batch = waves[rows]
+        logits = listener.predict(batch)
+        mask = masks(batch, logits.argmax(1))
+        kept, left = listener.render_all(batch, mask, linear)
         clips_p.append(softmax(logits, 1))
         kept_p.append(softmax(listener.predict(kept), 1))
         left_p.append(softmax(listener.predict(left), 1))
-        for one, whole, part in zip(mask.numpy(), mine, left, strict=True):
+        for one, whole, part in zip(mask.numpy(), batch, left, strict=True):
             share.append(metrics.sparseness(one))
             nats, of = metrics.complexity(one)
             spread.append(nats)
@@ -161,26 +161,26 @@ def fidelity_of(listener: Listener, waves: np.ndarray, multi_label: bool = False
         one, _, _, two, _ = listener.forward(waves[rows])
         f.append(one.numpy())
         g.append(two.numpy())
-    logits, said = np.concatenate(f), np.concatenate(g)
+    logits, interpreted = np.concatenate(f), np.concatenate(g)
     if multi_label:
-        return metrics.multi_label(logits > 0, 1 / (1 + np.exp(-said)))
-    return {f"top-{k}": metrics.fidelity(logits, said, k) for k in (1, 3, 5)}
+        return metrics.multi_label(logits > 0, 1 / (1 + np.exp(-interpreted)))
+    return {f"top-{k}": metrics.fidelity(logits, interpreted, k) for k in (1, 3, 5)}
 
 
 def by_threshold(listener: Listener, waves: np.ndarray, taus: list[float], draws: int = 3) -> list[dict[str, Any]]:
     """Return faithfulness in logits ``f(x)_c - f(x without L)_c`` for several tau: median, mean, components, energy,
     and energy-matched random components."""
-    found: dict[float, dict[str, list[float]]] = {
+    measures: dict[float, dict[str, list[float]]] = {
         tau: {key: [] for key in ("lost", "counts", "energy", "random", "random energy")} for tau in sorted(taus)
     }
     for part in batches(waves):
-        mine = waves[part]
-        logits = listener.predict(mine)
+        batch = waves[part]
+        logits = listener.predict(batch)
         c = logits.argmax(1)
-        said = logits[np.arange(len(c)), c]
-        r, h, _ = relevance(listener, mine, c)
-        logs = _logs(listener, mine)
-        for tau, row in found.items():
+        before = logits[np.arange(len(c)), c]
+        r, h, _ = relevance(listener, batch, c)
+        logs = _logs(listener, batch)
+        for tau, row in measures.items():
             chosen = _above(listener, r, h, tau)
             random = [_matched(listener, r, h, logs, c, tau, seed) for seed in range(draws)]
             row["counts"] += (r > tau).sum(1).tolist()
@@ -188,9 +188,9 @@ def by_threshold(listener: Listener, waves: np.ndarray, taus: list[float], draws
                 (chosen, "lost", "energy"),
                 *((other, "random", "random energy") for other in random),
             ):
-                _, left = listener.render_all(mine, masks)
-                row[lost] += (said - listener.predict(left)[np.arange(len(c)), c]).tolist()
-                row[gone] += _gone(mine, left)
+                _, left = listener.render_all(batch, masks)
+                row[lost] += (before - listener.predict(left)[np.arange(len(c)), c]).tolist()
+                row[gone] += _gone(batch, left)
     return [
         {
             "tau": tau,
@@ -202,7 +202,7 @@ def by_threshold(listener: Listener, waves: np.ndarray, taus: list[float], draws
             "random mean": float(np.mean(row["random"])),
             "random energy": float(np.mean(row["random energy"])),
         }
-        for tau, row in found.items()
+        for tau, row in measures.items()
     ]
 
 
@@ -217,16 +217,16 @@ def drops_when_removed(listener: Listener, waves: np.ndarray, tau: float, most: 
 
     The interpreter sees the whole clip, so that this has to be looked at.
     """
-    found = []
+    dropped = []
     for wave in waves[:most]:
-        told = listener.interpret(wave)
-        chosen = told.relevant(tau)
+        decision = listener.interpret(wave)
+        chosen = decision.relevant(tau)
         if chosen:
-            masks = np.stack([listener.mask_of(told.h, np.arange(len(told.relevance)) == k) for k in chosen])
+            masks = np.stack([listener.mask_of(decision.h, np.arange(len(decision.relevance)) == k) for k in chosen])
             _, left = listener.render_all(np.repeat(wave[None], len(chosen), 0), torch.from_numpy(masks))
             after = listener.forward(left)[1].sum(2).numpy()
-            found += [bool(after[i, k] < told.h[k].sum()) for i, k in enumerate(chosen)]
-    return float(np.mean(found)) if found else None
+            dropped += [bool(after[i, k] < decision.h[k].sum()) for i, k in enumerate(chosen)]
+    return float(np.mean(dropped)) if dropped else None
 
 
 def corruptions(
@@ -245,18 +245,18 @@ def corruptions(
         mixed = (waves + added * level).astype(np.float32)
         gain, before, after, nothing = [], [], [], 0
         for part in batches(waves):
-            mine = mixed[part]
+            batch = mixed[part]
             c = listener.predict(waves[part]).argmax(1)
-            kept, _ = listener.render_all(mine, relevant_masks(listener, tau)(mine, c))
+            kept, _ = listener.render_all(batch, relevant_masks(listener, tau)(batch, c))
             heard = [
-                (k, w, m) for k, w, m in zip(kept, waves[part], mine, strict=True) if np.any(k)
+                (k, w, m) for k, w, m in zip(kept, waves[part], batch, strict=True) if np.any(k)
             ]  # nothing kept has no ratio
             gain += [metrics.si_sdr(k, w) - metrics.si_sdr(m, w) for k, w, m in heard]
             nothing += len(kept) - len(heard)
             if name == "another class":
                 second = listener.predict(waves[other[part]]).argmax(1)
                 at = np.arange(len(c))
-                before += softmax(listener.predict(mine), 1)[at, second].tolist()
+                before += softmax(listener.predict(batch), 1)[at, second].tolist()
                 after += softmax(listener.predict(kept), 1)[at, second].tolist()
         rows.append({
             "corruption": name, "SI-SDR gain": float(np.mean(gain)) if gain else None, "nothing kept": nothing,

@@ -225,7 +225,7 @@ class Listener:
             [n.in_channels, self.interpreter.trunk.rows, self.interpreter.trunk.columns]
             for n in self.interpreter.trunk.narrow
         ]
-        told = {
+        about_listener = {
             "samples": self.samples,
             "maps": self.maps,
             "shapes": shapes,
@@ -233,7 +233,7 @@ class Listener:
             "classes": int(self.interpreter.theta.shape[0]),
             **about,
         }
-        write_atomic(folder / "listener.json", (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
+        write_atomic(folder / "listener.json", (json.dumps(about_listener, indent=1, sort_keys=True) + "\n").encode())
 
 
 def load_listener(folder: Path, target: Target) -> Listener:

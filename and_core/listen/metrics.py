@@ -71,8 +71,8 @@ def complexity(mask: np.ndarray) -> tuple[float, float]:
     if total == 0 or a.size < 2:
         return 0.0, 0.0
     a = a[a > 0] / total
-    found = float(-(a * np.log(a)).sum())
-    return found, found / float(np.log(mask.size))
+    entropy = float(-(a * np.log(a)).sum())
+    return entropy, entropy / float(np.log(mask.size))
 
 
 def fidelity(f: np.ndarray, g: np.ndarray, k: int) -> float:
@@ -84,12 +84,12 @@ def fidelity(f: np.ndarray, g: np.ndarray, k: int) -> float:
     return float(100 * np.mean((np.argsort(-g, axis=1, kind="stable")[:, :k] == first[:, None]).any(1)))
 
 
-def si_sdr(found: np.ndarray, wanted: np.ndarray) -> float:
+def si_sdr(estimate: np.ndarray, wanted: np.ndarray) -> float:
     """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019) of two waveforms (samples,)."""
-    found, wanted = found.astype(np.float64) - found.mean(), wanted.astype(np.float64) - wanted.mean()
-    scale = (found @ wanted) / max(wanted @ wanted, FLOOR)
+    estimate, wanted = estimate.astype(np.float64) - estimate.mean(), wanted.astype(np.float64) - wanted.mean()
+    scale = (estimate @ wanted) / max(wanted @ wanted, FLOOR)
     aim = scale * wanted
-    return float(10 * np.log10(max(aim @ aim, FLOOR) / max(((found - aim) ** 2).sum(), FLOOR)))
+    return float(10 * np.log10(max(aim @ aim, FLOOR) / max(((estimate - aim) ** 2).sum(), FLOOR)))
 
 
 def multi_label(decided: np.ndarray, scores: np.ndarray) -> dict[str, float]:

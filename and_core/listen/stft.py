@@ -49,8 +49,8 @@ class Stft:
     def waves(self, spectrum: torch.Tensor, samples: int) -> torch.Tensor:
         """Return complex (B, F, T) -> (B, samples); the inverse of :meth:`spectrum`."""
         window = torch.hann_window(self.n_fft, device=spectrum.device)
-        found = torch.istft(spectrum, self.n_fft, self.hop, window=window, center=True, length=max(samples, self.n_fft))
-        return found[..., :samples]
+        waves = torch.istft(spectrum, self.n_fft, self.hop, window=window, center=True, length=max(samples, self.n_fft))
+        return waves[..., :samples]
 
 
 def peak(waves: torch.Tensor) -> torch.Tensor:
@@ -58,8 +58,8 @@ def peak(waves: torch.Tensor) -> torch.Tensor:
 
     1 for silence.
     """
-    found = waves.abs().amax(-1, keepdim=True)
-    return torch.where(found > 0, found, torch.ones_like(found))
+    highest = waves.abs().amax(-1, keepdim=True)
+    return torch.where(highest > 0, highest, torch.ones_like(highest))
 
 
 def log_magnitude(spectrum: torch.Tensor) -> torch.Tensor:

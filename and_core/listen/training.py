@@ -237,9 +237,9 @@ def train_post_hoc(
     listener = Listener(target, w, interpreter, data.waves.shape[1], names)
     report = {"dictionary": about, "interpreter": _best(history)}
     if config.decoder:
-        decoder, told = train_decoder(listener, data, split, config, work, seed, progress)
+        decoder, about_decoder = train_decoder(listener, data, split, config, work, seed, progress)
         listener.decoder = decoder.eval()
-        report["decoder"] = told
+        report["decoder"] = about_decoder
     return listener, report
 
 
@@ -344,14 +344,14 @@ def train_decoder(
 
     def score() -> float:
         """Share of clips that keep their class, plus how much probability what is left loses."""
-        found = 0.0
+        score = 0.0
         with torch.no_grad():
             for rows in np.array_split(split.validation, -(-len(split.validation) // 64)):
                 c, _, kept, left = passed(rows)
                 p = torch.softmax(data.outputs(rows)[0], 1).gather(1, c[:, None])[:, 0]
                 q = torch.softmax(left, 1).gather(1, c[:, None])[:, 0]
-                found += float((kept.argmax(1) == c).sum() + (p - q).sum())
-        return found / len(split.validation)
+                score += float((kept.argmax(1) == c).sum() + (p - q).sum())
+        return score / len(split.validation)
 
     task = Task("decoder", decoder, [{"params": list(decoder.parameters()), "lr": config.learning_rate}], loss, score)
     return decoder, _best(fit(task, split.train, config, work, seed, progress))

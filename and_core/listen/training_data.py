@@ -54,15 +54,15 @@ def split_clips(
         order = {name: i for i, name in enumerate(np.random.default_rng(seed).permutation(sorted(set(names))).tolist())}
         place = np.array([order[name] / len(order) for name in names])
         part = np.where(place < 0.2, 2, np.where(place < 0.4, 1, 0))
-    found = ClipSplit(*(np.flatnonzero(part == i) for i in range(3)))
-    for name, mine in (
-        ("learn from", found.train),
-        ("choose the epoch on", found.validation),
-        ("measure on", found.test),
+    split = ClipSplit(*(np.flatnonzero(part == i) for i in range(3)))
+    for name, clips in (
+        ("learn from", split.train),
+        ("choose the epoch on", split.validation),
+        ("measure on", split.test),
     ):
-        if not len(mine):
+        if not len(clips):
             raise ValueError(f"listening: there are no clips to {name}; set validation_fold and test_folds")
-    return found
+    return split
 
 
 class TrainingData:
@@ -130,6 +130,6 @@ class TrainingData:
             raise ValueError("the clips to learn from are all silent")
         picked, per_class = [], -(-most // len(by_class))
         for label in sorted(by_class):
-            mine = np.concatenate(by_class[label], 1)
-            picked.append(mine[:, np.sort(rng.permutation(mine.shape[1])[:per_class])])
+            columns = np.concatenate(by_class[label], 1)
+            picked.append(columns[:, np.sort(rng.permutation(columns.shape[1])[:per_class])])
         return np.concatenate(picked, 1).astype(np.float32)

@@ -142,7 +142,8 @@ class Transformers(LanguageModel[TransformersSettings]):
             )[:, length:]
         ends = model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
-        found = tokenizer.batch_decode(out, skip_special_tokens=True)
+        answers = tokenizer.batch_decode(out, skip_special_tokens=True)
         return [
-            said(text, not ends & set(row.tolist()) and len(row) >= most) for text, row in zip(found, out, strict=True)
+            said(text, not ends & set(row.tolist()) and len(row) >= most)
+            for text, row in zip(answers, out, strict=True)
         ]

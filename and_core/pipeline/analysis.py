@@ -76,8 +76,8 @@ def cluster_parameters(run: Run) -> dict[str, Any]:
 def clusters(run: Run, writer: StageWriter) -> None:
     """Compute sentences of all captions, K-means at each number of clusters, and the clusters at the chosen one."""
     d, config, seed = run.dissection, run.config.clusters, run.config.seed
-    said = [(clip, text) for clip in range(len(d.clips)) for text in sentences_of(d.caption(clip) or "")]
-    distinct = sorted({text for _, text in said})
+    sentences = [(clip, text) for clip in range(len(d.clips)) for text in sentences_of(d.caption(clip) or "")]
+    distinct = sorted({text for _, text in sentences})
     starts = range(0, len(distinct), ENCODE_CHUNK)
     parts = run.chunks(
         writer,
@@ -88,7 +88,7 @@ def clusters(run: Run, writer: StageWriter) -> None:
     )
     vectors = np.concatenate([part["x"] for part in parts]) if distinct else np.zeros((0, 1), np.float32)
     place = {text: i for i, text in enumerate(distinct)}
-    at = np.array([place[text] for _, text in said], np.int64)
+    at = np.array([place[text] for _, text in sentences], np.int64)
     times = np.bincount(at, minlength=len(distinct))
     counts, inertia = [], []
     most = min(config.most, len(distinct))
@@ -100,14 +100,14 @@ def clusters(run: Run, writer: StageWriter) -> None:
     cluster, _, distance = (
         fit(vectors, times, chosen, seed) if chosen else (np.zeros(0, np.int32), 0.0, np.zeros(0, np.float32))
     )
-    clip = np.array([c for c, _ in said], np.int32)
+    clip = np.array([c for c, _ in sentences], np.int32)
     writer.provenance = run.captioner.provenance
     writer.table(
         "sentences",
         pa.table(
             {
                 "clip": clip,
-                "text": pa.array([t for _, t in said], pa.string()),
+                "text": pa.array([t for _, t in sentences], pa.string()),
                 "cluster": cluster[at],
                 "distance": distance[at],
             }
@@ -120,7 +120,7 @@ def clusters(run: Run, writer: StageWriter) -> None:
         "whether a sentence of its caption falls in it",
     )
     clouds = [
-        cloud([text for (_, text), c in zip(said, cluster[at], strict=True) if c == number], seed)
+        cloud([text for (_, text), c in zip(sentences, cluster[at], strict=True) if c == number], seed)
         for number in range(chosen)
     ]
     writer.json("clouds", [base64.b64encode(png).decode() if png else None for png in clouds])
@@ -134,7 +134,7 @@ def clusters(run: Run, writer: StageWriter) -> None:
         },
     )
     writer.notes = {
-        "sentences": len(said),
+        "sentences": len(sentences),
         "distinct": len(distinct),
         "clusters": chosen,
         "encoder": run.encoder.describe(),
@@ -199,8 +199,8 @@ def acoustics(run: Run, writer: StageWriter) -> None:
     writer.json("disagreements", against)
     expected = [row for row in tests if row["expected"]]
     verdicts = {
-        f"expected_{said.replace(' ', '_')}": sum(row["agrees"] == said for row in expected)
-        for said in ("yes", "no", "not shown")
+        f"expected_{verdict.replace(' ', '_')}": sum(row["agrees"] == verdict for row in expected)
+        for verdict in ("yes", "no", "not shown")
     }
     writer.notes = {
         "words": len(masks),
@@ -235,22 +235,22 @@ def neuron_map(run: Run, writer: StageWriter) -> None:
         if i == 0:
             vectors = np.asarray(d.array("explanations/vectors"), np.float32)
             centred = vectors - vectors[~dead].mean(0) if (~dead).any() else vectors
-            found = centred @ components(gram([centred[~dead]]))
-            found[~np.asarray(vectors).any(1)] = np.nan  # nothing is said of them
+            projected = centred @ components(gram([centred[~dead]]))
+            projected[~np.asarray(vectors).any(1)] = np.nan  # nothing is said of them
         else:
             axes = components(gram(patterns(*part) for part in parts))
-            found = np.concatenate([patterns(*part) @ axes for part in parts])
-        found[dead] = np.nan
-        places, used = layout(found, run.config.seed, method)
+            projected = np.concatenate([patterns(*part) @ axes for part in parts])
+        projected[dead] = np.nan
+        places, used = layout(projected, run.config.seed, method)
         return {"x": places, "tsne": np.array(used == "tsne")}
 
     both = list(run.chunks(writer, 2, chunk))
     writer.provenance = run.captioner.provenance
     for name, arrays in zip(("explanation", "activation"), both, strict=True):
         writer.array(name, arrays["x"], ["neuron", "coordinate"], "no unit; NaN where there is nothing to place")
-    said = {"tsne": "t-SNE (openTSNE) on 50 principal components", "pca": "First two principal components"}
+    methods = {"tsne": "t-SNE (openTSNE) on 50 principal components", "pca": "First two principal components"}
     used = {
-        name: said["tsne" if arrays["tsne"] else "pca"]
+        name: methods["tsne" if arrays["tsne"] else "pca"]
         for name, arrays in zip(("explanation", "activation"), both, strict=True)
     }
     writer.notes = {"method": used, "seed": run.config.seed}

@@ -130,15 +130,15 @@ def score(run: Run, writer: StageWriter, clips: np.ndarray, features: np.ndarray
     total = len(d.layers) * len(names)
     parts = list(run.chunks(writer, total, chunk))
     for offset, name in enumerate(names):
-        mine = parts[offset :: len(names)]
+        chunks = parts[offset :: len(names)]
         writer.array(
             f"{name}_concepts",
-            np.concatenate([p["concepts"] for p in mine]),
+            np.concatenate([p["concepts"] for p in chunks]),
             ["neuron", "rank"],
             "concept number, -1 for none",
         )
         writer.array(
-            f"{name}_scores", np.concatenate([p["scores"] for p in mine]), ["neuron", "rank"], f"score of {name}"
+            f"{name}_scores", np.concatenate([p["scores"] for p in chunks]), ["neuron", "rank"], f"score of {name}"
         )
     writer.notes = {"similarities": names, "failed": failed, "scoring": config.scoring}
 

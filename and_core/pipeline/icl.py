@@ -41,12 +41,12 @@ def summaries_of(d: Dissection, layer: Layer) -> dict[int, str]:
     rows = d.table("calibration/points")
     inside = pc.and_(pc.greater_equal(rows["neuron"], layer.offset), pc.less(rows["neuron"], layer.offset + layer.size))
     rows = rows.filter(pc.and_(inside, rows["kept"]))
-    said: dict[int, list[str]] = {}
+    points: dict[int, list[str]] = {}
     for neuron, text, attribute in zip(
         rows["neuron"].to_pylist(), rows["text"].to_pylist(), rows["attribute"].to_pylist(), strict=True
     ):
-        said.setdefault(neuron, []).append(f"The sound is {text}." if attribute else text)
-    return {neuron: " ".join(parts) for neuron, parts in said.items()}
+        points.setdefault(neuron, []).append(f"The sound is {text}." if attribute else text)
+    return {neuron: " ".join(parts) for neuron, parts in points.items()}
 
 
 def compute(run: Run, writer: StageWriter) -> None:
@@ -86,13 +86,13 @@ def compute(run: Run, writer: StageWriter) -> None:
     rows: list[tuple[int, str, int, str, int, str, float]] = []
     failed: list[tuple[int, str, str]] = []
     for layer in layers:
-        said = summaries[layer.name]
+        summaries_of_layer = summaries[layer.name]
         for neuron in range(layer.offset, layer.offset + layer.size):
-            if neuron not in said:
+            if neuron not in summaries_of_layer:
                 failed += [(neuron, question, NO_SUMMARY) for question in QUESTIONS]
                 continue
             for question, reply in zip(
-                QUESTIONS, cached_llm([request(q, said[neuron]) for q in QUESTIONS]), strict=True
+                QUESTIONS, cached_llm([request(q, summaries_of_layer[neuron]) for q in QUESTIONS]), strict=True
             ):
                 if reply.text is None:
                     failed.append((neuron, question, reply.error or "no answer"))

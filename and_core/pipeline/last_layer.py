@@ -21,15 +21,15 @@ def last_layer(run: Run, writer: StageWriter) -> None:
     embeddings = np.asarray(d.array("texts/concept_embeddings"))
     rows = []
     if fc is not None and classes:
-        mine = slice(fc.offset, fc.offset + fc.size)
+        units = slice(fc.offset, fc.offset + fc.size)
         for method, stage in METHODS.items():
             for name in d.notes(stage)["similarities"] if d.has(stage) else ():
-                best = np.asarray(d.array(f"{stage}/{name}_concepts")[mine])
+                best = np.asarray(d.array(f"{stage}/{name}_concepts")[units])
                 rows.append(
                     {"method": method, "similarity": name, **last_layer_scores(best, classes, concepts, embeddings)}
                 )
         if d.has("icl") and fc.name in d.notes("icl")["layers"]:
-            one, five = (np.asarray(d.array(f"icl/{question}")[mine]) for question in ("top1", "top5"))
+            one, five = (np.asarray(d.array(f"icl/{question}")[units]) for question in ("top1", "top5"))
             scores = last_layer_scores(one, classes, concepts, embeddings)
             rows.append(
                 {

@@ -47,13 +47,13 @@ def _parameters(run: Run) -> dict[str, Any]:
     config = run.config.listening
     assert config is not None
     folder = _folder(config)
-    found = {**config.model_dump(mode="json", exclude={"weights"}), "seed": run.config.seed}
+    parameters = {**config.model_dump(mode="json", exclude={"weights"}), "seed": run.config.seed}
     if folder is not None:
         files = [folder / part / "listener.safetensors" for part in (POST_HOC, BY_DESIGN)]
         if not files[0].exists():
             raise ConfigError(f"listening.weights={config.weights!r} holds no {POST_HOC}/listener.safetensors")
-        found["weights"] = [sha256_file(f) for f in files if f.exists()]
-    return found
+        parameters["weights"] = [sha256_file(f) for f in files if f.exists()]
+    return parameters
 
 
 def _clips(run: Run, target: Target, seconds: float) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +120,7 @@ def _compute(run: Run, writer: StageWriter) -> None:
     fitted = np.random.default_rng(run.config.seed).permutation(np.concatenate([split.train, split.validation]))[
         :SCREENED
     ]
-    found = explained_variance(
+    explained = explained_variance(
         target,
         waves,
         np.sort(fitted),
@@ -129,7 +129,7 @@ def _compute(run: Run, writer: StageWriter) -> None:
         first.stft,
         lambda done, total: run.progress("listening: screening neurons", done, total),
     )
-    writer.array("explained", found, ["neuron"], "held-out R²")
+    writer.array("explained", explained, ["neuron"], "held-out R²")
     writer.array("dictionary", first.w, ["frequency", "component"], "unit length")
     checkpoint = target.fingerprint()[:16]
     for name, listener in listeners.items():
@@ -170,18 +170,18 @@ def _listeners(
     assert config is not None
     folder = _folder(config)
     if folder is not None:
-        found = {POST_HOC: load_listener(folder / POST_HOC, target)}
+        listeners = {POST_HOC: load_listener(folder / POST_HOC, target)}
         if (folder / BY_DESIGN / "listener.safetensors").exists():
-            found[BY_DESIGN] = load_listener(folder / BY_DESIGN, copy.deepcopy(target))
-        if any(listener.samples != data.waves.shape[1] for listener in found.values()):
+            listeners[BY_DESIGN] = load_listener(folder / BY_DESIGN, copy.deepcopy(target))
+        if any(listener.samples != data.waves.shape[1] for listener in listeners.values()):
             raise ArtifactError(
-                f"listening.weights: they listen to {found[POST_HOC].samples} samples, the clips here have "
+                f"listening.weights: they listen to {listeners[POST_HOC].samples} samples, the clips here have "
                 f"{data.waves.shape[1]}"
             )
         try:
-            return found, {"training": json.loads((folder / RECIPE).read_text(encoding="utf-8"))["training"]}
+            return listeners, {"training": json.loads((folder / RECIPE).read_text(encoding="utf-8"))["training"]}
         except (OSError, ValueError, KeyError, TypeError):  # a folder of listeners alone will do
-            return found, {"training": {}}
+            return listeners, {"training": {}}
     return train_all(target, data, split, config, writer.partial / "work", seed, run.progress)
 
 
@@ -190,18 +190,18 @@ def train_all(
 ) -> tuple[dict[str, Listener], dict[str, Any]]:
     """Return everything that the configuration asks for; the target itself stays as it is."""
     try:
-        listener, told = train_post_hoc(target, data, split, config, work, seed, progress)
+        listener, about = train_post_hoc(target, data, split, config, work, seed, progress)
     except ValueError as error:
         raise ConfigError(f"listening.{error}") from None
-    found, training = {POST_HOC: listener}, {POST_HOC: told}
+    listeners, training = {POST_HOC: listener}, {POST_HOC: about}
     if config.by_design:
         if (data.labels[np.concatenate([split.train, split.validation])] < 0).any():
             raise TargetError("listening.by_design needs a class of the network for every clip it learns from")
         own = copy.deepcopy(target)
-        found[BY_DESIGN], training[BY_DESIGN] = train_by_design(
+        listeners[BY_DESIGN], training[BY_DESIGN] = train_by_design(
             own, data, split, config, listener.w, work, seed, progress
         )
-    return found, {"training": training}
+    return listeners, {"training": training}
 
 
 def _measure(
@@ -216,29 +216,29 @@ def _measure(
         "randomised weights": faithfulness.randomised(listener, tau, seed),
         "all-ones mask": faithfulness.all_ones(listener),
     }
-    found: dict[str, Any] = {
+    measures: dict[str, Any] = {
         "field": [{"method": name, **faithfulness.judge(listener, waves, masks)} for name, masks in ways.items()]
     }
     if listener.decoder is not None:
-        found["field"].append(
+        measures["field"].append(
             {
                 "method": "mask decoder (L-MAC)",
                 **faithfulness.judge(listener, waves, lambda mine, c: listener.decoded(mine), linear=True),
             }
         )
-    found |= {
+    measures |= {
         "thresholds": faithfulness.by_threshold(listener, waves, config.tau),
         "falls": faithfulness.drops_when_removed(listener, waves, tau),
     }
     if not listener.by_design:  # a network by design has no other head to agree with
-        found["fidelity"] = faithfulness.fidelity_of(listener, waves, config.multi_label)
+        measures["fidelity"] = faithfulness.fidelity_of(listener, waves, config.multi_label)
     known = labels >= 0
     if known.any():
-        said = listener.predict(waves[known])
-        found["accuracy"] = float(np.mean(said.argmax(1) == labels[known]))
+        logits = listener.predict(waves[known])
+        measures["accuracy"] = float(np.mean(logits.argmax(1) == labels[known]))
         if len(set(labels[known].tolist())) > 1:
-            found["corruptions"] = faithfulness.corruptions(listener, waves[known], labels[known], tau, seed)
-    return found
+            measures["corruptions"] = faithfulness.corruptions(listener, waves[known], labels[known], tau, seed)
+    return measures
 
 
 STAGE = Stage(

@@ -105,5 +105,5 @@ class CachedLLM:
     def __call__(self, requests: list[Question]) -> list[Reply]:
         """Return replies from the answer cache, in order."""
         keys = [self.model.key(r) for r in requests]
-        found = self.answers.get(set(keys))
-        return [Reply(*found[key]) if key in found else NOT_ASKED for key in keys]
+        answers = self.answers.get(set(keys))
+        return [Reply(*answers[key]) if key in answers else NOT_ASKED for key in keys]

@@ -29,10 +29,10 @@ def read_number(text: str) -> float | None:
     None for anything else.
     """
     marked = ANSWER.findall(text)
-    found = marked[-1:] or NUMBER.findall(text)
-    if len(found) != 1 or not 0 <= float(found[0]) <= 10:
+    numbers = marked[-1:] or NUMBER.findall(text)
+    if len(numbers) != 1 or not 0 <= float(numbers[0]) <= 10:
         return None
-    return float(found[0])
+    return float(numbers[0])
 
 
 def parameters(run: Run) -> dict[str, Any]:
@@ -64,24 +64,26 @@ def compute(run: Run, writer: StageWriter) -> None:
     for half in HALVES if d.document("scores/methods") else ():
         clips = held_clips(run, half)
         view = d.view(f"{half}-half")
-        told = {method: load_explanations(view, method, run.config.closed.similarity, spoken) for method in METHODS}
+        explanations = {
+            method: load_explanations(view, method, run.config.closed.similarity, spoken) for method in METHODS
+        }
         for neuron in chosen.tolist():
             order = clips[np.argsort(np.asarray(d.activations(d.neuron_id(neuron)))[clips], kind="stable")]
             drawn = order[
                 np.unique(np.linspace(0, len(order) - 1, max(2, config.judged_clips // 2)).round().astype(int))
             ]
-            for method, found in told.items():
-                if found is None or found.which[neuron] < 0:
+            for method, of_method in explanations.items():
+                if of_method is None or of_method.which[neuron] < 0:
                     continue
-                row = int(found.which[neuron])
-                said = spoken[row] if method == "DB" else found.names[row]
+                row = int(of_method.which[neuron])
+                text = spoken[row] if method == "DB" else of_method.names[row]
                 asked += [
                     (
                         neuron,
                         method,
                         int(c),
                         Question(
-                            fill(run.prompts["judge"], explanation=said, caption=d.caption(int(c))), max_tokens=TOKENS
+                            fill(run.prompts["judge"], explanation=text, caption=d.caption(int(c))), max_tokens=TOKENS
                         ),
                     )
                     for c in drawn
@@ -109,8 +111,8 @@ def compute(run: Run, writer: StageWriter) -> None:
     )
     rows = []
     for neuron, method in dict.fromkeys((n, m) for n, m, *_ in asked):
-        mine = [i for i, (n, m, *_) in enumerate(asked) if (n, m) == (neuron, method)]
-        given = [i for i in mine if numbers[i] is not None]
+        asked_rows = [i for i, (n, m, *_) in enumerate(asked) if (n, m) == (neuron, method)]
+        given = [i for i in asked_rows if numbers[i] is not None]
         u = np.asarray(d.activations(d.neuron_id(neuron)))[[asked[i][2] for i in given]]
         s = np.array([numbers[i] for i in given], float)
         defined = len(given) > 2 and np.ptp(s) > 0 and np.ptp(u) > 0
@@ -119,7 +121,7 @@ def compute(run: Run, writer: StageWriter) -> None:
                 "neuron": neuron,
                 "method": method,
                 "clips": len(given),
-                "failed": len(mine) - len(given),
+                "failed": len(asked_rows) - len(given),
                 "pearson": float(np.corrcoef(s, u)[0, 1]) if defined else None,
             }
         )

@@ -63,11 +63,11 @@ def compute(run: Run, writer: StageWriter) -> None:
     def numbered(clips: np.ndarray) -> np.ndarray:
         return np.where(clips >= 0, used[np.maximum(clips, 0)], -1).astype(np.int32)
 
-    found: dict[str, list[np.ndarray]] = {}
+    columns: dict[str, list[np.ndarray]] = {}
     for arrays in run.chunks(writer, len(parts), chunk):
         for name, value in arrays.items():
-            found.setdefault(name, []).append(value)
-    joined = {name: np.concatenate(values) for name, values in found.items()}
+            columns.setdefault(name, []).append(value)
+    joined = {name: np.concatenate(values) for name, values in columns.items()}
     for side in ("high", "low"):
         writer.array(f"{side}_clips", joined.pop(f"{side}_clips"), ["neuron", "rank"], "clip index, -1 for none")
         writer.array(f"{side}_values", joined.pop(f"{side}_values"), ["neuron", "rank"], "the target's own")
@@ -99,11 +99,11 @@ def similar(run: Run, writer: StageWriter) -> None:
         return u / u.norm(dim=0).clamp_min(1e-12)
 
     def chunk(i: int) -> dict[str, np.ndarray]:
-        mine = unit_columns(i)
-        rows = torch.arange(mine.shape[1])
-        values, indices = torch.empty(mine.shape[1], 0), torch.empty(mine.shape[1], 0, dtype=torch.int64)
+        columns = unit_columns(i)
+        rows = torch.arange(columns.shape[1])
+        values, indices = torch.empty(columns.shape[1], 0), torch.empty(columns.shape[1], 0, dtype=torch.int64)
         for j, offset in enumerate(offsets):
-            block = mine.T @ (mine if i == j else unit_columns(j))
+            block = columns.T @ (columns if i == j else unit_columns(j))
             if i == j:
                 block[rows, rows] = -2.0
             block[:, dead[offset : offset + block.shape[1]]] = -2.0
@@ -117,9 +117,9 @@ def similar(run: Run, writer: StageWriter) -> None:
             "correlations": torch.where(alive, values, torch.nan).numpy().astype(np.float32),
         }
 
-    found = list(run.chunks(writer, len(parts), chunk))
+    chunks = list(run.chunks(writer, len(parts), chunk))
     for name, unit in (("neurons", "neuron index, -1 for none"), ("correlations", "Pearson correlation")):
-        writer.array(name, np.concatenate([f[name] for f in found]), ["neuron", "rank"], unit)
+        writer.array(name, np.concatenate([f[name] for f in chunks]), ["neuron", "rank"], unit)
 
 
 def parameters(run: Run) -> dict[str, Any]:

@@ -132,8 +132,8 @@ def _fitting(
         fresh = config.model_copy(update={"name": "fitting", "dataset": dataset})
         inside = d.folder.parent / WORKSHOP / d.name
         pipeline.run(fresh, root=inside, only=["clips", "activations"], progress=progress, recorded=recorded)
-        found = Dissection(inside / fresh.name)
-        return found, np.ones(len(found.clips), bool), config.probe
+        dissection = Dissection(inside / fresh.name)
+        return dissection, np.ones(len(dissection.clips), bool), config.probe
     probe = config.probe.model_copy(update={"without_share": max(SHARE, config.probe.without_share)})
     return d, ~probe_mask(d.clips, probe, config.seed), probe
 
@@ -144,23 +144,23 @@ def compute(run: Run, writer: StageWriter) -> None:
     concepts = d.document("texts/concepts")
     terms = concept_words(concepts, lambda texts: content_lemmas(texts, run.config.open.tagger))
     things = [
-        set(said)
-        for said in content_lemmas(
+        set(lemmas)
+        for lemmas in content_lemmas(
             [text or "" for text in d.table("explanations/explanations")["thing"].to_pylist()], run.config.open.tagger
         )
     ]
-    found = findings(d, meanings(d), [terms[concept][0] for concept in concepts], things, run.explained_from)
+    table = findings(d, meanings(d), [terms[concept][0] for concept in concepts], things, run.explained_from)
     adjectives = adjective_truths(d, run.explained_from)
     writer.provenance = run.captioner.provenance
-    writer.table("findings", pa.Table.from_pandas(found, preserve_index=False))
+    writer.table("findings", pa.Table.from_pandas(table, preserve_index=False))
     writer.table("adjectives", pa.Table.from_pandas(adjectives, preserve_index=False))
     sure = np.asarray(d.array("scores/confidence"))
     methods = [m for m in d.document("scores/methods") if m in SCORED]
-    writer.json("rows", _without_nan(summary_rows(found)))
-    writer.json("lost", _without_nan(lost_rows(found)))
-    named = [confident_rows(found, method, run.config.closed.similarity) for method in methods]
-    writer.json("confident", _without_nan([*named, *sure_rows(found, adjectives)]))
-    units = found[found["kind"] != "property"]
+    writer.json("rows", _without_nan(summary_rows(table)))
+    writer.json("lost", _without_nan(lost_rows(table)))
+    named = [confident_rows(table, method, run.config.closed.similarity) for method in methods]
+    writer.json("confident", _without_nan([*named, *sure_rows(table, adjectives)]))
+    units = table[table["kind"] != "property"]
     curves = {}
     for method in methods:
         holds = (
@@ -173,8 +173,8 @@ def compute(run: Run, writer: StageWriter) -> None:
     curves["adjectives"] = reliability(adjectives["confidence"].to_numpy(float), adjectives["holds"].to_numpy(bool))
     writer.json("reliability", curves)
     writer.notes = {
-        "units": int((found["kind"] != "random").sum()),
-        "fires_as_planted": int((found["auroc"] >= HEARD).sum()),
+        "units": int((table["kind"] != "random").sum()),
+        "fires_as_planted": int((table["auroc"] >= HEARD).sum()),
     }
     run.progress("planted", 1, 1)
 

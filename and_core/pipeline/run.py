@@ -141,7 +141,7 @@ def run(
     ]  # those asked for by name first
     shown: AbstractContextManager[Progress] = bars(TITLES) if progress is None else nullcontext(progress)
     try:
-        with writing(folder), shown as told, noted(folder, told, TITLES) as progress:
+        with writing(folder), shown as bars_shown, noted(folder, bars_shown, TITLES) as progress:
             manifest = _manifest(folder, config.name, force and not only)
             context = Run(config, folder, progress, say, recorded=recorded)
             if target is not None:
@@ -230,10 +230,10 @@ def status(config: RunConfig, root: Path | None = None) -> list[tuple[str, str]]
     folder = (root or cache_root()) / config.name
     manifest = Manifest.load(folder) if (folder / FILE).exists() else Manifest(name=config.name)
     context = Run(config, folder)
-    found: list[tuple[str, str]] = []
+    states: list[tuple[str, str]] = []
     for stage in STAGES:
         if not stage.wanted(context):
-            found.append((stage.name, "not configured"))
+            states.append((stage.name, "not configured"))
             continue
         done = manifest.stages.get(stage.name)
         state = "unfinished" if list(inside(folder, PARTIAL).glob(f"{stage.name}-*")) else "not run"
@@ -244,7 +244,7 @@ def status(config: RunConfig, root: Path | None = None) -> list[tuple[str, str]]
             parameters = stage.parameters(context)
             key = stage_key(stage, parameters, inputs)
             fresh = done.key.split("-")[0] == key or up_to_date(stage, done, key, parameters, inputs)
-            stale_input = any(dict(found).get(name) not in ("done", "answers missing") for name in stage.inputs)
+            stale_input = any(dict(states).get(name) not in ("done", "answers missing") for name in stage.inputs)
             state = (
                 "out of date"
                 if not fresh or stale_input
@@ -252,5 +252,5 @@ def status(config: RunConfig, root: Path | None = None) -> list[tuple[str, str]]
                 if "failed_answers" in done.notes
                 else "done"
             )
-        found.append((stage.name, state))
-    return found
+        states.append((stage.name, state))
+    return states

@@ -61,8 +61,8 @@ def held_clips(run: Run, half: str) -> np.ndarray:
     """Return captioned clips of the probing set that lie outside a half: what the half's explanations are scored on."""
     d = run.dissection
     heard = np.array([d.caption(i) is not None for i in range(len(d.clips))])
-    mine = first_half(d.clips, run.config.seed) == (half == "first")
-    return np.flatnonzero(~mine & heard & run.explained_from)
+    of_half = first_half(d.clips, run.config.seed) == (half == "first")
+    return np.flatnonzero(~of_half & heard & run.explained_from)
 
 
 def spoken_concepts(run: Run) -> list[str]:
@@ -78,36 +78,38 @@ class Fold:
         clips = held_clips(run, half)
         self.view, self.held = view, held_out(clips, section(run).draws, config.seed + HALVES.index(half))
         concepts, spoken = d.document("texts/concepts"), spoken_concepts(run)
-        self.told = {
-            name: told
+        self.explanations = {
+            name: explanations
             for name in methods
-            if (told := load_explanations(view, name, config.closed.similarity, spoken)) is not None
+            if (explanations := load_explanations(view, name, config.closed.similarity, spoken)) is not None
         }
         values = [tuple(v) for v in d.document("texts/values")]
-        said = np.asarray(d.array("texts/clip_values"))[clips].astype(np.float32)
+        value_mask = np.asarray(d.array("texts/clip_values"))[clips].astype(np.float32)
         labels, number = label_numbers(d)[clips], numbers_by_name(d.classes)
         of_class = np.array([number.get(plain_name(c), -1) for c in concepts])
         present = presence(d, config.closed.softmax_scale)[clips].T
         self.predictors: dict[str, dict[str, Any]] = {}
-        for name, told in self.told.items():
-            found: dict[str, Any] = {
+        for name, explanations in self.explanations.items():
+            predictors: dict[str, Any] = {
                 "text": _similar(
-                    told.vectors(encoders["text"]),
+                    explanations.vectors(encoders["text"]),
                     encoders["text"]([""])[0],
                     np.asarray(d.array("texts/caption_embeddings"))[clips],
                 )
             }
             if "audio" in encoders:
                 sounds = np.asarray(d.array("sounds/clip_embeddings"))[clips]
-                found["audio"] = _similar(told.vectors(encoders["audio"]), encoders["audio"]([""])[0], sounds)
+                predictors["audio"] = _similar(
+                    explanations.vectors(encoders["audio"]), encoders["audio"]([""])[0], sounds
+                )
             if name in CLOSED:
-                found["presence"] = lambda rows, present=present: present[rows]
+                predictors["presence"] = lambda rows, present=present: present[rows]
             if name in CLOSED and (of_class >= 0).any():
-                found["label"] = _labelled(of_class, labels)
+                predictors["label"] = _labelled(of_class, labels)
             if name == "OPEN":
-                found["words"] = _worded(adjective_shares(told, values), said)
-            self.predictors[name] = found
-        self.values, self.said = values, said
+                predictors["words"] = _worded(adjective_shares(explanations, values), value_mask)
+            self.predictors[name] = predictors
+        self.values, self.words = values, value_mask
 
 
 def presence(d: Dissection, scale: float) -> np.ndarray:
@@ -116,11 +118,11 @@ def presence(d: Dissection, scale: float) -> np.ndarray:
 
     Similarities to sound are stretched to vary as much over concepts as those to captions, so that both count alike.
     """
-    said = np.asarray(d.array("texts/caption_embeddings")) @ np.asarray(d.array("texts/concept_embeddings")).T
+    by_caption = np.asarray(d.array("texts/caption_embeddings")) @ np.asarray(d.array("texts/concept_embeddings")).T
     if d.has("sounds"):
         heard = np.asarray(d.array("sounds/clip_embeddings")) @ np.asarray(d.array("sounds/concept_embeddings")).T
-        said = said + heard * (said.std(1).mean() / max(float(heard.std(1).mean()), 1e-9))
-    power = np.exp(scale * (said - said.max(1, keepdims=True)))
+        by_caption = by_caption + heard * (by_caption.std(1).mean() / max(float(heard.std(1).mean()), 1e-9))
+    power = np.exp(scale * (by_caption - by_caption.max(1, keepdims=True)))
     return (power / power.sum(1, keepdims=True)).astype(np.float32)
 
 
@@ -138,10 +140,10 @@ def _labelled(of_class: np.ndarray, labels: np.ndarray) -> Any:
     return predict
 
 
-def _worded(shares: np.ndarray, said: np.ndarray) -> Any:
+def _worded(shares: np.ndarray, value_mask: np.ndarray) -> Any:
     def predict(rows: np.ndarray) -> np.ndarray:
         chosen = shares[rows]
-        return np.where(chosen.any(1)[:, None], chosen @ said.T, np.nan).astype(np.float32)
+        return np.where(chosen.any(1)[:, None], chosen @ value_mask.T, np.nan).astype(np.float32)
 
     return predict
 
@@ -203,11 +205,11 @@ def _class_neurons(d: Dissection) -> tuple[np.ndarray, np.ndarray] | None:
     return np.stack([labels == names[i] for i in there]), np.asarray(d.layer_activations("fc"), np.float32).T[there]
 
 
-def common(told: Explanations, layer: Layer) -> int:
+def common(explanations: Explanations, layer: Layer) -> int:
     """Return the explanation that most neurons of a layer have, -1 where none has any."""
-    mine = told.which[layer.offset : layer.offset + layer.size]
-    mine = mine[mine >= 0]
-    return int(np.bincount(mine).argmax()) if len(mine) else -1
+    which = explanations.which[layer.offset : layer.offset + layer.size]
+    which = which[which >= 0]
+    return int(np.bincount(which).argmax()) if len(which) else -1
 
 
 def compute(run: Run, writer: StageWriter) -> None:
@@ -224,19 +226,21 @@ def compute(run: Run, writer: StageWriter) -> None:
         }
         return
     both_folds = folds(run)
-    methods = [name for name in METHODS if all(name in fold.told for fold in both_folds)]
+    methods = [name for name in METHODS if all(name in fold.explanations for fold in both_folds)]
     parts = [(layer, slice(i, min(i + BLOCK, layer.size))) for layer in d.layers for i in range(0, layer.size, BLOCK)]
 
     def chunk(i: int) -> dict[str, np.ndarray]:
         fold, (layer, units) = both_folds[i // len(parts)], parts[i % len(parts)]
         u = np.asarray(d.layer_activations(layer.name, units), np.float32)[fold.held.clips].T
-        mine = slice(layer.offset + units.start, layer.offset + units.stop)
-        said = {
-            name: MethodBlock(fold.told[name].which[mine], common(fold.told[name], layer), fold.predictors[name])
+        neurons = slice(layer.offset + units.start, layer.offset + units.stop)
+        blocks = {
+            name: MethodBlock(
+                fold.explanations[name].which[neurons], common(fold.explanations[name], layer), fold.predictors[name]
+            )
             for name in methods
         }
-        found = score_block(u, fold.held, said, run.config.seed + i, run.config.workers)
-        return {**found, "words": unit_rows(u) @ unit_rows(fold.said.T).T}
+        block_scores = score_block(u, fold.held, blocks, run.config.seed + i, run.config.workers)
+        return {**block_scores, "words": unit_rows(u) @ unit_rows(fold.words.T).T}
 
     keep = run.cached_llm is None  # explanations by a language model may be others when a stopped run goes on
     chunks = list(run.chunks(writer, 2 * len(parts), chunk, 2 * d.neuron_count, BLOCK, keep)) if methods else []
@@ -300,16 +304,16 @@ def _write(
     writer.array("low", low.astype(np.float32), ["method", "metric", "neuron"], "2.5 % of bootstrap samples")
     writer.array("high", high.astype(np.float32), ["method", "metric", "neuron"], "97.5 % of bootstrap samples")
     for name in ("missed", "false"):
-        found = np.concatenate([fold_of(name, i, 1) for i in (0, 1)], 2)
+        both = np.concatenate([fold_of(name, i, 1) for i in (0, 1)], 2)
         writer.array(
-            name, found.astype(np.int32), ["method", "neuron", "place"], "clip number, -1 for none; three of each half"
+            name, both.astype(np.int32), ["method", "neuron", "place"], "clip number, -1 for none; three of each half"
         )
     writer.table("layers", by_layer(d.layers, methods, values, baselines, draws))
     halves = np.zeros((len(methods), d.neuron_count), np.int8)
     for m, method in enumerate(methods):
         for fold in pair:
-            mine = fold.told[method].which
-            halves[m] += (mine == every[method].which) & (mine >= 0) if method in CLOSED else mine >= 0  # type: ignore[union-attr]
+            which = fold.explanations[method].which
+            halves[m] += (which == every[method].which) & (which >= 0) if method in CLOSED else which >= 0  # type: ignore[union-attr]
     writer.array(
         "halves",
         halves,
@@ -346,9 +350,9 @@ def by_layer(
     rows = []
     text = PREDICTORS.index("text")
     for layer in layers:
-        mine = slice(layer.offset, layer.offset + layer.size)
+        units = slice(layer.offset, layer.offset + layer.size)
         for m, method in enumerate(methods):
-            explained = np.isfinite(values[m, text, 0, mine])
+            explained = np.isfinite(values[m, text, 0, units])
             for h, metric in enumerate(HEADLINE):
                 row: dict[str, Any] = {
                     "layer": layer.name,
@@ -360,14 +364,14 @@ def by_layer(
                 }
                 row["explained"] = int(explained.sum())
                 if explained.any():
-                    samples = draws[m, h, mine][explained].mean(0)
+                    samples = draws[m, h, units][explained].mean(0)
                     row |= {
-                        "score": values[m, text, METRICS.index(metric), mine][explained].mean(),
+                        "score": values[m, text, METRICS.index(metric), units][explained].mean(),
                         "low": np.percentile(samples, 2.5),
                     }
                     row["high"] = np.percentile(samples, 97.5)
                     row |= {
-                        name.replace(" ", "_"): np.nanmean(baselines[m, b, h, mine][explained])
+                        name.replace(" ", "_"): np.nanmean(baselines[m, b, h, units][explained])
                         for b, name in enumerate(BASELINES)
                     }
                 rows.append(row)
@@ -399,20 +403,20 @@ def _words(
     place = {head(value): i for i, (_, value) in enumerate(pair[0].values)}
     words = d.table("open/words")
     words = words.filter(words["acoustic"])
-    said: list[set[tuple[int, str]]] = []
+    words_by_half: list[set[tuple[int, str]]] = []
     for fold in pair:
         table = fold.view.table("open/words")
         table = table.filter(table["acoustic"])
-        said.append(set(zip(table["neuron"].to_pylist(), table["word"].to_pylist(), strict=True)))
+        words_by_half.append(set(zip(table["neuron"].to_pylist(), table["word"].to_pylist(), strict=True)))
     neurons, names = words["neuron"].to_pylist(), words["word"].to_pylist()
-    halves = [sum((n, w) in one for one in said) for n, w in zip(neurons, names, strict=True)]
-    found = [
+    halves = [sum((n, w) in one for one in words_by_half) for n, w in zip(neurons, names, strict=True)]
+    rows = [
         float("nan")
         if w not in place
-        else sum(float(c[n, place[w]]) for one, c in zip(said, correlations, strict=True) if (n, w) in one) / 2
+        else sum(float(c[n, place[w]]) for one, c in zip(words_by_half, correlations, strict=True) if (n, w) in one) / 2
         for n, w in zip(neurons, names, strict=True)
     ]
-    correlation = np.array(found, np.float32)
+    correlation = np.array(rows, np.float32)
     columns = {"pearson": correlation, "confidence": calibrator({"pearson": correlation}).astype(np.float32)}
     return pa.table(
         {

@@ -50,13 +50,13 @@ def top_sets(d: Dissection, side: Side, k: int) -> np.ndarray:
 
 def parameters(run: Run) -> dict[str, Any]:
     """Return K and the summariser, with the language model and its prompt where it asks one."""
-    found = {
+    parameters = {
         "k": run.config.k, "summarizer": run.summarizer.identifying_settings(),
         "fingerprint": run.summarizer.fingerprint(), "seed": run.config.seed,
     }  # fmt: skip
     if run.summarizer.asks and run.cached_llm is not None:
-        found |= {"llm": run.cached_llm.model.fingerprint(), "prompt": run.prompts["summary"]}
-    return found
+        parameters |= {"llm": run.cached_llm.model.fingerprint(), "prompt": run.prompts["summary"]}
+    return parameters
 
 
 def compute(run: Run, writer: StageWriter) -> None:
@@ -176,7 +176,9 @@ def compute_calibration(run: Run, writer: StageWriter) -> None:
         for row in raw.slice(int(first), int(last - first)).to_pylist():
             point = Point(text=row["text"], count=row["count"], of=row["of"], attribute=row["attribute"] or None)
             sides.setdefault(row["neuron"], {"high": [], "low": []})[row["side"]].append(point)
-        texts = {p.text for found in sides.values() for points in found.values() for p in points if not p.attribute}
+        texts = {
+            p.text for summaries in sides.values() for points in summaries.values() for p in points if not p.attribute
+        }
         new = sorted(texts - clauses.keys())  # a language model's own words; those of captions are known
         own = dict(zip(new, run.encoder.encode(new), strict=True)) if new else {}
 
@@ -185,12 +187,12 @@ def compute_calibration(run: Run, writer: StageWriter) -> None:
 
         columns = _Columns()
         vectors = np.zeros((min(BLOCK, d.neuron_count - starts[i]), width), np.float32)
-        for neuron, found in sides.items():
-            points = calibrate(found["high"], found["low"], embed, t)
+        for neuron, summaries in sides.items():
+            points = calibrate(summaries["high"], summaries["low"], embed, t)
             columns.add(neuron, "high", points)
-            said = [p.text for p in points if p.kept and not p.attribute]
-            if said:
-                vectors[neuron - starts[i]] = embed(said).sum(0)
+            kept_texts = [p.text for p in points if p.kept and not p.attribute]
+            if kept_texts:
+                vectors[neuron - starts[i]] = embed(kept_texts).sum(0)
         return {**columns.arrays(), "vectors": vectors.astype(np.float16)}
 
     parts = list(run.chunks(writer, len(starts), chunk, d.neuron_count, BLOCK))

@@ -52,14 +52,15 @@ def caption(run: Run, writer: StageWriter) -> None:
     ]
     texts = [joined(captions) for captions in each]
     run.progress("captions", len(rows), len(rows))
-    found = [(i, text) for i, text in enumerate(texts) if text]
-    if not found:
+    captioned = [(i, text) for i, text in enumerate(texts) if text]
+    if not captioned:
         why = f"; the first failed: {next(iter(failed.values()))}" if failed else ""
         raise DataError(f"{run.captioner.describe()} gives no caption for any of the {len(rows)} clips{why}")
     missing = [str(rows[i]["name"]) for i, text in enumerate(texts) if not text]
     writer.provenance = run.captioner.provenance
     writer.table(
-        "captions", pa.table({"clip": pa.array([i for i, _ in found], pa.int32()), "text": [t for _, t in found]})
+        "captions",
+        pa.table({"clip": pa.array([i for i, _ in captioned], pa.int32()), "text": [t for _, t in captioned]}),
     )
     if any(len(captions) > 1 for captions in each):
         pairs = [(i, text) for i, captions in enumerate(each) for text in captions]
@@ -72,7 +73,7 @@ def caption(run: Run, writer: StageWriter) -> None:
     )
     writer.notes = {
         "captioner": run.captioner.describe(),
-        "captions": len(found),
+        "captions": len(captioned),
         "missing": len(missing),
         **run.captioner.notes(rows),
         **unanswered(list(failed.values())),
@@ -98,25 +99,25 @@ def listened(run: Run, captioner: ListeningCaptioner) -> list[Reply]:
         clip = new[number]
         answers.put(keys[clip], captioner.describe(), d.clips[clip].name, 0, reply.text, reply.error, reply.cut)
         run.progress("captions", total - len(new) + done, total)
-    found = answers.get(keys)
+    kept_replies = answers.get(keys)
     answers.close()
-    return [Reply(*found[key]) if key in found else Reply(None, "not heard") for key in keys]
+    return [Reply(*kept_replies[key]) if key in kept_replies else Reply(None, "not heard") for key in keys]
 
 
 def text_parameters(run: Run) -> dict[str, Any]:
     """Return the encoder, concept set and lexicon."""
     c = run.config.closed
     words = concept_set(c.concepts, run.dissection.classes)
-    found = {
+    parameters = {
         "encoder": run.encoder.identifying_settings(), "fingerprint": run.encoder.fingerprint(),
         "concepts": words, "template": c.template, "lexicon": VERSION + repr(LEXICON),
     }  # fmt: skip
     if run.closed_encoder is not None and c.encoder is not None:
-        found |= {
+        parameters |= {
             "closed_encoder": run.closed_encoder.identifying_settings(),
             "closed_fingerprint": run.closed_encoder.fingerprint(),
         }
-    return found
+    return parameters
 
 
 def encode(run: Run, writer: StageWriter) -> None:

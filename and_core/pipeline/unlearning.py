@@ -112,28 +112,28 @@ def _words(run: Run, d: Dissection, view: Dissection) -> dict[str, dict[str, Any
     and related concepts."""
     concepts = d.document("texts/concepts")
     terms = concept_words(concepts, lambda texts: content_lemmas(texts, run.config.open.tagger))
-    said = sorted(said_words(d, "noun") | said_words(view, "noun"))
+    nouns = sorted(said_words(d, "noun") | said_words(view, "noun"))
     vectors, targets = (
-        run.encoder.encode(said) if said else np.zeros((0, 1)),
+        run.encoder.encode(nouns) if nouns else np.zeros((0, 1)),
         np.asarray(d.array("texts/concept_embeddings")),
     )
-    found = {}
+    entries = {}
     for i, concept in enumerate(concepts):
-        close = vectors @ targets[i] if said else np.zeros(0)
+        close = vectors @ targets[i] if nouns else np.zeros(0)
         words, shared = terms[concept]
-        order = [j for j in np.argsort(-close, kind="stable") if close[j] >= SYNONYM_FLOOR and said[j] not in words]
+        order = [j for j in np.argsort(-close, kind="stable") if close[j] >= SYNONYM_FLOOR and nouns[j] not in words]
         near = targets @ targets[i]
         related = [
             concepts[j] for j in np.argsort(-near, kind="stable")
             if j != i and (near[j] >= RELATED_FLOOR or terms[concepts[j]][0] & words)
         ]  # fmt: skip
-        found[concept] = {
+        entries[concept] = {
             "words": sorted(words),
             "shared": sorted(shared),
-            "synonyms": [[said[j], round(float(close[j]), 4)] for j in order],
+            "synonyms": [[nouns[j], round(float(close[j]), 4)] for j in order],
             "related": related[:RELATED],
         }
-    return found
+    return entries
 
 
 def unlearning_parameters(run: Run) -> dict[str, Any]:
@@ -165,16 +165,16 @@ def unlearning(run: Run, writer: StageWriter) -> None:
             after = evaluator.logits([run.selection.masks for run in made])
             seen = [measured(made, tested, after, concept) for concept in concepts]
             return {
-                "rows": _packed([row for found, _ in seen for row in found]),
+                "rows": _packed([row for chunk_rows, _ in seen for row in chunk_rows]),
                 "by_class": np.concatenate([changes for _, changes in seen]),
                 "per_layer": per_layer(made * len(concepts), names),
                 "logits": np.zeros((0, *tested.before.shape), np.float32),
             }
-        made, said = plan_runs(
+        made, lines = plan_runs(
             d, "compare", AblationRequest(concept=concepts[i - 1]), config.seeds[: config.fair], config.strategies
         )
         if not made:
-            raise ConfigError(f"unlearning.strategies: none can be used; {'; '.join(said)}")
+            raise ConfigError(f"unlearning.strategies: none can be used; {'; '.join(lines)}")
         after = evaluator.logits([run.selection.masks for run in made])
         rows, by_class = measured(made, tested, after)
         own = [j for j, run in enumerate(made) if run.number == "own" and not run.control]
@@ -183,15 +183,15 @@ def unlearning(run: Run, writer: StageWriter) -> None:
             "by_class": by_class,
             "per_layer": per_layer(made, names),
             "logits": after[own],
-            "said": _packed(said),
+            "said": _packed(lines),
         }
 
     parts = list(run.chunks(writer, 1 + len(concepts), chunk))
-    rows = [found for part in parts for found in json.loads(part["rows"].tobytes())]
+    rows = [chunk_rows for part in parts for chunk_rows in json.loads(part["rows"].tobytes())]
     number = 0
-    for found in rows:
-        kept = found["number"] == "own" and not found["control"] and found["strategy"] != "random"
-        found["logits"] = number if kept else -1
+    for chunk_rows in rows:
+        kept = chunk_rows["number"] == "own" and not chunk_rows["control"] and chunk_rows["strategy"] != "random"
+        chunk_rows["logits"] = number if kept else -1
         number += kept
     writer.provenance = run.captioner.provenance
     writer.table(
@@ -222,7 +222,7 @@ def unlearning(run: Run, writer: StageWriter) -> None:
     missing = {strategy for strategy in config.strategies if strategy not in every_strategy}
     if missing:
         writer.notes["not_run"] = {
-            name: next((n for said in remarks.values() for n in said if n.startswith(f"{name}:")), "")
+            name: next((n for lines in remarks.values() for n in lines if n.startswith(f"{name}:")), "")
             for name in sorted(missing)
         }
 
@@ -266,7 +266,7 @@ def importance(run: Run, writer: StageWriter) -> None:
         return {"rows": _packed(rows)}
 
     parts = list(run.chunks(writer, len(config.shares), chunk))
-    rows = [found for part in parts for found in json.loads(part["rows"].tobytes())]
+    rows = [row for part in parts for row in json.loads(part["rows"].tobytes())]
     writer.provenance = run.captioner.provenance
     writer.table("curves", pa.Table.from_pylist(rows), {"accuracy": "%"})
     writer.notes = {

@@ -26,25 +26,25 @@ def neuron_scores(d: Dissection, neuron: NeuronId | str) -> list[dict[str, Any]]
         comparison.
     """
     d.require("scores")
-    index, found = d.index(neuron), []
+    index, rows = d.index(neuron), []
     if not d.scored_methods:
         return []
     values, low, high, null = d.score_values, d.score_bound("low"), d.score_bound("high"), d.score_baselines
     sure = d.confidence
     for m, method in enumerate(d.scored_methods):
-        mine = np.asarray(values[m, :, :, index])
+        scored = np.asarray(values[m, :, :, index])
         row: dict[str, Any] = {"method": method, "confidence": _number(sure[m, index])}
         for h, metric in enumerate(HEADLINE):
             row |= {
-                metric: _number(mine[0, METRICS.index(metric)]),
+                metric: _number(scored[0, METRICS.index(metric)]),
                 f"{metric}_low": _number(low[m, h, index]),
                 f"{metric}_high": _number(high[m, h, index]),
             }
             row[f"{metric}_beside"] = {name: _number(null[m, b, h, index]) for b, name in enumerate(BASELINES)}
-        row["by"] = {name: _number(mine[p, 0]) for p, name in enumerate(PREDICTORS)}
-        row["others"] = {name: _number(mine[0, i]) for i, name in enumerate(METRICS) if name not in HEADLINE}
-        found.append(row)
-    return found
+        row["by"] = {name: _number(scored[p, 0]) for p, name in enumerate(PREDICTORS)}
+        row["others"] = {name: _number(scored[0, i]) for i, name in enumerate(METRICS) if name not in HEADLINE}
+        rows.append(row)
+    return rows
 
 
 def _number(value: Any) -> float | None:

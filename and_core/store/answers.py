@@ -103,16 +103,16 @@ class AnswerCache:
 
         An answer that is not what was written counts as not given.
         """
-        found: dict[str, tuple[str | None, str | None, bool]] = {}
+        answers: dict[str, tuple[str | None, str | None, bool]] = {}
         with self._told():
             for key in keys:
                 row = self._db.execute("SELECT text, error, cut, sha256 FROM answers WHERE key = ?", (key,)).fetchone()
                 if row is not None:
                     whole = row[0] is None or row[3] == _hash_of(key, row[0])
-                    found[key] = (
+                    answers[key] = (
                         (row[0], row[1], bool(row[2])) if whole else (None, "the answer on record was altered", False)
                     )
-        return found
+        return answers
 
     def given(self, key: str) -> bool:
         """Return whether a question has its answer; one that failed has not."""
@@ -153,14 +153,14 @@ def holders(path: Path) -> str:
     """Return the other processes that have a file open, as far as the system tells (Linux): ``process 4711 (and-dissect
     run mine.yaml)``."""
     names = {os.path.realpath(f"{path}{end}") for end in ("", "-wal", "-shm")}
-    found = []
+    processes = []
     for folder in Path("/proc").glob("[0-9]*"):
         if int(folder.name) == os.getpid():
             continue
         try:
             if any(os.readlink(link) in names for link in (folder / "fd").iterdir()):
                 words = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-                found.append(f"process {folder.name} ({printable(' '.join(words)).strip()[:80]})")
+                processes.append(f"process {folder.name} ({printable(' '.join(words)).strip()[:80]})")
         except OSError:  # gone meanwhile, or another user's
             continue
-    return ", ".join(found)
+    return ", ".join(processes)

@@ -35,9 +35,9 @@ def mark_chunk(mark: Path, paths: Iterable[Path] = (), content: Any = None) -> N
 def read_mark(mark: Path) -> tuple[bool, Any]:
     """Return whether a chunk is finished and every file of it is what was written, and what it had to say."""
     try:
-        told = json.loads(plain_file(mark).read_bytes())
+        noted = json.loads(plain_file(mark).read_bytes())
         base = mark.parent.parent
-        whole = all(sha256_file(base / name) == digest for name, digest in told["files"].items())
-        return whole, told["content"]
+        whole = all(sha256_file(base / name) == digest for name, digest in noted["files"].items())
+        return whole, noted["content"]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # no mark, half a mark, a file that is gone
         return False, None

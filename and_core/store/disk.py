@@ -43,11 +43,11 @@ def disk_use(folder: Path) -> DiskUse:
     for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                found = os.lstat(os.path.join(parent, name))
+                entry = os.lstat(os.path.join(parent, name))
             except FileNotFoundError:  # a run has just replaced it
                 continue
-            links[found.st_dev, found.st_ino] += 1
-            status[found.st_dev, found.st_ino] = found
+            links[entry.st_dev, entry.st_ino] += 1
+            status[entry.st_dev, entry.st_ino] = entry
     own = sum(one.st_size for inode, one in status.items() if one.st_nlink <= links[inode])
     return DiskUse(own, sum(one.st_size for one in status.values()) - own)
 

@@ -132,11 +132,11 @@ class Dissection(Results):
     def _several_captions(self) -> dict[int, list[str]]:
         if not self.has("captions") or "captions/each" not in self.manifest.artifacts:
             return {}
-        found: dict[int, list[str]] = {}
+        captions: dict[int, list[str]] = {}
         table = self.table("captions/each")
         for clip, text in zip(table["clip"].to_pylist(), table["text"].to_pylist(), strict=True):
-            found.setdefault(clip, []).append(text)
-        return found
+            captions.setdefault(clip, []).append(text)
+        return captions
 
     @cached_property
     def _captions(self) -> dict[int, str]:
@@ -254,8 +254,8 @@ class Dissection(Results):
         """Return counts of clips (bins,) and the bins' edges (bins + 1,) from the neuron's lowest to its highest
         activation."""
         counts = np.asarray(self.array("neurons/histograms")[self.index(neuron)])
-        found = self.statistics(neuron)
-        return counts, np.linspace(found["minimum"], found["maximum"], len(counts) + 1)
+        statistics = self.statistics(neuron)
+        return counts, np.linspace(statistics["minimum"], statistics["maximum"], len(counts) + 1)
 
     @cached_property
     def explained_concepts(self) -> list[str]:
@@ -313,8 +313,8 @@ class Dissection(Results):
     def agreement(self, neuron: NeuronId | str, side: Side = "high") -> float | None:
         """Return the mean cosine similarity between several samples of a summary; None where one was taken."""
         rows = self.rows("summaries/remarks", self.index(neuron)).to_pylist()
-        found = next((row["agreement"] for row in rows if row["side"] == side), None)
-        return None if found is None or found != found else float(found)
+        value = next((row["agreement"] for row in rows if row["side"] == side), None)
+        return None if value is None or value != value else float(value)
 
     def closed_concepts(
         self, neuron: NeuronId | str, similarity: str | None = None, method: ScoredMethod = "DB"
@@ -384,15 +384,15 @@ class Dissection(Results):
             among the top K,
             ...
         """
-        said = self.headline(neuron)
+        headline = self.headline(neuron)
         table, row = self.table("explanations/explanations"), self.index(neuron)
         columns = {name: table.column(name)[row].as_py() for name in table.column_names if name != "concept"}
         return {
-            "headline": said.text,
-            "concept": said.concept,
-            "by": said.by,
-            "probability": said.probability,
-            "holds": said.holds,
+            "headline": headline.text,
+            "concept": headline.concept,
+            "by": headline.by,
+            "probability": headline.probability,
+            "holds": headline.holds,
             **columns,
         }
 
@@ -402,7 +402,7 @@ class Dissection(Results):
     def provenance(self) -> dict[str, Any]:
         """What this dissection rests on, for showing beside every figure."""
         stages, config = self.manifest.stages, self.manifest.config
-        found: dict[str, Any] = {
+        lines: dict[str, Any] = {
             "dissection": self.name,
             "version": self.manifest.package,
             "K": self.k,
@@ -423,13 +423,13 @@ class Dissection(Results):
         )
         for stage, key in wanted:
             if stage in stages:
-                found["audio_encoder" if stage == "tab" else key] = stages[stage].notes.get(key)
+                lines["audio_encoder" if stage == "tab" else key] = stages[stage].notes.get(key)
         if "calibration" in stages:
-            found["t"] = stages["calibration"].parameters.get("t")
-        if found.get("closed_encoder") == found.get("encoder"):
-            found.pop("closed_encoder", None)
-        found["synthetic"] = any(a.provenance == "synthetic" for a in self.manifest.artifacts.values())
-        return found
+            lines["t"] = stages["calibration"].parameters.get("t")
+        if lines.get("closed_encoder") == lines.get("encoder"):
+            lines.pop("closed_encoder", None)
+        lines["synthetic"] = any(a.provenance == "synthetic" for a in self.manifest.artifacts.values())
+        return lines
 
 
 def _point(row: dict[str, Any]) -> Point:

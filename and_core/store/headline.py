@@ -79,8 +79,8 @@ class Headline:
             return [("Dead: its activation is the same on every clip, so there is nothing to explain.", False)]
         words, concept = ", ".join(self.adjectives), (self.concept or "").replace("_", " ")
         if words or self.holds:
-            said = [("Fires on ", False), *([(words, True), (" sounds", False)] if words else [("sounds", False)])]
-            return [*said, *([(" such as ", False), (concept, True)] if self.holds else []), (".", False)]
+            parts = [("Fires on ", False), *([(words, True), (" sounds", False)] if words else [("sounds", False)])]
+            return [*parts, *([(" such as ", False), (concept, True)] if self.holds else []), (".", False)]
         if concept:
             return [
                 ("Unclear. Best guess: ", False),
@@ -101,10 +101,12 @@ class Headline:
             return ""
         if not self.scored:
             return "not scored"
-        said = [f"{word} {probability:.2f}" for word, probability in self.adjectives.items() if probability is not None]
+        parts = [
+            f"{word} {probability:.2f}" for word, probability in self.adjectives.items() if probability is not None
+        ]
         if self.concept is not None and self.probability is not None and (self.holds or not self.adjectives):
-            said.append(f"{METHODS[self.by or 'DB']} {self.probability:.2f}")
-        return f"probability that it holds: {', '.join(said)}" if said else "its probability can't be told"
+            parts.append(f"{METHODS[self.by or 'DB']} {self.probability:.2f}")
+        return f"probability that it holds: {', '.join(parts)}" if parts else "its probability can't be told"
 
 
 def headlines(d: Dissection) -> Headlines:
@@ -113,25 +115,25 @@ def headlines(d: Dissection) -> Headlines:
     Unscored, DB before the summary.
     """
     table = d.table("explanations/explanations")
-    said: dict[str, np.ndarray] = {"SUM": _column(table, "thing"), "DB": _column(table, "concept")}
+    concepts: dict[str, np.ndarray] = {"SUM": _column(table, "thing"), "DB": _column(table, "concept")}
     if d.has("tab"):
         names = np.array([*d.document("texts/concepts"), None], dtype=object)
         best = d.notes("tab")["similarities"]
         if best:
             similarity = d.similarity if d.similarity in best else best[0]
-            said["TAB"] = names[np.asarray(d.array(f"tab/{similarity}_concepts")[:, 0])]
+            concepts["TAB"] = names[np.asarray(d.array(f"tab/{similarity}_concepts")[:, 0])]
     count = table.num_rows
     concept, by, probability = np.full(count, None, object), np.full(count, None, object), np.full(count, np.nan)
     scored = d.document("scores/methods") if d.has("scores") else []
     for method in ("SUM", "DB", "TAB"):  # at equal probability the later one stands
-        if method in said and method in scored:
+        if method in concepts and method in scored:
             sure = np.asarray(d.array("scores/confidence")[scored.index(method)], float)
-            better = (said[method] != None) & np.isfinite(sure) & ~(sure < np.nan_to_num(probability, nan=-1.0))  # noqa: E711 - element by element
-            concept[better], by[better], probability[better] = said[method][better], method, sure[better]
+            better = (concepts[method] != None) & np.isfinite(sure) & ~(sure < np.nan_to_num(probability, nan=-1.0))  # noqa: E711 - element by element
+            concept[better], by[better], probability[better] = concepts[method][better], method, sure[better]
     for method in ("DB", "SUM", "TAB"):  # where no probability can be told
-        if method in said:
-            bare = (by == None) & (said[method] != None)  # noqa: E711
-            concept[bare], by[bare] = said[method][bare], method
+        if method in concepts:
+            bare = (by == None) & (concepts[method] != None)  # noqa: E711
+            concept[bare], by[bare] = concepts[method][bare], method
     return Headlines(concept, by, probability)
 
 
@@ -149,6 +151,6 @@ def headline(d: Dissection, index: int, every: Headlines) -> Headline:
 
 
 def _column(table: Any, name: str) -> np.ndarray:
-    found = np.empty(table.num_rows, object)
-    found[:] = [value or None for value in table.column(name).to_pylist()]
-    return found
+    values = np.empty(table.num_rows, object)
+    values[:] = [value or None for value in table.column(name).to_pylist()]
+    return values

@@ -127,7 +127,7 @@ def _write(folder: Path, seals: set[str]) -> None:
 
 def _read(folder: Path) -> set[str]:
     try:
-        found: Any = json.loads(plain_file(inside(folder, SEALS)).read_bytes())
-        return {seal for seal in found if isinstance(seal, str)}
+        seals: Any = json.loads(plain_file(inside(folder, SEALS)).read_bytes())
+        return {seal for seal in seals if isinstance(seal, str)}
     except (OSError, ValueError, TypeError, RecursionError):
         return set()

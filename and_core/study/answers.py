@@ -116,7 +116,7 @@ def _row(study: Study, row: Any, rater: str, undone: bool) -> dict[str, Any]:
     truth, task = item["truth"], item["task"]
     response = body.get("response") if row.kind == ANSWER else {"clip": body["clip"], "note": body["note"]}
     none = row.kind == ANSWER and task in NOTHING and response == NOTHING[task]
-    said = {
+    values = {
         name: json.dumps(value, ensure_ascii=False)
         for name, value in (
             ("clips", truth["clip_names"]),
@@ -131,7 +131,7 @@ def _row(study: Study, row: Any, rater: str, undone: bool) -> dict[str, Any]:
             ("expected", truth.get("expected")),
         )
     }
-    return said | {
+    return values | {
         "uuid": f"{row.number}:{row.uuid}",
         "site": "",
         "study": study.name,
@@ -324,9 +324,11 @@ def _check_rows(study: Study, frame: pd.DataFrame, path: str | Path) -> None:
 
 def _same_truth(item: dict[str, Any], row: Any) -> bool:
     truth = item["truth"]
-    said = {name: json.loads(getattr(row, name)) for name in ("options", "activations", "scores", "texts", "expected")}
+    stored = {
+        name: json.loads(getattr(row, name)) for name in ("options", "activations", "scores", "texts", "expected")
+    }
     here = (item["task"], item["control"] or "", truth.get("method") or "", truth["dissection"], truth["neuron"] or "")
-    same = all(said[name] == truth.get(key, empty) for name, key, empty in TRUTHS)
+    same = all(stored[name] == truth.get(key, empty) for name, key, empty in TRUTHS)
     return (
         same
         and here == (row.task, row.control, row.method, row.dissection, row.neuron)

@@ -43,14 +43,14 @@ def overlap(items: Sequence[Item], raters: int, per_item: int, seed: int) -> lis
     than one item more than another."""
     rng = np.random.default_rng([seed, 3])
     load = np.zeros(raters, int)
-    mine: list[list[int]] = [[] for _ in range(raters)]
+    of_rater: list[list[int]] = [[] for _ in range(raters)]
     plain = [i for i, item in enumerate(items) if item.control is None]
     for item in rng.permutation(plain):
         order = np.lexsort((rng.random(raters), load))  # least loaded first, ties by chance
         for rater in order[:per_item]:
-            mine[rater].append(int(item))
+            of_rater[rater].append(int(item))
             load[rater] += 1
-    return mine
+    return of_rater
 
 
 def assign(items: Sequence[Item], raters: int, per_item: int, repeats: float, seed: int) -> list[list[Slot]]:

@@ -73,11 +73,11 @@ class Subject:
     def truth(self, clips: list[int], **more: Any) -> dict[str, Any]:
         """Return what is behind an item on these clips."""
         values = self.d.activations(self.neuron)
-        said = {
+        truth = {
             "dissection": self.d.name, "neuron": str(self.neuron), "layer": self.neuron.layer, "block": self.block,
             "activations": [round(float(values[c]), 6) for c in clips],
         }  # fmt: skip
-        return said | more
+        return truth | more
 
 
 def draw_neurons(config: StudyConfig, d: Dissection, rng: np.random.Generator) -> dict[int | None, list[NeuronId]]:
@@ -90,14 +90,14 @@ def draw_neurons(config: StudyConfig, d: Dissection, rng: np.random.Generator) -
     """
     dead = np.asarray(d.dead)
     if config.neurons.chosen is not None:
-        found: dict[int | None, list[NeuronId]] = {}
+        drawn: dict[int | None, list[NeuronId]] = {}
         for name in config.neurons.chosen:
             index = d.index(name)
             if dead[index]:
                 raise StudyError(f"neurons.chosen: {name} of {d.name!r} is dead: it has no highest clips")
             neuron = d.neuron_id(index)
-            found.setdefault(d.layer(neuron.layer).block, []).append(neuron)
-        return found
+            drawn.setdefault(d.layer(neuron.layer).block, []).append(neuron)
+        return drawn
     blocks: dict[int | None, list[int]] = {}
     has_blocks = any(layer.block is not None for layer in d.layers)
     for layer in d.layers:
@@ -114,8 +114,8 @@ def draw_neurons(config: StudyConfig, d: Dissection, rng: np.random.Generator) -
             f"{', '.join(sorted({x.kind for x in d.layers}))}"
         )
     return {
-        block: [d.neuron_id(int(i)) for i in sorted(rng.permutation(mine)[: config.neurons.per_block])]
-        for block, mine in blocks.items()
+        block: [d.neuron_id(int(i)) for i in sorted(rng.permutation(neurons)[: config.neurons.per_block])]
+        for block, neurons in blocks.items()
     }
 
 
@@ -136,8 +136,8 @@ def draw_items(
         rng = np.random.default_rng([config.seed, number])
         subjects = [
             _subject(config, d, neuron, block, own, skipped)
-            for block, mine in draw_neurons(config, d, rng).items()
-            for neuron in mine
+            for block, neurons in draw_neurons(config, d, rng).items()
+            for neuron in neurons
         ]
         for done, subject in enumerate(subjects, 1):
             _items_of(config, subject, rng, items, skipped)
@@ -153,11 +153,11 @@ def _subject(
 ) -> Subject:
     texts = {}
     for method in config.methods:
-        said = description(d, neuron, method) if method in WRITTEN else own[method].get((d.name, str(neuron)))
-        if said is None:
+        text = description(d, neuron, method) if method in WRITTEN else own[method].get((d.name, str(neuron)))
+        if text is None:
             skipped.append(Skipped(name=f"{d.name} {neuron}", reason=f"{method} says nothing of it"))
         else:
-            texts[method] = said
+            texts[method] = text
     return Subject(d, neuron, block, texts)
 
 
@@ -217,12 +217,12 @@ def _scores(s: Subject) -> dict[str, dict[str, float]]:
     """Return automatic scores as they stood when the study was drawn."""
     if not s.d.has("scores"):
         return {}
-    found: dict[str, dict[str, float]] = {}
+    scores: dict[str, dict[str, float]] = {}
     for row in neuron_scores(s.d, s.neuron):
         values = {"pearson": row["pearson"], "auprc": row["auprc"], "confidence": row["confidence"], **row["others"]}
         values |= {f"pearson by {name}": value for name, value in row["by"].items() if name != "text"}
-        found[row["method"]] = {name: round(float(v), 6) for name, v in values.items() if v is not None}
-    return found
+        scores[row["method"]] = {name: round(float(v), 6) for name, v in values.items() if v is not None}
+    return scores
 
 
 def _intruder(s: Subject, high: list[int], rng: np.random.Generator) -> int:
@@ -263,13 +263,13 @@ def _controls(
     for _ in range(wanted["attention"] if able else 0):
         s = able[int(rng.integers(len(able)))]
         answer = str(int(rng.integers(1, 6)))
-        said = f"This one checks that descriptions are read. Please choose {answer}, whatever you hear."
+        sentence = f"This one checks that descriptions are read. Please choose {answer}, whatever you hear."
         items.append(
             Item(
                 "fit",
                 d.name,
                 s.high[: config.clips],
-                said,
+                sentence,
                 control="attention",
                 truth=s.truth(s.high[: config.clips], expected=[answer]),
             )
@@ -298,42 +298,44 @@ def _known(config: StudyConfig, d: Dissection, rng: np.random.Generator, count: 
     """
     fc = next((layer for layer in d.layers if layer.kind == "fc"), None)
     names = list(d.target_classes or []) if fc is not None else []
-    found: list[Item] = []
+    items: list[Item] = []
     if count == 0:
-        return found
+        return items
     if fc is not None and len(names) == fc.size:
         for unit in rng.permutation(fc.size):
             neuron = NeuronId(fc.name, int(unit))
             s = Subject(d, neuron, None, {})
             high = s.high[: config.clips]
             if len(high) == config.clips and all(d.clips[c].label == names[unit] for c in high):
-                found.append(_anchor(s, high, readable(names[unit]), "known"))
-            if len(found) == count:
-                return found
+                items.append(_anchor(s, high, readable(names[unit]), "known"))
+            if len(items) == count:
+                return items
     by_class: dict[str, list[int]] = {}
     for clip in d.clips:
         if clip.label is not None:
             by_class.setdefault(clip.label, []).append(clip.index)
-    used = {item.description for item in found}
+    used = {item.description for item in items}
     for label in rng.permutation(
-        sorted(name for name, mine in by_class.items() if len(mine) >= config.clips and readable(name) not in used)
+        sorted(
+            name for name, members in by_class.items() if len(members) >= config.clips and readable(name) not in used
+        )
     ):
-        if len(found) == count:
+        if len(items) == count:
             break
         clips = [int(c) for c in rng.permutation(by_class[str(label)])[: config.clips]]
         truth = {"dissection": d.name, "neuron": None, "layer": None, "block": None, "expected": ["4", "5"]}
-        found.append(Item("fit", d.name, clips, readable(str(label)), control="known", truth=truth))
-    return found
+        items.append(Item("fit", d.name, clips, readable(str(label)), control="known", truth=truth))
+    return items
 
 
 def _mismatched(config: StudyConfig, able: list[Subject], rng: np.random.Generator, count: int) -> list[Item]:
     """Return low anchors: a neuron's clips under the description of another, whose clips share no class with them and
     which no method gives it."""
-    found: list[Item] = []
+    items: list[Item] = []
     pairs = [(i, j) for i in rng.permutation(len(able)) for j in rng.permutation(len(able)) if i != j]
     used: set[int] = set()
     for i, j in pairs:
-        if len(found) == count:
+        if len(items) == count:
             break
         here, there = able[i], able[j]
         text = next(iter(there.texts.values()))
@@ -341,8 +343,8 @@ def _mismatched(config: StudyConfig, able: list[Subject], rng: np.random.Generat
         if int(i) in used or text in here.texts.values() or (classes[0] & classes[1]) - {None}:
             continue
         used.add(int(i))
-        found.append(_anchor(here, here.high[: config.clips], text, "mismatched"))
-    return found
+        items.append(_anchor(here, here.high[: config.clips], text, "mismatched"))
+    return items
 
 
 def _anchor(s: Subject, clips: list[int], text: str, control: str) -> Item:

@@ -71,8 +71,8 @@ def _alike(task: str, first: object, second: object) -> float:
 
 
 def _ratings(frame: pd.DataFrame, control: str) -> pd.Series:
-    mine = frame[(frame["control"] == control) & ~frame["none"]]
-    return pd.to_numeric(mine["value"]).groupby(mine["who"]).mean()
+    rated = frame[(frame["control"] == control) & ~frame["none"]]
+    return pd.to_numeric(rated["value"]).groupby(rated["who"]).mean()
 
 
 def measures(frame: pd.DataFrame, planned: dict[int, int]) -> pd.DataFrame:
@@ -100,8 +100,8 @@ def measures(frame: pd.DataFrame, planned: dict[int, int]) -> pd.DataFrame:
     made["known"] = _ratings(frame, "known")
     made["seconds"] = plain["ms"].median().astype(float) / 1000
     again = repeats(frame)
-    found = again.groupby("who")["alike"].agg(["mean", "size"])
-    made["repeats"] = found["mean"].where(found["size"] >= MIN_REPEATS)
+    alike = again.groupby("who")["alike"].agg(["mean", "size"])
+    made["repeats"] = alike["mean"].where(alike["size"] >= MIN_REPEATS)
     made["finished"] = made["answers"] / plain["session"].first().map(planned).astype(float)
     return made
 
@@ -141,10 +141,10 @@ def excluded(rules: Exclusion, seen: pd.DataFrame) -> dict[str, list[str]]:
             "answered {v:.0%} of the items, below {limit:.0%}",
         ),
     ]
-    found: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for column, limit, broken, text in checks:
         if limit is None:
             continue
         for name in seen.index[broken(seen[column], limit).to_numpy(bool)]:
-            found.setdefault(str(name), []).append(text.format(v=seen.loc[name, column], limit=limit))
-    return found
+            reasons.setdefault(str(name), []).append(text.format(v=seen.loc[name, column], limit=limit))
+    return reasons

@@ -30,8 +30,8 @@ def flags(answers: pd.DataFrame) -> list[dict[str, Any]]:
     """Return every fault that was reported: rater, item, task, neuron, method, what, clip, note."""
     rows = []
     for row in rows_of(answers[answers["kind"] == "flag"]):
-        said = json.loads(row.response)
-        clip = None if said["clip"] is None else json.loads(row.clips)[said["clip"]]
+        response = json.loads(row.response)
+        clip = None if response["clip"] is None else json.loads(row.clips)[response["clip"]]
         rows.append(
             {
                 "who": f"{row.site}/{row.rater}".strip("/"),
@@ -41,7 +41,7 @@ def flags(answers: pd.DataFrame) -> list[dict[str, Any]]:
                 "method": row.method,
                 "fault": row.fault,
                 "clip": clip,
-                "note": said["note"],
+                "note": response["note"],
             }
         )
     return rows
@@ -67,12 +67,12 @@ def attributed(answers: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str, Any
     miscaptioned = {(r.dissection, r.neuron) for r in rows_of(reported[reported["fault"] == "caption"])}
     wrong = {(r.dissection, r.neuron, r.method) for r in rows_of(reported[reported["fault"] == "description"])}
     first = frame[frame["repeat_of"].isna() & (frame["control"] == "")]
-    captions, shared, found = _shares(first, "captions"), _shared(first), _found(first)
+    captions, shared, intruders_found = _shares(first, "captions"), _shared(first), _found(first)
     clips_of = {(r.dissection, r.neuron): json.loads(r.clips) for r in rows_of(first[first["task"] == "fit"])}
     rows = []
     for row in rows_of(item_ratings(frame).query("rating < @BAD")):
         neuron = (row.dissection, row.neuron)
-        right, common, chance = captions.get(neuron), shared.get(neuron), found.get(neuron)
+        right, common, chance = captions.get(neuron), shared.get(neuron), intruders_found.get(neuron)
         if any((*neuron, clip) in broken for clip in clips_of[neuron]):
             step = "audio"
         elif (right is not None and 1 - right >= WRONG) or (right is None and neuron in miscaptioned):
@@ -100,25 +100,25 @@ def attributed(answers: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str, Any
 
 def _clip(row: Any) -> int | None:
     """Return the clip that a report is about."""
-    found = json.loads(row.response)["clip"]
-    return None if found is None else int(found)
+    clip = json.loads(row.response)["clip"]
+    return None if clip is None else int(clip)
 
 
 def _shares(frame: pd.DataFrame, task: str) -> dict[tuple[str, str], float]:
-    mine = frame[frame["task"] == task]
+    answers = frame[frame["task"] == task]
     return {
         _pair(key): float(np.mean(np.concatenate([np.asarray(v, float) for v in part["value"]])))
-        for key, part in mine.groupby(ITEM)
+        for key, part in answers.groupby(ITEM)
     }
 
 
 def _shared(frame: pd.DataFrame) -> dict[tuple[str, str], float]:
-    mine = frame[frame["task"] == "write"]
-    return {_pair(key): float(1 - part["none"].mean()) for key, part in mine.groupby(ITEM)}
+    answers = frame[frame["task"] == "write"]
+    return {_pair(key): float(1 - part["none"].mean()) for key, part in answers.groupby(ITEM)}
 
 
 def _found(frame: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float]]:
-    mine = frame[frame["task"] == "intruder"]
+    answers = frame[frame["task"] == "intruder"]
     return {
         _pair(key): (
             float(
@@ -126,7 +126,7 @@ def _found(frame: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float]]:
             ),
             1 / len(json.loads(part["clips"].iloc[0])),
         )
-        for key, part in mine.groupby(ITEM)
+        for key, part in answers.groupby(ITEM)
     }
 
 

@@ -30,9 +30,9 @@ def _append_only(connection: Connection, tables: tuple[str, ...]) -> None:
     if connection.dialect.name == "sqlite":
         for table in tables:
             for verb in ("UPDATE", "DELETE"):
-                said = f"SELECT RAISE(ABORT, 'rows of {table} are only ever added')"
+                refusal = f"SELECT RAISE(ABORT, 'rows of {table} are only ever added')"
                 connection.execute(
-                    text(f"CREATE TRIGGER {table}_{verb.lower()} BEFORE {verb} ON {table} BEGIN {said}; END")
+                    text(f"CREATE TRIGGER {table}_{verb.lower()} BEFORE {verb} ON {table} BEGIN {refusal}; END")
                 )
         return
     for table in tables:
@@ -121,5 +121,5 @@ def migrate(connection: Connection, upto: int | None = None) -> int:
 
 def columns(connection: Connection) -> dict[str, set[str]]:
     """Return names of the columns of every table, for checks."""
-    found = inspect(connection)
-    return {table: {column["name"] for column in found.get_columns(table)} for table in found.get_table_names()}
+    inspector = inspect(connection)
+    return {table: {column["name"] for column in inspector.get_columns(table)} for table in inspector.get_table_names()}

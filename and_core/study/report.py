@@ -67,8 +67,8 @@ class Report:
     @cached_property
     def raters(self) -> pd.DataFrame:
         """What the exclusion rules look at, one row a rater."""
-        mine = self.planned[~self.planned["training"]]
-        return measures(self._all, {int(str(place)): int(n) for place, n in mine.groupby("place").size().items()})
+        planned = self.planned[~self.planned["training"]]
+        return measures(self._all, {int(str(place)): int(n) for place, n in planned.groupby("place").size().items()})
 
     @cached_property
     def excluded(self) -> dict[str, list[str]]:
@@ -108,12 +108,12 @@ class Report:
     def items(self) -> list[dict[str, Any]]:
         """Return each item: how often it was to be answered and was, mean rating."""
         planned = self.planned.groupby("item").size().to_dict()
-        mine = self.frame
+        answers = self.frame
         own = self.answers[
             (self.answers["site"] == "") & (self.answers["kind"] == "answer") & self.answers["live"]
         ]  # practice among them
         counts = own.groupby("item").size().to_dict()
-        fit = mine[(mine["task"] == "fit") & ~mine["none"] & mine["repeat_of"].isna()]
+        fit = answers[(answers["task"] == "fit") & ~answers["none"] & answers["repeat_of"].isna()]
         rating = pd.to_numeric(fit["value"]).groupby(fit["item"]).mean().to_dict()
         return [
             {
@@ -133,7 +133,7 @@ class Report:
 
     def answers_of(self, item: int) -> list[dict[str, Any]]:
         """Return every answer to one item, as raters gave them; left-out raters are marked."""
-        mine = self._all[self._all["item"] == item]
+        answers = self._all[self._all["item"] == item]
         return [
             {
                 "rater": row.who.strip("/"),
@@ -146,7 +146,7 @@ class Report:
                 "repeat": "" if pd.isna(row.repeat_of) else "again",
                 "left out": "yes" if row.who in self.excluded else "",
             }
-            for row in rows_of(mine)
+            for row in rows_of(answers)
         ]
 
     def parts(self) -> dict[str, list[dict[str, Any]]]:

@@ -66,34 +66,34 @@ def estimate(values: np.ndarray, seed: int = 0) -> Estimate | None:
 
 def _first(frame: pd.DataFrame, task: str, controls: bool = False) -> pd.DataFrame:
     """Return answers of a task that are no repeats; without controls unless asked for."""
-    mine = frame[(frame["task"] == task) & frame["repeat_of"].isna()]
-    return mine if controls else mine[mine["control"] == ""]
+    answers = frame[(frame["task"] == task) & frame["repeat_of"].isna()]
+    return answers if controls else answers[answers["control"] == ""]
 
 
 def item_ratings(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the mean rating of each rated description: dissection, neuron, block, method, item, rating, raters,
     scores."""
-    mine = _first(frame, "fit")
-    mine = mine[~mine["none"]]
-    rated = mine.assign(rating=pd.to_numeric(mine["value"]))
-    found = (
+    answers = _first(frame, "fit")
+    answers = answers[~answers["none"]]
+    rated = answers.assign(rating=pd.to_numeric(answers["value"]))
+    ratings = (
         rated.groupby([*ITEM, "block", "method", "item", "scores"], dropna=False, sort=True)["rating"]
         .agg(["mean", "size"])
         .reset_index()
     )
-    return found.rename(columns={"mean": "rating", "size": "raters"})
+    return ratings.rename(columns={"mean": "rating", "size": "raters"})
 
 
 def ratings(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the mean rating of each method, with an interval over items, the share of `can't tell`,
     and the paper's."""
-    items, mine = item_ratings(frame), _first(frame, "fit")
+    items, answers = item_ratings(frame), _first(frame, "fit")
     rows = []
-    for method in sorted(set(mine["method"])):
-        answered = mine[mine["method"] == method]
-        found = estimate(items.loc[items["method"] == method, "rating"].to_numpy())
+    for method in sorted(set(answers["method"])):
+        answered = answers[answers["method"] == method]
+        mean = estimate(items.loc[items["method"] == method, "rating"].to_numpy())
         rows.append({
-            "method": method, "rating": found, "answers": len(answered), "cant_tell": float(answered["none"].mean()),
+            "method": method, "rating": mean, "answers": len(answered), "cant_tell": float(answered["none"].mean()),
             "paper": PAPER[method][0] if method in PAPER else None,
         })  # fmt: skip
     return rows
@@ -125,11 +125,11 @@ def units(frame: pd.DataFrame, task: str) -> pd.DataFrame:
 
     A unit is an item, or a clip of one.
     """
-    mine = _first(frame, task, controls=True)
+    answers = _first(frame, task, controls=True)
     rows: list[tuple[str, str, float]] = []
     names: dict[str, int] = {}
-    place = {item: i for i, item in enumerate(sorted(set(mine["item"])))}
-    for row in rows_of(mine):
+    place = {item: i for i, item in enumerate(sorted(set(answers["item"])))}
+    for row in rows_of(answers):
         if row.none and task != "choose":
             continue
         if isinstance(row.value, list):
@@ -169,11 +169,13 @@ def agreement(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """
     rows = []
     for task, level in LEVELS.items():
-        mine = frame[frame["task"] == task]
-        if not len(mine):
+        answers = frame[frame["task"] == task]
+        if not len(answers):
             continue
         for what, part in (
-            (("with controls", mine), ("items alone", mine[mine["control"] == ""])) if task == "fit" else (("", mine),)
+            (("with controls", answers), ("items alone", answers[answers["control"] == ""]))
+            if task == "fit"
+            else (("", answers),)
         ):
             table = units(part, task)
             rows.append(
@@ -191,27 +193,30 @@ def agreement(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def consistency(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return repeated items, by task: share answered alike; for ratings the mean absolute difference as well."""
-    found = repeats(frame)
+    repeated = repeats(frame)
     rows = []
-    for task, mine in found.groupby("task", sort=True):
-        pair = mine[
-            [isinstance(a, int) and isinstance(b, int) for a, b in zip(mine["first"], mine["second"], strict=True)]
+    for task, answers in repeated.groupby("task", sort=True):
+        pair = answers[
+            [
+                isinstance(a, int) and isinstance(b, int)
+                for a, b in zip(answers["first"], answers["second"], strict=True)
+            ]
         ]
         gap = (
             float(np.mean(np.abs(pd.to_numeric(pair["first"]) - pd.to_numeric(pair["second"]))))
             if task == "fit" and len(pair)
             else None
         )
-        rows.append({"task": task, "repeats": len(mine), "alike": float(mine["alike"].mean()), "difference": gap})
+        rows.append({"task": task, "repeats": len(answers), "alike": float(answers["alike"].mean()), "difference": gap})
     return rows
 
 
 def presence(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return task `present`, by method: share of the most and of the least active clip on which it is heard, and rank
     correlation with the activation."""
-    mine = _first(frame, "present")
+    answers = _first(frame, "present")
     rows: list[dict[str, Any]] = []
-    for key, part in mine.groupby([*ITEM, "method", "item", "activations"], sort=True):
+    for key, part in answers.groupby([*ITEM, "method", "item", "activations"], sort=True):
         dissection, neuron, method, _, active = map(str, key)
         heard = np.array(list(part["value"]), float).mean(0)
         values = np.asarray(json.loads(active), float)
@@ -226,10 +231,10 @@ def presence(frame: pd.DataFrame) -> list[dict[str, Any]]:
                 "correlation": float(stats.spearmanr(heard, values).statistic) if known else 0.0,
             }
         )
-    found = pd.DataFrame(rows, columns=[*ITEM, "method", "high", "low", "correlation"])
+    marks = pd.DataFrame(rows, columns=[*ITEM, "method", "high", "low", "correlation"])
     return [
         {"method": method, **{name: estimate(part[name].to_numpy(float)) for name in ("high", "low", "correlation")}}
-        for method, part in found.groupby("method", sort=True)
+        for method, part in marks.groupby("method", sort=True)
     ]
 
 
@@ -238,20 +243,22 @@ def choices(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
     Chance beside it.
     """
-    mine = _first(frame, "choose")
+    answers = _first(frame, "choose")
     rows: list[dict[str, Any]] = []
-    for (_, options), part in mine.groupby(["item", "options"], sort=True):
+    for (_, options), part in answers.groupby(["item", "options"], sort=True):
         names = json.loads(str(options))
-        said = [names[v] if not n else "none" for v, n in zip(part["value"], part["none"], strict=True)]
-        rows += [{"method": m, "share": said.count(m) / len(said), "chance": 1 / len(names)} for m in (*names, "none")]
-    found = pd.DataFrame(rows, columns=["method", "share", "chance"])
+        chosen = [names[v] if not n else "none" for v, n in zip(part["value"], part["none"], strict=True)]
+        rows += [
+            {"method": m, "share": chosen.count(m) / len(chosen), "chance": 1 / len(names)} for m in (*names, "none")
+        ]
+    shares = pd.DataFrame(rows, columns=["method", "share", "chance"])
     return [
         {
             "method": method,
             "share": estimate(part["share"].to_numpy()),
             "chance": None if method == "none" else float(part["chance"].mean()),
         }
-        for method, part in found.groupby("method", sort=True)
+        for method, part in shares.groupby("method", sort=True)
     ]
 
 
@@ -260,11 +267,11 @@ def intruders(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
     Chance: one of the clips.
     """
-    mine = _first(frame, "intruder")
-    if not len(mine):
+    answers = _first(frame, "intruder")
+    if not len(answers):
         return []
-    right = mine.assign(
-        right=[not n and v == w for v, n, w in zip(mine["value"], mine["none"], mine["want"], strict=True)]
+    right = answers.assign(
+        right=[not n and v == w for v, n, w in zip(answers["value"], answers["none"], answers["want"], strict=True)]
     )
     items = (
         right.groupby([*ITEM, "block"], dropna=False, sort=True)
@@ -291,9 +298,9 @@ def by_block(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def leniency(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return each rater beside the others who rated the same item: how much higher (bias, interval over items), and how
     far apart (noise, standard deviation)."""
-    mine = _first(frame, "fit")
-    mine = mine[~mine["none"]]
-    rated = mine.assign(rating=pd.to_numeric(mine["value"]))
+    answers = _first(frame, "fit")
+    answers = answers[~answers["none"]]
+    rated = answers.assign(rating=pd.to_numeric(answers["value"]))
     item = rated.groupby("item")["rating"]
     others = (item.transform("sum") - rated["rating"]) / (item.transform("size") - 1).where(item.transform("size") > 1)
     apart = (rated["rating"] - others).dropna()

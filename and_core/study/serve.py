@@ -98,12 +98,12 @@ def _failed(error: ANDError, state: dict[str, Any] | None = None) -> Response:
         if isinstance(error, AnswerRefused)
         else 400
     )
-    told = (
+    reason = (
         UNUSABLE if isinstance(error, StorageError) else str(error)
     )  # what the driver says may name hosts and users: it goes to the owner's log
     if isinstance(error, StorageError):
         LOG.warning("%s", error)
-    return _json({"error": told, **({"state": state} if state else {})}, status)
+    return _json({"error": reason, **({"state": state} if state else {})}, status)
 
 
 class _Rating:
@@ -265,7 +265,7 @@ def make_app(study: Study, hosts: Sequence[str] = LOOPBACK, patience: float = PA
     return app
 
 
-def serve(study: Study, host: str, port: int, said: Callable[[str], None] = print, names: Sequence[str] = ()) -> None:
+def serve(study: Study, host: str, port: int, say: Callable[[str], None] = print, names: Sequence[str] = ()) -> None:
     """Serve until interrupted.
 
     Parameters
@@ -294,7 +294,7 @@ def serve(study: Study, host: str, port: int, said: Callable[[str], None] = prin
         timeout_keep_alive=75,
     )
     server = uvicorn.Server(config)
-    said(f"rating page of {study.name!r} at http://{host}:{port}; stop with Ctrl+C")
+    say(f"rating page of {study.name!r} at http://{host}:{port}; stop with Ctrl+C")
     try:
         server.run()
     except (SystemExit, OSError) as error:

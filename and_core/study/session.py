@@ -50,8 +50,8 @@ class Session:
             self._load(connection)
 
     def _load(self, connection: Connection) -> None:
-        mine = select(ASSIGNMENT).where(ASSIGNMENT.c.rater_id == self.place.id).order_by(ASSIGNMENT.c.position)
-        self.slots = list(connection.execute(mine).all())
+        query = select(ASSIGNMENT).where(ASSIGNMENT.c.rater_id == self.place.id).order_by(ASSIGNMENT.c.position)
+        self.slots = list(connection.execute(query).all())
         self.events = list(
             connection.execute(select(EVENT).where(EVENT.c.rater_id == self.place.id).order_by(EVENT.c.id)).all()
         )
@@ -61,8 +61,8 @@ class Session:
 
     def answered(self, position: int) -> bool:
         """Return whether the item at a position has an answer that was not taken back."""
-        found = self.last.get(self.slots[position].id)
-        return found is not None and found.kind == ANSWER
+        event = self.last.get(self.slots[position].id)
+        return event is not None and event.kind == ANSWER
 
     @property
     def position(self) -> int:
@@ -90,7 +90,7 @@ class Session:
     def state(self) -> dict[str, Any]:
         """Return everything that the rater's page needs, and nothing that tells method, neuron, label or activation."""
         stage, config = self.stage, self.study.config
-        found: dict[str, Any] = {
+        state: dict[str, Any] = {
             "title": config.title,
             "mark": self.study.mark,
             "pseudonym": self.place.pseudonym,
@@ -102,18 +102,18 @@ class Session:
             "place": self.study.opaque("place", self.place.id),
         }
         if stage == "consent":
-            found["consent"] = config.consent
+            state["consent"] = config.consent
         elif stage == "volume":
-            found["beeps"] = self.study.opaque("volume", self.place.id, sum(e.kind == "volume" for e in self.events))
+            state["beeps"] = self.study.opaque("volume", self.place.id, sum(e.kind == "volume" for e in self.events))
         elif stage == "item":
-            found["item"] = self._item(self.position)
+            state["item"] = self._item(self.position)
         if stage in ("item", "done"):
             before = self._undoable()
-            found |= {
+            state |= {
                 "can_undo": before is not None,
                 "undo_serial": None if before is None else self._serial(self.slots[before].id),
             }
-        return found
+        return state
 
     def _item(self, position: int) -> dict[str, Any]:
         slot = self.slots[position]
@@ -166,8 +166,8 @@ class Session:
         return None
 
     def _serial(self, assignment: int) -> int:
-        found = self.last.get(assignment)
-        return 0 if found is None else found.serial + 1
+        event = self.last.get(assignment)
+        return 0 if event is None else event.serial + 1
 
     def _undoable(self) -> int | None:
         """Return the position that `undo` takes back: the one before the item at hand, training aside."""
@@ -236,11 +236,11 @@ class Session:
         return {"saved": True, **self._feedback(kind, assignment, body)}
 
     def _sent_before(self, uuid: str) -> dict[str, Any] | None:
-        found = next((e for e in self.events if e.uuid == uuid), None)
+        event = next((e for e in self.events if e.uuid == uuid), None)
         return (
             None
-            if found is None
-            else {"saved": True, **self._feedback(found.kind, found.assignment_id, json.loads(found.body))}
+            if event is None
+            else {"saved": True, **self._feedback(event.kind, event.assignment_id, json.loads(event.body))}
         )
 
     def _checked(self, kind: str, sent: dict[str, Any]) -> tuple[int | None, int | None, dict[str, Any]]:
@@ -297,15 +297,15 @@ class Session:
 
     def _index(self, slot: Any, opaque: object) -> int:
         count = len(self.study.items[slot.item_id]["shown"]["clips"])
-        found = next((i for i in range(count) if opaque == self.clip_id(slot.id, i)), None)
-        if found is None:
+        index = next((i for i in range(count) if opaque == self.clip_id(slot.id, i)), None)
+        if index is None:
             raise AnswerRefused("a clip is named that is not of this item")
-        return found
+        return index
 
     def _broken(self, slot: Any) -> set[int]:
         """Return clips of an item that this rater reported as broken: they can't be listened to."""
-        said = [json.loads(e.body) for e in self.events if e.kind == "flag" and e.assignment_id == slot.id]
-        return {body["clip"] for body in said if body["fault"] == "audio" and body["clip"] is not None}
+        flags = [json.loads(e.body) for e in self.events if e.kind == "flag" and e.assignment_id == slot.id]
+        return {body["clip"] for body in flags if body["fault"] == "audio" and body["clip"] is not None}
 
     def _heard(self, slot: Any, item: dict[str, Any], sent: dict[str, Any]) -> tuple[list[int], list[float]]:
         """Return plays and seconds of each clip, in the item's own order.
@@ -335,22 +335,22 @@ class Session:
         if response is not None and response == NOTHING.get(task):
             return response
         if task == "write":
-            said = _text(response) if isinstance(response, str) else ""
-            if not is_text(said) or len(said) > LONGEST:
+            text = _text(response) if isinstance(response, str) else ""
+            if not is_text(text) or len(text) > LONGEST:
                 raise AnswerRefused(
                     f"write a word or more, at most {LONGEST} characters, or say that they share nothing"
                 )
-            return said
+            return text
         if task == "fit":
             return _whole(response, "response", 1, 5)
         if task == "intruder":
             return self._index(slot, response)
         if task == "choose":
             options = range(len(item["shown"]["options"]))
-            found = next((i for i in options if response == self.study.opaque("option", slot.id, i)), None)
-            if found is None:
+            option = next((i for i in options if response == self.study.opaque("option", slot.id, i)), None)
+            if option is None:
                 raise AnswerRefused("a description is named that is not of this item")
-            return found
+            return option
         clips = range(len(item["shown"]["clips"]))
         names = [self.clip_id(slot.id, i) for i in clips]
         if (
@@ -386,13 +386,13 @@ class Session:
         }
 
 
-def _text(said: str) -> str:
+def _text(text: str) -> str:
     """Return one line of text that every database and file can hold: half characters and control characters are left
     out, and nothing else.
 
     Joiners, soft hyphens and signs that this Python does not know yet are part of how people write.
     """
-    whole = said.encode("utf-8", "ignore").decode()
+    whole = text.encode("utf-8", "ignore").decode()
     return re.sub(
         r"[ \t\n\r\v\f\x85\u2028\u2029]+",
         " ",
@@ -400,10 +400,10 @@ def _text(said: str) -> str:
     ).strip()
 
 
-def is_text(said: str) -> bool:
+def is_text(text: str) -> bool:
     """Return whether a text says something: two characters that can be seen, or one that no English word is written
     with."""
-    seen = [c for c in said if unicodedata.category(c)[0] not in "ZM" and unicodedata.category(c) not in ("Cc", "Cf")]
+    seen = [c for c in text if unicodedata.category(c)[0] not in "ZM" and unicodedata.category(c) not in ("Cc", "Cf")]
     return len(seen) >= 2 or any(not c.isascii() for c in seen)
 
 

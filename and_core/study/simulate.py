@@ -43,21 +43,21 @@ def expected(quality: float, spread: float, bias: float, skill: float) -> float:
 
 def fits(study: Study, model: Simulated) -> dict[int, float]:
     """Fit of every rated description, by item row; controls fit as they should."""
-    found = {}
+    scores = {}
     for row, item in study.items.items():
         if item["task"] != "fit":
             continue
         control = (item["control"] or "").removeprefix("training-")
         if control == "attention":
-            found[row] = float(item["truth"]["expected"][0])
+            scores[row] = float(item["truth"]["expected"][0])
         elif control:
-            found[row] = 5.0 if control == "known" else 1.0
+            scores[row] = 5.0 if control == "known" else 1.0
         else:
             rng = np.random.default_rng([model.seed, 11, item["number"]])
-            found[row] = model.quality.get(item["truth"]["method"], PLAIN) + model.item_spread * float(
+            scores[row] = model.quality.get(item["truth"]["method"], PLAIN) + model.item_spread * float(
                 rng.standard_normal()
             )
-    return found
+    return scores
 
 
 def traits(model: Simulated, number: int) -> tuple[float, float]:

@@ -129,7 +129,9 @@ def create_study(
     }
     text = json.dumps(plan, sort_keys=True)
     mark = hashlib.sha256(
-        (text + json.dumps(rows, sort_keys=True) + json.dumps([[vars(s) for s in mine] for mine in lists])).encode()
+        (
+            text + json.dumps(rows, sort_keys=True) + json.dumps([[vars(s) for s in of_rater] for of_rater in lists])
+        ).encode()
     ).hexdigest()
     owner, join = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     try:
@@ -157,7 +159,7 @@ def create_study(
             connection.execute(insert(ASSIGNMENT), [
                 {"rater_id": rater_ids[n], "position": p, "item_id": item_ids[s.item], "repeat_of": s.repeat_of,
                  "clip_order": json.dumps(s.clip_order), "option_order": json.dumps(s.option_order)}
-                for n, mine in enumerate(lists) for p, s in enumerate(mine)
+                for n, of_rater in enumerate(lists) for p, s in enumerate(of_rater)
             ])  # fmt: skip
     except IntegrityError:
         raise StudyError(
@@ -281,12 +283,12 @@ class Study:
 
         A sentence each where it is not.
         """
-        found = []
+        names = []
         for name, about in self.plan["dissections"].items():
             try:
                 d = open_dissection(name, root=self.folder.parent.parent)
             except ANDError:
-                found.append(
+                names.append(
                     f"The dissection {name!r} that this study was drawn from is no longer there, or can't be read. "
                     f"{GOES_ON}"
                 )
@@ -301,11 +303,11 @@ class Study:
                 else all(now.get(stage) == key for stage, key in drawn.items())
             )
             if not same:
-                found.append(
+                names.append(
                     f"The dissection {name!r} has changed since this study was drawn: its neurons, clips and texts may "
                     f"be others now. {GOES_ON}"
                 )
-        return found
+        return names
 
     @property
     def mark(self) -> str | None:
@@ -375,13 +377,13 @@ class Study:
         token = secrets.token_urlsafe(24)
         with self.database.write() as connection:
             claims = connection.execute(select(CLAIM).where(CLAIM.c.study_id == self.id)).all()
-            mine = [row for row in claims if row.pseudonym.casefold() == pseudonym.casefold()]
-            if mine and not renew:
+            own = [row for row in claims if row.pseudonym.casefold() == pseudonym.casefold()]
+            if own and not renew:
                 raise StudyError(
                     f"the pseudonym {pseudonym!r} is taken; choose another, or use the link you were given"
                 )
-            if mine:
-                rater, serial, pseudonym = mine[0].rater_id, 1 + max(row.serial for row in mine), mine[0].pseudonym
+            if own:
+                rater, serial, pseudonym = own[0].rater_id, 1 + max(row.serial for row in own), own[0].pseudonym
             else:
                 taken = {row.rater_id for row in claims}
                 places = connection.execute(

@@ -25,10 +25,10 @@ def pairs(frame: pd.DataFrame) -> pd.DataFrame:
 
     `Nothing shared` is no text.
     """
-    mine = frame[(frame["task"] == "write") & frame["repeat_of"].isna() & ~frame["none"] & (frame["control"] == "")]
+    written = frame[(frame["task"] == "write") & frame["repeat_of"].isna() & ~frame["none"] & (frame["control"] == "")]
     rows = [
         {"dissection": row.dissection, "neuron": row.neuron, "method": method, "written": row.value, "generated": text}
-        for row in rows_of(mine) for method, text in json.loads(row.texts).items()
+        for row in rows_of(written) for method, text in json.loads(row.texts).items()
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=[*ITEM, "method", "written", "generated"])
 
@@ -46,17 +46,17 @@ def similar(frame: pd.DataFrame, encode: Encode, bert_score: BertScore | None) -
     bert_score : callable or None
         (candidates, references) to (P,) F1.
     """
-    found = pairs(frame)
-    if not len(found):
+    written = pairs(frame)
+    if not len(written):
         return []
-    texts = sorted({*found["written"], *found["generated"]})
+    texts = sorted({*written["written"], *written["generated"]})
     vectors, place = np.asarray(encode(texts)), {text: i for i, text in enumerate(texts)}
-    one, two = (vectors[[place[text] for text in found[name]]] for name in ("written", "generated"))
-    found["cosine"] = (one * two).sum(1)
+    one, two = (vectors[[place[text] for text in written[name]]] for name in ("written", "generated"))
+    written["cosine"] = (one * two).sum(1)
     if bert_score is not None:
-        found["bertscore"] = bert_score(list(found["generated"]), list(found["written"]))
+        written["bertscore"] = bert_score(list(written["generated"]), list(written["written"]))
     per_neuron = (
-        found.groupby([*ITEM, "method"], sort=True)[[c for c in ("cosine", "bertscore") if c in found]]
+        written.groupby([*ITEM, "method"], sort=True)[[c for c in ("cosine", "bertscore") if c in written]]
         .mean()
         .reset_index()
     )
@@ -70,7 +70,7 @@ def similar(frame: pd.DataFrame, encode: Encode, bert_score: BertScore | None) -
                 "paper_cosine": paper[1],
                 "bertscore": estimate(part["bertscore"].to_numpy()) if "bertscore" in part else None,
                 "paper_bertscore": paper[2],
-                "texts": int((found["method"] == method).sum()),
+                "texts": int((written["method"] == method).sum()),
             }
         )
     return rows

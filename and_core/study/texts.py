@@ -47,7 +47,7 @@ def read_texts(path: str | Path, dissections: list[Dissection]) -> Own:
         No such file or columns, a neuron that is not in the dissection, one described twice, or nothing at all.
     """
     by_name = {d.name: d for d in dissections}
-    found: Own = {}
+    texts: Own = {}
     try:
         with open(path, encoding="utf-8-sig", newline="") as handle:
             reader = csv.DictReader(handle)
@@ -65,7 +65,7 @@ def read_texts(path: str | Path, dissections: list[Dissection]) -> Own:
                     key = (name, str(by_name[name].neuron_id(by_name[name].index(row["neuron"].strip()))))
                 except DataError as error:
                     raise StudyError(f"texts: {path}, line {reader.line_num}: {error}") from None
-                if key in found:
+                if key in texts:
                     raise StudyError(f"texts: {path}, line {reader.line_num}: {key[1]} is described twice")
                 text = " ".join((row["text"] or "").split())
                 if text and not SHORTEST <= len(text) <= LONGEST:
@@ -74,9 +74,9 @@ def read_texts(path: str | Path, dissections: list[Dissection]) -> Own:
                         f"not {len(text)}"
                     )
                 if text:
-                    found[key] = text
+                    texts[key] = text
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StudyError(f"texts: {path} can't be read: {error}") from None
-    if not found:
+    if not texts:
         raise StudyError(f"texts: {path} holds no description")
-    return found
+    return texts

@@ -133,6 +133,6 @@ class Ablation(AbstractContextManager["Ablation"]):
 
 
 def _with(shape: torch.Size, axis: int, size: int) -> list[int]:
-    found = list(shape)
-    found[axis] = size
-    return found
+    changed = list(shape)
+    changed[axis] = size
+    return changed

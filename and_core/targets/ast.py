@@ -138,17 +138,17 @@ class AST(Target[ASTSettings]):
         """Return modules by the paper's names, in transformers 5's layout or the older one."""
         body = self._model.audio_spectrogram_transformer
         blocks = body.layers if hasattr(body, "layers") else body.encoder.layer
-        found: dict[str, torch.nn.Module] = {}
+        modules: dict[str, torch.nn.Module] = {}
         for i, block in enumerate(blocks):
             if hasattr(block, "mlp"):
                 trio = (block.attention.o_proj, block.mlp.fc1, block.mlp.fc2)
             else:
                 trio = (block.attention.output.dense, block.intermediate.dense, block.output.dense)
             for kind, module in zip(("attention_output", "intermediate", "output"), trio, strict=True):
-                found[f"layer{i}_{kind}"] = module
+                modules[f"layer{i}_{kind}"] = module
         if isinstance(self._model.classifier.dense, torch.nn.Linear):
-            found["fc"] = self._model.classifier.dense
-        return found
+            modules["fc"] = self._model.classifier.dense
+        return modules
 
     @property
     def network(self) -> torch.nn.Module:

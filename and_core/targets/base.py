@@ -157,12 +157,12 @@ class Target(Plugin[T]):
 
     def layers(self) -> list[Layer]:
         """Return records of the chosen layers, offsets counted through."""
-        found, offset = [], 0
+        records, offset = [], 0
         for name, module in self.modules().items():
             size = int(module.out_features)  # type: ignore[arg-type]
-            found.append(layer_record(name, size, offset))
+            records.append(layer_record(name, size, offset))
             offset += size
-        return found
+        return records
 
     def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
         """Pool (B, tokens, R) of a layer to (B, R); (B, R) stays.

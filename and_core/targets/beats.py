@@ -164,13 +164,13 @@ class BEATs(Target[BEATsSettings]):
 
     def all_modules(self) -> dict[str, nn.Module]:
         """Return modules by the paper's names."""
-        found: dict[str, nn.Module] = {}
+        modules: dict[str, nn.Module] = {}
         for i, block in enumerate(self._net.encoder.layers):
-            found[f"layer{i}_fc1"] = block.fc1.linear if hasattr(block.fc1, "linear") else block.fc1  # type: ignore[assignment]
-            found[f"layer{i}_fc2"] = block.fc2  # type: ignore[assignment]
+            modules[f"layer{i}_fc1"] = block.fc1.linear if hasattr(block.fc1, "linear") else block.fc1  # type: ignore[assignment]
+            modules[f"layer{i}_fc2"] = block.fc2  # type: ignore[assignment]
         if self._head is not None:
-            found["fc"] = self._head
-        return found
+            modules["fc"] = self._head
+        return modules
 
     @property
     def network(self) -> nn.Module:

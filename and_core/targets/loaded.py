@@ -25,11 +25,11 @@ def open_target(d: Dissection) -> Target:
     """
     config = make_config(d.manifest.config)
     target = TARGETS.create(config.target, recorded=True)
-    found, dissected = target.fingerprint()[:16], d.notes("activations")["checkpoint"]
-    if found != dissected:
+    fingerprint, dissected = target.fingerprint()[:16], d.notes("activations")["checkpoint"]
+    if fingerprint != dissected:
         raise TargetError(
-            f"target.checkpoint has changed since {d.name!r} was made: fingerprint {found}, dissected {dissected}; run "
-            "the dissection again"
+            f"target.checkpoint has changed since {d.name!r} was made: fingerprint {fingerprint}, "
+            f"dissected {dissected}; run the dissection again"
         )
     target.load(pick_device(config.activations.device))
     return target

@@ -126,16 +126,16 @@ class NamedTarget(Target[N]):
         hidden = {name: module for name, module in self._layers.items() if name != CLASSIFIER}
         patterns = self.settings.maps
         if patterns:
-            found = {name: module for name, module in hidden.items() if any(fnmatchcase(name, p) for p in patterns)}
-            if not found:
+            chosen = {name: module for name, module in hidden.items() if any(fnmatchcase(name, p) for p in patterns)}
+            if not chosen:
                 raise TargetError(f"target.maps={patterns!r} matches no layer; there are: {', '.join(hidden)}")
-            return found
+            return chosen
         return {name: module for name, module in hidden.items() if isinstance(module, CONVOLUTIONS)} or hidden
 
     def to_map(self, output: Any, name: str) -> torch.Tensor:
         """Return convolutions' maps with time last; token states as one row."""
         if isinstance(self._layers[name], CONVOLUTIONS):
-            found = (
+            maps = (
                 output[:, :, None]
                 if output.ndim == 3
                 else output
@@ -146,21 +146,23 @@ class NamedTarget(Target[N]):
             tokens = output.transpose(0, 1) if self.settings.token_axis == 0 and output.ndim == 3 else output
             if tokens.ndim != 3:
                 raise TargetError(f"layer {name} gives one vector a clip, not a map over time")
-            found = tokens[:, self.special_tokens :].transpose(1, 2)[:, :, None]
-        if len(found) != self._batch or found.shape[-1] < 2:
+            maps = tokens[:, self.special_tokens :].transpose(1, 2)[:, :, None]
+        if len(maps) != self._batch or maps.shape[-1] < 2:
             raise TargetError(f"layer {name} gives one vector a clip, not a map over time")
-        return found
+        return maps
 
     def layers(self) -> list[Layer]:
         """Return records of the chosen layers; the block is the first number in the name."""
-        found, offset = [], 0
+        records, offset = [], 0
         for name, module in self.modules().items():
             size = int(module.out_features if isinstance(module, nn.Linear) else module.out_channels)  # type: ignore[arg-type]
             block = re.search(r"(?:^|\.)(\d+)(?:\.|$)", name)
             kind: Any = "fc" if name == CLASSIFIER else "other"  # what a layer is called says nothing of what it is
-            found.append(Layer(name=name, kind=kind, block=int(block[1]) if block else None, size=size, offset=offset))
+            records.append(
+                Layer(name=name, kind=kind, block=int(block[1]) if block else None, size=size, offset=offset)
+            )
             offset += size
-        return found
+        return records
 
     def passes(self, groups: Iterator[tuple[int, Callable[[], torch.Tensor]]]) -> torch.Tensor | None:
         """Return forward passes of several groups, their results joined; None where every pass was stopped early."""

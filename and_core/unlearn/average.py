@@ -27,7 +27,7 @@ def averages(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, list[di
         says how many).
         ``pairs``: strategies against one another at equal numbers, paired by concept.
     """
-    mine: dict[tuple[str, str], dict[str, dict]] = defaultdict(dict)
+    by_strategy: dict[tuple[str, str], dict[str, dict]] = defaultdict(dict)
     fair: dict[tuple[str, str, str], list[dict]] = defaultdict(list)
     for row in rows:
         key = (row["strategy"], row["number"])
@@ -35,21 +35,21 @@ def averages(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, list[di
             fair[(*key, row["concept"])].append(row)
         elif row["strategy"] == "random":
             fair[(*key, row["concept"])].append(row)
-            mine[key].setdefault(row["concept"], row)
+            by_strategy[key].setdefault(row["concept"], row)
         else:
-            mine[key][row["concept"]] = row
-    found = []
-    for (strategy, number), by_concept in mine.items():
+            by_strategy[key][row["concept"]] = row
+    rows_of_strategies = []
+    for (strategy, number), by_concept in by_strategy.items():
         concepts = sorted(by_concept)
         if strategy == "random":  # the paper's baseline: its draws are averaged within a concept, and it has no control
             values = {name: _means([fair[(strategy, number, c)] for c in concepts], name) for name in MEANS}
-            found.append(
+            rows_of_strategies.append(
                 {"strategy": strategy, "number": number, "concepts": len(concepts), "none": 0, **_said(values, seed)}
             )
             continue
         values = {name: np.array([by_concept[c][name] for c in concepts], float) for name in MEANS}
         control = {name: _controls(by_concept, fair, strategy, number, name) for name in MEANS[1:]}
-        found.append(
+        rows_of_strategies.append(
             {
                 "strategy": strategy,
                 "number": number,
@@ -61,7 +61,7 @@ def averages(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, list[di
             }
         )
     pairs = []
-    equal = {strategy: by_concept for (strategy, number), by_concept in mine.items() if number == "equal"}
+    equal = {strategy: by_concept for (strategy, number), by_concept in by_strategy.items() if number == "equal"}
     for one, other in combinations(sorted(equal), 2):
         shared = sorted(set(equal[one]) & set(equal[other]))
         first, second = (np.array([equal[s][c]["gap"] for c in shared], float) for s in (one, other))
@@ -73,7 +73,7 @@ def averages(rows: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, list[di
                 **paired(first, second, seed),
             }
         )
-    return {"strategies": found, "pairs": pairs}
+    return {"strategies": rows_of_strategies, "pairs": pairs}
 
 
 def paired(one: np.ndarray, other: np.ndarray, seed: int = 0) -> dict[str, Any]:

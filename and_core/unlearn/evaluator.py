@@ -89,7 +89,7 @@ class Evaluator:
         first = {name: i for i, name in reversed(list(enumerate(names)))}
         distinct = sorted(first.values())
         ablations = [Ablation(modules, masks[i], how, means) for i in distinct]
-        found: np.ndarray | None = None
+        logits: np.ndarray | None = None
         done, total = 0, len(distinct) * len(self._starts)
         for start, features in self._batches():
             for row, ablation in enumerate(ablations):
@@ -97,15 +97,15 @@ class Evaluator:
                     raise Cancelled("cancelled; nothing of this run is kept")
                 with ablation, torch.inference_mode():
                     out = self.target.forward(features).float().cpu().numpy()
-                if found is None:
-                    found = np.empty((len(distinct), len(self.clips), out.shape[1]), np.float32)
-                found[row, start : start + len(out)] = out
+                if logits is None:
+                    logits = np.empty((len(distinct), len(self.clips), out.shape[1]), np.float32)
+                logits[row, start : start + len(out)] = out
                 done += 1
                 progress(done, total)
-        assert found is not None
-        if not np.isfinite(found).all():
+        assert logits is not None
+        if not np.isfinite(logits).all():
             raise TargetError(f"{self.target.describe()} gives NaN or infinite logits under an ablation")
-        return found[[distinct.index(first[name]) for name in names]]
+        return logits[[distinct.index(first[name]) for name in names]]
 
     def means(self) -> dict[str, np.ndarray]:
         """Return layer -> (R,) mean output of each neuron over all tokens of the clips that are not tested.

@@ -60,12 +60,12 @@ def read_mask(d: Dissection, path: Path, concept: str = "") -> AblationRequest:
         No such file, no mask, or a mask of another network than the dissected one.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != FORMAT:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if raw["format"] != FORMAT:
             raise KeyError("format")
-        neurons = tuple(str(NeuronId(layer, int(unit))) for layer, units in found["layers"].items() for unit in units)
-        wanted = {name: found["request"][name] for name in ("how", "choose_on")}
-        checkpoint, named = found["checkpoint"], found["request"].get("concept", "")
+        neurons = tuple(str(NeuronId(layer, int(unit))) for layer, units in raw["layers"].items() for unit in units)
+        wanted = {name: raw["request"][name] for name in ("how", "choose_on")}
+        checkpoint, named = raw["checkpoint"], raw["request"].get("concept", "")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"mask={str(path)!r} is no mask of this package ({FORMAT}): {error}") from None
     if checkpoint != d.provenance.get("checkpoint"):
@@ -244,8 +244,8 @@ def card(
             "gap": "gap (larger is better)",
         }
         lines += [
-            f"| {said} | {_number(row[key])} | {_number(row[key + '_low'])} to {_number(row[key + '_high'])} |"
-            for key, said in names.items()
+            f"| {label} | {_number(row[key])} | {_number(row[key + '_low'])} to {_number(row[key + '_high'])} |"
+            for key, label in names.items()
         ]
         lines += [f"| accuracy before, after | {row['accuracy_before']:.1f} %, {row['accuracy_after']:.1f} % | |"]
         if row["concept_accuracy_before"] == row["concept_accuracy_before"]:

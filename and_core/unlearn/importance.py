@@ -51,9 +51,9 @@ def points(d: Dissection, view: Dissection, share: float, seeds: Sequence[int], 
         The dissection, and the view that neurons are chosen from.
     """
     total = sum(layer.size for layer in hidden(d.layers))
-    found = []
+    points = []
     for number, seed in enumerate(seeds):
-        found.append(ImportancePoint("", "random", share, seed, at_random(d.layers, round(share * total), seed)))
+        points.append(ImportancePoint("", "random", share, seed, at_random(d.layers, round(share * total), seed)))
         for figure, criteria in CURVES.items():
             for criterion in criteria:
                 scores = (
@@ -62,10 +62,12 @@ def points(d: Dissection, view: Dissection, share: float, seeds: Sequence[int], 
                     else criterion_scores(view, criterion)
                 )
                 chosen, _ = most(d, scores, share, seed)
-                found.append(ImportancePoint(figure, criterion, share, seed, chosen))
+                points.append(ImportancePoint(figure, criterion, share, seed, chosen))
                 if number < fair:
-                    found.append(ImportancePoint(figure, criterion, share, seed, fair_random(chosen.masks, seed), True))
-    return found
+                    points.append(
+                        ImportancePoint(figure, criterion, share, seed, fair_random(chosen.masks, seed), True)
+                    )
+    return points
 
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:

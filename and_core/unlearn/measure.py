@@ -80,10 +80,10 @@ def effect(
         sums = np.add.reduceat(own[picked], starts, axis=1) / np.diff(
             np.append(starts, len(labels))
         )  # (draws, classes with clips)
-        mine = np.flatnonzero(present == target) if target is not None else present[:0]
-        others = np.delete(sums, mine, axis=1)
+        of_target = np.flatnonzero(present == target) if target is not None else present[:0]
+        others = np.delete(sums, of_target, axis=1)
         drawn[1] = others.mean(1) if others.shape[1] else np.nan
-        drawn[0] = sums[:, mine[0]] if len(mine) else np.nan
+        drawn[0] = sums[:, of_target[0]] if len(of_target) else np.nan
         drawn[2] = drawn[1] - drawn[0]
     low, high = np.percentile(drawn, [2.5, 97.5], axis=1) if draws else np.full((2, 3), np.nan)
     names = ("ablating", "remaining", "gap")

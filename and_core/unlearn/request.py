@@ -112,8 +112,8 @@ class AblationRequest(BaseModel):
             "random": f"random {self.share:.1%}",
             "list": "own list",
         }
-        said = what.get(self.strategy, self.strategy) + (f" of {self.concept}" if self.concept else "")
-        return said + (f", the first {self.dose:.0%}" if self.dose < 1 else "")
+        text = what.get(self.strategy, self.strategy) + (f" of {self.concept}" if self.concept else "")
+        return text + (f", the first {self.dose:.0%}" if self.dose < 1 else "")
 
 
 def make_request(**settings: Any) -> AblationRequest:

@@ -137,11 +137,11 @@ def forget(d: Dissection, key: str) -> None:
 
 def kept(d: Dissection) -> list[tuple[str, Kind, AblationRequest]]:
     """Return results that were kept and still hold: key, kind, request."""
-    found = []
+    results = []
     for name, record in sorted(d.manifest.stages.items()):
         if name.startswith(f"{KEPT}-") and d.has(name):
-            found.append((record.key, record.parameters["kind"], make_request(**record.parameters["request"])))
-    return found
+            results.append((record.key, record.parameters["kind"], make_request(**record.parameters["request"])))
+    return results
 
 
 def stored(d: Dissection, kind: Kind, request: AblationRequest) -> Result | None:
@@ -168,12 +168,12 @@ def _from_stage(d: Dissection, kind: Kind, request: AblationRequest, key: str) -
     ):
         return None
     rows = d.unlearning_runs.to_pylist()
-    mine = [
+    chosen = [
         i for i, row in enumerate(rows)
         if row["concept"] == request.concept and row["strategy"] != "random"
         and (kind == "compare" or (row["strategy"] == request.strategy and row["number"] == "own"))
     ]  # fmt: skip
-    own = [rows[i] for i in mine if rows[i]["number"] == "own"]
+    own = [rows[i] for i in chosen if rows[i]["number"] == "own"]
     if not own or own[0]["control"] or (kind == "compare" and {row["strategy"] for row in own} != set(COMPARED)):
         return None  # fewer strategies than a comparison has
     if any(
@@ -182,7 +182,7 @@ def _from_stage(d: Dissection, kind: Kind, request: AblationRequest, key: str) -
         if not row["control"]
     ):
         return None  # fewer controls than a run should have
-    by_class, layers = (np.asarray(values)[mine] for values in (d.unlearning_by_class, d.unlearning_by_layer))
-    after = np.asarray(d.unlearning_logits[rows[mine[0]]["logits"]])
+    by_class, layers = (np.asarray(values)[chosen] for values in (d.unlearning_by_class, d.unlearning_by_layer))
+    after = np.asarray(d.unlearning_logits[rows[chosen[0]]["logits"]])
     notes = d.unlearning_notes[request.concept] if kind == "compare" else select_neurons(d, request).notes
-    return Result(key, kind, request, [rows[i] for i in mine], by_class, layers, after, tuple(notes))
+    return Result(key, kind, request, [rows[i] for i in chosen], by_class, layers, after, tuple(notes))

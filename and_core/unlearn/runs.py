@@ -132,7 +132,7 @@ def _compare(
             notes.append(f"{strategy}: {error}")
     for wanted, choice in choices.values():
         made += [AblationRun(wanted, choice.selection), *_fair(wanted, choice.selection, seeds)]
-    some = {strategy: found for strategy, found in choices.items() if found[1].count}
+    some = {strategy: pair for strategy, pair in choices.items() if pair[1].count}
     least = min((choice.count for _, choice in some.values()), default=0)
     notes += [f"{strategy} selects no neuron." for strategy in choices if strategy not in some]
     if len(some) > 1:
@@ -173,7 +173,7 @@ def measured(
     for i, run in enumerate(made):
         asked = run.request.concept if concept is None else concept
         number = split.number(asked)
-        found: dict[str, Any] = {
+        row: dict[str, Any] = {
             "concept": asked,
             "strategy": run.request.strategy,
             "number": run.number,
@@ -189,16 +189,16 @@ def measured(
             by_class[i, j] = seen.by_class
             for name in FIGURES:
                 low, high = seen.intervals[name]
-                found |= {
+                row |= {
                     f"{prefix}{name}": getattr(seen, name),
                     f"{prefix}{name}_low": low,
                     f"{prefix}{name}_high": high,
                 }
         for when, logits in (("before", split.before), ("after", after[i])):
             right = correct if when == "before" else accuracy_by_class(logits, split.labels)
-            found[f"accuracy_{when}"] = 100 * float(np.mean(logits.argmax(1) == split.labels))
-            found[f"concept_accuracy_{when}"] = 100 * float(right[number]) if number is not None else float("nan")
-        rows.append(found)
+            row[f"accuracy_{when}"] = 100 * float(np.mean(logits.argmax(1) == split.labels))
+            row[f"concept_accuracy_{when}"] = 100 * float(right[number]) if number is not None else float("nan")
+        rows.append(row)
     return rows, by_class
 
 

@@ -126,9 +126,9 @@ def concept_words(
     lemmas : callable
         Texts -> the lemmas of each one's content words.
     """
-    found = [set(words) for words in lemmas([c.replace("_", " ") for c in concepts])]
-    count = Counter(word for words in found for word in words)
-    return {c: (words, {w for w in words if count[w] > 1}) for c, words in zip(concepts, found, strict=True)}
+    lemmas_of = [set(words) for words in lemmas([c.replace("_", " ") for c in concepts])]
+    count = Counter(word for words in lemmas_of for word in words)
+    return {c: (words, {w for w in words if count[w] > 1}) for c, words in zip(concepts, lemmas_of, strict=True)}
 
 
 def matching(
@@ -171,8 +171,8 @@ def matching(
     """
     if concept not in words:
         raise one_of("concept", concept, words)
-    mine, shared = words[concept]
-    wanted = mine - shared if leave_shared else mine
+    own, shared = words[concept]
+    wanted = own - shared if leave_shared else own
     name = concept.replace("_", " ").lower()
     return {noun for noun in nouns if (noun in name if substring else noun in wanted)}
 
@@ -286,10 +286,10 @@ def _open(d: Dissection, view: Dissection, request: AblationRequest) -> tuple[Se
     words = {name: (set(terms["words"]), set(terms["shared"]))}
     if request.synonyms is not None:
         words[name][0].update(noun for noun, cosine in terms["synonyms"] if cosine >= request.synonyms)
-    said = said_words(view, "noun")
+    nouns = said_words(view, "noun")
     for part in words[name]:
-        part.update(noun for noun in said if _verb_of(noun) & part)
-    matched = matching(said, name, words, leave_shared=request.leave_shared, substring=request.substring)
+        part.update(noun for noun in nouns if _verb_of(noun) & part)
+    matched = matching(nouns, name, words, leave_shared=request.leave_shared, substring=request.substring)
     scores = word_counts(view, "noun", matched)
     listed = ", ".join(sorted(matched)) or "none"
     notes = [

@@ -79,9 +79,9 @@ def _figures(split: TestedClips, result: Result) -> None:
     )
     counts = [int(n) for n in np.bincount(split.labels, minlength=len(split.classes)) if n]
     of = split.number(row["concept"])
-    mine = int((split.labels == of).sum()) if of is not None else 0
-    few = f" That is fewer than {FEWEST}: too few to say whether the concept is unlearned." if mine < FEWEST else ""
-    st.caption(f"The network was {tested_on(counts)}; {mine} of them of the concept.{few}")
+    clips = int((split.labels == of).sum()) if of is not None else 0
+    few = f" That is fewer than {FEWEST}: too few to say whether the concept is unlearned." if clips < FEWEST else ""
+    st.caption(f"The network was {tested_on(counts)}; {clips} of them of the concept.{few}")
     st.caption(
         "Changes are means over clips, with 95 % bootstrap intervals. A good ablation moves the concept down and "
         "leaves the others: a large "
@@ -119,10 +119,10 @@ def _by_class(d: Dissection, split: TestedClips, result: Result) -> None:
 
 
 def _accuracies(split: TestedClips, result: Result) -> tuple[np.ndarray, np.ndarray]:
-    found = []
+    cells = []
     for logits in (split.before, result.after):
         right = logits.argmax(1) == split.labels
-        found.append(
+        cells.append(
             np.array(
                 [
                     100 * right[split.labels == c].mean() if (split.labels == c).any() else np.nan
@@ -130,32 +130,36 @@ def _accuracies(split: TestedClips, result: Result) -> tuple[np.ndarray, np.ndar
                 ]
             )
         )
-    return found[0], found[1]
+    return cells[0], cells[1]
 
 
 def _clips(d: Dissection, split: TestedClips, result: Result) -> None:
     number = split.number(result.request.concept)
-    said = [
+    predictions = [
         (clip_verdict(split.classes, b), clip_verdict(split.classes, a))
         for b, a in zip(split.before, result.after, strict=True)
     ]
-    mine = [i for i, label in enumerate(split.labels) if label == number]
-    changed = [i for i in range(len(said)) if i not in mine and said[i][0][0] != said[i][1][0]]
+    clips = [i for i, label in enumerate(split.labels) if label == number]
+    changed = [i for i in range(len(predictions)) if i not in clips and predictions[i][0][0] != predictions[i][1][0]]
 
     def cards(chosen: list[int]) -> str:
         made = []
         for i in chosen[:CARDS]:
             clip = d.clips[int(split.clips[i])]
             made.append(
-                html.verdict_card(clip, *said[i], media_url(d, clip.index, "flac"), media_url(d, clip.index, "jpg"))
+                html.verdict_card(
+                    clip, *predictions[i], media_url(d, clip.index, "flac"), media_url(d, clip.index, "jpg")
+                )
             )
         return f'<div class="and-cards">{"".join(made)}</div>'
 
-    if mine:
+    if clips:
         st.html(
-            html.heading("The concept's clips", "before and after, with the network's own probability") + cards(mine)
+            html.heading("The concept's clips", "before and after, with the network's own probability") + cards(clips)
         )
-    note = f"{len(changed)} of {len(said) - len(mine)}" + (f", the first {CARDS}" if len(changed) > CARDS else "")
+    note = f"{len(changed)} of {len(predictions) - len(clips)}" + (
+        f", the first {CARDS}" if len(changed) > CARDS else ""
+    )
     nothing = html.empty("No other clip is taken for something else than before.")
     st.html(
         html.heading("Other clips that are now taken for something else", note)

@@ -19,13 +19,13 @@ KEPT = 8  # readers
 
 def dissection_names() -> list[str]:
     """Return names in the cache that a URL may carry, the embedded default first."""
-    found = []
+    names = []
     for name in list_dissections():
         try:
-            found.append(safe_name(name))
+            names.append(safe_name(name))
         except ArtifactError:
             continue
-    return sorted(found, key=lambda name: (not name.startswith("demo"), name))
+    return sorted(names, key=lambda name: (not name.startswith("demo"), name))
 
 
 def get_dissection(name: str) -> Dissection:

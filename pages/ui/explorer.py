@@ -159,21 +159,21 @@ def results(d: Dissection, typed: str) -> None:
         return
     try:
         with st.spinner("Searching", show_time=False):
-            found, scores = found_neurons(d, query)
+            neurons, scores = found_neurons(d, query)
     except ANDError as error:
         st.html(html.box(html.empty(str(error))))
         return
-    st.html(html.heading("PaperTable", _count(d, len(found), scores is not None)))
-    if not len(found):
+    st.html(html.heading("PaperTable", _count(d, len(neurons), scores is not None)))
+    if not len(neurons):
         st.html(html.empty("No neuron fits. Search by meaning finds neighbours of words that no summary uses."))
         return
-    frame = result_frame(d, found[:SHOWN], scores[:SHOWN] if scores is not None else None)
+    frame = result_frame(d, neurons[:SHOWN], scores[:SHOWN] if scores is not None else None)
     key = f"found-{hash(query)}"
 
     def opened() -> None:
         rows = state[key]["selection"]["rows"]
         if rows:
-            go(d.neuron_id(int(found[rows[0]])))
+            go(d.neuron_id(int(neurons[rows[0]])))
 
     st.dataframe(
         frame,
@@ -185,20 +185,20 @@ def results(d: Dissection, typed: str) -> None:
     )
 
 
-def _count(d: Dissection, found: int, ranked: bool) -> str:
-    shown = f", the {'nearest' if ranked else 'first'} {SHOWN} shown" if found > SHOWN else ""
-    return f"{found:,} of {d.neuron_count:,} neurons{shown}"
+def _count(d: Dissection, count: int, ranked: bool) -> str:
+    shown = f", the {'nearest' if ranked else 'first'} {SHOWN} shown" if count > SHOWN else ""
+    return f"{count:,} of {d.neuron_count:,} neurons{shown}"
 
 
-def result_frame(d: Dissection, found: np.ndarray, scores: np.ndarray | None) -> pd.DataFrame:
+def result_frame(d: Dissection, neurons: np.ndarray, scores: np.ndarray | None) -> pd.DataFrame:
     """Return rows of neurons for a table."""
-    table = d.explanation_table.take(found)
+    table = d.explanation_table.take(neurons)
     frame = table.select(["layer", "unit", "adjectives", "thing", "leading_class", "class_share"]).to_pandas()
     frame = frame.rename(
         columns={"thing": "said in summary", "leading_class": "class of most high clips", "class_share": "share"}
     )
-    frame.insert(4, "concept", d.headlines.concept[found])
-    frame.insert(5, "probability", d.headlines.probability[found])
+    frame.insert(4, "concept", d.headlines.concept[neurons])
+    frame.insert(5, "probability", d.headlines.probability[neurons])
     if scores is not None:
         frame.insert(2, "similarity", scores)
     return frame.fillna({"said in summary": "", "concept": "", "class of most high clips": ""}).round(2)

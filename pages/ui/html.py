@@ -67,8 +67,8 @@ def card(top: TopClip, side: Side, share: float, audio: str, picture: str | None
 
 def clip_card(clip: Clip, caption: str | None, audio: str, picture: str) -> str:
     """Return one clip to hear, with its caption."""
-    said = text(caption) if caption else '<span class="and-empty">no caption</span>'
-    return _clip(clip, audio, picture, f"<details><summary>{said}</summary></details>")
+    shown_caption = text(caption) if caption else '<span class="and-empty">no caption</span>'
+    return _clip(clip, audio, picture, f"<details><summary>{shown_caption}</summary></details>")
 
 
 def _clip(clip: Clip, audio: str, picture: str, body: str) -> str:
@@ -111,12 +111,12 @@ def part_card(top: TopClip, parts: Sequence[tuple[str, str]], picture: str) -> s
 def verdict_card(clip: Clip, before: tuple[str, float], after: tuple[str, float], audio: str, picture: str) -> str:
     """Return one tested clip to hear, with what the network took it for before and after."""
     label = (clip.label or "").replace("_", " ").lower()
-    said = [f"{what[0].replace('_', ' ')} {what[1]:.0%}" for what in (before, after)]
+    predictions = [f"{what[0].replace('_', ' ')} {what[1]:.0%}" for what in (before, after)]
     right = [what[0].replace("_", " ").lower() == label for what in (before, after)]
     kind = "" if right[0] == right[1] else " and-high" if right[1] else " and-low"
     lines = (
-        f'<div class="and-verdict"><span>before</span> {text(said[0])}</div><div '
-        f'class="and-verdict{kind}"><span>after</span> {text(said[1])}</div>'
+        f'<div class="and-verdict"><span>before</span> {text(predictions[0])}</div><div '
+        f'class="and-verdict{kind}"><span>after</span> {text(predictions[1])}</div>'
     )
     return _clip(clip, audio, picture, lines)
 
@@ -134,12 +134,12 @@ def points(summary: Sequence[Point]) -> str:
     """Return calibrated summary: kept points, and dropped ones struck through with the reason."""
     items = []
     for p in summary:
-        said = f"{p.reach}{text(p.text)}"
+        line = f"{p.reach}{text(p.text)}"
         if p.kept:
-            items.append(f"<li>{said}</li>")
+            items.append(f"<li>{line}</li>")
         else:
             items.append(
-                f'<li><s>{said}</s><span class="why">also in the lowest clips: &ldquo;{text(p.removed_by)}&rdquo;, '
+                f'<li><s>{line}</s><span class="why">also in the lowest clips: &ldquo;{text(p.removed_by)}&rdquo;, '
                 f"{p.similarity:.2f}</span></li>"
             )
     return f"<ul>{''.join(items)}</ul>"

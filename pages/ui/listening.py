@@ -41,11 +41,11 @@ def where_it_fires(d: Dissection, neuron: NeuronId) -> None:
     with opened:
         tops = d.extreme_clips(neuron, "high")
         try:
-            found = localize(d, neuron, tops[0].clip.index) if tops else None
+            located = localize(d, neuron, tops[0].clip.index) if tops else None
         except ANDError as error:
             explain(error)
             return
-        if found is None:
+        if located is None:
             st.html(html.empty("It has no highest clips."))
             return
         cards = []
@@ -57,8 +57,8 @@ def where_it_fires(d: Dissection, neuron: NeuronId) -> None:
             ]
             cards.append(html.part_card(top, parts, part_url(d, neuron, clip, "map.jpg")))
         st.html(html.about(neuron, f'<div class="and-cards">{"".join(cards)}</div>'))
-        alone = "" if found.hz is not None else " This layer has a map over time alone."
-        st.html(html.empty(ABOUT_MAP + alone + (f" {found.remark.capitalize()}." if found.remark else "")))
+        alone = "" if located.hz is not None else " This layer has a map over time alone."
+        st.html(html.empty(ABOUT_MAP + alone + (f" {located.remark.capitalize()}." if located.remark else "")))
 
 
 def what_moves_it(d: Dissection, neuron: NeuronId) -> None:
@@ -102,11 +102,11 @@ def what_moves_it(d: Dissection, neuron: NeuronId) -> None:
 def _explained(value: float) -> str:
     if value != value:
         return "The neuron never changes over time, so there is nothing to explain."
-    told = (
+    sentence = (
         f"A regression on the dictionary's components explains {max(0.0, value):.0%} of its activation over time on "
         "clips it was not fitted on"
     )
-    return f"{told}: not explained here, take what follows with care." if value < EXPLAINED else f"{told}."
+    return f"{sentence}: not explained here, take what follows with care." if value < EXPLAINED else f"{sentence}."
 
 
 def _groups(d: Dissection, neuron: NeuronId, rows: list[dict]) -> None:

@@ -26,14 +26,14 @@ SCORE_STEPS = (
 
 
 @lru_cache(maxsize=8)
-def map_figure(d: Dissection, places: str, by: str, word: str | None, found: tuple[int, ...]) -> go.Figure:
+def map_figure(d: Dissection, places: str, by: str, word: str | None, lit: tuple[int, ...]) -> go.Figure:
     """Return the figure of a choice; made once, since 55,000 names take longer to write down than to show."""
     if by.startswith(SCORED_BY):
         return neuron_map(
             np.asarray(d.map_places(places)),
             groups(d, by, word),
             titles(d),
-            np.array(found, int),
+            np.array(lit, int),
             [name for name, _ in SCORE_STEPS],
             "no score",
         )
@@ -44,7 +44,7 @@ def map_figure(d: Dissection, places: str, by: str, word: str | None, found: tup
         np.asarray(d.map_places(places)),
         groups(d, by, word),
         titles(d),
-        np.array(found, int),
+        np.array(lit, int),
         ordered,
         "no block" if ordered else "others",
     )
@@ -55,9 +55,9 @@ def titles(d: Dissection) -> np.ndarray:
     """Return (R,) what each neuron is called on the map."""
     table = d.explanation_table
     named = pa.array(np.where(d.headlines.holds, d.headlines.concept, np.array(None, object)), pa.string())
-    said = pc.coalesce(named, pc.if_else(pc.equal(table["adjectives"], ""), None, table["adjectives"]), "unclear")
+    labels = pc.coalesce(named, pc.if_else(pc.equal(table["adjectives"], ""), None, table["adjectives"]), "unclear")
     joined = pc.binary_join_element_wise(
-        table["layer"].cast(pa.string()), "/", table["unit"].cast(pa.string()), ": ", said, ""
+        table["layer"].cast(pa.string()), "/", table["unit"].cast(pa.string()), ": ", labels, ""
     )
     return joined.to_numpy()
 
@@ -81,7 +81,7 @@ def groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
             for c, share in zip(table["leading_class"].to_pylist(), table["class_share"].to_pylist(), strict=True)
         ]
     if by == "adjective":
-        return [word if word in said.split(", ") else None for said in table["adjectives"].to_pylist()]
+        return [word if word in words.split(", ") else None for words in table["adjectives"].to_pylist()]
     if by == "interpretable":
         return ["interpretable" if yes else "not interpretable" for yes in interpretable(d)]
     return d.headlines.concept.tolist()

@@ -54,23 +54,23 @@ def part_url(dissection: Dissection, neuron: NeuronId, clip: int, what: str) -> 
 
 
 async def _part(request: Request) -> Response:
-    found = request.path_params
-    if found["what"] not in PARTS or not re.fullmatch(r"\d{1,9}", found["clip"]):
+    parameters = request.path_params
+    if parameters["what"] not in PARTS or not re.fullmatch(r"\d{1,9}", parameters["clip"]):
         return PlainTextResponse("no such file", 404)
 
     def work() -> bytes:
-        d = get_dissection(found["name"])
-        neuron = d.neuron_id(d.index(f"{found['layer']}/{found['unit']}"))
-        clip = int(found["clip"])
+        d = get_dissection(parameters["name"])
+        neuron = d.neuron_id(d.index(f"{parameters['layer']}/{parameters['unit']}"))
+        clip = int(parameters["clip"])
         d.clip_row(clip)
-        kind = found["what"].partition(".")[0]
+        kind = parameters["what"].partition(".")[0]
         return localized_picture(d, neuron, clip) if kind == "map" else localized_sound(d, neuron, clip, kind)
 
     try:
         data = await run_in_threadpool(work)
     except ANDError as error:
         return PlainTextResponse(str(error), 404, headers={"X-Content-Type-Options": "nosniff"})
-    return ranged(request.headers.get("range"), data, PARTS[found["what"]], BRIEFLY)
+    return ranged(request.headers.get("range"), data, PARTS[parameters["what"]], BRIEFLY)
 
 
 def media_routes() -> list[Route]:

@@ -64,15 +64,17 @@ def _headline(d: Dissection, neuron: NeuronId) -> None:
     if not d.has("explanations"):
         st.html(html.empty("Not explained yet. Run", "and-dissect run CONFIG.yaml"))
         return
-    said, e = d.headline(neuron), d.explanation(neuron)
+    headline, e = d.headline(neuron), d.explanation(neuron)
     leading = (
         f"{e['class_count']} of {e['of']} highest clips: {e['leading_class'].replace('_', ' ')}"
-        if e["leading_class"] and not said.dead
+        if e["leading_class"] and not headline.dead
         else ""
     )
-    sure = html.text(" · ".join(text for text in (leading, said.sureness) if text))
+    sure = html.text(" · ".join(text for text in (leading, headline.sureness) if text))
     st.html(
-        html.about(neuron, f'<div class="and-headline">{scores.sentence(said)}<span class="sure">{sure}</span></div>')
+        html.about(
+            neuron, f'<div class="and-headline">{scores.sentence(headline)}<span class="sure">{sure}</span></div>'
+        )
     )
 
 
@@ -177,21 +179,21 @@ def _summary(d: Dissection, neuron: NeuronId) -> None:
             + html.box(html.empty("Not summarised yet. Run", "and-dissect run CONFIG.yaml --from captions"))
         )
         return
-    found, low = d.summary(neuron), d.summary(neuron, "low")
+    high, low = d.summary(neuron), d.summary(neuron, "low")
     notes = d.notes("summaries")
-    kept = sum(p.kept for p in found)
+    kept = sum(p.kept for p in high)
     nothing = "The {} clips have nothing in common that their captions say."
-    shown = html.points(found) if found else html.empty(_no_answer(d, neuron, "high") or nothing.format("highest"))
-    told = [f"{len(found)} raw, {kept} kept."]
+    shown = html.points(high) if high else html.empty(_no_answer(d, neuron, "high") or nothing.format("highest"))
+    remarks = [f"{len(high)} raw, {kept} kept."]
     if "random_points_mean" in notes:
-        told.append(f"Random clips share {notes['random_points_mean']:.1f} points by chance.")
+        remarks.append(f"Random clips share {notes['random_points_mean']:.1f} points by chance.")
     agreement = d.agreement(neuron)
     if agreement is not None:
-        told.append(f"Agreement of several answers: {agreement:.2f} (all neurons {notes['agreement_mean']:.2f}).")
+        remarks.append(f"Agreement of several answers: {agreement:.2f} (all neurons {notes['agreement_mean']:.2f}).")
     st.html(
         html.about(
             neuron,
-            html.heading("Summary, calibrated", notes["summarizer"]) + html.box(shown + html.empty(" ".join(told))),
+            html.heading("Summary, calibrated", notes["summarizer"]) + html.box(shown + html.empty(" ".join(remarks))),
         )
     )
     with st.expander(f"Summary of the lowest clips ({len(low)})"):
@@ -244,12 +246,12 @@ def _closed(d: Dissection, neuron: NeuronId) -> None:
             "DB": names,
             "TAB": d.notes("tab")["similarities"] if d.has("tab") else [],
         }
-        found = {
+        by_method = {
             (method, name): d.closed_concepts(neuron, name, method) for method, used in methods.items() for name in used
         }
         frame = {
             f"{method} {name} · {what}": [c.name if what == "concept" else round(c.score, 3) for c in concepts]
-            for (method, name), concepts in found.items()
+            for (method, name), concepts in by_method.items()
             for what in ("concept", "score")
         }
         every.dataframe(pd.DataFrame(frame), hide_index=True)
@@ -267,8 +269,8 @@ def _icl(d: Dissection, neuron: NeuronId) -> tuple[list[str] | None, str]:
         for a in answers
         if a["how"] != "exact"
     ]
-    said = f"ICL, outside the concept set: {', '.join(outside)}." if outside else ""
-    return [a["concept"] or "no answer" for a in answers], f"ICL: no answer, {why}." if why else said
+    remark = f"ICL, outside the concept set: {', '.join(outside)}." if outside else ""
+    return [a["concept"] or "no answer" for a in answers], f"ICL: no answer, {why}." if why else remark
 
 
 def _open(d: Dissection, neuron: NeuronId) -> None:
@@ -319,10 +321,12 @@ def _alike(d: Dissection, neuron: NeuronId) -> None:
         if not alike:
             st.html(html.empty("None."))
         for i, (other, correlation) in enumerate(alike):
-            said = d.headline(other) if d.has("explanations") else None
+            headline = d.headline(other) if d.has("explanations") else None
             about = (
-                ((said.concept if said.holds else None) or ", ".join(said.adjectives) or "unclear").replace("_", " ")
-                if said
+                ((headline.concept if headline.holds else None) or ", ".join(headline.adjectives) or "unclear").replace(
+                    "_", " "
+                )
+                if headline
                 else "unclear"
             )
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):

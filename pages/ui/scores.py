@@ -14,9 +14,9 @@ from pages.ui.media import media_url
 SHORT = {"DB": "DB", "TAB": "TAB", "ICL": "ICL", "SUM": "summary", "OPEN": "open"}  # for a narrow column
 
 
-def sentence(said: Headline) -> str:
+def sentence(headline: Headline) -> str:
     """Return the headline's sentence as markup."""
-    return "".join(f"<mark>{html.text(part)}</mark>" if marked else html.text(part) for part, marked in said.parts)
+    return "".join(f"<mark>{html.text(part)}</mark>" if marked else html.text(part) for part, marked in headline.parts)
 
 
 def box(d: Dissection, neuron: NeuronId) -> None:
@@ -48,17 +48,17 @@ def box(d: Dissection, neuron: NeuronId) -> None:
                 "holds": "" if row["confidence"] is None else f"{row['confidence']:.2f}",
             }
         )
-    told = (
+    remark = (
         "On clips that the explanation was not made from, both halves in turn; 95 % bootstrap over clips. Holds: "
         "probability, calibrated on planted neurons."
     )
-    told += (
+    remark += (
         " Beside: the best of another neuron's explanation, shuffled activations, the layer's most common "
         "explanation and an empty one."
     )
     encoder = d.notes("scores").get("calibrated_with")
     if encoder is not None and encoder != d.notes("texts")["encoder"]:
-        told += (
+        remark += (
             f" The probabilities were calibrated with another text encoder ({encoder}): take them with care, or "
             "plant neurons here and calibrate on them."
         )
@@ -68,13 +68,13 @@ def box(d: Dissection, neuron: NeuronId) -> None:
             html.heading("Held-out scores", "by similarity to captions")
             + html.box(
                 html.plain_table([{k: row[k] for k in ("by", "holds", "Pearson", "AUPRC", "beside")} for row in rows])
-                + html.empty(told)
+                + html.empty(remark)
             ),
         )
     )
     judged = judged_scores(d, neuron)
     if judged:
-        said = "; ".join(
+        baselines = "; ".join(
             f"{SAID[row['method']]} " + ("not defined" if row["pearson"] is None else f"{row['pearson']:.2f}")
             for row in judged
         )
@@ -85,17 +85,17 @@ def box(d: Dissection, neuron: NeuronId) -> None:
                 neuron,
                 html.empty(
                     f"By the judge ({d.notes('judged')['judge']}), Pearson over {judged[0]['clips']} clips: "
-                    f"{said}.{lost}"
+                    f"{baselines}.{lost}"
                 ),
             )
         )
     words = [row for row in confident_words(d, neuron) if row["confidence"] is not None]
     if words:
-        said = ", ".join(
+        baselines = ", ".join(
             f"{row['word']} {row['confidence']:.2f}" + ("" if row["confidence"] >= SURE else " (unclear)")
             for row in words
         )
-        st.html(html.about(neuron, html.empty(f"Adjectives, probability that each holds: {said}.")))
+        st.html(html.about(neuron, html.empty(f"Adjectives, probability that each holds: {baselines}.")))
 
 
 def most_wrong(d: Dissection, neuron: NeuronId) -> None:
@@ -113,13 +113,13 @@ def most_wrong(d: Dissection, neuron: NeuronId) -> None:
         method = st.segmented_control(
             "Explanation by", methods, default=methods[0], key="wrong_by", format_func=SAID.__getitem__, required=True
         )
-        found = wrong_clips(d, neuron, str(method) if method in methods else methods[0])
-        told = {
+        wrong = wrong_clips(d, neuron, str(method) if method in methods else methods[0])
+        labels = {
             "missed": "It fires, the explanation does not say so",
             "false": "The explanation says so, it does not fire",
         }
-        for side, clips in found.items():
+        for side, clips in wrong.items():
             cards = [
                 html.clip_card(d.clips[c], d.caption(c), media_url(d, c, "flac"), media_url(d, c, "jpg")) for c in clips
             ]
-            st.html(html.heading(told[side]) + f'<div class="and-cards">{"".join(cards)}</div>')
+            st.html(html.heading(labels[side]) + f'<div class="and-cards">{"".join(cards)}</div>')

@@ -116,13 +116,13 @@ def _being_made() -> None:
 
 def provenance(d: Dissection) -> None:
     """Show what the figures on this page rest on, at the foot of the sidebar."""
-    found: dict[str, Any] = d.provenance
+    shown: dict[str, Any] = d.provenance
     lines = [
-        f"<b>{html.text(key.replace('_', ' '))}</b> {html.text(found[key])}"
+        f"<b>{html.text(key.replace('_', ' '))}</b> {html.text(shown[key])}"
         for key in PROVENANCE
-        if found.get(key) is not None
+        if shown.get(key) is not None
     ]
-    badge = '<span class="and-synth">synthetic sound</span>' if found["synthetic"] else ""
+    badge = '<span class="and-synth">synthetic sound</span>' if shown["synthetic"] else ""
     with st.sidebar:
         st.html(f'{badge}<details class="and-prov" open><summary>Provenance</summary>{"<br>".join(lines)}</details>')
 

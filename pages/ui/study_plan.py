@@ -167,15 +167,15 @@ def plan(study: Study) -> None:
         + "</div>"
     )
     for name, about in study.plan["dissections"].items():
-        found = about["provenance"]
-        told = ", ".join(
-            f"{key} {found[key]}"
+        sources = about["provenance"]
+        counts = ", ".join(
+            f"{key} {sources[key]}"
             for key in ("target", "dataset", "captioner", "summarizer", "encoder")
-            if found.get(key)
+            if sources.get(key)
         )
         st.html(
             html.empty(
-                f"{name} ({about['fingerprint']}): {told}" + ("; synthetic sound" if found.get("synthetic") else "")
+                f"{name} ({about['fingerprint']}): {counts}" + ("; synthetic sound" if sources.get("synthetic") else "")
             )
         )
     st.code(yaml.safe_dump(study.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), language="yaml")

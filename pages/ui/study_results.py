@@ -93,10 +93,10 @@ def results(study: Study) -> None:
     if not len(report.raters):
         st.html(html.box(html.empty("No answers yet. Raters answer at", f"and-dissect study serve {study.name}")))
         return
-    told = f"{len(report.excluded)} of {len(report.raters)} raters break a declared rule and are " + (
+    sentence = f"{len(report.excluded)} of {len(report.raters)} raters break a declared rule and are " + (
         "counted here." if everybody else "left out."
     )
-    st.html(html.empty(told))
+    st.html(html.empty(sentence))
     if not len(report.frame):
         st.html(
             html.box(
@@ -106,27 +106,27 @@ def results(study: Study) -> None:
             )
         )
         return
-    found = report.parts()
+    parts = report.parts()
     texts, how = _texts(study, report)
-    if found["ratings"]:
+    if parts["ratings"]:
         left, right = st.columns(2, gap="medium")
         left.html(html.heading("Mean rating by method", "95 % over neurons"))
-        left.plotly_chart(rating_figure(found["ratings"]), config=EXPORT, theme=None, key="ratings")
+        left.plotly_chart(rating_figure(parts["ratings"]), config=EXPORT, theme=None, key="ratings")
         right.html(html.heading("By depth"))
-        if found["blocks"]:
-            right.plotly_chart(block_figure(found["blocks"]), config=EXPORT, theme=None, key="blocks")
+        if parts["blocks"]:
+            right.plotly_chart(block_figure(parts["blocks"]), config=EXPORT, theme=None, key="blocks")
         else:
             right.html(html.empty("The rated neurons stand in no block."))
-    last = fault_part(found["faults"], ABOUT)
-    for part in [*result_parts(found, texts, how, study.mark), *([last] if last else [])]:
+    last = fault_part(parts["faults"], ABOUT)
+    for part in [*result_parts(parts, texts, how, study.mark), *([last] if last else [])]:
         st.html(
             html.heading(part.title)
             + html.box(f'<div class="and-scroll">{html.plain_table(part.cells)}</div>' + html.empty(part.note))
         )
     _scores(report)
-    if found["flags"]:
+    if parts["flags"]:
         st.html(html.heading("Reported faults"))
-        st.dataframe(pd.DataFrame(found["flags"]), hide_index=True)
+        st.dataframe(pd.DataFrame(parts["flags"]), hide_index=True)
 
 
 def _texts(study: Study, report: Report) -> tuple[list[dict[str, Any]], str]:

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ try:
 except ImportError:
     sync_api = None  # type: ignore[assignment]  # the tests of this room say so and skip
 
-expect = getattr(sync_api, "expect", None)
+expect: Any = getattr(sync_api, "expect", None)
 
 
 PATIENCE = 120_000  # milliseconds until a state that does not come is a fault: a busy machine is none
