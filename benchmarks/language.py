@@ -67,7 +67,7 @@ def captions(count: int) -> list[str]:
 
 def encoding() -> None:
     """All of DB with each text encoded once; and the same texts encoded anew for every neuron, on a sample."""
-    encoder = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))  # type: ignore[call-arg]
+    encoder = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))
     texts, concepts = (
         captions(CLIPS),
         [f"concept {name[0]}" for name in list(NAMES.values())] + [f"other {i}" for i in range(CONCEPTS - len(NAMES))],
@@ -95,7 +95,7 @@ def in_flight() -> None:
     assert serving.stdout is not None
     try:
         url = serving.stdout.readline().strip()
-        model = LLMS.create(PluginConfig(kind="server", base_url=url, model="m", in_flight=IN_FLIGHT))  # type: ignore[call-arg]
+        model = LLMS.create(PluginConfig(kind="server", base_url=url, model="m", in_flight=IN_FLIGHT))
         list(model.answer([Question(f"warm {i}") for i in range(IN_FLIGHT)]))
         began = time.perf_counter()
         replies = list(model.answer(Question(f"question {i}") for i in range(REQUESTS)))

@@ -38,7 +38,7 @@ class Server:
                 return self
             except OSError:
                 if self.process.poll() is not None:
-                    raise AssertionError(self.process.stderr.read().decode()) from None  # type: ignore[union-attr]
+                    raise AssertionError(self.process.stderr.read().decode()) from None
                 time.sleep(0.05)
         raise AssertionError("the server did not start")
 

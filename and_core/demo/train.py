@@ -22,7 +22,7 @@ def train(folder: Path, progress: Progress = silent) -> dict[str, dict[str, obje
     """
     sounds = synthesise(progress)
     reports, pretrained = train_beats.train(folder, sounds, progress=progress)
-    encoder = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))  # type: ignore[call-arg]
+    encoder = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))
     reports["small-clap"] = train_clap.train(
         folder / "small-clap", sounds, pretrained, encoder, train_beats.BeatsRecipe().mel_bins, progress=progress
     )

@@ -46,7 +46,7 @@ def train(
         the weights, seconds.
     """
     began = time.time()
-    plugin = PluginConfig(kind="ast", checkpoint=str(network))  # type: ignore[call-arg]
+    plugin = PluginConfig(kind="ast", checkpoint=str(network))
     target = TARGETS.create(plugin)
     target.load("cpu")
     jobs = corpus.corpus_jobs()

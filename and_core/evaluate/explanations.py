@@ -84,7 +84,7 @@ def load_explanations(d: Dissection, method: str, similarity: str, spoken: Seque
         The concepts as they are encoded.
     """
     if method in SCORED:
-        stage = SCORED[method]  # type: ignore[index]
+        stage = SCORED[method]
         if not d.has(stage) or similarity not in d.notes(stage)["similarities"]:
             return None
         which = np.asarray(d.best_concepts(method, similarity)[:, 0])

@@ -80,7 +80,7 @@ class Localization:
 
 def scale_clips(d: Dissection, neuron: NeuronId | str) -> list[int]:
     """Return the clips on whose scale a neuron's maps are shown: its highest and lowest."""
-    return [top.clip.index for side in ("high", "low") for top in d.extreme_clips(neuron, side)]  # type: ignore[arg-type]
+    return [top.clip.index for side in ("high", "low") for top in d.extreme_clips(neuron, side)]
 
 
 def layer_maps(target: Target, waves: list[np.ndarray], layer: str) -> tuple[np.ndarray, np.ndarray]:

@@ -125,4 +125,4 @@ def _encode(d: Dissection, section: dict[str, Any], text: str) -> np.ndarray:
 def _encoder(settings: tuple[tuple[str, object], ...]) -> Any:
     from and_core.encoders.base import ENCODERS
 
-    return ENCODERS.create(PluginConfig(**dict(settings)), recorded=True)  # type: ignore[arg-type]
+    return ENCODERS.create(PluginConfig(**dict(settings)), recorded=True)

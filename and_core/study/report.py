@@ -175,7 +175,7 @@ class Report:
         model : str or None
             Folder of the model for BERTScore; None: the bundled MiniLM.
         """
-        encoder: Any = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))  # type: ignore[call-arg]
+        encoder: Any = ENCODERS.create(PluginConfig(kind="minilm", model="bundled"))
         score = written.bert_scorer(model or encoder.folder, layers)
         rows = written.similar(self.frame, encoder.encode, score)
         name = encoder.describe() if model is None else model.rstrip("/").rpartition("/")[2]

@@ -125,7 +125,7 @@ def _compare(
     for strategy in strategies:
         wanted = AblationRequest(
             concept=request.concept, strategy=strategy, how=request.how, choose_on=request.choose_on
-        )  # type: ignore[arg-type]
+        )
         try:
             choices[strategy] = wanted, select_neurons(d, wanted)
         except ANDError as error:

@@ -148,7 +148,7 @@ def without_concept(d: Dissection, sound: OwnSound, concept: str, strategy: str 
     from and_core.unlearn.request import AblationRequest
     from and_core.unlearn.selection import select_neurons
 
-    choice = select_neurons(d, AblationRequest(concept=concept, strategy=strategy))  # type: ignore[arg-type]
+    choice = select_neurons(d, AblationRequest(concept=concept, strategy=strategy))
     with network_lock():
         target = shared_target(d)
         features = target.features([resample(sound.wave, sound.rate, target.sample_rate)])

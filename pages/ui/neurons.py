@@ -358,7 +358,7 @@ def _download(d: Dissection, neuron: NeuronId) -> None:
                 "caption": t.caption,
             }
             for side in ("high", "low")
-            for t in d.extreme_clips(neuron, side, 50)  # type: ignore[arg-type]
+            for t in d.extreme_clips(neuron, side, 50)
         ]
         return csv_text(pd.DataFrame(rows)).encode()
 

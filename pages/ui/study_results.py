@@ -185,7 +185,7 @@ def items(study: Study) -> None:
     chosen = st.dataframe(
         table, hide_index=True, height=280, on_select="rerun", selection_mode="single-row", key="item_rows"
     )
-    picked = chosen.selection.rows  # type: ignore[attr-defined]
+    picked = chosen.selection.rows
     number = rows[picked[0]]["item"] if picked else rows[0]["item"]
     item = next(i for i in study.items.values() if i["number"] == number)
     truth, shown = item["truth"], item["shown"]

@@ -169,7 +169,7 @@ def test_words_against_measures() -> None:
         and by_word["loud"]["with"] == 29
     )
     assert all(t["q"] >= t["p"] for t in tests)
-    assert compare(np.arange(30.0), np.arange(30) < 15)["delta"] == -1  # type: ignore[index]
+    assert compare(np.arange(30.0), np.arange(30) < 15)["delta"] == -1
     assert every_test(means, {}) == []
     weak = every_test({"amplitude": np.tile([0.0, 1.0], 40)}, {"loud": np.arange(80) < 40})
     assert [t["agrees"] for t in weak] == ["not shown"], "no difference is not the opposite"

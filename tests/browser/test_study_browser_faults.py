@@ -145,8 +145,8 @@ def test_captions_and_descriptions_are_never_markup(cache: Path, tmp_path: Path,
         page = new_page()
         page.goto(f"{running.url}/r/{token}")
         expect(page.locator(".consent")).to_have_text(evil)
-        Session(study, study.place(token)).record({"kind": "consent", "uuid": "consent-1", "agreed": True})  # type: ignore[arg-type]
-        session = Session(study, study.place(token))  # type: ignore[arg-type]
+        Session(study, study.place(token)).record({"kind": "consent", "uuid": "consent-1", "agreed": True})
+        session = Session(study, study.place(token))
         session.record({"kind": "volume", "uuid": "volume-1", "count": session.beep_count()})
         page.reload()
         expect(page.locator("blockquote")).to_have_text(evil)

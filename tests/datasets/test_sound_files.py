@@ -262,7 +262,7 @@ def test_a_folder_is_read_or_listed_whole(tmp_path: Path) -> None:
         "no regular file": 1,
         "without suffix": 1,
     }
-    pipeline.run(config(root), root=tmp_path / "cache", only=["clips"])  # type: ignore[arg-type]
+    pipeline.run(config(root), root=tmp_path / "cache", only=["clips"])
     d = open_dissection("mine", root=tmp_path / "cache")
     assert len(d.clips) == 7 and d.classes == ["dog", "rain"]
     assert {s.name: s.reason.split(":")[0] for s in d.skipped} == {
@@ -279,7 +279,7 @@ def test_what_was_scaled_is_said(tmp_path: Path) -> None:
     for name, gain in (("loud", 3.0), ("integers", 20_000.0), ("fine", 1.0)):
         (tmp_path / "clips").mkdir(exist_ok=True)
         sf.write(tmp_path / "clips" / f"{name}.wav", gain * sound(), RATE, subtype="FLOAT")
-    pipeline.run(config(tmp_path / "clips"), root=tmp_path / "cache", only=["clips"])  # type: ignore[arg-type]
+    pipeline.run(config(tmp_path / "clips"), root=tmp_path / "cache", only=["clips"])
     d = open_dissection("mine", root=tmp_path / "cache")
     assert (
         d.notes("clips")["scaled"] == 1 + (3 * np.abs(sound()).max() > 1)

@@ -216,7 +216,7 @@ def test_a_few_steps_of_every_recipe_learn(tmp_path: Path) -> None:
     assert (
         encoder.encode_audio([sounds.waves[0].astype(np.float32) / 32768]).shape == (1, 16)
         and report["retrieval"]["clips"] == 15
-    )  # type: ignore[index]
+    )
 
 
 def test_predicting_masked_patches_sees_no_masked_patch() -> None:
@@ -253,7 +253,7 @@ def test_evaluate_counts_hits() -> None:
         def forward(self, x: torch.Tensor):
             return type("Out", (), {"logits": x})
 
-    assert evaluate(Echo(), torch.eye(4), torch.tensor([0, 1, 2, 0])) == 0.75  # type: ignore[arg-type]
+    assert evaluate(Echo(), torch.eye(4), torch.tensor([0, 1, 2, 0])) == 0.75
 
 
 def test_weights_hold_no_pickle() -> None:

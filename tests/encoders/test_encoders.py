@@ -21,7 +21,7 @@ from tests.tiny import tiny_clap, tiny_clip, tiny_small_clap
 
 
 def create(kind: str, **settings: object) -> TextEncoder:
-    return ENCODERS.create(PluginConfig(kind=kind, **settings))  # type: ignore[call-arg]
+    return ENCODERS.create(PluginConfig(kind=kind, **settings))
 
 
 def minilm_folder() -> str:

@@ -39,8 +39,8 @@ def test_what_is_planted_and_what_it_means() -> None:
     assert (
         meant(Unit("conjunction", "dog", "loud"), LABELS, WORDS).sum() == 15
         and meant(Unit("random"), LABELS, WORDS) is None
-    )  # type: ignore[union-attr]
-    assert np.array_equal(~meant(Unit("negation", "dog"), LABELS, WORDS), meant(Unit("concept", "dog"), LABELS, WORDS))  # type: ignore[operator]
+    )
+    assert np.array_equal(~meant(Unit("negation", "dog"), LABELS, WORDS), meant(Unit("concept", "dog"), LABELS, WORDS))
     assert not [u for u in choose_units(LABELS[:6], WORDS[:6], 0) if u.kind != "random"], "too few clips to fit on"
 
 
@@ -67,7 +67,7 @@ def test_units_fire_on_what_they_are_fitted_to() -> None:
         and not weight[:, 11].any()
     )
     for i, unit in enumerate(units[:4]):
-        assert auroc(values[:, i], meant(unit, LABELS, WORDS)) > 0.95  # type: ignore[arg-type]
+        assert auroc(values[:, i], meant(unit, LABELS, WORDS)) > 0.95
     assert np.array_equal(weight, fit_units(x, units, LABELS, WORDS, 0)[0])
     assert np.isnan(auroc(values[:, 0], np.zeros(90, bool)))
 

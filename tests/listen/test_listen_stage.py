@@ -71,7 +71,7 @@ def test_the_stage_measures_and_stands_on_disk(listened) -> None:
 
 def test_weights_are_checked_and_given_ones_are_not_trained_again(listened, tmp_path: Path) -> None:
     folder = Path(listened.paths("listening/post-hoc")[0]).parents[0]
-    other = TARGETS.create(PluginConfig(kind="beats", checkpoint="demo-frozen"))  # type: ignore[call-arg]
+    other = TARGETS.create(PluginConfig(kind="beats", checkpoint="demo-frozen"))
     other.load("cpu")
     with pytest.raises(ArtifactError, match="another network"):
         load_listener(folder, other)
@@ -97,7 +97,7 @@ def test_maps_lie_where_the_sound_is() -> None:
     for config in (
         PluginConfig(kind="ast", checkpoint="demo"),
         PluginConfig(kind="beats", checkpoint="demo-frozen", pooling="mean"),
-    ):  # type: ignore[call-arg]
+    ):
         target = TARGETS.create(config)
         target.load("cpu")
         layer = next(iter(target.modules()))
@@ -107,7 +107,7 @@ def test_maps_lie_where_the_sound_is() -> None:
         assert found.seconds[column] <= 2.4 and found.seconds[column + 1] >= 2.0, target.kind
         assert found.hz is not None and found.hz[row] <= 6_500 and found.hz[row + 1] >= 3_500, target.kind
         assert len(found.seconds) == found.values.shape[1] + 1 and len(found.hz) == found.values.shape[0] + 1
-    ast = TARGETS.create(PluginConfig(kind="ast", checkpoint="demo"))  # type: ignore[call-arg]
+    ast = TARGETS.create(PluginConfig(kind="ast", checkpoint="demo"))
     ast.load("cpu")
     with pytest.raises(TargetError, match="one vector a clip"):
         layer_maps(ast, [quiet], "fc")

@@ -45,7 +45,7 @@ class LLM:
 
 
 def model(kind: str, **settings: object) -> LanguageModel:
-    return LLMS.create(PluginConfig(kind=kind, **settings))  # type: ignore[call-arg]
+    return LLMS.create(PluginConfig(kind=kind, **settings))
 
 
 @contextmanager

@@ -170,7 +170,7 @@ def test_a_captioner_without_a_prompt_sends_the_sound_alone() -> None:
     assert [part["type"] for part in _content(tone(), "", 16_000)] == ["input_audio"] and [
         p["type"] for p in _content(tone(), "What?", 16_000)
     ][1:] == ["text"]
-    assert CAPTIONERS.create(PluginConfig(kind="server", model="m", prompt="")).settings.prompt == ""  # type: ignore[attr-defined]
+    assert CAPTIONERS.create(PluginConfig(kind="server", model="m", prompt="")).settings.prompt == ""
 
 
 class Alike(TextEncoder):
@@ -190,7 +190,7 @@ class Alike(TextEncoder):
 
 def test_an_encoder_that_tells_nothing_apart_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match=r"encoder: alike gives phrases.*mean cosine (1.00|0.99)"):
-        check_spread(Alike(None), "encoder")  # type: ignore[arg-type]
+        check_spread(Alike(None), "encoder")
     for section in ({"kind": "minilm", "model": "bundled"}, {"kind": "small_clap"}):
         check_spread(ENCODERS.create(PluginConfig(**section)), "encoder")
 

@@ -48,7 +48,7 @@ def page(**query: str) -> AppTest:
 
 
 def until_done(test: AppTest, request: AblationRequest, d: Dissection, kind: str = "run") -> AppTest:
-    key = request.key(kind, inputs_of(d))  # type: ignore[arg-type]
+    key = request.key(kind, inputs_of(d))
     for _ in range(6000):
         job = queue().find(key)
         if job is not None and job.state not in ("queued", "running"):

@@ -283,12 +283,12 @@ def test_no_verdict_on_fewer_than_five_clips_of_a_concept(clips_of: int, refused
     from and_core.figures.unlearning import tested_clips, tested_on, verdicts
 
     d = Ablated({"wind chimes": clips_of, "rain": 7})
-    (said,) = verdicts(d)  # type: ignore[arg-type]
+    (said,) = verdicts(d)
     assert (
         said.startswith("No verdict: fewer than 5 tested clips of Wind chimes") == refused
         and ("more selective" in said) != refused
     )
-    assert f"{clips_of + 7} clips of {1 + bool(clips_of)} classes" in tested_on(list(tested_clips(d).values()))  # type: ignore[arg-type]
+    assert f"{clips_of + 7} clips of {1 + bool(clips_of)} classes" in tested_on(list(tested_clips(d).values()))
 
 
 def test_a_table_and_a_command_say_what_was_tested(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

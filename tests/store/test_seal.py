@@ -207,7 +207,7 @@ def test_nothing_is_read_written_or_deleted_through_a_link_that_leaves(own, tmp_
 class _nothing:
     def __enter__(self) -> None: ...
     def __exit__(self, *error: object) -> bool:
-        return error[0] is None or issubclass(error[0], ANDError)  # type: ignore[arg-type]
+        return error[0] is None or issubclass(error[0], ANDError)
 
 
 _ignored = _nothing

@@ -168,7 +168,7 @@ def test_a_tokenizer_that_comes_with_code_is_refused_without_asking(
     monkeypatch.setattr("sys.stdin", io.StringIO("y\ny\ny\ny\n"))
     for kind in ("clip", "clap", "sentence_transformer"):
         with pytest.raises((ANDError, TypeError, KeyError, AttributeError)):
-            ENCODERS.create(PluginConfig(kind=kind, model=str(tmp_path))).encode(["a"])  # type: ignore[call-arg]
+            ENCODERS.create(PluginConfig(kind=kind, model=str(tmp_path))).encode(["a"])
     assert not (tmp_path / "RAN").exists()
 
 
@@ -205,7 +205,7 @@ def test_a_row_that_names_a_file_elsewhere_is_left_out(tmp_path: Path) -> None:
         table.replace_schema_metadata({b"huggingface": json.dumps(about).encode()}),
         inside / "train-00000-of-00001.parquet",
     )
-    made = DATASETS.create(PluginConfig(kind="hub", id=str(tmp_path / "set")))  # type: ignore[call-arg]
+    made = DATASETS.create(PluginConfig(kind="hub", id=str(tmp_path / "set")))
     made.fingerprint()
     heard = []
     for ref in made.references():

@@ -49,7 +49,7 @@ from tests.conftest import ROOT, small_config
 def test_a_secret_in_a_setting_is_refused_and_not_printed(llm: dict[str, Any]) -> None:
     config = small_config(llm={"kind": "server", "model": "m", **llm})
     with pytest.raises(ConfigError) as told:
-        LLMS.create(config.llm)  # type: ignore[arg-type]
+        LLMS.create(config.llm)
     assert "SECRET" not in str(told.value) and len(str(told.value)) < 1000
 
 
@@ -299,5 +299,5 @@ def test_a_model_that_answers_nothing_is_no_success(tmp_path: Path, monkeypatch:
 
 def test_a_weights_file_of_another_kind_is_refused_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(TargetError):
-        TARGETS.create(PluginConfig(kind="beats", checkpoint=str(tmp_path / "no.pt"))).load("cpu")  # type: ignore[call-arg]
+        TARGETS.create(PluginConfig(kind="beats", checkpoint=str(tmp_path / "no.pt"))).load("cpu")
     make_config({"name": "x", "dataset": {"kind": "synthetic"}, "target": {"kind": "ast"}})

@@ -176,7 +176,7 @@ def test_answers_that_are_none_are_refused(study) -> None:
         with pytest.raises(AnswerRefused, match=told):
             session.record({**good, **change})
     with pytest.raises(AnswerRefused):
-        session.record(["answer"])  # type: ignore[arg-type]
+        session.record(["answer"])
     with pytest.raises(AnswerConflict):
         session.record({**good, "position": good["position"] + 1})
     assert Session(s, place).position == good["position"]

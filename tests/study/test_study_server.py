@@ -160,7 +160,7 @@ def rate_by_http(url: str, token: str, rater: int, count: int, said: dict[str, i
                 state = http.get("/state").json()
                 if "item" not in state:
                     return
-                sent = answer(None, state, rating(rater, state["position"]) - 1)  # type: ignore[arg-type]
+                sent = answer(None, state, rating(rater, state["position"]) - 1)
                 reply = http.post("/events", json=sent)
                 while reply.status_code >= 500:
                     time.sleep(0.1 + wait.random() / 5)

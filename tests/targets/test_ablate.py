@@ -43,7 +43,7 @@ def test_what_is_ablated_is_silent_and_comes_back_bit_for_bit(
     masks = {x.name: rng.random(x.size) < share for x in target.layers()}
     means = {x.name: rng.standard_normal(x.size).astype(np.float32) for x in target.layers()}
     before = logits(target)
-    ablation = Ablation(modules, masks, how, means)  # type: ignore[arg-type]
+    ablation = Ablation(modules, masks, how, means)
     assert ablation.count == sum(int(m.sum()) for m in masks.values())
     with ablation:
         with Capture(modules, target.pool) as capture:
@@ -59,7 +59,7 @@ def test_weights_and_patching_to_zero_are_the_same(target: Target) -> None:
     masks = {x.name: rng.random(x.size) < 0.3 for x in target.layers() if x.kind != "fc"}
     found = []
     for how in ("weights", "zero"):
-        with Ablation(target.modules(), masks, how):  # type: ignore[arg-type]
+        with Ablation(target.modules(), masks, how):
             found.append(logits(target))
     assert torch.allclose(found[0], found[1], atol=1e-6) and not torch.allclose(found[0], logits(target), atol=1e-3)
 
@@ -93,7 +93,7 @@ def test_masks_that_do_not_fit_are_named(target: Target) -> None:
         ({}, "half", "how='half' is not known"),
     ):
         with pytest.raises(TargetError, match=message):
-            Ablation(target.modules(), masks, how)  # type: ignore[arg-type]
+            Ablation(target.modules(), masks, how)
 
 
 @pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm", "parametrized"])

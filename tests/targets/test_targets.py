@@ -131,7 +131,7 @@ def own_network(
 def planted_network(folder: Path) -> Target:
     """Units that read two layers of a tiny AST."""
     base = {"kind": "ast", "checkpoint": tiny_ast(folder), "pooling": "mean"}
-    read = TARGETS.create(PluginConfig(**base))  # type: ignore[arg-type]
+    read = TARGETS.create(PluginConfig(**base))
     read.load("cpu")
     sizes = {name: read.all_modules()[name].out_features for name in ("layer0_output", "layer1_output")}
     torch.manual_seed(0)
