@@ -49,7 +49,7 @@ class Reply:
     cut: bool = False
 
 
-def said(text: str, cut: bool = False) -> Reply:
+def clean_reply(text: str, cut: bool = False) -> Reply:
     """Return a model's words as a reply: its thinking left out; nothing at all, or what is no text, an error.
 
     Thinking is whatever stands between the marks that models put around it, or before a closing mark alone (the
@@ -131,7 +131,7 @@ def content_of(message: Any, cut: bool) -> Reply:
     content, refusal = _field(message, "content"), _field(message, "refusal")
     text = "".join(_parts(content)) if isinstance(content, list | tuple) else content
     if isinstance(text, str) and text.strip():
-        return said(text, cut)
+        return clean_reply(text, cut)
     if isinstance(refusal, str) and refusal.strip():
         return Reply(None, f"the model refused: {printable(refusal)[:200]}")
     if any(_field(message, name) for name in REASONING) or (isinstance(content, list | tuple) and content):

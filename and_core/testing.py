@@ -149,7 +149,7 @@ def check_captioner(
 def hear_noise(captioner: ListeningCaptioner[Any], count: int) -> list[Reply]:
     """Return a listening captioner's replies to some clips of noise, in order; each must come once."""
     waves = [noise(captioner.sample_rate, 1.0, seed) for seed in range(count)]
-    replies = list(captioner.hear(iter(waves)))
+    replies = list(captioner.replies(iter(waves)))
     assert sorted(number for number, _ in replies) == list(range(count)), "a clip is answered twice or not at all"
     return [reply for _, reply in sorted(replies, key=lambda pair: pair[0])]
 

@@ -47,9 +47,9 @@ def _differences(rng: np.random.Generator, neurons: int) -> np.ndarray:
 def _covered(truth: float, draw: Callable[[np.random.Generator, int], np.ndarray], neurons: int) -> float:
     rng, held, given = np.random.default_rng(neurons), 0, 0
     for _ in range(STUDIES):
-        found = estimate(draw(rng, neurons))
-        if found is not None and found.low is not None and found.high is not None:
-            given, held = given + 1, held + (found.low <= truth <= found.high)
+        interval = estimate(draw(rng, neurons))
+        if interval is not None and interval.low is not None and interval.high is not None:
+            given, held = given + 1, held + (interval.low <= truth <= interval.high)
     return held / given
 
 
@@ -89,10 +89,10 @@ def rows() -> Iterator[Row]:
         )
 
 
-def _row(what: str, found: list[float]) -> Row:
-    measured = ", ".join(f"{n}: {share:.3f}" for n, share in zip(NEURONS, found, strict=True))
+def _row(what: str, shares: list[float]) -> Row:
+    measured = ", ".join(f"{n}: {share:.3f}" for n, share in zip(NEURONS, shares, strict=True))
     slack = stats.binom(STUDIES, 0.95).std() / STUDIES * 2  # of the simulation itself
-    held = all(LEAST - slack <= share <= MOST + slack for share in found)
+    held = all(LEAST - slack <= share <= MOST + slack for share in shares)
     return Row(
         f"coverage of 95 % intervals by neurons, {what} (simulated raters)", measured, f"{LEAST} to {MOST}", held
     )

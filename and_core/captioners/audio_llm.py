@@ -16,7 +16,7 @@ from pydantic import Field
 from and_core.captioners.base import CAPTIONERS, PROMPT, ListeningCaptioner
 from and_core.errors import ConfigError, first_line
 from and_core.registry import PathMark, Settings
-from and_core.reply import Reply, said
+from and_core.reply import Reply, clean_reply
 from and_core.store.files import check_weights, sha256_file
 
 CLASSES = {  # model type -> the class that only listens and writes; every other type goes through the general one
@@ -97,7 +97,7 @@ class AudioLanguageModel(ListeningCaptioner[AudioLanguageModelSettings]):
         """Return one line for provenance."""
         return Path(self.settings.model).name
 
-    def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
+    def replies(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
         """Yield batch by batch.
 
         Where one fails (out of memory, a clip that the processor refuses), its clips one by one.
@@ -145,4 +145,4 @@ class AudioLanguageModel(ListeningCaptioner[AudioLanguageModelSettings]):
                 :, batch["input_ids"].shape[1] :
             ]
         texts = processor.batch_decode(out, skip_special_tokens=True)
-        return [said(text) for text in texts]
+        return [clean_reply(text) for text in texts]

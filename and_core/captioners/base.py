@@ -68,7 +68,7 @@ class ListeningCaptioner(Captioner[S]):
         """Return everything that decides what it says of a clip: by this its replies are kept."""
         raise NotImplementedError
 
-    def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
+    def replies(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
         """Yield replies as they come, each with the number of its clip.
 
         Mono waveforms (samples,) at :attr:`sample_rate` are taken as they are needed.

@@ -22,7 +22,7 @@ from and_core.captioners.base import CAPTIONERS, PROMPT, ListeningCaptioner
 from and_core.data import bundled
 from and_core.errors import ConfigError
 from and_core.registry import FilePath, Settings
-from and_core.reply import Reply, said
+from and_core.reply import Reply, clean_reply
 from and_core.store.files import sha256_file
 
 GIVE_UP = 3  # times in a row that the process ends, after which it is not started again
@@ -67,7 +67,7 @@ class Salmonn(ListeningCaptioner[SalmonnSettings]):
         """Return one line for provenance."""
         return f"SALMONN ({self.settings.decode.name})"
 
-    def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
+    def replies(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
         """Yield replies in order.
 
         A process that has ended is started again for the next clip, until it ends several times in a row.
@@ -154,7 +154,7 @@ class _Bridge:
             return Reply(None, f"SALMONN's bridge answered nonsense: {line.strip()[:120]}")
         if "error" in answer:
             return Reply(None, f"SALMONN failed on this clip: {answer['error'][:200]}")
-        return said(str(answer.get("text", "")).replace("</s>", "").replace("<s>", ""))
+        return clean_reply(str(answer.get("text", "")).replace("</s>", "").replace("<s>", ""))
 
     def close(self) -> None:
         """End the process."""

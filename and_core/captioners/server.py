@@ -48,7 +48,7 @@ class CaptionServer(ListeningCaptioner[CaptionServerSettings]):
         """Return one line for provenance."""
         return f"{self.settings.model} (server)"
 
-    def hear(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
+    def replies(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
         """Yield captions in the order in which the server gives them."""
         s = self.settings
         requests = (

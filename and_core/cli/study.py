@@ -192,7 +192,7 @@ def results(
         for who, why in report.excluded.items():
             _lines(f"{'breaks a rule' if everybody else 'left out'}: {who.strip('/')}: {'; '.join(why)}")
         parts = report.parts()
-        rows, how = report.written(bertscore) if texts else ([], "")
+        rows, how = report.text_similarity(bertscore) if texts else ([], "")
         last = fault_part(parts["faults"], ABOUT)
         for part in [*result_parts(parts, rows, how, report.study.mark), *([last] if last else [])]:
             if part.cells:

@@ -85,7 +85,7 @@ def train_encoder(
     for step, picked in enumerate(batches(len(rows), recipe.batch, recipe.epochs, rng), 1):
         chunk = rows[picked]
         with half_precision():
-            heard = model.hear(augment(x[chunk], rng, recipe.gain_db, 2 * FBANK_STD, recipe.masks))
+            heard = model.embed_audio(augment(x[chunk], rng, recipe.gain_db, 2 * FBANK_STD, recipe.masks))
             read = model.read(captions.draw(chunk, recipe, rng))
         logits = heard.float() @ read.float().T * model.scale.exp().clamp_max(100)
         loss = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
@@ -111,7 +111,7 @@ def figures(
         Embeddings of the class names.
     labels : (N,) int
     """
-    heard = torch.cat([model.hear(part) for part in x.split(128)])
+    heard = torch.cat([model.embed_audio(part) for part in x.split(128)])
     similarity = heard @ model.read(captions).T
     figures: dict[str, float] = {"clips": len(x)}
     for way, matrix in (("text_to_audio", similarity.T), ("audio_to_text", similarity)):

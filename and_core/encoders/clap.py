@@ -84,7 +84,7 @@ class Clap(TextAudioEncoder[ClapSettings]):
         s = self.settings
         parts = [crops(quantise(wave), SAMPLES, s.crops) for wave in waves]
         flat = [crop for part in parts for crop in part]
-        heard = np.concatenate([self._engine.hear(flat[i : i + s.batch]) for i in range(0, len(flat), s.batch)])
+        heard = np.concatenate([self._engine.embed_audio(flat[i : i + s.batch]) for i in range(0, len(flat), s.batch)])
         rows, start = [], 0
         for part in parts:
             mean = heard[start : start + len(part)].mean(0)
@@ -99,7 +99,7 @@ class _Engine:
     def read(self, texts: list[str]) -> np.ndarray:
         raise NotImplementedError
 
-    def hear(self, waves: list[np.ndarray]) -> np.ndarray:
+    def embed_audio(self, waves: list[np.ndarray]) -> np.ndarray:
         raise NotImplementedError
 
 
@@ -140,7 +140,7 @@ class _Transformers(_Engine):
         )
         return self._unit(self.model.get_text_features, batch)
 
-    def hear(self, waves: list[np.ndarray]) -> np.ndarray:
+    def embed_audio(self, waves: list[np.ndarray]) -> np.ndarray:
         batch = self.extractor(
             waves, sampling_rate=Clap.sample_rate, truncation="rand_trunc", padding="repeatpad", return_tensors="pt"
         ).to(self.device)
@@ -187,7 +187,7 @@ class _Laion(_Engine):
         padded = texts if len(texts) > 1 else [*texts, ""]  # the package squeezes a single text's axis away
         return _normal(np.asarray(self.module.get_text_embedding(padded))[: len(texts)])
 
-    def hear(self, waves: list[np.ndarray]) -> np.ndarray:
+    def embed_audio(self, waves: list[np.ndarray]) -> np.ndarray:
         return _normal(
             np.concatenate([np.asarray(self.module.get_audio_embedding_from_data(x=wave[None])) for wave in waves])
         )

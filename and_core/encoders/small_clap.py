@@ -98,7 +98,7 @@ class SmallClapEncoder(TextAudioEncoder[SmallClapSettings]):
             starts = np.linspace(0, len(padded) - size, count).round().astype(int)
             windows = torch.from_numpy(np.stack([padded[s : s + size] for s in starts]))
             with torch.inference_mode():
-                heard = network.hear(
+                heard = network.embed_audio(
                     normalise(kaldi_fbank(windows, mel_bins=mel_bins, window="povey", scale=2.0**15))
                 ).mean(0)
                 rows.append(torch.nn.functional.normalize(heard, dim=0).numpy())

@@ -152,10 +152,10 @@ def detection_places(clips: int, seed: int, each: int = 5) -> tuple[np.ndarray, 
     return np.sort(positives), np.sort(negatives)
 
 
-def balanced_accuracy(s: np.ndarray, u_order: np.ndarray, places: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def balanced_accuracy(s: np.ndarray, u_order: np.ndarray, positions: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Return (R,) detection: ``(TP/P + TN/N) / 2`` with a clip called active where its prediction is above the mean of
     the clips drawn."""
-    drawn = [np.take_along_axis(s, u_order[:, part], 1) for part in places]
+    drawn = [np.take_along_axis(s, u_order[:, part], 1) for part in positions]
     middle = np.concatenate(drawn, 1).mean(1, keepdims=True)
     return ((drawn[0] > middle).mean(1) + (drawn[1] <= middle).mean(1)) / 2
 

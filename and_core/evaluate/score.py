@@ -79,7 +79,7 @@ class MethodBlock:
 
 
 def score_block(
-    u: np.ndarray, held: HeldOut, methods: Mapping[str, MethodBlock], seed: int, threads: int = 2
+    u: np.ndarray, split: HeldOut, methods: Mapping[str, MethodBlock], seed: int, threads: int = 2
 ) -> dict[str, np.ndarray]:
     """Return every metric of every method and predictor.
 
@@ -87,7 +87,7 @@ def score_block(
     ----------
     u : (R, N) float32
         Activations on the held-out clips.
-    held : HeldOut
+    split : HeldOut
     methods : mapping of str to MethodBlock
     seed : int
         Of the shuffled explanations.
@@ -102,7 +102,7 @@ def score_block(
         text predictor; ``missed`` and
         ``false`` (methods, R, :data:`WRONG`) clip numbers, -1 for none.
     """
-    activity = _Activity(u, held)
+    activity = _Activity(u, split)
     order = np.random.default_rng(seed).permutation(len(u))
     with ThreadPoolExecutor(max(1, threads)) as pool:
         results = list(pool.map(lambda block: _method(block, activity, order), methods.values()))
@@ -112,18 +112,18 @@ def score_block(
 class _Activity:
     """What all methods share: a block's activations, ranked once."""
 
-    def __init__(self, u: np.ndarray, held: HeldOut) -> None:
-        self.u, self.held = np.ascontiguousarray(u, np.float32), held
+    def __init__(self, u: np.ndarray, split: HeldOut) -> None:
+        self.u, self.split = np.ascontiguousarray(u, np.float32), split
         r = ranked(self.u)
         self.order, self.ranks = r.order, mean_ranks(r)
         self.positives = highest(self.u)
         self.unit, self.unit_ranks = unit_rows(self.u), unit_rows(self.ranks)
-        self.mixed_positives = held.mixed[self.positives].astype(np.int32)
+        self.mixed_positives = split.mixed[self.positives].astype(np.int32)
 
 
 def _method(block: MethodBlock, a: _Activity, order: np.ndarray) -> dict[str, np.ndarray]:
     neurons, clips = a.u.shape
-    draws = len(a.held.weights)
+    draws = len(a.split.weights)
     out = {
         "values": np.full((len(PREDICTORS), len(METRICS), neurons), np.nan, np.float32),
         "baselines": np.full((len(BASELINES), len(HEADLINE), neurons), np.nan, np.float32),
@@ -147,12 +147,12 @@ def _method(block: MethodBlock, a: _Activity, order: np.ndarray) -> dict[str, np
         out["values"][p][:, scored] = _metrics(r, at, a, scored)
         if name == "text":
             s, full = r.values[at], Ranked(r.values[at], r.order[at], r.reach[at])
-            out["draws"][0][scored] = pearson_draws(s, a.u[scored], a.held.weights)
-            out["draws"][1][scored] = auprc_draws(full, a.positives[scored], a.held.weights)
+            out["draws"][0][scored] = pearson_draws(s, a.u[scored], a.split.weights)
+            out["draws"][1][scored] = auprc_draws(full, a.positives[scored], a.split.weights)
             gap = mean_ranks(r)[at] - a.ranks[scored]
             take = min(WRONG, clips // 2)
-            out["missed"][scored, :take] = a.held.clips[np.argsort(gap, axis=1, kind="stable")[:, :take]]
-            out["false"][scored, :take] = a.held.clips[np.argsort(-gap, axis=1, kind="stable")[:, :take]]
+            out["missed"][scored, :take] = a.split.clips[np.argsort(gap, axis=1, kind="stable")[:, :take]]
+            out["false"][scored, :take] = a.split.clips[np.argsort(-gap, axis=1, kind="stable")[:, :take]]
             _baselines(out["baselines"], block, r, scored, at, a, order)
     return out
 
@@ -165,7 +165,7 @@ def _metrics(r: Ranked, row: np.ndarray, a: _Activity, neurons: np.ndarray) -> n
             np.einsum("rn,rn->r", unit_rows(r.values)[row], a.unit[neurons]),
             auprc(_rows(r, row), a.positives[neurons]),
             np.einsum("rn,rn->r", ranks[row], a.unit_ranks[neurons]),
-            balanced_accuracy(r.values[row], a.order[neurons], a.held.places),
+            balanced_accuracy(r.values[row], a.order[neurons], a.split.places),
             roc_auc(mask[row], a.ranks[neurons]),
             mad(mask[row], a.u[neurons]),
         ]
@@ -189,7 +189,7 @@ def _baselines(
             auprc(_rows(r, other), a.positives[neurons]),
         )
     mixed = np.empty_like(a.unit[neurons])
-    mixed[:, a.held.mixed] = a.unit[neurons]
+    mixed[:, a.split.mixed] = a.unit[neurons]
     out[1][:, neurons] = np.einsum("rn,rn->r", unit[at], mixed), auprc(_rows(r, at), a.mixed_positives[neurons])
     for place, row in ((2, block.common), (3, -1)):
         one = ranked(np.nan_to_num(block.predictors["text"](np.array([row]))))

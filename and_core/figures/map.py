@@ -16,7 +16,7 @@ MOST = 6  # colours that can be told apart; the rest is grey
 
 
 def neuron_map(
-    places: np.ndarray,
+    coordinates: np.ndarray,
     groups: Sequence[str | None],
     titles: Sequence[str] | np.ndarray,
     highlight: np.ndarray | None = None,
@@ -28,7 +28,7 @@ def neuron_map(
 
     Parameters
     ----------
-    places : (R, 2) float
+    coordinates : (R, 2) float
         NaN where a neuron has no place.
     groups : sequence of str or None, R
         What each is coloured by; None and all but the most frequent are grey.
@@ -41,7 +41,7 @@ def neuron_map(
     ordered : sequence of str, optional
         Groups that have an order, such as blocks: all of them in colour, along a scale.
     """
-    placed = np.isfinite(places).all(1)
+    placed = np.isfinite(coordinates).all(1)
     encoded = pa.array(groups, pa.string()).dictionary_encode()
     values, codes = encoded.dictionary.to_pylist(), pc.fill_null(encoded.indices, -1).to_numpy()
     counts = np.bincount(codes[placed & (codes >= 0)], minlength=len(values))
@@ -60,8 +60,8 @@ def neuron_map(
         index = np.flatnonzero(mask)
         if len(index):
             figure.add_scattergl(
-                x=places[index, 0],
-                y=places[index, 1],
+                x=coordinates[index, 0],
+                y=coordinates[index, 1],
                 mode="markers",
                 name=plain(name),
                 customdata=index,
@@ -75,7 +75,7 @@ def neuron_map(
     for colour, number in zip(colours, order, strict=False):
         points(placed & (codes == number), values[number], colour, size, 0.75)
     if highlight is not None and len(highlight):
-        chosen = np.zeros(len(places), bool)
+        chosen = np.zeros(len(coordinates), bool)
         chosen[highlight] = True
         points(chosen & placed, "found", INK, size + 3, 1.0)
     themed(figure, "", "", height)

@@ -154,7 +154,7 @@ def resting(values: np.ndarray) -> float:
     return float(np.median(values))
 
 
-def soft_mask(patches: PatchMap, rest: float, full: float, stft: Stft, frames: int) -> np.ndarray:
+def soft_mask(patch_map: PatchMap, rest: float, full: float, stft: Stft, frames: int) -> np.ndarray:
     """Return a mask (F, T) in [0, 1]: 0 where the neuron is at rest, 1 where it fires fully, between patches in a
     straight line.
 
@@ -163,17 +163,17 @@ def soft_mask(patches: PatchMap, rest: float, full: float, stft: Stft, frames: i
     rest, full : float
         Activations that stand for 0 and for 1; the clip is silent in the mask where `full` is not above `rest`.
     """
-    level = _level(patches.values, rest, full)
+    level = _level(patch_map.values, rest, full)
     time = np.arange(frames) * stft.hop / stft.rate
-    middle = (patches.seconds[1:] + patches.seconds[:-1]) / 2
+    middle = (patch_map.seconds[1:] + patch_map.seconds[:-1]) / 2
     over_time = np.stack([np.interp(time, middle, row) for row in level])
-    over_time[:, time > patches.seconds[-1] + (patches.seconds[1] - patches.seconds[0])] = (
+    over_time[:, time > patch_map.seconds[-1] + (patch_map.seconds[1] - patch_map.seconds[0])] = (
         0  # the network never heard what comes after its last patch
     )
-    if patches.hz is None:
+    if patch_map.hz is None:
         return np.repeat(over_time.astype(np.float32), stft.bins, 0)
     hz = np.linspace(0, stft.rate / 2, stft.bins)
-    centre = (patches.hz[1:] + patches.hz[:-1]) / 2
+    centre = (patch_map.hz[1:] + patch_map.hz[:-1]) / 2
     return np.stack([np.interp(hz, centre, column) for column in over_time.T], 1).astype(np.float32)
 
 
@@ -207,12 +207,14 @@ def localize(d: Dissection, neuron: NeuronId, clip: int) -> Localization:
         target = shared_target(d)
     wave = clip_wave(d, clip, target.sample_rate)
     stft = Stft.for_rate(target.sample_rate)
-    patches = place(target, values[clip], len(wave) / target.sample_rate)
+    patch_map = place(target, values[clip], len(wave) / target.sample_rate)
     frames = max(len(wave), stft.n_fft) // stft.hop + 1
-    kept, left = split_sound(wave, soft_mask(patches, rest, full, stft, frames), stft)
-    level = _level(patches.values, rest, full)
+    kept, left = split_sound(wave, soft_mask(patch_map, rest, full, stft, frames), stft)
+    level = _level(patch_map.values, rest, full)
     remark = "" if level.max() > 0 else NOWHERE
-    return Localization(patches.values, level, patches.seconds, patches.hz, kept, left, target.sample_rate, remark)
+    return Localization(
+        patch_map.values, level, patch_map.seconds, patch_map.hz, kept, left, target.sample_rate, remark
+    )
 
 
 def _level(values: np.ndarray, rest: float, full: float) -> np.ndarray:

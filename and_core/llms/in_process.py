@@ -12,7 +12,7 @@ from pydantic import Field
 
 from and_core.errors import ConfigError, first_line
 from and_core.llms.base import LLMS, LanguageModel, LanguageModelSettings, Question, folder_hash
-from and_core.reply import Reply, said
+from and_core.reply import Reply, clean_reply
 from and_core.store.files import check_weights
 
 AHEAD = 16  # batches whose prompts are sorted by length together
@@ -144,6 +144,6 @@ class Transformers(LanguageModel[TransformersSettings]):
         ends = set(ends if isinstance(ends, list) else [ends])
         answers = tokenizer.batch_decode(out, skip_special_tokens=True)
         return [
-            said(text, not ends & set(row.tolist()) and len(row) >= most)
+            clean_reply(text, not ends & set(row.tolist()) and len(row) >= most)
             for text, row in zip(answers, out, strict=True)
         ]

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from and_core.errors import MissingExtra, first_line
 from and_core.llms.base import LLMS, LanguageModel, LanguageModelSettings, Question, folder_hash
-from and_core.reply import Reply, said
+from and_core.reply import Reply, clean_reply
 
 
 class VLLMSettings(LanguageModelSettings):
@@ -81,4 +81,4 @@ class VLLM(LanguageModel[VLLMSettings]):
             if len(requests) > 1:
                 return [self._chat([r])[0] for r in requests]
             return [Reply(None, f"vLLM refused: {first_line(error)}")]
-        return [said(out.outputs[0].text, out.outputs[0].finish_reason == "length") for out in outs]
+        return [clean_reply(out.outputs[0].text, out.outputs[0].finish_reason == "length") for out in outs]

@@ -33,7 +33,7 @@ class SmallClap(nn.Module):
         self.text = _projection(text_width, width)
         self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
-    def hear(self, fbank: torch.Tensor, padding: torch.Tensor | None = None) -> torch.Tensor:
+    def embed_audio(self, fbank: torch.Tensor, padding: torch.Tensor | None = None) -> torch.Tensor:
         """Return normalised log-mel maps (B, frames, mel), padded tokens (B, T) -> unit vectors (B, width)."""
         tokens, _ = self.beats(fbank, padding=padding)
         return F.normalize(self.audio(pooled(tokens, padding)), dim=1)

@@ -60,7 +60,7 @@ def _join(run: Run, writer: StageWriter, count: int) -> None:
     rows: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
     for number in range(count):
-        part = writer.told(number)
+        part = writer.noted(number)
         rows += part["rows"]
         skipped += part["skipped"]
     if not rows:

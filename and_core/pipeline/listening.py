@@ -223,7 +223,7 @@ def _measure(
         measures["field"].append(
             {
                 "method": "mask decoder (L-MAC)",
-                **faithfulness.judge(listener, waves, lambda mine, c: listener.decoded(mine), linear=True),
+                **faithfulness.judge(listener, waves, lambda batch, c: listener.decoded(batch), linear=True),
             }
         )
     measures |= {

@@ -95,7 +95,7 @@ def listened(run: Run, captioner: ListeningCaptioner) -> list[Reply]:
         for i in new:
             yield clip_wave(d, i, captioner.sample_rate)
 
-    for done, (number, reply) in enumerate(captioner.hear(waves()), 1):
+    for done, (number, reply) in enumerate(captioner.replies(waves()), 1):
         clip = new[number]
         answers.put(keys[clip], captioner.describe(), d.clips[clip].name, 0, reply.text, reply.error, reply.cut)
         run.progress("captions", total - len(new) + done, total)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from and_core.display import whole_characters
 from and_core.errors import ANDError, BusyError
-from and_core.reply import printable, said
+from and_core.reply import clean_reply, printable
 
 FILE = "answers.sqlite"
 MIGRATIONS = (  # append only; the number of those applied stands in the file
@@ -50,8 +50,8 @@ class AnswerCache:
         root.mkdir(parents=True, exist_ok=True)
         with self._told():
             self._db = sqlite3.connect(self.path, timeout=patience, isolation_level=None)
-            self._db.create_function("words_of", 1, lambda text: said(text).text, deterministic=True)
-            self._db.create_function("fault_of", 1, lambda text: said(text).error, deterministic=True)
+            self._db.create_function("words_of", 1, lambda text: clean_reply(text).text, deterministic=True)
+            self._db.create_function("fault_of", 1, lambda text: clean_reply(text).error, deterministic=True)
             self._db.create_function("hash_of", 2, _hash_of, deterministic=True)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")

@@ -98,7 +98,7 @@ class StageWriter:
         """Declare a chunk finished; its files, below `out`, are flushed to disk first."""
         mark_chunk(self.chunks / f"{chunk:06d}", paths)
 
-    def told(self, chunk: int) -> Any:
+    def noted(self, chunk: int) -> Any:
         """Return what a finished chunk had to say besides its files."""
         return read_mark(self.chunks / f"{chunk:06d}")[1]
 

@@ -167,7 +167,7 @@ class Report:
             "flags": faults.flags(self.answers),
         }
 
-    def written(self, model: str | None = None, layers: int | None = None) -> tuple[list[dict[str, Any]], str]:
+    def text_similarity(self, model: str | None = None, layers: int | None = None) -> tuple[list[dict[str, Any]], str]:
         """Return similarity of written and generated texts by method, and the models it was measured with.
 
         Parameters

@@ -51,7 +51,7 @@ def _figures(split: TestedClips, result: Result) -> None:
     )
     p, digits = ("p_", 3) if unit == "probabilities" else ("", 2)
 
-    def said(name: str) -> tuple[str, str]:
+    def prediction(name: str) -> tuple[str, str]:
         if np.isnan(row[p + name]):
             return "undefined", NO_CLASS if split.number(row["concept"]) is None else "no other class has tested clips"
         beside = f"{row[f'{p}{name}_low']:+.{digits}f} to {row[f'{p}{name}_high']:+.{digits}f}"
@@ -68,9 +68,9 @@ def _figures(split: TestedClips, result: Result) -> None:
         html.figures(
             [
                 ("Neurons ablated", f"{row['count']:,}", result.request.describe()),
-                ("\u0394A, the concept", *said("ablating")),
-                ("\u0394R, other classes", *said("remaining")),
-                ("Gap, \u0394R \u2212 \u0394A", *said("gap")),
+                ("\u0394A, the concept", *prediction("ablating")),
+                ("\u0394R, other classes", *prediction("remaining")),
+                ("Gap, \u0394R \u2212 \u0394A", *prediction("gap")),
                 ("Fair random", random, spread),
                 ("Accuracy", f"{row['accuracy_before']:.1f} \u2192 {row['accuracy_after']:.1f} %", "all tested clips"),
                 ("On the concept's clips", concept, "accuracy"),

@@ -23,7 +23,7 @@ SHOWN = 200
 INTERPRETABLE = {"any": None, "yes": True, "no": False}
 
 
-def choose(d: Dissection) -> NeuronId:
+def choose_neuron(d: Dissection) -> NeuronId:
     """Return the chosen neuron; widgets for layer and unit in the sidebar, steps in the head of the page."""
     names = [layer.name for layer in d.layers]
     default = next((n for n in names if n.endswith("_output")), names[0])

@@ -26,11 +26,11 @@ SCORE_STEPS = (
 
 
 @lru_cache(maxsize=8)
-def map_figure(d: Dissection, places: str, by: str, word: str | None, lit: tuple[int, ...]) -> go.Figure:
+def map_figure(d: Dissection, map_name: str, by: str, word: str | None, lit: tuple[int, ...]) -> go.Figure:
     """Return the figure of a choice; made once, since 55,000 names take longer to write down than to show."""
     if by.startswith(SCORED_BY):
         return neuron_map(
-            np.asarray(d.map_places(places)),
+            np.asarray(d.map_places(map_name)),
             groups(d, by, word),
             titles(d),
             np.array(lit, int),
@@ -41,7 +41,7 @@ def map_figure(d: Dissection, places: str, by: str, word: str | None, lit: tuple
         [f"block {b}" for b in sorted({x.block for x in d.layers if x.block is not None})] if by == "block" else []
     )
     return neuron_map(
-        np.asarray(d.map_places(places)),
+        np.asarray(d.map_places(map_name)),
         groups(d, by, word),
         titles(d),
         np.array(lit, int),

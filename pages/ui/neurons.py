@@ -19,7 +19,7 @@ from and_core.figures.theme import EXPORT
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
 from pages.ui import html, listening, scores
-from pages.ui.explorer import choose, go, header, results
+from pages.ui.explorer import choose_neuron, go, header, results
 from pages.ui.media import media_url
 from pages.ui.own import own_value
 from pages.ui.setup import explain, provenance, setup
@@ -31,7 +31,7 @@ def page() -> None:
     """Draw the page."""
     d = setup("Neurons")
     try:
-        neuron = choose(d)
+        neuron = choose_neuron(d)
         provenance(d)
         typed = header(d, neuron)
         notice = st.session_state.pop("notice", "")

@@ -139,7 +139,7 @@ def _texts(study: Study, report: Report) -> tuple[list[dict[str, Any]], str]:
         return kept[1]
     if st.button("Compare written texts (cosine, BERTScore)"):
         with st.spinner("Comparing texts"):
-            st.session_state["study_texts"] = (key, report.written())
+            st.session_state["study_texts"] = (key, report.text_similarity())
         return st.session_state["study_texts"][1]
     return [], ""
 

@@ -34,7 +34,7 @@ def terms() -> tuple[Term, ...]:
             source = re.search(r"\*([^*]+)\*$", text)
             plain = re.sub(
                 r"\[([^\]]+)\]\([^)]*\)|`([^`]*)`",
-                lambda found: found[1] or found[2],
+                lambda link: link[1] or link[2],
                 text[: source.start()] if source else text,
             )
             entries.append(

@@ -99,7 +99,7 @@ def caption_file(folder: Path) -> str:
 
 def listen_to(captioner: ListeningCaptioner) -> list[Reply]:
     """As the pipeline does it, without an answer cache."""
-    found = dict(captioner.hear(iter([tone(1.0, captioner.sample_rate), tone(0.5, captioner.sample_rate)])))
+    found = dict(captioner.replies(iter([tone(1.0, captioner.sample_rate), tone(0.5, captioner.sample_rate)])))
     return [found[0], found[1]]
 
 
@@ -160,7 +160,7 @@ def test_caption_files(tmp_path: Path) -> None:
 
 def hear(captioner: object, seconds: list[float]) -> list[Reply]:
     assert isinstance(captioner, ListeningCaptioner)
-    found = dict(captioner.hear(tone(s, captioner.sample_rate) for s in seconds))
+    found = dict(captioner.replies(tone(s, captioner.sample_rate) for s in seconds))
     return [found[i] for i in range(len(seconds))]
 
 

@@ -24,7 +24,7 @@ from and_core.encoders.base import ENCODERS, TextEncoder, check_spread
 from and_core.errors import ANDError, BusyError, ConfigError
 from and_core.llms.base import LLMS, Question
 from and_core.openai_api import is_loopback
-from and_core.reply import STILL, content_of, said
+from and_core.reply import STILL, clean_reply, content_of
 from and_core.store.answers import FILE, AnswerCache
 from tests.conftest import tone
 from tests.fake_server import FakeServer
@@ -67,7 +67,7 @@ WRAPPED = {
 
 @pytest.mark.parametrize("name", WRAPPED)
 def test_no_thinking_becomes_an_answer(name: str) -> None:
-    assert said(WRAPPED[name].format(t=THOUGHT, a=ANSWER)).text == ANSWER
+    assert clean_reply(WRAPPED[name].format(t=THOUGHT, a=ANSWER)).text == ANSWER
 
 
 @settings(max_examples=150, deadline=None)
@@ -78,7 +78,7 @@ def test_no_thinking_becomes_an_answer(name: str) -> None:
     ),
 )
 def test_whatever_is_thought_stays_out(name: str, thought: str) -> None:
-    reply = said(WRAPPED[name].format(t=f"QQ{thought}QQ ", a=ANSWER))
+    reply = clean_reply(WRAPPED[name].format(t=f"QQ{thought}QQ ", a=ANSWER))
     assert reply.text is not None and "QQ" not in reply.text and ANSWER in reply.text
 
 
@@ -92,7 +92,7 @@ def test_whatever_is_thought_stays_out(name: str, thought: str) -> None:
     ],
 )
 def test_an_answer_that_ends_within_the_thinking_is_none(text: str) -> None:
-    assert said(text, cut=True).error == STILL
+    assert clean_reply(text, cut=True).error == STILL
 
 
 @settings(max_examples=200, deadline=None)
@@ -101,14 +101,14 @@ def test_an_answer_that_ends_within_the_thinking_is_none(text: str) -> None:
     | st.sampled_from(["!!!!", "\x00\x01", "aaaaaaaa", " ", "\ufffd" * 9, "1234", "\ud800\udfff"])
 )
 def test_what_is_no_text_is_a_failed_answer(text: str) -> None:
-    reply = said(text)
+    reply = clean_reply(text)
     assert reply.text is None and reply.error
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(codec=None), max_size=60))
 def test_an_answer_can_be_stored_and_shown(text: str) -> None:
-    words = said("a dog " + text).text or ""
+    words = clean_reply("a dog " + text).text or ""
     assert not [c for c in words if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t\r"]
     words.encode()
 

@@ -16,7 +16,7 @@ from and_core.dissect.points import clean_points
 from and_core.dissect.prompts import BUNDLED, FIELDS, fill, load_prompts
 from and_core.dissect.words import read_verdict
 from and_core.errors import ConfigError
-from and_core.reply import said as reply_of
+from and_core.reply import clean_reply as reply_of
 from and_core.store.answers import AnswerCache
 from tests.conftest import ROOT, small_config
 from tests.dashboard import said
