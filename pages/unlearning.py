@@ -26,7 +26,7 @@ from pages.ui.ablation_result import draw, file_name, number
 from pages.ui.setup import explain, provenance, setup
 
 SHOWN = 300
-POLL = 0.4  # s
+POLL = 1.0  # s; each look is a run of the page, which the ablation waits for
 KINDS = {
     "run": "Ablating for",
     "dose": "Dose curve of",

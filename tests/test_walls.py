@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # list.
 ROOMS = (
     "errors",
+    "memory",
     "records",
     "names",
     "display",

@@ -56,11 +56,17 @@ def serve(host: str, port: int, browser: bool, names: Sequence[str] = ()) -> int
         "--server.headless",
         "false" if browser and os.environ.get("DISPLAY", sys.platform != "linux") else "true",
     ]
+    hosts = ",".join(name for name in (*names, os.environ.get("AND_HOSTS", "")) if name)
+    server = subprocess.Popen(command, cwd=script.parent, env={**os.environ, "AND_HOSTS": hosts})
+    before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # who stops this command stops the server
     try:
-        hosts = ",".join(name for name in (*names, os.environ.get("AND_HOSTS", "")) if name)
-        return subprocess.call(command, cwd=script.parent, env={**os.environ, "AND_HOSTS": hosts})
+        return max(server.wait(), 0)  # ended by a signal: as asked
     except KeyboardInterrupt:
         return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        server.terminate()
+        server.wait()
 
 
 def app_command(

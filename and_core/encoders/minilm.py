@@ -72,7 +72,9 @@ class MiniLM(TextEncoder[MiniLMSettings]):
             config_kwargs=plain,
         )
         return SentenceTransformer(
-            modules=[words, Pooling(words.get_embedding_dimension(), "mean"), Normalize()], device="cpu"
+            modules=[words, Pooling(words.get_embedding_dimension(), "mean"), Normalize()],
+            device="cpu",
+            trust_remote_code=False,
         )
 
     def fingerprint(self) -> str:

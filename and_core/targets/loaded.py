@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 from and_core.config import make_config
 from and_core.errors import TargetError
+from and_core.memory import exempt_loaded
 from and_core.store.dissection import Dissection
 from and_core.targets.base import TARGETS, Target, pick_device
 
@@ -46,6 +47,7 @@ def shared_target(d: Dissection) -> Target:
             _kept[key] = open_target(d)
             while len(_kept) > LOADED:
                 _kept.popitem(last=False)
+            exempt_loaded()
         _kept.move_to_end(key)
         return _kept[key]
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from and_core.errors import ANDError, ArtifactError
+from and_core.memory import exempt_loaded
 from and_core.store.dissection import Dissection
 from and_core.store.files import inside, plain_file, write_atomic
 from and_core.unlearn.request import AblationRequest, Kind
@@ -180,6 +181,7 @@ class Queue:
             self._networks[key] = open_evaluator(d)
             while len(self._networks) > NETWORKS:
                 self._networks.popitem(last=False)
+            exempt_loaded()
         self._networks.move_to_end(key)
         return self._networks[key]
 

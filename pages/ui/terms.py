@@ -32,12 +32,12 @@ def terms() -> tuple[Term, ...]:
         for match in ENTRY.finditer(part):
             text = " ".join(match["text"].split())
             source = re.search(r"\*([^*]+)\*$", text)
-            plain = re.sub(
-                r"\[([^\]]+)\]\([^)]*\)|`([^`]*)`",
-                lambda link: link[1] or link[2],
-                text[: source.start()] if source else text,
-            )
-            entries.append(
-                Term(section, match["term"], match["anchor"], plain.strip(), source[1].rstrip(".") if source else "")
-            )
+            meaning = _plain(text[: source.start()] if source else text)
+            origin = _plain(source[1]).rstrip(".") if source else ""
+            entries.append(Term(section, match["term"], match["anchor"], meaning, origin))
     return tuple(entries)
+
+
+def _plain(text: str) -> str:
+    """Return text without the marks of links and code."""
+    return re.sub(r"\[([^\]]+)\]\([^)]*\)|`([^`]*)`", lambda mark: mark[1] or mark[2], text).strip()

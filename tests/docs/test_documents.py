@@ -17,10 +17,15 @@ from and_core.cli.main import app
 from and_core.config import make_config
 from tests.conftest import ROOT, small_config
 
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
+GENERATED = ROOT / "docs" / "commands.md"  # usage lines, written from the program itself
+DOCUMENTS = sorted(
+    {ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")}
+    - {GENERATED}
+)
 COMMAND = re.compile(r"^\s*(and-dissect [^#\n]+?)\s*(?:#.*)?$|`(and-dissect [^`\n]+)`", re.MULTILINE)
 ELSEWHERE = {  # command -> why this test does not run it, and what does
     "and-dissect app": "a server: tests/browser/test_browser.py starts it",
+    "and-dissect run examples/plugin/config.yaml": "the plug-in is installed first: tests/packaging/test_packaging.py",
     "and-dissect demo train": "three quarters of an hour of training: tests/demo/test_demo.py trains a little",
     "and-dissect study serve NAME": "a server: tests/browser/test_study_browser.py starts it",
     "and-dissect study serve paper --allow rate.example.org": "a server: tests/pipeline/test_first_hour.py tries its "
@@ -31,7 +36,6 @@ ELSEWHERE = {  # command -> why this test does not run it, and what does
     "and-dissect study new examples/study/simulated.yaml": "10 neurons a block and 12 raters, which 24 clips can't "
     "fill: the plan below is drawn smaller",
     "and-dissect study new examples/study/paper.yaml": "the same",
-    "and-dissect study results simulated-raters": "run below by the smaller plan's name",
     "and-dissect run examples/esc10/config.yaml": "real clips and a network that examples/esc10/train.py trains: "
     "minutes",
     "and-dissect data check examples/paper/ast.yaml": "ESC-50 and a checkpoint of the hub; tests/docs/test_examples.py "
@@ -74,12 +78,13 @@ LONG = (
 
 
 def run_all(texts: list[str]) -> None:
-    """Run commands in the order in which they stand, those that only show something last.
+    """Run commands in the order in which they stand, then those that only show something, removal last.
 
     A verb alone shows its help.
     """
     for text in sorted(
-        texts, key=lambda text: any(word in text for word in ("table", "results", "export", "progress"))
+        texts,
+        key=lambda text: (" rm " in text, any(word in text for word in ("table", "results", "export", "progress"))),
     ):
         words = [STANDS_FOR.get(word, word) for word in shlex.split(text)[1:]]
         if words[:2] == ["table", "planted"]:

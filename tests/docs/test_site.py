@@ -119,7 +119,7 @@ def test_every_section_of_settings_and_every_method_is_a_term() -> None:
 
 def test_the_glossary_page_shows_terms_and_every_page_links_to_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AND_CACHE", str(cache))
-    page = AppTest.from_file(str(ROOT / "pages" / "glossary.py"), default_timeout=60)
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300).switch_page("pages/glossary.py")
     page.query_params["term"] = "fair random"
     page.run()
     shown = " ".join(str(h.proto.body) for h in page.main.get("html"))

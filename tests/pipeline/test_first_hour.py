@@ -38,10 +38,10 @@ def clips(folder: Path, count: int, classes: tuple[str, ...] = ("",)) -> Path:
     return folder
 
 
-def test_the_readmes_script_runs_as_it_stands(tmp_path: Path) -> None:
+def test_the_documents_script_runs_as_it_stands(tmp_path: Path) -> None:
     """Without a ``__main__`` guard, on so many clips that worker processes decode them: they must not run the script
     again."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "own-network.md").read_text()
     snippet = next(code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "bind(network" in code)
     clips(tmp_path / "sounds", 100, ("a", "b", "c"))
     before = (
