@@ -20,5 +20,5 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def _equations(text: str) -> str:
-    text = DISPLAYED.sub(lambda found: convert(found[1].replace("\n", " "), display="block"), text)
-    return INLINE.sub(lambda found: convert(found[1]), text)
+    text = DISPLAYED.sub(lambda equation: convert(equation[1].replace("\n", " "), display="block"), text)
+    return INLINE.sub(lambda equation: convert(equation[1]), text)

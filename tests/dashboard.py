@@ -14,17 +14,17 @@ def app(**query: str) -> AppTest:
     return test
 
 
-def said(test: AppTest) -> str:
+def page_html(test: AppTest) -> str:
     """Everything that stands on the page in HTML."""
-    found = []
+    parts = []
 
     def walk(block) -> None:
         for child in block.children.values():
             if hasattr(child, "children"):
                 walk(child)
             elif child.type == "html":
-                found.append(child.proto.body)
+                parts.append(child.proto.body)
 
     walk(test.main)
     walk(test.sidebar)
-    return "\n".join(found)
+    return "\n".join(parts)

@@ -87,15 +87,15 @@ def scores_by_depth(
     figure = go.Figure()
     null: dict[int, list[float]] = {}
     for (colour, dash), (name, rows) in zip(line_styles(), networks.items(), strict=False):
-        scored = [
+        explained_rows = [
             r
             for r in rows
             if r["method"] == method and r["metric"] == metric and r["block"] is not None and r["explained"]
         ]
-        blocks = sorted({r["block"] for r in scored})
+        blocks = sorted({r["block"] for r in explained_rows})
 
-        def mean(block: int, column: str, scored: list[Mapping[str, Any]] = scored) -> float:
-            inside = [r for r in scored if r["block"] == block]
+        def mean(block: int, column: str, explained_rows: list[Mapping[str, Any]] = explained_rows) -> float:
+            inside = [r for r in explained_rows if r["block"] == block]
             return float(np.average([r[column] for r in inside], weights=[r["explained"] for r in inside]))
 
         for block in blocks:

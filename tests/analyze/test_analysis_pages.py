@@ -11,14 +11,14 @@ import pytest
 from and_core import open_dissection, pipeline
 from and_core.analyze.clusters import sentences_of
 from tests.conftest import command, small_config
-from tests.dashboard import app, said
+from tests.dashboard import app, page_html
 
 
 @pytest.mark.parametrize("path", ["pages/words.py", "pages/layers.py", "pages/strategies.py"])
 def test_pages(path: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dissection) -> None:
     monkeypatch.setenv("AND_CACHE", str(cache))
     test = app(dissection="small").run().switch_page(path).run()
-    text = said(test)
+    text = page_html(test)
     assert not test.exception
     if path == "pages/words.py":
         assert (
@@ -41,7 +41,7 @@ def test_pages(path: str, cache: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("AND_CACHE", str(tmp_path))
     pipeline.run(small_config(unlearning=None), root=tmp_path, only=["clips", "activations", "neurons"])
     bare = app(dissection="small").run().switch_page(path).run()
-    assert not bare.exception and "has not been run yet" in said(bare)
+    assert not bare.exception and "has not been run yet" in page_html(bare)
 
 
 def test_every_table_and_figure_is_a_file(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,6 +214,6 @@ def test_a_network_without_blocks_and_dead_neurons(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("AND_CACHE", str(tmp_path))
     for path in ("pages/words.py", "pages/layers.py", "pages/strategies.py"):
         test = app(dissection="plain").run().switch_page(path).run()
-        assert not test.exception and (path == "pages/words.py" or "no blocks" in said(test)), path
+        assert not test.exception and (path == "pages/words.py" or "no blocks" in page_html(test)), path
     done = CliRunner().invoke(commands, ["figure", "words-by-depth", "plain", "--out", str(tmp_path / "out")])
     assert done.exit_code == 1 and "nothing to draw" in done.output and isinstance(done.exception, SystemExit)

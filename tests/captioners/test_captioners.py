@@ -158,7 +158,7 @@ def test_caption_files(tmp_path: Path) -> None:
         CAPTIONERS.create(PluginConfig(kind="column", column="nothing")).captions(ROWS, listen_to)
 
 
-def hear(captioner: object, seconds: list[float]) -> list[Reply]:
+def replies_of(captioner: object, seconds: list[float]) -> list[Reply]:
     assert isinstance(captioner, ListeningCaptioner)
     found = dict(captioner.replies(tone(s, captioner.sample_rate) for s in seconds))
     return [found[i] for i in range(len(seconds))]
@@ -169,17 +169,18 @@ def test_an_audio_language_model_hears_a_clip_alike_alone_and_in_a_batch(tmp_pat
     alone, together = (
         CAPTIONERS.create(PluginConfig(kind="audio_llm", model=folder, max_tokens=12, batch=b)) for b in (1, 3)
     )
-    one, many = hear(alone, [0.4, 2.0, 1.0, 3.0]), hear(together, [0.4, 2.0, 1.0, 3.0])
+    one, many = replies_of(alone, [0.4, 2.0, 1.0, 3.0]), replies_of(together, [0.4, 2.0, 1.0, 3.0])
     assert [r.text for r in one] == [r.text for r in many] and any(r.text for r in one)
     with pytest.raises(ConfigError, match="can't be loaded"):
-        hear(CAPTIONERS.create(PluginConfig(kind="audio_llm", model=str(tmp_path / "none"))), [0.1])
+        replies_of(CAPTIONERS.create(PluginConfig(kind="audio_llm", model=str(tmp_path / "none"))), [0.1])
 
 
 def test_a_server_is_sent_the_sound_itself(tmp_path: Path) -> None:
     fake = FakeServer(lambda prompt: "A tone.")
     with fake.serve() as url:
         assert [
-            r.text for r in hear(CAPTIONERS.create(PluginConfig(kind="server", base_url=url, model="m")), [0.5, 1.5])
+            r.text
+            for r in replies_of(CAPTIONERS.create(PluginConfig(kind="server", base_url=url, model="m")), [0.5, 1.5])
         ] == ["A tone."] * 2
     sent = [body["messages"][0]["content"][0] for body in fake.bodies]
     lengths = []
@@ -194,7 +195,7 @@ def test_a_server_is_sent_the_sound_itself(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_salmonns_bridge(tmp_path: Path) -> None:
     settings = salmonn_folder(tmp_path)
-    replies = hear(CAPTIONERS.create(PluginConfig(kind="salmonn", **settings)), [0.5, 3.0, 1.0, 2.0, 0.5])
+    replies = replies_of(CAPTIONERS.create(PluginConfig(kind="salmonn", **settings)), [0.5, 3.0, 1.0, 2.0, 0.5])
     assert [r.text for r in replies] == [
         "A sound of 0.5 seconds.",
         None,
@@ -210,7 +211,7 @@ def test_salmonns_bridge(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=f"captions.{name}="):
             CAPTIONERS.create(PluginConfig(kind="salmonn", **{**settings, name: str(tmp_path / "nowhere")}))
     (tmp_path / "repo" / "config.py").unlink()
-    broken = hear(CAPTIONERS.create(PluginConfig(kind="salmonn", **settings)), [0.5])
+    broken = replies_of(CAPTIONERS.create(PluginConfig(kind="salmonn", **settings)), [0.5])
     assert "No module named 'config'" in str(broken[0].error)
 
 

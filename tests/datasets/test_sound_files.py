@@ -43,7 +43,7 @@ def sound(seconds: float = 1.0) -> np.ndarray:
     return tone(seconds).astype(np.float32)
 
 
-def written(path: Path, form: str, seconds: float = 1.0, channels: int = 1) -> bytes:
+def sound_bytes(path: Path, form: str, seconds: float = 1.0, channels: int = 1) -> bytes:
     wave = np.repeat(sound(seconds)[:, None], channels, 1)
     sf.write(path, wave, RATE, format=form.upper(), subtype=SUBTYPES.get(form, "PCM_16"))
     return path.read_bytes()
@@ -60,7 +60,7 @@ def test_a_file_that_was_cut_is_never_taken_for_a_whole_one(
         sf.write(path, sound(), RATE, format="OGG")
         data = path.read_bytes()
     else:
-        data = written(path, form, channels=channels)
+        data = sound_bytes(path, form, channels=channels)
     wave, rate = read_audio(path)
     assert (len(wave), rate) == (RATE, RATE)
     path.write_bytes(data[: int(len(data) * share)])
@@ -78,7 +78,7 @@ def test_sizes_that_a_pipe_could_not_fill_in_are_found_by_decoding(
     tmp_path_factory: pytest.TempPathFactory, size: int, riff: int, seconds: float
 ) -> None:
     path = tmp_path_factory.mktemp("pipe") / "x.wav"
-    data = bytearray(written(path, "wav", seconds))
+    data = bytearray(sound_bytes(path, "wav", seconds))
     data[4:8], data[40:44] = struct.pack("<I", riff), struct.pack("<I", size)
     path.write_bytes(data)
     wave, _ = read_audio(path)
@@ -89,11 +89,11 @@ def test_sizes_that_a_pipe_could_not_fill_in_are_found_by_decoding(
 @pytest.mark.parametrize("more", [8, 16, 44])
 def test_a_writer_that_counts_a_header_too_many_is_forgiven(tmp_path: Path, more: int) -> None:
     for at in (4, 40):
-        data = bytearray(written(tmp_path / "x.wav", "wav"))
+        data = bytearray(sound_bytes(tmp_path / "x.wav", "wav"))
         data[at : at + 4] = struct.pack("<I", struct.unpack("<I", data[at : at + 4])[0] + more)
         (tmp_path / "y.wav").write_bytes(data)
         assert len(read_audio(tmp_path / "y.wav")[0]) == RATE
-    empty = bytearray(written(tmp_path / "e.wav", "wav")[:44])
+    empty = bytearray(sound_bytes(tmp_path / "e.wav", "wav")[:44])
     empty[40:44] = struct.pack("<I", 0)
     (tmp_path / "e.wav").write_bytes(bytes(empty) + b"LIST" + struct.pack("<I", 4) + b"INFO")
     with pytest.raises(DataError, match="empty"):

@@ -15,7 +15,7 @@ from and_core.evaluate import confidence, sanity
 from and_core.evaluate.explanations import adjective_shares
 from and_core.query.scores import confidence_of_all, neuron_scores, score_of_all
 from tests.conftest import small_config
-from tests.dashboard import app, said
+from tests.dashboard import app, page_html
 
 
 def test_known_neurons_score_higher_than_others(dissection) -> None:
@@ -51,7 +51,7 @@ def test_too_few_captions_are_no_score(tmp_path: Path, monkeypatch: pytest.Monke
     for path in ("app.py", "pages/layers.py"):
         test = app(dissection="small").run()
         test = test if path == "app.py" else test.switch_page(path).run()
-        assert not test.exception and "too few" in said(test), path
+        assert not test.exception and "too few" in page_html(test), path
 
 
 def test_adjectives_are_found_in_captions_by_their_lexicon() -> None:
@@ -103,7 +103,7 @@ def test_confidence_is_calibrated_and_read_back(tmp_path: Path) -> None:
 def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AND_CACHE", str(cache))
     test = app(dissection="small", layer="layer3_output", unit="5").run()
-    text = said(test)
+    text = page_html(test)
     assert (
         not test.exception
         and "Held-out scores" in text
@@ -115,10 +115,10 @@ def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert not test.exception
     test.session_state["min_score"], test.session_state["sure"] = 0.2, True
     test.run()
-    assert (not test.exception and "of 3,112 neurons" in said(test)) or "neurons" in said(test)
+    assert (not test.exception and "of 3,112 neurons" in page_html(test)) or "neurons" in page_html(test)
     assert "another text encoder" not in text
     layers = app(dissection="small").run().switch_page("pages/layers.py").run()
-    assert not layers.exception and "How good explanations are, by depth" in said(layers)
+    assert not layers.exception and "How good explanations are, by depth" in page_html(layers)
     for by in ("held-out score, DB", "interpretable"):
         layers.session_state["coloured_by"] = by
         layers.run()
@@ -126,8 +126,8 @@ def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("AND_CACHE", str(tmp_path))
     pipeline.run(small_config(unlearning=None, scores=None), root=tmp_path)
     bare = app(dissection="small").run()
-    assert not bare.exception and "Not scored yet" in said(bare)
-    assert "has not been run yet" in said(app(dissection="small").run().switch_page("pages/layers.py").run())
+    assert not bare.exception and "Not scored yet" in page_html(bare)
+    assert "has not been run yet" in page_html(app(dissection="small").run().switch_page("pages/layers.py").run())
 
 
 def test_a_language_model_judges_and_a_failed_answer_is_no_score(tmp_path: Path) -> None:
@@ -189,6 +189,6 @@ def test_a_calibration_of_another_encoder_is_said_so(own, monkeypatch: pytest.Mo
     assert done.computed == ["scores"]
     monkeypatch.setenv("AND_CACHE", str(root))
     test = app(dissection="small", layer="layer3_output", unit="5").run()
-    assert not test.exception and "another text encoder (another one)" in said(test)
+    assert not test.exception and "another text encoder (another one)" in page_html(test)
     lower = confidence_of_all(open_dissection("small", root=root), "DB")
     assert (lower[np.isfinite(lower)] < before[np.isfinite(lower)]).all()

@@ -13,7 +13,7 @@ from and_core import pipeline
 from pages.ui import html
 from pages.ui.media import media_routes
 from tests.conftest import small_config
-from tests.dashboard import app, said
+from tests.dashboard import app, page_html
 
 PAGES = ["pages/concepts.py"]
 
@@ -26,7 +26,7 @@ def at_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_neurons_page_shows_a_neuron_from_its_address(dissection) -> None:
     test = app(dissection="small", layer="layer2_intermediate", unit="412").run()
     assert not test.exception
-    text = said(test)
+    text = page_html(test)
     neuron = "layer2_intermediate/412"
     assert "layer 2 <span>/</span> intermediate <span>/</span> 412" in text
     for top in dissection.extreme_clips(neuron) + dissection.extreme_clips(neuron, "low"):
@@ -51,9 +51,9 @@ def test_steps_jumps_and_search() -> None:
     test.button(key="random").click().run()
     assert not test.exception
     test.text_input(key="q").set_value("rain").run()
-    assert len(test.dataframe) >= 1 and "PaperTable" in said(test)
+    assert len(test.dataframe) >= 1 and "PaperTable" in page_html(test)
     test.text_input(key="q").set_value("no such word").run()
-    assert "No neuron fits" in said(test) and not test.exception
+    assert "No neuron fits" in page_html(test) and not test.exception
     test.selectbox(key="layer").set_value("fc").run()
     assert test.session_state["unit"] <= 39 and not test.exception
 
@@ -71,7 +71,7 @@ def test_bad_addresses_fall_back_or_say_so() -> None:
     ):
         test = app(**query).run()
         assert not test.exception, query
-        assert "<img src=x>" not in said(test)
+        assert "<img src=x>" not in page_html(test)
 
 
 def test_all_similarity_functions_and_numbers_of_clips() -> None:
@@ -79,24 +79,24 @@ def test_all_similarity_functions_and_numbers_of_clips() -> None:
     for name in ("cos", "rank_reorder", "soft_wpmi"):
         test.session_state["similarity"] = name
         test.run()
-        assert f"by {name}" in said(test) and not test.exception
+        assert f"by {name}" in page_html(test) and not test.exception
     wide = app(clips="10").run()
-    assert said(wide).count('data-and-clip="') == 20 and not wide.exception
+    assert page_html(wide).count('data-and-clip="') == 20 and not wide.exception
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_other_pages(page: str) -> None:
     test = app().run().switch_page(page).run()
     assert not test.exception
-    assert "closed concept" in said(test)
+    assert "closed concept" in page_html(test)
 
 
 def test_concepts_page_from_an_adjective_and_its_table(dissection) -> None:
     test = app().run().switch_page("pages/concepts.py").run()
     test.session_state["from"] = "adjective"
     test.run()
-    assert not test.exception and "is the open concept of" in said(test)
-    text = said(test)
+    assert not test.exception and "is the open concept of" in page_html(test)
+    text = page_html(test)
     assert "Table 2" in text and "Table 7" in text and "paper BEATs-frozen" in text
     assert "<td>72 / 60 / 0.83</td>" in text and "<td>96 / 100 / 0.98</td>" in text, (
         "the paper's numbers stand beside ours"
@@ -113,12 +113,12 @@ def test_concepts_page_from_an_adjective_and_its_table(dissection) -> None:
 def test_stages_that_were_not_run_are_plain_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AND_CACHE", str(tmp_path))
     test = app().run()
-    assert "Nothing dissected yet" in said(test) and "and-dissect demo" in said(test) and not test.exception
+    assert "Nothing dissected yet" in page_html(test) and "and-dissect demo" in page_html(test) and not test.exception
     pipeline.run(small_config(), root=tmp_path, only=["clips"])
-    assert "has not been run yet" in said(app().run())
+    assert "has not been run yet" in page_html(app().run())
     pipeline.run(small_config(), root=tmp_path, only=["activations", "neurons"])
     test = app().run()
-    text = said(test)
+    text = page_html(test)
     assert (
         not test.exception
         and "Not explained yet" in text
@@ -127,7 +127,7 @@ def test_stages_that_were_not_run_are_plain_sentences(tmp_path: Path, monkeypatc
         and "no caption" in text
     )
     concepts = app().run().switch_page("pages/concepts.py").run()
-    assert not concepts.exception and "has not been run yet" in said(concepts)
+    assert not concepts.exception and "has not been run yet" in page_html(concepts)
 
 
 def test_a_damaged_dissection_is_said_so(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_a_damaged_dissection_is_said_so(cache: Path, tmp_path: Path, monkeypatc
     for file in (tmp_path / "small" / "artifacts").glob("captions-*/captions.parquet"):
         file.write_bytes(file.read_bytes()[:-1])
     test = app().run()
-    assert not test.exception and "&#x27;captions/captions&#x27; is truncated" in said(test)
+    assert not test.exception and "&#x27;captions/captions&#x27; is truncated" in page_html(test)
 
 
 def test_media_routes() -> None:

@@ -11,7 +11,7 @@ from and_core.study.session import Session
 from and_core.study.simulate import simulate
 from and_core.study.study import list_studies, open_study
 from tests.conftest import ROOT
-from tests.dashboard import said
+from tests.dashboard import page_html
 from tests.studies import answer, begin, small_study
 
 
@@ -33,7 +33,7 @@ def studies(**query: str) -> AppTest:
 
 def test_without_a_study_the_page_says_how_to_make_one(root: Path) -> None:
     test = studies()
-    assert not test.exception and "and-dissect study new examples/study/simulated.yaml" in said(test)
+    assert not test.exception and "and-dissect study new examples/study/simulated.yaml" in page_html(test)
 
 
 def test_a_study_is_set_up_and_its_tokens_are_shown_once(root: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_study_is_set_up_and_its_tokens_are_shown_once(root: Path) -> None:
     next(n for n in test.number_input if n.label == "Neurons per block").set_value(1)
     next(n for n in test.number_input if n.label == "Clips per item").set_value(3)
     test.button[0].click().run()
-    assert not test.exception and list_studies(root) == ["mine"], said(test)
+    assert not test.exception and list_studies(root) == ["mine"], page_html(test)
     owner = test.code[0].value
     assert open_study("mine", root=root).owned_by(owner) and "/join/" in test.code[1].value
     test.run()
@@ -50,10 +50,10 @@ def test_a_study_is_set_up_and_its_tokens_are_shown_once(root: Path) -> None:
     test.text_input[0].set_value("mine")
     next(n for n in test.number_input if n.label == "Clips per item").set_value(3)
     test.button[0].click().run()
-    assert "already" in said(test)
+    assert "already" in page_html(test)
     test.text_input[0].set_value("../evil")
     test.button[0].click().run()
-    assert "name" in said(test) and list_studies(root) == ["mine"]
+    assert "name" in page_html(test) and list_studies(root) == ["mine"]
 
 
 def test_the_owners_views_need_the_token(root: Path) -> None:
@@ -65,7 +65,9 @@ def test_the_owners_views_need_the_token(root: Path) -> None:
     for view in ("Progress", "Results", "Items", "Export", "Plan"):
         test = studies(study="study", view=view)
         assert (
-            "blue finch" not in said(test) and not test.dataframe and "was shown when the study was made" in said(test)
+            "blue finch" not in page_html(test)
+            and not test.dataframe
+            and "was shown when the study was made" in page_html(test)
         )
         test.text_input[0].set_value("wrong")
         test.button[0].click().run()
@@ -76,7 +78,7 @@ def test_the_owners_views_need_the_token(root: Path) -> None:
     test = studies(study="study")
     test.text_input[0].set_value(made.owner_token)
     test.button[0].click().run()
-    assert "blue finch" in test.dataframe[0].value["rater"].tolist() and "4 of" in said(test)
+    assert "blue finch" in test.dataframe[0].value["rater"].tolist() and "4 of" in page_html(test)
 
 
 def test_every_view_of_a_simulated_study_says_that_it_is_one(root: Path) -> None:
@@ -90,17 +92,17 @@ def test_every_view_of_a_simulated_study_says_that_it_is_one(root: Path) -> None
         ("Plan", "Plan"),
     ):
         test = studies(study="study", view=view)
-        assert not test.exception and expected in said(test) and "simulated raters" in said(test), view
+        assert not test.exception and expected in page_html(test) and "simulated raters" in page_html(test), view
     test = studies(study="study", view="Results", everybody="true")
     assert (
         not test.exception
-        and "3.24" in said(test)
-        and "Krippendorff" in said(test)
-        and "Automatic scores against ratings" in said(test)
+        and "3.24" in page_html(test)
+        and "Krippendorff" in page_html(test)
+        and "Automatic scores against ratings" in page_html(test)
     )
     button = next(b for b in test.button if "Compare written texts" in b.label)
     button.click().run()
-    assert not test.exception and "0.57" in said(test) and "MiniLM" in said(test)
+    assert not test.exception and "0.57" in page_html(test) and "MiniLM" in page_html(test)
 
 
 def test_a_study_that_is_gone_or_damaged_is_told(root: Path) -> None:
@@ -109,4 +111,4 @@ def test_a_study_that_is_gone_or_damaged_is_told(root: Path) -> None:
     assert path is not None
     path.unlink()
     test = studies(study="study")
-    assert not test.exception and "no database" in said(test)
+    assert not test.exception and "no database" in page_html(test)

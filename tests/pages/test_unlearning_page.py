@@ -16,7 +16,7 @@ from and_core.unlearn.request import AblationRequest
 from and_core.unlearn.result import inputs_of, kept
 from and_core.unlearn.selection import select_neurons
 from tests.conftest import small_config
-from tests.dashboard import app, said
+from tests.dashboard import app, page_html
 
 
 @pytest.fixture(autouse=True)
@@ -68,13 +68,13 @@ def test_a_run_from_choice_to_result_and_back_by_link(root: Path) -> None:
     test = page(dissection="small", concept="rain", strategy="DB", top="2")
     assert (
         not test.exception
-        and f"{count:,} of 3,072 hidden neurons" in said(test)
-        and "Not run yet: DB of rain" in said(test)
+        and f"{count:,} of 3,072 hidden neurons" in page_html(test)
+        and "Not run yet: DB of rain" in page_html(test)
     )
-    assert "Tested on" in said(test) and "fold 1" in said(test)
+    assert "Tested on" in page_html(test) and "fold 1" in page_html(test)
     button(test, "Run").click().run()
     test = until_done(test, request, d)
-    text = said(test)
+    text = page_html(test)
     assert not test.exception and "Change by class" in text and "before and after" in text and "Gap" in text
     assert "and-verdict" in text and "/clips/small/" in text
     button(test, "Draw the dose curve").click().run()
@@ -84,8 +84,8 @@ def test_a_run_from_choice_to_result_and_back_by_link(root: Path) -> None:
     assert [r for _, _, r in kept(open_dissection("small", root=root))] == [request]
     again = page(dissection="small", concept="rain", strategy="DB", top="2")
     assert (
-        "Kept in this dissection" in said(again)
-        and "Change by class" in said(again)
+        "Kept in this dissection" in page_html(again)
+        and "Change by class" in page_html(again)
         and not [b for b in again.button if b.label == "Run"]
     )
     button(again, "Kept; forget it").click().run()
@@ -102,13 +102,13 @@ def test_waiting_has_a_place_and_can_be_given_up(root: Path) -> None:
     try:
         test = page(dissection="small", concept="siren", strategy="DB", top="4")
         button(test, "Run").click().run()
-        assert not test.exception and "Change by class" not in said(test)
+        assert not test.exception and "Change by class" not in page_html(test)
         job = queue().find(request.key("run", inputs_of(d)))
         assert job is not None and job.state == "queued" and queue().place(job) == 1
         button(test, "Cancel").click().run()
         assert (
             job.state == "cancelled"
-            and "Cancelled; nothing of that run is kept" in said(test.run())
+            and "Cancelled; nothing of that run is kept" in page_html(test.run())
             and button(test, "Run")
         )
     finally:
@@ -122,16 +122,16 @@ def test_waiting_has_a_place_and_can_be_given_up(root: Path) -> None:
 
 def test_what_can_not_be_run_is_said(root: Path) -> None:
     none = page(dissection="small", strategy="list")
-    assert "No neuron is selected" in said(none) and button(none, "Run").disabled and not none.exception
+    assert "No neuron is selected" in page_html(none) and button(none, "Run").disabled and not none.exception
     wrong = page(dissection="small", strategy="list", neurons="layer99/4")
-    assert "is not in a hidden layer" in said(wrong) and not wrong.exception
+    assert "is not in a hidden layer" in page_html(wrong) and not wrong.exception
     whole = page(dissection="small", strategy="list", neurons=" ".join(f"layer0_output/{i}" for i in range(128)))
-    assert "All neurons of layer 0 / output are selected" in said(whole)
+    assert "All neurons of layer 0 / output are selected" in page_html(whole)
     for strategy in ("OCP", "TAB", "adjective", "criterion", "random"):
         test = page(dissection="small", strategy=strategy)
-        assert not test.exception and "hidden neurons" in said(test), strategy
+        assert not test.exception and "hidden neurons" in page_html(test), strategy
     evil = page(dissection="small", concept="<img src=x>", strategy="magic", dose="900", share="-1")
-    assert not evil.exception and "<img src=x>" not in said(evil)
+    assert not evil.exception and "<img src=x>" not in page_html(evil)
 
 
 def test_a_concept_that_is_no_class_has_no_change_of_its_own(root: Path, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_concept_that_is_no_class_has_no_change_of_its_own(root: Path, tmp_pat
     test = page(dissection="small", concept="animal", strategy="DB")
     button(test, "Run").click().run()
     test = until_done(test, request, d)
-    text = said(test)
+    text = page_html(test)
     assert (
         not test.exception
         and "undefined" in text
@@ -156,7 +156,7 @@ def test_a_concept_that_is_no_class_has_no_change_of_its_own(root: Path, tmp_pat
 
 
 def test_table_4_and_what_is_not_run(root: Path) -> None:
-    text = said(page(dissection="small"))
+    text = page_html(page(dissection="small"))
     assert (
         "Table 4" in text
         and "<td>2808 / -10.73 / -6.83 / +3.90</td>" in text
@@ -166,12 +166,16 @@ def test_table_4_and_what_is_not_run(root: Path) -> None:
     shutil.rmtree(root / "small")
     pipeline.run(small_config(unlearning=None), root=root)
     bare = page(dissection="small")
-    assert not bare.exception and "no tested split yet" in said(bare) and "and-dissect prune small --all" in said(bare)
+    assert (
+        not bare.exception
+        and "no tested split yet" in page_html(bare)
+        and "and-dissect prune small --all" in page_html(bare)
+    )
 
 
 def test_feature_importance(root: Path) -> None:
     test = app(dissection="small").run().switch_page("pages/importance.py").run()
-    text = said(test)
+    text = page_html(test)
     assert (
         not test.exception
         and "Figure 4 a" in text
@@ -182,4 +186,4 @@ def test_feature_importance(root: Path) -> None:
     shutil.rmtree(root / "small")
     pipeline.run(small_config(unlearning=None), root=root)
     bare = app(dissection="small").run().switch_page("pages/importance.py").run()
-    assert not bare.exception and "and-dissect prune small --importance" in said(bare)
+    assert not bare.exception and "and-dissect prune small --importance" in page_html(bare)

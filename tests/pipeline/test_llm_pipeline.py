@@ -19,7 +19,7 @@ from and_core.errors import ConfigError
 from and_core.reply import clean_reply as reply_of
 from and_core.store.answers import AnswerCache
 from tests.conftest import ROOT, small_config
-from tests.dashboard import said
+from tests.dashboard import page_html
 from tests.fake_server import FakeServer
 
 SUMMARY = (
@@ -86,7 +86,7 @@ def test_the_whole_way_from_captions_to_the_page(tmp_path: Path, monkeypatch: py
     test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     for key, value in {"dissection": "small", "layer": "fc", "unit": "0"}.items():
         test.query_params[key] = value
-    shown = said(test.run())
+    shown = page_html(test.run())
     assert (
         not test.exception
         and "<th>ICL</th>" in shown

@@ -30,7 +30,7 @@ def drawn(cache: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reason"),
     [
         ({"methods": ["XYZ"]}, "XYZ"),
         ({"raters": 2}, "raters_per_item"),
@@ -47,8 +47,8 @@ def drawn(cache: Path, tmp_path_factory: pytest.TempPathFactory):
         ({"neurons": {"chosen": ["layer0_output/3", "layer0_output/3"]}}, "twice"),
     ],
 )  # fmt: skip
-def test_a_wrong_plan_is_refused_by_name(change: dict, told: str) -> None:
-    with pytest.raises(StudyError, match=told):
+def test_a_wrong_plan_is_refused_by_name(change: dict, reason: str) -> None:
+    with pytest.raises(StudyError, match=reason):
         make_plan({"name": "x", "dissections": ["small"], **change})
 
 
@@ -92,10 +92,10 @@ def test_controls_have_a_known_answer(drawn, cache: Path) -> None:
     for item in known:
         assert {d.clips[c].label.replace("_", " ") for c in item["truth"]["clips"]} == {item["shown"]["description"]}
     for item in off:
-        said = {
+        texts = {
             i["shown"]["description"] for i in items_of(study, "fit") if i["truth"]["neuron"] == item["truth"]["neuron"]
         }
-        assert item["shown"]["description"] not in said
+        assert item["shown"]["description"] not in texts
     assert attention[0]["truth"]["expected"][0] in attention[0]["shown"]["description"]
     assert sum((i["control"] or "").startswith("training-") for i in study.items.values()) == 2
 
@@ -160,7 +160,7 @@ def test_texts_of_ones_own_are_rated_beside_the_methods(cache: Path, tmp_path: P
     items, skipped = draw_items(plan, [d])
     assert [i.description for i in items if i.truth.get("method") == "human"] == ["low, steady hum"]
     assert any("layer2_output/7" in s.name and "human" in s.reason for s in skipped)
-    for content, told in (
+    for content, reason in (
         ("neuron\nx\n", "text"),
         ("neuron,text\nlayer9/1,x\n", "layer9"),
         ("neuron,text\n", "no description"),
@@ -170,7 +170,7 @@ def test_texts_of_ones_own_are_rated_beside_the_methods(cache: Path, tmp_path: P
         path.unlink(missing_ok=True)
         if content:
             path.write_text(content)
-        with pytest.raises(StudyError, match=told):
+        with pytest.raises(StudyError, match=reason):
             draw_items(plan.model_copy(update={"texts": {"human": str(path)}}), [d])
 
 

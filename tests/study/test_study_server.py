@@ -123,7 +123,7 @@ def test_joining_by_the_common_link(small, client) -> None:
     assert client.get(where).status_code == 200
     link = client.post(where, json={"pseudonym": "wren"}).json()["link"]
     assert client.get(f"{link}/state").json()["pseudonym"] == "wren"
-    for body, told in (
+    for body, reason in (
         ({"pseudonym": "wren"}, "taken"),
         ({"pseudonym": "<script>"}, "not allowed"),
         ({"pseudonym": 7}, "pseudonym"),
@@ -131,7 +131,7 @@ def test_joining_by_the_common_link(small, client) -> None:
         ({}, "pseudonym"),
     ):
         refused = client.post(where, json=body)
-        assert refused.status_code in (400, 422) and told in refused.json()["error"]
+        assert refused.status_code in (400, 422) and reason in refused.json()["error"]
     for name in ("b", "c"):
         assert client.post(where, json={"pseudonym": name}).status_code == 200
     assert "all 3 places" in client.post(where, json={"pseudonym": "d"}).json()["error"]
@@ -148,7 +148,7 @@ def rating(rater: int, position: int) -> int:
     return (rater * 7 + position * (1 + rater % 3) + rater // 5) % 5 + 1
 
 
-def rate_by_http(url: str, token: str, rater: int, count: int, said: dict[str, int] | None = None) -> None:
+def rate_by_http(url: str, token: str, rater: int, count: int, positions: dict[str, int] | None = None) -> None:
     """A rater's page without a browser: the same requests, each answer sent again until the server has it."""
     import random
 
@@ -166,8 +166,8 @@ def rate_by_http(url: str, token: str, rater: int, count: int, said: dict[str, i
                     time.sleep(0.1 + wait.random() / 5)
                     reply = http.post("/events", json=sent)
                 assert reply.status_code == 200, reply.text
-                if said is not None:
-                    said[f"{rater}/{sent['uuid']}"] = sent["position"]
+                if positions is not None:
+                    positions[f"{rater}/{sent['uuid']}"] = sent["position"]
                 done += 1
             except httpx.TransportError:  # the server is gone for a while
                 time.sleep(0.2)
@@ -250,16 +250,16 @@ def test_thirty_raters_at_once_lose_double_and_cross_nothing(
 def test_an_answer_shown_as_saved_outlives_kill_9(cache: Path, tmp_path: Path) -> None:
     study = small_study(cache, tmp_path / "root", **PLAN, raters=4, raters_per_item=4).study
     tokens = [begin(study, f"rater {n}")[0] for n in range(4)]
-    said: dict[str, int] = {}
+    positions: dict[str, int] = {}
     server = Server(tmp_path / "root").start()
     try:
         with ThreadPoolExecutor(4) as pool:
-            others = [pool.submit(rate_by_http, server.url, token, n, 20, said) for n, token in enumerate(tokens)]
+            others = [pool.submit(rate_by_http, server.url, token, n, 20, positions) for n, token in enumerate(tokens)]
             for least in (8, 30):
-                while len(said) < least:
+                while len(positions) < least:
                     time.sleep(0.01)
                 server.kill()
-                kept = dict(said)
+                kept = dict(positions)
                 server.start()
                 assert len(kept) >= least
             for other in others:
@@ -268,8 +268,8 @@ def test_an_answer_shown_as_saved_outlives_kill_9(cache: Path, tmp_path: Path) -
         server.kill()
     rows = all_answers(study)
     here = dict(zip(rows["uuid"].str.replace(":", "/"), rows["position"], strict=True))
-    assert {uuid: position for uuid, position in said.items() if here.get(uuid) != position} == {}
-    assert not rows.duplicated(["rater", "position"]).any() and len(rows) >= len(said)
+    assert {uuid: position for uuid, position in positions.items() if here.get(uuid) != position} == {}
+    assert not rows.duplicated(["rater", "position"]).any() and len(rows) >= len(positions)
 
 
 def _limit(pid: int, size: int) -> None:
@@ -345,20 +345,20 @@ def test_a_request_that_never_ends_is_given_up(small) -> None:
         "server": ("127.0.0.1", 80),
         "client": ("127.0.0.1", 1),
     }
-    said: list[dict] = []
+    messages: list[dict] = []
 
     async def receive() -> dict:
-        if not said and not getattr(receive, "begun", False):
+        if not messages and not getattr(receive, "begun", False):
             receive.begun = True  # type: ignore[attr-defined]
             return {"type": "http.request", "body": b"{", "more_body": True}
         await asyncio.sleep(60)
         return {"type": "http.disconnect"}
 
     async def send(message: dict) -> None:
-        said.append(message)
+        messages.append(message)
 
     asyncio.run(asyncio.wait_for(app(scope, receive, send), 10))
-    assert said[0]["status"] == 408
+    assert messages[0]["status"] == 408
 
 
 def test_nobody_takes_all_places_by_the_common_link_at_once(cache: Path, tmp_path: Path) -> None:
@@ -367,8 +367,8 @@ def test_nobody_takes_all_places_by_the_common_link_at_once(cache: Path, tmp_pat
     made = small_study(cache, tmp_path / "root", **PLAN, raters=20)
     app = make_app(made.study)
     far, here = TestClient(app, client=("192.0.2.7", 5)), TestClient(app, client=("127.0.0.1", 5))
-    codes = [far.post(f"/join/{made.join_token}", json={"pseudonym": f"bird {n}"}).status_code for n in range(14)]
-    assert codes == [200] * 12 + [429] * 2
+    positions = [far.post(f"/join/{made.join_token}", json={"pseudonym": f"bird {n}"}).status_code for n in range(14)]
+    assert positions == [200] * 12 + [429] * 2
     assert here.post(f"/join/{made.join_token}", json={"pseudonym": "owl"}).status_code == 200
 
 

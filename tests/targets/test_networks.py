@@ -278,13 +278,13 @@ def test_checkpoints_that_do_not_fit_say_which_sizes_and_names(tmp_path: Path) -
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    for changes, said in (
+    for changes, reason in (
         ({"max_length": 77}, "makes 77 frames of"),
         ({"num_mel_bins": 20}, "of 20 bins, the network takes"),
     ):
-        place = Path(tiny_ast(tmp_path / f"frames{len(changes)}{said[6:8]}"))
+        place = Path(tiny_ast(tmp_path / f"frames{len(changes)}{reason[6:8]}"))
         edited(place, "preprocessor_config.json", **changes)
-        assert said in refusal("ast", place)
+        assert reason in refusal("ast", place)
     count = len(json.loads((Path(tiny_ast(tmp_path / "n")) / "config.json").read_text())["id2label"])
     gap = Path(tiny_ast(tmp_path / "gap"))
     edited(gap, "config.json", id2label={str(i if i != 1 else 99): f"c{i}" for i in range(count)})
@@ -311,20 +311,20 @@ LFS = (
 WRONG = {"Git LFS pointer": LFS, "web page": b"<!doctype html><html><body>Sign in</body></html>", "is empty": b""}
 
 
-@pytest.mark.parametrize("said", [*WRONG, "pickle", "cut short"])
-def test_files_in_place_of_weights_are_named(tmp_path: Path, said: str) -> None:
+@pytest.mark.parametrize("reason", [*WRONG, "pickle", "cut short"])
+def test_files_in_place_of_weights_are_named(tmp_path: Path, reason: str) -> None:
     for kind, place in (("ast", tmp_path / "a"), ("transformers", tmp_path / "t")):
         weights = Path(tiny_ast(place)) / "model.safetensors"
-        if said == "pickle":
+        if reason == "pickle":
             tensors = {name: tensor.clone() for name, tensor in load_file(weights).items()}
             weights.unlink()
             torch.save(tensors, weights)
         else:
-            weights.write_bytes(WRONG.get(said, weights.read_bytes()[:40]))
-        with pytest.raises(TargetError, match=said):
+            weights.write_bytes(WRONG.get(reason, weights.read_bytes()[:40]))
+        with pytest.raises(TargetError, match=reason):
             TARGETS.create(PluginConfig(kind=kind, checkpoint=str(place))).load("cpu")
     for kind in ("clap", "clip", "sentence_transformer"):
-        with pytest.raises((DataError, ANDError), match=said):
+        with pytest.raises((DataError, ANDError), match=reason):
             ENCODERS.create(PluginConfig(kind=kind, model=str(tmp_path / "a"))).encode(["a dog"])
 
 

@@ -22,7 +22,7 @@ from and_core.errors import ArtifactError, DataError
 from and_core.uploads import sound as own
 from pages.ui.media import media_routes, part_url
 from tests.conftest import ROOT, small_config, tone
-from tests.dashboard import said
+from tests.dashboard import page_html
 
 
 def sound(wave: np.ndarray, rate: int = 16_000, form: str = "WAV", **more: str) -> bytes:
@@ -68,7 +68,7 @@ def test_formats_that_soundfile_can_not_read_go_through_ffmpeg(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "reason"),
     [
         (b"", "empty"), (b"no sound at all, only a "
                          b"text", "not readable"), (sound(np.zeros(16_000, np.float32)), "silent"),
@@ -78,8 +78,8 @@ def test_formats_that_soundfile_can_not_read_go_through_ffmpeg(tmp_path: Path) -
         (sound(np.full(100, np.nan, np.float32), subtype="FLOAT"), "NaN"),
     ],
 )  # fmt: skip
-def test_sounds_that_can_not_be_used_say_why(data: bytes, told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_sounds_that_can_not_be_used_say_why(data: bytes, reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
         own.read_sound(data, "x")
 
 
@@ -163,7 +163,7 @@ def page(name: str, **query: str) -> AppTest:
 def test_the_listen_page_takes_a_decision_apart(d) -> None:
     test = page("listen", listen_class="dog")
     assert not test.exception, test.exception
-    text = said(test)
+    text = page_html(test)
     assert (
         "The network says" in text
         and ("Components by relevance" in text or "o positive evidence" in text)
@@ -171,26 +171,26 @@ def test_the_listen_page_takes_a_decision_apart(d) -> None:
     )
     if test.checkbox:
         test.checkbox[0].uncheck().run()
-        assert not test.exception and "What is left" in said(test)
+        assert not test.exception and "What is left" in page_html(test)
 
 
 def test_a_page_without_listening_says_how_to_get_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AND_CACHE", str(cache))
     test = page("listen")
-    assert not test.exception and "listening: {}" in said(test)
+    assert not test.exception and "listening: {}" in page_html(test)
 
 
 def test_your_sound_from_upload_to_the_neurons_page(d) -> None:
     from pages.ui.own import KEY, Own
 
     test = page("sound")
-    assert not test.exception and "nothing is stored" in said(test)
+    assert not test.exception and "nothing is stored" in page_html(test)
     test.session_state[KEY] = Own(own.read_sound(d.audio(3), "mine.wav"), {})
     test.run()
     assert not test.exception, test.exception
-    assert "The network takes it for" in said(test) and "fire unusually" in said(test)
+    assert "The network takes it for" in page_html(test) and "fire unusually" in page_html(test)
     test.selectbox(key="own_concept").select("dog").run()
-    assert not test.exception and "are ablated" in said(test)
+    assert not test.exception and "are ablated" in page_html(test)
     test.switch_page("app.py").run()
     assert not test.exception and "your sound" in str(
         [c.proto for c in test.main if c.type == "plotly_chart"] or test.get("plotly_chart")[0].proto
@@ -203,7 +203,7 @@ def test_the_neurons_page_shows_where_it_fires_and_what_moves_it(d) -> None:
     test.session_state["what_moves_it"] = True
     test.run()
     assert not test.exception, test.exception
-    text = said(test)
+    text = page_html(test)
     if "kept.flac" in text:  # the test runner opens expanders by their state where it can
         assert "map.jpg" in text and "soft mask" in text
 
@@ -225,7 +225,7 @@ def test_an_unusual_neuron_opens_whatever_was_looked_at_before(d) -> None:
         found.activations[d.index(neuron)] = deviations * 100.0
     for i, neuron in enumerate(wanted):
         test = page("app.py", layer="layer2_intermediate", unit="412")
-        assert "412" in said(test)
+        assert "412" in page_html(test)
         test.session_state[KEY] = mine
         test.switch_page("pages/sound.py").run()
         at = next(j for j in range(12) if test.button(key=f"open_{j}").label.replace("\\", "") == neuron)
@@ -233,4 +233,4 @@ def test_an_unusual_neuron_opens_whatever_was_looked_at_before(d) -> None:
         assert not test.exception, test.exception
         layer, unit = neuron.split("/")
         assert (test.session_state["layer"], test.session_state["unit"]) == (layer, int(unit)), (i, neuron)
-        assert f"{d.layer(layer).title.split(' / ')[-1]} <span>/</span> {unit}</h1>" in said(test)
+        assert f"{d.layer(layer).title.split(' / ')[-1]} <span>/</span> {unit}</h1>" in page_html(test)
