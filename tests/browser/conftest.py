@@ -22,15 +22,12 @@ try:
 except ImportError:
     sync_api = None  # type: ignore[assignment]  # the tests of this room say so and skip
 
-expect: Any = getattr(sync_api, "expect", None)
-
-
 PATIENCE = 120_000  # milliseconds until a state that does not come is a fault: a busy machine is none
-
+expect: Any = getattr(sync_api, "expect", None)
+if expect is not None:
+    expect.set_options(timeout=PATIENCE)
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--mute-audio", "--autoplay-policy=no-user-gesture-required"]
-
-
 FAST = (
     "const play = HTMLMediaElement.prototype.play; HTMLMediaElement.prototype.play = function () { "
     "this.playbackRate = 16; return play.call(this); };"

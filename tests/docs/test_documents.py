@@ -27,7 +27,6 @@ ELSEWHERE = {  # command -> why this test does not run it, and what does
     "and-dissect app": "a server: tests/browser/test_browser.py starts it",
     "and-dissect run examples/plugin/config.yaml": "the plug-in is installed first: tests/packaging/test_packaging.py",
     "and-dissect demo train": "three quarters of an hour of training: tests/demo/test_demo.py trains a little",
-    "and-dissect study serve NAME": "a server: tests/browser/test_study_browser.py starts it",
     "and-dissect study serve paper --allow rate.example.org": "a server: tests/pipeline/test_first_hour.py tries its "
     "guard",
     "and-dissect study serve paper": "a server: tests/browser/test_study_browser.py starts it",

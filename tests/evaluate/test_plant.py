@@ -4,6 +4,7 @@ named."""
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,8 @@ def test_units_that_do_not_fit_are_refused(tmp_path: Path, tensors: dict[str, to
 
 
 def test_planting_from_command_to_table(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(cache / "small", tmp_path / "cache" / "small")  # the tests' own stays as it is
+    cache = tmp_path / "cache"
     monkeypatch.setenv("AND_CACHE", str(cache))
 
     assert command("plant", "nothing").startswith("1 error: no dissection")
