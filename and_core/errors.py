@@ -22,6 +22,20 @@ class TargetError(ANDError):
     """A target network can't be loaded, or has no such layer."""
 
 
+class PermissionNeeded(ANDError):
+    """Loading a network would run code that a dissection has on record; nobody has said that it may.
+
+    Attributes
+    ----------
+    dissection : str
+        Its name.
+    """
+
+    def __init__(self, message: str, dissection: str) -> None:
+        super().__init__(message)
+        self.dissection = dissection
+
+
 class ArtifactError(ANDError):
     """An artifact of a dissection is missing, truncated or altered."""
 

@@ -9,13 +9,13 @@ import streamlit as st
 
 from and_core import Dissection
 from and_core.display import csv_text
-from and_core.errors import ANDError
+from and_core.errors import ANDError, PermissionNeeded
 from and_core.figures.catalogue import TABLES
 from and_core.figures.theme import EXPORT
 from and_core.figures.unlearning import dose_figure, layer_counts
 from and_core.query.comparable import comparable
 from and_core.unlearn.export import mask_json
-from and_core.unlearn.live import queue, stopped
+from and_core.unlearn.live import Job, queue, stopped
 from and_core.unlearn.request import AblationRequest, Kind
 from and_core.unlearn.result import Result, forget, inputs_of, keep, kept, stored
 from and_core.unlearn.runs import read_split
@@ -150,7 +150,7 @@ def _result(
         st.fragment(_waiting, run_every=POLL)(key)
         return None
     if job is not None and job.state == "failed":
-        st.html(html.box(html.empty(f"The run failed: {job.error}")))
+        _failed(job, "The run failed", kind)
     elif job is not None and job.state == "cancelled":
         st.html(html.empty("Cancelled; nothing of that run is kept."))
     elif stopped(d, key):
@@ -174,6 +174,11 @@ def _result(
             )
         )
     return None
+
+
+def _failed(job: Job, what: str, where: str) -> None:
+    waits = isinstance(job.fault, PermissionNeeded)
+    explain(job.fault if waits and job.fault is not None else ANDError(f"{what}: {job.error}"), where)
 
 
 def _client() -> str:
@@ -293,7 +298,7 @@ def _checkpoint(d: Dissection, result: Result, name: str) -> None:
         st.fragment(_waiting, run_every=POLL)(key)
     else:
         if job is not None and job.state == "failed":
-            st.html(html.empty(f"The checkpoint could not be made: {job.error}"))
+            _failed(job, "The checkpoint could not be made", "checkpoint")
         nothing, about = (
             not result.rows[0]["count"],
             "in the network's own format, with a model card; loaded back and compared before it is offered",

@@ -103,6 +103,7 @@ SHARED = (
     "company",
     "prepare",
     "named",
+    "bound",
     "listening",
 )  # what the entries of a room share
 ABOVE = {"unlearn", "analyze", "listen", "study", "pipeline", "demo", "cli"}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from and_core.cli.console import bars, out, reported
+from and_core.cli.console import AsRecorded, OwnConfig, bars, out, reported, trusted
 
 
 def listen(
@@ -19,6 +19,8 @@ def listen(
     clips: Annotated[
         int, typer.Option(min=1, max=20, help="Highest clips, and as many random ones, of the neuron.")
     ] = 3,
+    config: OwnConfig = None,
+    as_recorded: AsRecorded = False,
 ) -> None:
     """Write what is heard in a decision (--clip) or by a neuron (--neuron), as FLAC files and a table."""
     with reported():
@@ -28,6 +30,7 @@ def listen(
         if (neuron is None) == (clip is None):
             raise ConfigError("give --neuron layer/unit or --clip NUMBER, one of the two")
         d = open_dissection(name)
+        trusted(d, config, as_recorded)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _clip(d, clip, folder) if clip is not None else _neuron(d, str(neuron), clips, folder)

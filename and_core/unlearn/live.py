@@ -48,6 +48,7 @@ class Job:
     done: int = 0
     total: int = 0
     error: str = ""
+    fault: ANDError | None = None
     result: Result | None = None
     file: Path | None = None
     stop: threading.Event = field(default_factory=threading.Event)
@@ -140,7 +141,7 @@ class Queue:
             try:
                 job.result = self._run(job)
             except ANDError as error:
-                state, job.error = ("cancelled" if job.stop.is_set() else "failed"), str(error)
+                state, job.error, job.fault = ("cancelled" if job.stop.is_set() else "failed"), str(error), error
             except Exception as error:  # noqa: BLE001 - a network of any kind may fail in any way; the worker and the other runs go on
                 state, job.error = (
                     "failed",

@@ -43,7 +43,7 @@ def where_it_fires(d: Dissection, neuron: NeuronId) -> None:
         try:
             located = localize(d, neuron, tops[0].clip.index) if tops else None
         except ANDError as error:
-            explain(error)
+            explain(error, "where_it_fires")
             return
         if located is None:
             st.html(html.empty("It has no highest clips."))
@@ -92,7 +92,7 @@ def what_moves_it(d: Dissection, neuron: NeuronId) -> None:
 
                 rows = shapley_attribution(d, neuron, progress=show)
             except ANDError as error:
-                explain(error)
+                explain(error, "which_sounds")
                 return
             bar.empty()
             kept = st.session_state["shapley_attribution"] = (key, rows)

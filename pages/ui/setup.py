@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from and_core import Dissection
-from and_core.errors import ANDError
+from and_core.errors import ANDError, PermissionNeeded
 from and_core.progress import in_progress
 from and_core.store.files import cache_root
 from pages.ui import html
@@ -127,6 +127,19 @@ def provenance(d: Dissection) -> None:
         st.html(f'{badge}<details class="and-prov" open><summary>Provenance</summary>{"<br>".join(lines)}</details>')
 
 
-def explain(error: ANDError) -> None:
-    """Show an error as a plain sentence."""
+def explain(error: ANDError, where: str = "page") -> None:
+    """Show an error as a plain sentence; where a network waits for permission to run its code, ask for it, once."""
     st.html(html.box(html.empty(str(error))))
+    if isinstance(error, PermissionNeeded):
+        st.button("Run this code", key=f"permit_{where}", on_click=_permit, args=(error.dissection,))
+        if (refused := st.session_state.pop("permit_refused", None)) is not None:
+            st.html(html.box(html.empty(refused)))
+
+
+def _permit(name: str) -> None:
+    from and_core.targets.loaded import permit  # here, so that browsing loads no torch
+
+    try:
+        permit(get_dissection(name))
+    except ANDError as error:
+        st.session_state["permit_refused"] = str(error)

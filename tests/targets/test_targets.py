@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 
 from and_core import pipeline
-from and_core.config import PluginConfig, make_config
+from and_core.config import PluginConfig, load_config, make_config
 from and_core.errors import TargetError
 from and_core.targets.base import TARGETS, Target
 from and_core.targets.hooks import Capture
 from and_core.targets.precision import agreement, choose_precision
 from and_core.testing import check_target
-from tests.conftest import CATEGORIES, tone
+from tests.conftest import CATEGORIES, ROOT, tone
 from tests.tiny import tiny_ast, tiny_beats, tiny_hub
 
 
@@ -150,6 +150,7 @@ TARGET_MAKERS: dict[str, Callable[[Path], Target]] = {
     "transformers": lambda p: TARGETS.create(PluginConfig(kind="transformers", checkpoint=tiny_hub(p, "Wav2Vec2"))),
     "module": lambda p: own_network(),
     "planted": lambda p: planted_network(p),
+    "python": lambda p: TARGETS.create(load_config(ROOT / "examples" / "python_target" / "config.yaml").target),
 }
 FIRST = {
     "ast": ["layer0_attention_output", "layer0_intermediate", "layer0_output"],
@@ -160,6 +161,7 @@ FIRST = {
     ],
     "module": ["conv", "inner", "fc"],
     "planted": ["layer0_output_planted", "layer1_output_planted"],
+    "python": ["0", "fc"],
 }
 
 

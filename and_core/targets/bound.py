@@ -1,0 +1,163 @@
+"""A network that a function or a notebook gives: what the targets `module` and `python` share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from and_core.errors import TargetError, first_line
+from and_core.targets.named import NamedTarget, NamedTargetSettings, equal_lengths
+
+Prepare = Callable[[np.ndarray], torch.Tensor]
+AGREES = 1e-3  # of the largest output: as much may a second pass differ by
+TRIED = (1.0, 4.0, 10.0)  # seconds of noise
+
+
+class BoundSettings(NamedTargetSettings):
+    """`rate` in Hz; `classifier`: dotted name of the layer with one unit a class."""
+
+    rate: int = 16_000
+    classifier: str | None = None
+
+
+B = TypeVar("B", bound=BoundSettings)
+
+
+class BoundTarget(NamedTarget[B]):
+    """A network with what prepares sound for it and the names of its classes; a subclass says where they come from."""
+
+    _net: nn.Module
+    _prepare: Prepare
+    _names: list[str] | None = None
+
+    def give(self, network: nn.Module, prepare: Prepare, classes: list[str] | None, rate: int) -> None:
+        """Take the network in; `classifier` must name a linear layer with as many units as there are classes."""
+        s = self.settings
+        self._net, self._prepare, self._names, self.sample_rate = network, prepare, classes, rate
+        if s.classifier is None:
+            return
+        linear = {
+            name: module.out_features
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Linear) and name
+        }
+        if s.classifier not in linear:
+            there = ", ".join(f"{name} ({units} units)" for name, units in linear.items()) or "none"
+            raise TargetError(
+                f"target.classifier={s.classifier!r} is no linear layer of the network; there are: {there}"
+            )
+        units = linear[s.classifier]
+        if classes is not None and units != len(classes):
+            raise TargetError(f"target.classifier={s.classifier!r} has {units} units; {len(classes)} classes are given")
+        self._classifier = s.classifier
+
+    def bound(self) -> nn.Module:
+        """Return the network.
+
+        Raises
+        ------
+        TargetError
+            It is not there; the message says how it is given.
+        """
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """Hash of the weights, of the network's outline, of the class names, and of what `prepare` makes of a second of
+        noise."""
+        net = self.bound()
+        digest = hashlib.sha256(repr((repr(net), self._names)).encode("utf-8", "backslashreplace"))
+        digest.update(self.prepared(noise(1.0, self.sample_rate)[None]).detach().cpu().numpy().tobytes())
+        for name, tensor in net.state_dict().items():
+            digest.update(name.encode("utf-8", "backslashreplace"))
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def load(self, device: str) -> None:
+        """Put the network into evaluation mode, on the device, and try it.
+
+        Raises
+        ------
+        TargetError
+            It fails on noise, has not one output a class, or gives other outputs on a second call.
+        """
+        self.bound().eval().to(device)
+        self.device = device
+        self.listen()
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        for seconds in TRIED:
+            features = self.features([noise(seconds, self.sample_rate)])
+            try:
+                with torch.inference_mode():
+                    one, two = (self.forward(features) for _ in range(2))
+                break
+            except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):
+                continue  # clips of this length are too short for it; `listen` has found one that is not
+        else:
+            return
+        if not isinstance(one, torch.Tensor):
+            return
+        moved = float((one.float() - two.float()).abs().max())
+        if not moved <= AGREES * float(one.float().abs().max()) + 1e-6:
+            raise TargetError(
+                f"{self.describe()} gives other outputs on a second call with the same sound (by {moved:.3g}): "
+                "something random, such as dropout, is on in evaluation mode"
+            )
+        if self._names is not None and one.shape[-1] != len(self._names):
+            raise TargetError(
+                f"{self.describe()} gives {one.shape[-1]} outputs a clip; {len(self._names)} classes are given"
+            )
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors``: the state dict, to be read back with `safetensors.torch.load_model` into the
+        same network."""
+        from safetensors.torch import save_model
+
+        save_model(self.bound(), str(folder / "model.safetensors"))
+
+    @property
+    def classes(self) -> list[str] | None:
+        """As given."""
+        return self._names
+
+    def prepared(self, waves: np.ndarray) -> torch.Tensor:
+        """Return what the network is called with, from (B, samples) waveforms of one length.
+
+        Raises
+        ------
+        TargetError
+            `prepare` fails, gives no tensor, or another number of rows than there are clips.
+        """
+        try:
+            made = self._prepare(waves)
+        except Exception as error:
+            raise TargetError(
+                f"{self.describe()}: prepare fails on waveforms {waves.shape}: {first_line(error)}"
+            ) from error
+        if not isinstance(made, torch.Tensor):
+            raise TargetError(f"{self.describe()}: prepare gives {type(made).__name__}; a tensor is expected")
+        if not made.ndim or len(made) != len(waves):
+            raise TargetError(
+                f"{self.describe()}: prepare gives {tuple(made.shape)} for {len(waves)} clips; the batch comes first"
+            )
+        return made
+
+    def features(self, waves: list[np.ndarray]) -> list[torch.Tensor]:
+        """Return input of each run of equally long clips."""
+        return [self.prepared(np.stack(run).astype(np.float32)) for run in equal_lengths(waves)]
+
+    def forward(self, features: list[torch.Tensor]) -> Any:
+        """Call the network on a copy of the input, which it may change in place."""
+        return self.passes((len(x), lambda x=x: self._net(x.to(self.device, copy=True))) for x in features)  # type: ignore[misc]
+
+
+def noise(seconds: float, rate: int) -> np.ndarray:
+    """Return quiet noise (samples,), the same each time."""
+    return (np.random.default_rng(0).standard_normal(round(seconds * rate)) * 0.1).astype(np.float32)
