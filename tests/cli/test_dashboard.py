@@ -26,6 +26,11 @@ def wait_for(port: int, state: bool) -> bool:
     return False
 
 
+def _hear_interrupts() -> None:
+    """A shell that starts a program in the background has it ignore interrupts; a terminal does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_the_server_goes_with_its_command(sent: signal.Signals, tmp_path: Path) -> None:
     with socket.socket() as free:
@@ -35,6 +40,7 @@ def test_the_server_goes_with_its_command(sent: signal.Signals, tmp_path: Path) 
         [sys.executable, "-m", "and_core.cli", "app", "--port", str(port), "--no-browser"],
         env={**os.environ, "AND_CACHE": str(tmp_path)},
         stdout=subprocess.DEVNULL,
+        preexec_fn=_hear_interrupts,
     )
     try:
         assert wait_for(port, True), "the dashboard did not start"
