@@ -46,6 +46,7 @@ def themed(figure: go.Figure, x: str, y: str, height: int = 200) -> go.Figure:
         plot_bgcolor=PAPER,
         bargap=0.08,
         showlegend=False,
+        autotypenumbers="strict",  # a layer that is called 0 is a name, not a number
         font={"family": "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif", "size": 12, "color": INK},
         colorway=list(PALETTE),
         hoverlabel={"bgcolor": "#ffffff", "font_size": 12},

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ def test_the_server_goes_with_its_command(sent: signal.Signals, tmp_path: Path) 
         env={**os.environ, "AND_CACHE": str(tmp_path)},
         stdout=subprocess.DEVNULL,
         preexec_fn=_hear_interrupts,
+        start_new_session=True,
     )
     try:
         assert wait_for(port, True), "the dashboard did not start"
@@ -48,4 +50,5 @@ def test_the_server_goes_with_its_command(sent: signal.Signals, tmp_path: Path) 
         assert command.wait(60) == 0
         assert wait_for(port, False), "the server stayed when its command was stopped"
     finally:
-        command.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(command.pid, signal.SIGKILL)

@@ -389,3 +389,10 @@ def test_a_dissection_without_the_stage_says_so(cache: Path, tmp_path: Path) -> 
         plan_runs(d, "run", AblationRequest(concept="dog"))
     with pytest.raises(NotComputed, match="'unlearning'"):
         TABLES["unlearning"](d)
+
+
+def test_layers_whose_names_are_numbers_stay_names_in_figures() -> None:
+    from and_core.figures.unlearning import layer_counts
+
+    figure = layer_counts(["0", "2"], [3, 4], [10, 10])
+    assert figure.layout.autotypenumbers == "strict" and sorted(figure.data[0].y) == ["0", "2"]
