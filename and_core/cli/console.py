@@ -68,7 +68,7 @@ def trusted(d: Any, file: Path | None, as_recorded: bool) -> Any:
 
     if file is None and not as_recorded:
         return None
-    from and_core.targets.loaded import permit_target
+    from and_core.store.permission import permit_target
 
     config = config_for(d, file)
     permit_target(config.target)

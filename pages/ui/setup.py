@@ -14,6 +14,7 @@ from and_core import Dissection
 from and_core.errors import ANDError, PermissionNeeded
 from and_core.progress import in_progress
 from and_core.store.files import cache_root
+from and_core.store.permission import permit
 from pages.ui import html
 from pages.ui.data import dissection_names, get_dissection
 
@@ -137,8 +138,6 @@ def explain(error: ANDError, where: str = "page") -> None:
 
 
 def _permit(name: str) -> None:
-    from and_core.targets.loaded import permit  # here, so that browsing loads no torch
-
     try:
         permit(get_dissection(name))
     except ANDError as error:

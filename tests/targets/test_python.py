@@ -11,6 +11,7 @@ import torch
 from and_core import open_dissection, pipeline
 from and_core.config import PluginConfig, load_config
 from and_core.errors import ConfigError, PermissionNeeded, TargetError
+from and_core.store.permission import forget_permissions, permit
 from and_core.targets import loaded
 from and_core.targets.base import TARGETS
 from tests.conftest import ROOT, command, small_config, tone
@@ -120,7 +121,8 @@ def dissected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_opening_runs_no_code_and_live_work_asks_once(dissected: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded.forget()
+    forget_permissions()
+    loaded.forget_networks()
     for name in [name for name in sys.modules if name.startswith("and_factory_")]:
         monkeypatch.delitem(sys.modules, name)
     d = open_dissection("small", root=dissected)
@@ -131,12 +133,13 @@ def test_opening_runs_no_code_and_live_work_asks_once(dissected: Path, monkeypat
     with pytest.raises(PermissionNeeded, match="runs the code of .*nets.py:build"):
         loaded.open_target(d)
     assert "runs the code of" in command("prune", "small", "--concept", "dog", "--strategy", "DB")
-    loaded.permit(d)
+    permit(d)
     assert loaded.open_target(d).fingerprint()[:16] == d.notes("activations")["checkpoint"]
 
 
 def test_a_page_asks_by_name(dissected: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded.forget()
+    forget_permissions()
+    loaded.forget_networks()
     monkeypatch.setenv("AND_CACHE", str(dissected))
     test = app(dissection="small", layer="0", unit="1")
     test.session_state["where_it_fires"] = True
@@ -151,4 +154,4 @@ def test_a_page_asks_by_name(dissected: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_code_of_a_dissection_from_elsewhere_is_not_run(dissected: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AND_HOME", str(dissected / "another"))  # another installation's key
     with pytest.raises(ConfigError, match="not made by this installation"):
-        loaded.permit(open_dissection("small", root=dissected))
+        permit(open_dissection("small", root=dissected))
