@@ -51,7 +51,7 @@ def open_target(d: Dissection) -> Target:
 def shared_target(d: Dissection) -> Target:
     """Return what :func:`open_target` gives, the last few kept loaded.
 
-    Call within :func:`using`, since a network runs one pass at a time.
+    Call within :func:`network_lock`, since a network runs one pass at a time.
     """
     key = (str(d.folder), d.manifest.stages["activations"].key)
     with _lock:

@@ -74,8 +74,8 @@ class NamedTarget(Target[N]):
         """Return linear layers and convolutions by dotted name; ``fc`` is the classifier."""
         return dict(self._layers)
 
-    def listen(self) -> None:
-        """Try the network on noise, to see which layers run; the last part of loading.
+    def listen(self) -> tuple[Any, Any]:
+        """Try the network on noise, to see which layers run; return the input that it takes and its output.
 
         Raises
         ------
@@ -90,12 +90,10 @@ class NamedTarget(Target[N]):
         with hooked(modules, lambda name, output: calls.append(name)):
             for seconds in TRIED:
                 calls.clear()
-                noise = (np.random.default_rng(0).standard_normal(round(seconds * self.sample_rate)) * 0.1).astype(
-                    np.float32
-                )
                 try:
+                    features = self.features([noise(seconds, self.sample_rate)])
                     with torch.inference_mode():
-                        self.forward(self.features([noise]))
+                        output = self.forward(features)
                     fault = None
                     break
                 except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
@@ -112,6 +110,7 @@ class NamedTarget(Target[N]):
         self._layers = {_free(name, hidden): named[name] for name in hidden}
         if self._classifier is not None:
             self._layers[CLASSIFIER] = named[self._classifier]
+        return features, output
 
     @property
     def network(self) -> nn.Module:
@@ -198,6 +197,11 @@ class NamedTarget(Target[N]):
                 [super(NamedTarget, self).pool(tokens[i : i + 1, :count], layer) for i, count in enumerate(counts)]
             )
         return super().pool(tokens, layer) if tokens.shape[1] > self.special_tokens else tokens[:, 0]
+
+
+def noise(seconds: float, rate: int) -> np.ndarray:
+    """Return quiet noise (samples,), the same each time."""
+    return (np.random.default_rng(0).standard_normal(round(seconds * rate)) * 0.1).astype(np.float32)
 
 
 def _free(name: str, hidden: list[str]) -> str:
