@@ -13,6 +13,7 @@ from and_core.targets.hooks import Capture
 
 # of the distance between clips that a clip may move when others stand beside it; batches are summed in another order
 APART = 0.02
+AGREES = 1e-3  # of the largest output: as much may a second call differ by
 ROUNDING = 1e-4  # of the largest activation
 LONGEST = 30.0  # seconds
 
@@ -32,7 +33,8 @@ def trial_clips(rate: int, seconds: float) -> list[np.ndarray]:
 
 
 def check_company(target: Target, seconds: float) -> None:
-    """Compare the activations of two and of three clips in one batch with those of each clip alone.
+    """Compare a clip's activations and outputs on two calls, and the activations of two and of three clips in one batch
+    with those of each clip alone.
 
     Parameters
     ----------
@@ -44,13 +46,15 @@ def check_company(target: Target, seconds: float) -> None:
     Raises
     ------
     TargetError
-        The network fails on clips of this length, gives another number of rows than there are clips, or a layer's
-        activations differ.
+        The network fails on clips of this length, is random, gives another number of rows than there are clips, or a
+        layer's activations differ.
     """
     clips = trial_clips(target.sample_rate, seconds)
-    alone = [_activations(target, [clip], seconds) for clip in clips]
+    passes = [_pass(target, [clip], seconds) for clip in clips]
+    _check_repeats(target, passes[0], _pass(target, clips[:1], seconds))
+    alone = [outputs for outputs, _ in passes]
     for count in (2, 3):
-        together = _activations(target, clips[:count], seconds)
+        together, _ = _pass(target, clips[:count], seconds)
         for layer, values in together.items():
             if len(values) != count:
                 raise TargetError(
@@ -67,16 +71,31 @@ def check_company(target: Target, seconds: float) -> None:
                 )
 
 
-def _activations(target: Target, clips: list[np.ndarray], seconds: float) -> dict[str, torch.Tensor]:
-    """Return layer -> (clips, R)."""
+def _check_repeats(
+    target: Target, one: tuple[dict[str, torch.Tensor], Any], two: tuple[dict[str, torch.Tensor], Any]
+) -> None:
+    pairs = [(one[0][layer], two[0][layer]) for layer in one[0]]
+    if isinstance(one[1], torch.Tensor):
+        pairs.append((one[1].float(), two[1].float()))
+    for first, second in pairs:
+        moved = float((first - second).abs().max())
+        if not moved <= AGREES * float(first.abs().max()) + 1e-6:
+            raise TargetError(
+                f"{target.describe()} gives other outputs on a second call with the same sound (by {moved:.3g}): "
+                "something random, such as dropout, is on in evaluation mode"
+            )
+
+
+def _pass(target: Target, clips: list[np.ndarray], seconds: float) -> tuple[dict[str, torch.Tensor], Any]:
+    """Return layer -> (clips, R), and the network's outputs."""
     with Capture(target.modules(), target.pool) as capture:
         try:
-            capture.run(lambda: target.forward(target.features(clips)))
+            logits = capture.run(lambda: target.forward(target.features(clips)))
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
             raise TargetError(
                 f"{target.describe()} fails on {len(clips)} clips of {min(seconds, LONGEST):g} s: {first_line(error)}"
             ) from error
-        return capture.outputs
+        return capture.outputs, logits
 
 
 def _hint(target: Target) -> str:

@@ -74,8 +74,8 @@ class NamedTarget(Target[N]):
         """Return linear layers and convolutions by dotted name; ``fc`` is the classifier."""
         return dict(self._layers)
 
-    def listen(self) -> tuple[Any, Any]:
-        """Try the network on noise, to see which layers run; return the input that it takes and its output.
+    def listen(self) -> Any:
+        """Try the network on noise, to see which layers run; return its output.
 
         Raises
         ------
@@ -91,9 +91,8 @@ class NamedTarget(Target[N]):
             for seconds in TRIED:
                 calls.clear()
                 try:
-                    features = self.features([noise(seconds, self.sample_rate)])
                     with torch.inference_mode():
-                        output = self.forward(features)
+                        output = self.forward(self.features([noise(seconds, self.sample_rate)]))
                     fault = None
                     break
                 except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
@@ -110,7 +109,7 @@ class NamedTarget(Target[N]):
         self._layers = {_free(name, hidden): named[name] for name in hidden}
         if self._classifier is not None:
             self._layers[CLASSIFIER] = named[self._classifier]
-        return features, output
+        return output
 
     @property
     def network(self) -> nn.Module:

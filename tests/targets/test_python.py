@@ -14,6 +14,7 @@ from and_core.errors import ConfigError, PermissionNeeded, TargetError
 from and_core.store.permission import forget_permissions, permit
 from and_core.targets import loaded
 from and_core.targets.base import TARGETS
+from and_core.targets.company import check_company
 from tests.conftest import ROOT, command, small_config, tone
 from tests.dashboard import app, page_html
 
@@ -56,7 +57,9 @@ def target(place: str, **settings: object):
 @pytest.mark.parametrize("body", list(WRONG))
 def test_a_wrong_factory_is_named_before_the_pass(body: str, tmp_path: Path) -> None:
     with pytest.raises(TargetError, match=WRONG[body]) as error:
-        target(factory(tmp_path, body)).load("cpu")
+        made = target(factory(tmp_path, body))
+        made.load("cpu")
+        check_company(made, 1.0)
     assert "\n" not in str(error.value)
 
 
