@@ -298,7 +298,9 @@ def without_later(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str
     """Return a model's values without later settings at their defaults, see :class:`LaterSetting`."""
     fields = model.model_fields.items()
     defaults = {
-        name: field.default for name, field in fields if any(isinstance(m, LaterSetting) for m in field.metadata)
+        name: field.get_default(call_default_factory=True)
+        for name, field in fields
+        if any(isinstance(m, LaterSetting) for m in field.metadata)
     }
     return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
 

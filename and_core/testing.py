@@ -92,14 +92,14 @@ def check_target(make: Callable[[], Target[Any]]) -> Target[Any]:
 
     target: Any = check_plugin(make)
     target.load("cpu")
-    modules, layers = target.modules(), target.layers()
-    assert layers and list(modules) == [layer.name for layer in layers], "`layers` and `modules` differ"
+    points, layers = target.hook_points(), target.layers()
+    assert layers and list(points) == [layer.name for layer in layers], "`layers` and `hook_points` differ"
     offsets = np.cumsum([0, *(layer.size for layer in layers)])
     assert [layer.offset for layer in layers] == offsets[:-1].tolist(), (
         "offsets do not count the neurons before a layer"
     )
     clips = [noise(target.sample_rate, seconds, seed) for seed, seconds in enumerate(SECONDS)]
-    with Capture(modules, target.pool) as capture:
+    with Capture(points, target.pool) as capture:
         logits = capture.run(lambda: target.forward(target.features(clips)))
     for layer in layers:
         values = capture.outputs.get(layer.name)

@@ -52,7 +52,7 @@ def ratio() -> None:
                     target.forward(batch)
 
         def captured() -> None:
-            with Capture(target.modules(), target.pool) as capture:
+            with Capture(target.hook_points(), target.pool) as capture:
                 for number, batch in enumerate(batches):
                     capture.run(lambda: target.forward(batch))  # noqa: B023 - called at once
                     for name, values in capture.outputs.items():

@@ -262,7 +262,7 @@ def layer_activations(target: Target, layer: str) -> Activate:
     """
     from and_core.targets.hooks import Capture
 
-    capture = Capture({layer: target.modules()[layer]}, target.pool, layer)
+    capture = Capture({layer: target.hook_points()[layer]}, target.pool, layer)
 
     def activate(waves: np.ndarray) -> np.ndarray:
         with network_lock(), capture:

@@ -11,7 +11,8 @@ from and_core.listen import dictionary
 from and_core.listen.stft import Stft, log_magnitude, peak
 from and_core.progress import Steps
 from and_core.targets.base import Target
-from and_core.targets.hooks import hooked, owned
+from and_core.targets.hooks import owned
+from and_core.targets.points import reading
 
 RIDGE = 1e-2  # of the mean variance of a component
 STEPS = 60
@@ -89,14 +90,14 @@ def _over_time(target: Target, waves: np.ndarray, most: int) -> tuple[np.ndarray
     maps: dict[str, torch.Tensor] = {}
     pooled: dict[str, torch.Tensor] = {}
 
-    def collect(name: str, output: torch.Tensor) -> None:
+    def collect(name: str, activation: torch.Tensor) -> None:
         try:
-            maps[name] = owned(target.to_map(output, name).float().mean(2))
+            maps[name] = owned(target.to_map(activation, name).float().mean(2))
         except TargetError:
-            pooled[name] = owned(target.pool(output, name))
+            pooled[name] = owned(target.pool(activation, name))
 
-    modules = target.modules()
-    with hooked(modules, collect), torch.inference_mode():
+    points = target.hook_points()
+    with reading(points, collect), torch.inference_mode():
         target.forward(target.features(list(waves)))
     columns = min(max((m.shape[2] for m in maps.values()), default=1), most)
     seconds = waves.shape[1] / target.sample_rate
@@ -105,7 +106,7 @@ def _over_time(target: Target, waves: np.ndarray, most: int) -> tuple[np.ndarray
         1, int(np.searchsorted(times[:-1], seconds - 1e-6))
     )  # columns that begin after the clip's end are padding, not sound
     parts = []
-    for name in modules:
+    for name in points:
         if name in maps:
             m = (
                 maps[name]

@@ -98,12 +98,13 @@ def layer_maps(target: Target, waves: list[np.ndarray], layer: str) -> tuple[np.
     import torch
 
     from and_core.listen.maps import MapReader
-    from and_core.targets.hooks import hooked, owned
+    from and_core.targets.hooks import owned
+    from and_core.targets.points import reading
 
-    modules = {layer: target.modules()[layer]}
+    points = {layer: target.hook_points()[layer]}
     pooled: list[torch.Tensor] = []
-    with hooked(modules, lambda name, output: pooled.append(owned(target.pool(output, name)))), torch.inference_mode():
-        _, (maps,) = MapReader(target, modules)(target.features(waves))
+    with reading(points, lambda name, values: pooled.append(owned(target.pool(values, name)))), torch.inference_mode():
+        _, (maps,) = MapReader(target, points)(target.features(waves))
     return maps.numpy(), torch.cat(pooled).numpy()
 
 

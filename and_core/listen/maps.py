@@ -9,12 +9,13 @@ import torch
 
 from and_core.errors import TargetError
 from and_core.targets.base import Target
-from and_core.targets.hooks import hooked, owned
+from and_core.targets.hooks import owned
+from and_core.targets.points import HookPoint, reading
 
 LAST = 3  # maps that are read unless others are named
 
 
-def choose_maps(target: Target, names: Sequence[str] | None = None) -> dict[str, torch.nn.Module]:
+def choose_maps(target: Target, names: Sequence[str] | None = None) -> dict[str, HookPoint]:
     """Return the maps that are read: by name, else the last three.
 
     Raises
@@ -22,7 +23,7 @@ def choose_maps(target: Target, names: Sequence[str] | None = None) -> dict[str,
     TargetError
         The target has no such maps, or none at all.
     """
-    every = target.map_modules()
+    every = target.map_points()
     if not every:
         raise TargetError(
             f"{target.describe()} has no hidden maps over time, so its decisions can't be taken apart into sounds"
@@ -44,30 +45,30 @@ class MapReader:
     ----------
     target : Target
         Loaded.
-    modules : dict
+    points : dict
         From :func:`choose_maps`; dissected layers can be read the same way.
     """
 
-    def __init__(self, target: Target, modules: dict[str, torch.nn.Module]) -> None:
-        self.target, self.modules = target, modules
+    def __init__(self, target: Target, points: dict[str, HookPoint]) -> None:
+        self.target, self.points = target, points
 
     def __call__(self, features: Any) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Return logits (B, C) and maps (B, channels, rows, columns) in the order of the modules, on the CPU.
+        """Return logits (B, C) and maps (B, channels, rows, columns) in the order of the points, on the CPU.
 
         Gradients as they are on.
         """
         maps: dict[str, list[torch.Tensor]] = {}
 
-        def collect(name: str, output: Any) -> None:
-            maps.setdefault(name, []).append(owned(self.target.to_map(output, name)))
+        def collect(name: str, activation: torch.Tensor) -> None:
+            maps.setdefault(name, []).append(owned(self.target.to_map(activation, name)))
 
-        with hooked(self.modules, collect):
+        with reading(self.points, collect):
             logits = self.target.forward(features).float().cpu()
-        missing = [name for name in self.modules if name not in maps]
+        missing = [name for name in self.points if name not in maps]
         if missing:
             raise TargetError(f"{self.target.describe()}: {missing[0]} did not run in a forward pass")
         return logits, [
-            parts[0] if len(parts) == 1 else _joined(parts) for parts in (maps[name] for name in self.modules)
+            parts[0] if len(parts) == 1 else _joined(parts) for parts in (maps[name] for name in self.points)
         ]
 
 

@@ -21,6 +21,7 @@ from and_core.store.writer import StageWriter
 from and_core.targets.base import Target, pick_device
 from and_core.targets.company import check_company
 from and_core.targets.hooks import Capture
+from and_core.targets.pooling import describe_pooling
 from and_core.targets.precision import autocast, choose_precision
 
 UNIT_CHUNK = 64  # neurons an inner chunk: one neuron of one chunk of rows is then a read of 64 KiB
@@ -95,7 +96,8 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.notes = {
         "target": target.describe(),
         "checkpoint": target.fingerprint()[:16],
-        "pooling": settings.pooling,
+        "pooling": describe_pooling(settings.pooling, target.default_pooling),
+        **({"multi_label": True} if target.multi_label and target.classes else {}),
         "precision": precision,
         "device": device.split(":")[0],
         "trained_folds": list(settings.trained_folds),
@@ -156,9 +158,9 @@ def extract(
     def prepare(start: int) -> Any:
         return target.features([read(clip) for clip in range(start, min(start + batch, clips.stop))])
 
-    modules = target.modules()
-    last = None if "fc" in modules else list(modules)[-1]
-    with ThreadPoolExecutor(max(1, workers - 1)) as pool, Capture(modules, target.pool, last) as capture:
+    points = target.hook_points()
+    last = None if "fc" in points else list(points)[-1]
+    with ThreadPoolExecutor(max(1, workers - 1)) as pool, Capture(points, target.pool, last) as capture:
         waiting: list[Future[Any]] = [pool.submit(prepare, start) for start in starts[:AHEAD]]
         for number, start in enumerate(starts):
             features = waiting.pop(0).result()
@@ -166,13 +168,13 @@ def extract(
                 waiting.append(pool.submit(prepare, starts[number + AHEAD]))
             with autocast(precision, target.device):
                 capture.run(lambda: target.forward(features))  # noqa: B023 - called at once
-            _check_outputs(capture.outputs, modules, min(batch, clips.stop - start))
+            _check_outputs(capture.outputs, points, min(batch, clips.stop - start))
             yield start, {name: value.numpy() for name, value in capture.outputs.items()}
 
 
-def _check_outputs(outputs: dict[str, Any], modules: dict[str, Any], clips: int) -> None:
+def _check_outputs(outputs: dict[str, Any], points: dict[str, Any], clips: int) -> None:
     """Check that every chosen layer has spoken once for every clip."""
-    silent = [name for name in modules if name not in outputs]
+    silent = [name for name in points if name not in outputs]
     if silent:
         raise TargetError(f"these layers never run: {', '.join(silent[:8])}; leave them out with target.layers")
     for name, values in outputs.items():

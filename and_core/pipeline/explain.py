@@ -15,6 +15,7 @@ from and_core.pipeline.run import run
 from and_core.store.dissection import Dissection, open_dissection
 from and_core.targets.base import TARGETS
 from and_core.targets.bound import Prepare
+from and_core.targets.pooling import describe_pooling
 
 
 def explain_network(
@@ -85,7 +86,7 @@ def explain_network(
     target: Any = TARGETS.create(config.target)
     target.bind(network, prepare, classes)
     say(
-        f"{config.name}: clips of {folder} at {rate} Hz; classifier {classifier or 'none'}; {target.settings.pooling} "
+        f"{config.name}: clips of {folder} at {rate} Hz; classifier {classifier or 'none'}; {describe_pooling(target.settings.pooling, target.default_pooling)} "
         f"over time; captions by {config.captions.kind}, summaries by {config.summarizer.kind}, texts read by "
         f"{config.encoder.kind}; the {config.k} highest and lowest clips; seed {config.seed}"
     )

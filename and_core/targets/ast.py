@@ -16,7 +16,8 @@ from and_core.errors import TargetError
 from and_core.registry import FileOrName
 from and_core.store.files import check_weights, sha256_files
 from and_core.targets.base import TARGETS, FrontEnd, Target, TargetSettings
-from and_core.targets.checkpoint import check_frames, check_keys, class_names
+from and_core.targets.checkpoint import MULTI_LABEL, check_frames, check_keys, class_names
+from and_core.targets.points import HookPoint
 
 DEMO = bundled("weights/ast")
 MODEL_TYPE = "audio-spectrogram-transformer"
@@ -44,6 +45,7 @@ class AST(Target[ASTSettings]):
 
     kind = "ast"
     special_tokens = 2
+    default_pooling = "cls"
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
@@ -127,6 +129,7 @@ class AST(Target[ASTSettings]):
         self.sample_rate = int(self._extractor["sampling_rate"])
         self.device = device
         self._model = model.eval().to(device)
+        self.checkpoint_multi_label = config.problem_type == MULTI_LABEL
 
     @property
     def classes(self) -> list[str] | None:
@@ -155,21 +158,20 @@ class AST(Target[ASTSettings]):
         """The whole classifier."""
         return self._model
 
-    def map_modules(self) -> dict[str, torch.nn.Module]:
+    def map_points(self) -> dict[str, HookPoint]:
         """Return the blocks: ``block0`` and so on."""
         body = self._model.audio_spectrogram_transformer
-        return {
-            f"block{i}": block for i, block in enumerate(body.layers if hasattr(body, "layers") else body.encoder.layer)
-        }
+        blocks = body.layers if hasattr(body, "layers") else body.encoder.layer
+        size = int(self._model.config.hidden_size)
+        return {f"block{i}": HookPoint(f"block{i}", block, size) for i, block in enumerate(blocks)}
 
-    def to_map(self, output: Any, name: str) -> torch.Tensor:
+    def to_map(self, activation: torch.Tensor, name: str) -> torch.Tensor:
         """Return patches back on their grid, class and distillation tokens dropped."""
-        tokens = output[0] if isinstance(output, tuple) else output
         c = self._model.config
         columns = (c.max_length - c.patch_size) // c.time_stride + 1
-        if tokens.ndim != 3 or tokens.shape[1] <= self.special_tokens:
+        patches = activation[:, self.special_tokens :]
+        if activation.ndim != 3 or not patches.shape[1] or patches.shape[1] % columns:
             raise TargetError("this layer gives one vector a clip, not a map over time and frequency")
-        patches = tokens[:, self.special_tokens :]
         return patches.reshape(len(patches), -1, columns, patches.shape[-1]).permute(0, 3, 1, 2)
 
     def map_edges(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:

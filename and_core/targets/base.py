@@ -7,23 +7,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
+from pydantic import Field
 
 from and_core.errors import TargetError
 from and_core.records import Layer
 from and_core.registry import LaterSetting, Plugin, Registry, Settings
+from and_core.targets.pooling import Pooling, check_pooling, chosen_pooling, pool_tokens
 
 if TYPE_CHECKING:
     import torch
 
-Pooling = Literal["cls", "mean", "max", "first", "reference"]
+    from and_core.targets.finding import ModuleCall
+    from and_core.targets.points import HookPoint
+
 FrontEnd = Annotated[Literal["own", "torchaudio"], LaterSetting()]  # what computes filter banks
 
 
 class TargetSettings(Settings):
-    """`layers`: name patterns such as ``layer0_*``; `trained_folds`: folds of the probing dataset it was trained on."""
+    """`pooling`: how a layer's values over time become one a clip, or pattern -> how, the first that matches.
+
+    `layers`: name patterns such as ``layer0_*`` of the layers with weights; `hook_points`: patterns of further places
+    (``encoder.layers.3``, ``*.norm``, ``NAME:heads``, ``NAME:PART`` of a tuple or dict, ``NAME#2`` of the second call).
+    `heads`: pattern of a linear layer -> attention heads side by side in its input, where the network does not say.
+    `unit_axes`: pattern of a hook point -> axis of its units, where it is not found rightly.
+    `multi_label`: whether a clip may have several classes (sigmoid); none: as the checkpoint says, else no.
+    `trained_folds`: folds of the probing dataset it was trained on.
+    """
 
     pooling: Pooling = "cls"
     layers: tuple[str, ...] = ("*",)
+    hook_points: Annotated[tuple[str, ...], LaterSetting()] = ()
+    heads: Annotated[dict[str, Annotated[int, Field(ge=1)]], LaterSetting()] = Field(default_factory=dict)
+    unit_axes: Annotated[dict[str, int], LaterSetting()] = Field(default_factory=dict)
+    multi_label: Annotated[bool | None, LaterSetting()] = None
     trained_folds: tuple[int, ...] = ()
 
 
@@ -31,7 +47,7 @@ T = TypeVar("T", bound=TargetSettings)
 
 
 class Target(Plugin[T]):
-    """A network whose linear layers are dissected. Everything below :meth:`load` may be called only after it."""
+    """A network whose layers are dissected. Everything below :meth:`load` may be called only after it."""
 
     Settings = TargetSettings
 
@@ -39,6 +55,14 @@ class Target(Plugin[T]):
     sample_rate: int = 16_000
     special_tokens: int = 0
     device: str = "cpu"
+    poolings: tuple[str, ...] = ("cls", "mean", "max", "first", "reference")  # ways that make sense, beside topN
+    default_pooling: str = "mean"  # of layers that no pattern of `pooling` names
+    checkpoint_multi_label: bool = False  # what the checkpoint says, see `multi_label`
+    _calls: list[ModuleCall] | None = None
+
+    def __init__(self, settings: T) -> None:
+        super().__init__(settings)
+        check_pooling(settings.pooling, self.poolings)
 
     def fingerprint(self) -> str:
         """Return the identity of the weights and of what is done with the sound before them. Needs no loading."""
@@ -81,16 +105,22 @@ class Target(Plugin[T]):
         """
         raise TargetError(f"a target of kind {self.kind!r} does not give its network as a module")
 
-    def map_modules(self) -> dict[str, torch.nn.Module]:
-        """Return hidden modules whose outputs are maps over time, in the order in which they run.
+    @property
+    def multi_label(self) -> bool:
+        """Whether a clip may have several classes at once: outputs are judged by a sigmoid, not by a softmax."""
+        own = self.settings.multi_label
+        return self.checkpoint_multi_label if own is None else own
+
+    def map_points(self) -> dict[str, HookPoint]:
+        """Return hidden places whose values are maps over time, in the order in which they run.
 
         Empty where there are none.
         """
         return {}
 
-    def to_map(self, output: Any, name: str) -> torch.Tensor:
-        """Return output of a map module or of a dissected layer, by its name -> (B, channels, rows of frequency from
-        low to high, columns of time).
+    def to_map(self, activation: torch.Tensor, name: str) -> torch.Tensor:
+        """Return values (B, ..., units) of a map point or of a dissected layer, by its name -> (B, units, rows of
+        frequency from low to high, columns of time).
 
         Raises
         ------
@@ -140,44 +170,88 @@ class Target(Plugin[T]):
         changed = {"checkpoint": str(folder), "revision": None}
         return {name: value for name, value in changed.items() if name in type(self.settings).model_fields}
 
-    def modules(self) -> dict[str, torch.nn.Module]:
-        """Return modules of the chosen layers.
+    def calls(self) -> list[ModuleCall]:
+        """Return what runs in a forward pass over noise, in order; tried once."""
+        if self._calls is None:
+            from and_core.targets.finding import record_calls
+
+            waves = [noise(1.0, self.sample_rate)]
+            self._calls, _ = record_calls(self.network, lambda: self.forward(self.features(waves)))
+        return self._calls
+
+    def weighted_points(self) -> dict[str, HookPoint]:
+        """Return hook points of the chosen layers with weights.
 
         Raises
         ------
         TargetError
-            A pattern matches no layer; the message names those there are.
+            A pattern of `layers` matches none; the message names those there are.
         """
+        from and_core.targets.points import point_of
+
         every = self.all_modules()
         patterns = self.settings.layers
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in every):
                 raise TargetError(f"target.layers={pattern!r} matches no layer; there are: {', '.join(every)}")
-        return {name: module for name, module in every.items() if any(fnmatchcase(name, p) for p in patterns)}
+        chosen = {name: module for name, module in every.items() if any(fnmatchcase(name, p) for p in patterns)}
+        return {name: point_of(name, module) for name, module in chosen.items()}
+
+    def hook_points(self) -> dict[str, HookPoint]:
+        """Return where the chosen layers are read, in the order in which they run: layer name -> hook point.
+
+        Raises
+        ------
+        TargetError
+            A pattern of `layers` or `hook_points` matches nothing; the message names what there is.
+        """
+        points = self.weighted_points()
+        s = self.settings
+        if not s.hook_points:
+            if not points:
+                raise TargetError("target.layers chooses no layer, and target.hook_points nothing beside them")
+            return points
+        from and_core.targets.finding import choose_points, further_points, in_running_order
+
+        every = further_points(
+            self.network, self.calls(), unit_axes=s.unit_axes, heads=s.heads, token_axis=getattr(s, "token_axis", 1)
+        )
+        there = {(id(point.module), point.part) for point in points.values()}
+        for name, point in choose_points(every, s.hook_points).items():
+            if point.heads or point.call is not None or (id(point.module), point.part) not in there:
+                if name in points:
+                    raise TargetError(f"two layers are called {name!r}; leave one out with target.layers")
+                points[name] = point
+        ordered = in_running_order(list(points.values()), self.calls())
+        return {point.name: point for point in sorted(ordered, key=lambda point: point.name == "fc")}
 
     def layers(self) -> list[Layer]:
         """Return records of the chosen layers, offsets counted through."""
         records, offset = [], 0
-        for name, module in self.modules().items():
-            size = int(module.out_features)  # type: ignore[arg-type]
-            records.append(layer_record(name, size, offset))
-            offset += size
+        for name, point in self.hook_points().items():
+            records.append(layer_record(name, point.size, offset))
+            offset += point.size
         return records
 
-    def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
-        """Pool (B, tokens, R) of a layer to (B, R); (B, R) stays.
+    def pooling_of(self, layer: str) -> str:
+        """Return how a layer is pooled over time."""
+        return chosen_pooling(self.settings.pooling, layer, self.default_pooling)
+
+    def pool(self, activation: torch.Tensor, layer: str) -> torch.Tensor:
+        """Pool values (B, ..., units) of a layer to (B, units); (B, units) stays.
 
         Special tokens come first and count only for ``cls`` and ``reference``.
         """
-        if output.ndim == 2:
-            return output
-        how = self.settings.pooling
-        if how in ("cls", "reference"):
-            return output[:, 0]
-        patches = output[:, self.special_tokens :]
-        if how == "first":
-            return patches[:, 0]
-        return patches.mean(1) if how == "mean" else patches.amax(1)
+        if activation.ndim == 2:
+            return activation
+        tokens = activation.flatten(1, -2)
+        special = self.special_tokens if activation.ndim == 3 and tokens.shape[1] > self.special_tokens else 0
+        return pool_tokens(tokens, self.pooling_of(layer), special)
+
+
+def noise(seconds: float, rate: int) -> np.ndarray:
+    """Return quiet noise (samples,), the same each time."""
+    return (np.random.default_rng(0).standard_normal(round(seconds * rate)) * 0.1).astype(np.float32)
 
 
 def layer_record(name: str, size: int, offset: int) -> Layer:

@@ -24,6 +24,8 @@ from and_core.registry import FileOrName, PathMark
 from and_core.store.files import check_weights
 from and_core.targets.base import TARGETS, FrontEnd, Target, TargetSettings
 from and_core.targets.checkpoint import class_names
+from and_core.targets.points import HookPoint
+from and_core.targets.pooling import pool_tokens
 
 PUBLISHED: dict[str, Any] = {  # of the iter3 files, for checkpoints that carry no configuration of their own
     "input_patch_size": 16,
@@ -62,13 +64,10 @@ class BEATs(Target[BEATsSettings]):
     """
 
     kind = "beats"
+    poolings = ("mean", "max", "first", "reference")  # there is no class token
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
-        if settings.pooling not in ("mean", "max", "first", "reference"):
-            raise TargetError(
-                f"target.pooling={settings.pooling!r}: BEATs has no class token; allowed: mean, max, first, reference"
-            )
         self._padding: torch.Tensor | None = None
         self._fbank = fbank_by(settings.front_end)
 
@@ -175,15 +174,16 @@ class BEATs(Target[BEATsSettings]):
     @property
     def network(self) -> nn.Module:
         """Encoder and classifier together."""
-        return nn.ModuleList([self._net] if self._head is None else [self._net, self._head])
+        return nn.ModuleDict({"beats": self._net} | ({} if self._head is None else {"fc": self._head}))
 
-    def map_modules(self) -> dict[str, nn.Module]:
+    def map_points(self) -> dict[str, HookPoint]:
         """Return the blocks: ``block0`` and so on."""
-        return {f"block{i}": block for i, block in enumerate(self._net.encoder.layers)}
+        size = self._config.encoder_embed_dim
+        return {f"block{i}": HookPoint(f"block{i}", block, size) for i, block in enumerate(self._net.encoder.layers)}
 
-    def to_map(self, output: Any, name: str) -> torch.Tensor:
+    def to_map(self, activation: torch.Tensor, name: str) -> torch.Tensor:
         """Return tokens back on their grid; time is the outer axis of BEATs' tokens."""
-        tokens = output[0] if isinstance(output, tuple) else output
+        tokens = activation
         rows = self._mel_bins // self._net.config.input_patch_size
         if tokens.ndim != 3 or tokens.shape[1] % rows:
             raise TargetError("this layer gives one vector a clip, not a map over time and frequency")
@@ -227,17 +227,19 @@ class BEATs(Target[BEATsSettings]):
         out, _ = self._net(fbank.to(self.device), padding=self._padding)
         return pooled(out if self._head is None else self._head(out), self._padding)
 
-    def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
+    def pool(self, activation: torch.Tensor, layer: str) -> torch.Tensor:
         """Pool as the base does, padding left out; the classifier is always its pooled logit but for ``reference``."""
-        if output.ndim == 2:
-            return output
-        how = self.settings.pooling
+        how = self.pooling_of(layer)
+        padding = self._padding
+        if activation.ndim != 3 or (padding is not None and activation.shape[1] != padding.shape[1]):
+            return super().pool(activation, layer)
         if how == "reference" or (how == "first" and layer != "fc"):
-            return output[:, 0]
+            return activation[:, 0]
         if how == "mean" or layer == "fc":
-            return pooled(output, self._padding)
-        hidden = output if self._padding is None else output.masked_fill(self._padding[..., None], -torch.inf)
-        return hidden.amax(1)
+            return pooled(activation, padding)
+        if padding is None:
+            return pool_tokens(activation, how)
+        return torch.cat([pool_tokens(a[None, ~own], how) for a, own in zip(activation, padding, strict=True)])
 
 
 def _read(

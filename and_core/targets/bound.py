@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from and_core.errors import TargetError, first_line
-from and_core.targets.named import NamedTarget, NamedTargetSettings, equal_lengths, noise
+from and_core.targets.base import noise
+from and_core.targets.named import NamedTarget, NamedTargetSettings, equal_lengths
 
 Prepare = Callable[[np.ndarray], torch.Tensor]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from and_core.errors import TargetError
 
+MULTI_LABEL = "multi_label_classification"  # transformers' `problem_type` of outputs that are judged by a sigmoid
 
 def check_keys(what: str, info: Mapping[str, Any], ignored: Sequence[str] = ()) -> None:
     """Raise where weights are missing or have another shape than the configuration says.

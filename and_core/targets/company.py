@@ -88,7 +88,7 @@ def _check_repeats(
 
 def _pass(target: Target, clips: list[np.ndarray], seconds: float) -> tuple[dict[str, torch.Tensor], Any]:
     """Return layer -> (clips, R), and the network's outputs."""
-    with Capture(target.modules(), target.pool) as capture:
+    with Capture(target.hook_points(), target.pool) as capture:
         try:
             logits = capture.run(lambda: target.forward(target.features(clips)))
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:

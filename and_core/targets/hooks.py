@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from and_core.targets.points import HookPoint
 
 Pool = Callable[[torch.Tensor, str], torch.Tensor]
 
@@ -48,15 +51,14 @@ class StopForward(Exception):
 
 
 class Capture(AbstractContextManager["Capture"]):
-    """Collect the pooled output of modules during forward passes.
+    """Collect the pooled activations of layers during forward passes.
 
     Parameters
     ----------
-    modules : dict of str to torch.nn.Module
-        Layer name -> module.
+    points : mapping of str to HookPoint or torch.nn.Module
+        Layer name -> where it is read; a linear, convolution or recurrent module is read at its output.
     pool : callable
-        A module's output, whatever its axes, and the layer's name -> (B, R); applied inside the hook, so whole token
-        maps are never kept.
+        Values (B, ..., R) and the layer's name -> (B, R); applied inside the hook, so whole token maps are never kept.
     stop_after : str, optional
         Layer after whose output the forward pass is abandoned (callers catch :class:`StopForward` through :meth:`run`).
 
@@ -67,14 +69,18 @@ class Capture(AbstractContextManager["Capture"]):
         own, not the network's.
     """
 
-    def __init__(self, modules: dict[str, torch.nn.Module], pool: Pool, stop_after: str | None = None) -> None:
-        self.modules, self.pool, self.stop_after = modules, pool, stop_after
+    def __init__(
+        self, points: Mapping[str, HookPoint | torch.nn.Module], pool: Pool, stop_after: str | None = None
+    ) -> None:
+        self.points, self.pool, self.stop_after = points, pool, stop_after
         self.outputs: dict[str, torch.Tensor] = {}
         self._parts: dict[str, list[torch.Tensor]] = {}
         self._hooks = ExitStack()
 
     def __enter__(self) -> Capture:
-        self._hooks.enter_context(hooked(self.modules, self._collect))
+        from and_core.targets.points import reading
+
+        self._hooks.enter_context(reading(self.points, self._collect))
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -89,7 +95,7 @@ class Capture(AbstractContextManager["Capture"]):
         self.outputs = {name: parts[0] if len(parts) == 1 else torch.cat(parts) for name, parts in self._parts.items()}
         return result
 
-    def _collect(self, name: str, output: torch.Tensor) -> None:
-        self._parts.setdefault(name, []).append(owned(self.pool(output, name)))
+    def _collect(self, name: str, activation: torch.Tensor) -> None:
+        self._parts.setdefault(name, []).append(owned(self.pool(activation, name)))
         if name == self.stop_after:
             raise StopForward

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any, Literal, TypeVar
@@ -15,10 +15,12 @@ from torch import nn
 
 from and_core.errors import TargetError, first_line
 from and_core.records import Layer
-from and_core.targets.base import Target, TargetSettings
-from and_core.targets.hooks import StopForward, hooked
+from and_core.targets.base import Target, TargetSettings, noise
+from and_core.targets.finding import record_calls, runs_once
+from and_core.targets.hooks import StopForward
+from and_core.targets.points import CONVOLUTIONS, RECURRENT, HookPoint, point_of
+from and_core.targets.pooling import pool_tokens
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 CLASSIFIER = "fc"
 TRIED = (1.0, 4.0, 10.0)  # seconds of noise: a network may need clips of some length
 
@@ -28,11 +30,11 @@ class NamedTargetSettings(TargetSettings):
     before the others.
 
     `maps`: patterns of the dotted names whose outputs are read as maps over time; by default the last three
-    convolutions, else the last three linear layers with tokens. `time_axis`: axis of time in the maps of
-    two-dimensional convolutions.
+    convolutions, else the last three layers with tokens. `time_axis`: axis of time in the maps of two-dimensional
+    convolutions.
     """
 
-    pooling: Any = "mean"
+    pooling: str | dict[str, str] = "mean"
     maps: tuple[str, ...] = ()
     time_axis: Literal[2, 3] = 3
     token_axis: Literal[0, 1] = 1
@@ -43,10 +45,11 @@ N = TypeVar("N", bound=NamedTargetSettings)
 
 
 class NamedTarget(Target[N]):
-    """A network whose linear layers and convolutions go by the dotted names that PyTorch gives them, in the order in
-    which they run.
+    """A network whose linear, convolution and recurrent layers go by the dotted names that PyTorch gives them, in the
+    order in which they run.
 
-    A layer that a forward pass never calls, or calls more than once, has no activation of its own and is no layer here.
+    A layer that a forward pass never calls has no activation and is no layer here; one that it calls more than once is
+    one by the number of each call, as a hook point (``NAME#2``).
     The classifier goes by the name ``fc``, and by nothing else: a hidden layer that PyTorch calls ``fc`` is
     ``fc_hidden`` here.
     Clips of different lengths are never padded to one another: each run of equally long clips is one pass, so that a
@@ -60,18 +63,19 @@ class NamedTarget(Target[N]):
     _batch: int = 0
     _tokens: list[float] | None = None
 
+    poolings = ("cls", "mean", "max", "first")
+
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         self.special_tokens = settings.special_tokens
-        if settings.pooling not in ("cls", "mean", "max", "first"):
-            raise TargetError(f"target.pooling={settings.pooling!r}; allowed: cls, mean, max, first")
-        if settings.pooling == "cls" and not settings.special_tokens:
+        ways = settings.pooling.values() if isinstance(settings.pooling, dict) else [settings.pooling]
+        if "cls" in ways and not settings.special_tokens:
             raise TargetError(
                 "target.pooling='cls' needs target.special_tokens of at least 1: the network's own class token"
             )
 
     def all_modules(self) -> dict[str, nn.Module]:
-        """Return linear layers and convolutions by dotted name; ``fc`` is the classifier."""
+        """Return linear, convolution and recurrent layers by dotted name; ``fc`` is the classifier."""
         return dict(self._layers)
 
     def listen(self) -> Any:
@@ -82,24 +86,19 @@ class NamedTarget(Target[N]):
         TargetError
             It fails on a second of noise and on longer noise, or its classifier does not run.
         """
-        calls: list[str] = []
         fault: Exception | None = None
-        modules = {
-            name: m for name, m in self._net.named_modules() if name and isinstance(m, (nn.Linear, *CONVOLUTIONS))
-        }
-        with hooked(modules, lambda name, output: calls.append(name)):
-            for seconds in TRIED:
-                calls.clear()
-                try:
-                    with torch.inference_mode():
-                        output = self.forward(self.features([noise(seconds, self.sample_rate)]))
-                    fault = None
-                    break
-                except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-                    fault = fault or error
+        for seconds in TRIED:
+            waves = [noise(seconds, self.sample_rate)]
+            try:
+                calls, output = record_calls(self._net, lambda: self.forward(self.features(waves)))  # noqa: B023
+                fault = None
+                break
+            except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+                fault = fault or error
         if fault is not None:
             raise TargetError(f"{self.describe()} fails on a second of noise: {first_line(fault)}") from fault
-        running = [name for name, times in Counter(calls).items() if times == 1]
+        self._calls = calls
+        running = runs_once(calls, (nn.Linear, *CONVOLUTIONS, *RECURRENT))
         if self._classifier is not None and self._classifier not in running:
             raise TargetError(
                 f"{self.describe()}: the classifier {self._classifier} does not run exactly once in a pass"
@@ -116,50 +115,48 @@ class NamedTarget(Target[N]):
         """The whole network."""
         return self._net
 
-    def map_modules(self) -> dict[str, nn.Module]:
-        """Return the modules that the setting `maps` names.
+    def map_points(self) -> dict[str, HookPoint]:
+        """Return the layers that the setting `maps` names.
 
-        Else the convolutions, else every hidden linear layer (those without tokens are told when they are read).
+        Else the convolutions, else every hidden layer (those without tokens are told when they are read).
         """
         hidden = {name: module for name, module in self._layers.items() if name != CLASSIFIER}
         patterns = self.settings.maps
-        if patterns:
-            chosen = {name: module for name, module in hidden.items() if any(fnmatchcase(name, p) for p in patterns)}
-            if not chosen:
-                raise TargetError(f"target.maps={patterns!r} matches no layer; there are: {', '.join(hidden)}")
-            return chosen
-        return {name: module for name, module in hidden.items() if isinstance(module, CONVOLUTIONS)} or hidden
+        chosen = {name: module for name, module in hidden.items() if any(fnmatchcase(name, p) for p in patterns)}
+        if patterns and not chosen:
+            raise TargetError(f"target.maps={patterns!r} matches no layer; there are: {', '.join(hidden)}")
+        convolutions = {name: module for name, module in hidden.items() if isinstance(module, CONVOLUTIONS)}
+        return {name: self._point(name, module) for name, module in (chosen or convolutions or hidden).items()}
 
-    def to_map(self, output: Any, name: str) -> torch.Tensor:
-        """Return convolutions' maps with time last; token states as one row."""
-        if isinstance(self._layers[name], CONVOLUTIONS):
-            maps = (
-                output[:, :, None]
-                if output.ndim == 3
-                else output
-                if self.settings.time_axis == 3
-                else output.transpose(2, 3)
-            )
+    def weighted_points(self) -> dict[str, HookPoint]:
+        """Return hook points of the chosen layers, tokens first where the network has them so."""
+        return {name: self._point(name, point.module) for name, point in super().weighted_points().items()}
+
+    def _point(self, name: str, module: nn.Module) -> HookPoint:
+        point = point_of(name, module)
+        plain = isinstance(module, nn.Linear) and self.settings.token_axis == 0
+        return replace(point, batch_axis=1) if plain else point
+
+    def to_map(self, activation: torch.Tensor, name: str) -> torch.Tensor:
+        """Return maps with time last; token states as one row."""
+        if activation.ndim == 4:
+            maps = activation.permute(0, 3, 1, 2) if self.settings.time_axis == 3 else activation.permute(0, 3, 2, 1)
+        elif activation.ndim == 3:
+            special = 0 if name in self._layers and isinstance(self._layers[name], CONVOLUTIONS) else self.special_tokens
+            maps = activation[:, special:].transpose(1, 2)[:, :, None]
         else:
-            tokens = output.transpose(0, 1) if self.settings.token_axis == 0 and output.ndim == 3 else output
-            if tokens.ndim != 3:
-                raise TargetError(f"layer {name} gives one vector a clip, not a map over time")
-            maps = tokens[:, self.special_tokens :].transpose(1, 2)[:, :, None]
+            raise TargetError(f"layer {name} gives one vector a clip, not a map over time")
         if len(maps) != self._batch or maps.shape[-1] < 2:
             raise TargetError(f"layer {name} gives one vector a clip, not a map over time")
         return maps
 
     def layers(self) -> list[Layer]:
         """Return records of the chosen layers; the block is the first number in the name."""
-        records, offset = [], 0
-        for name, module in self.modules().items():
-            size = int(module.out_features if isinstance(module, nn.Linear) else module.out_channels)  # type: ignore[arg-type]
-            block = re.search(r"(?:^|\.)(\d+)(?:\.|$)", name)
-            kind: Any = "fc" if name == CLASSIFIER else "other"  # what a layer is called says nothing of what it is
-            records.append(
-                Layer(name=name, kind=kind, block=int(block[1]) if block else None, size=size, offset=offset)
-            )
-            offset += size
+        records = []
+        for layer in super().layers():
+            block = re.search(r"(?:^|\.)(\d+)(?:[.:#]|$)", layer.name)
+            kind: Any = "fc" if layer.name == CLASSIFIER else "other"  # a name says nothing of what a layer is
+            records.append(layer.model_copy(update={"kind": kind, "block": int(block[1]) if block else None}))
         return records
 
     def passes(self, groups: Iterator[tuple[int, Callable[[], torch.Tensor]]]) -> torch.Tensor | None:
@@ -173,34 +170,24 @@ class NamedTarget(Target[N]):
                 continue
         return torch.cat(outs) if outs else None
 
-    def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
-        """Pool whatever stands between batch and units as tokens: windows folded into the batch, two axes of a map,
-        channels first."""
-        if output.ndim == 2 and len(output) == self._batch:
-            return output
-        if isinstance(self._layers[layer], CONVOLUTIONS):
-            output = output.movedim(1, -1)
-        elif self.settings.token_axis == 0:
-            if output.ndim == 2 and not len(output) % self._batch:
-                output = output.reshape(-1, self._batch, output.shape[-1])
-            output = output.transpose(0, 1) if output.ndim == 3 else output
-        if len(output) % self._batch:
+    def pool(self, activation: torch.Tensor, layer: str) -> torch.Tensor:
+        """Pool whatever stands between batch and units as tokens: windows folded into the batch, two axes of a map."""
+        if activation.ndim == 2 and len(activation) == self._batch:
+            return activation
+        if activation.ndim == 2 and self.settings.token_axis == 0 and not len(activation) % self._batch:
+            activation = activation.reshape(-1, self._batch, activation.shape[-1]).transpose(0, 1)
+        if len(activation) % self._batch:
             raise TargetError(
-                f"layer {layer} gives {tuple(output.shape)} for {self._batch} clips; is target.token_axis right?"
+                f"layer {layer} gives {tuple(activation.shape)} for {self._batch} clips; is target.token_axis right?"
             )
-        tokens = output.reshape(self._batch, -1, output.shape[-1])
+        maps = activation.ndim > 3 or (layer in self._layers and isinstance(self._layers[layer], CONVOLUTIONS))
+        tokens = activation.reshape(self._batch, -1, activation.shape[-1])
+        special = 0 if maps or tokens.shape[1] <= self.special_tokens else self.special_tokens
+        how = self.pooling_of(layer)
         if self._tokens is not None and tokens.shape[1] > 1:
-            shares = self._tokens
-            counts = [max(1 + self.special_tokens, round(share * tokens.shape[1])) for share in shares]
-            return torch.cat(
-                [super(NamedTarget, self).pool(tokens[i : i + 1, :count], layer) for i, count in enumerate(counts)]
-            )
-        return super().pool(tokens, layer) if tokens.shape[1] > self.special_tokens else tokens[:, 0]
-
-
-def noise(seconds: float, rate: int) -> np.ndarray:
-    """Return quiet noise (samples,), the same each time."""
-    return (np.random.default_rng(0).standard_normal(round(seconds * rate)) * 0.1).astype(np.float32)
+            counts = [max(1 + special, round(share * tokens.shape[1])) for share in self._tokens]
+            return torch.cat([pool_tokens(tokens[i : i + 1, :n], how, special) for i, n in enumerate(counts)])
+        return pool_tokens(tokens, how, special)
 
 
 def _free(name: str, hidden: list[str]) -> str:

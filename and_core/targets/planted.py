@@ -121,6 +121,6 @@ class Planted(Target[PlantedSettings]):
         """Return logits of the network that is read."""
         return self.base.forward(features)
 
-    def pool(self, output: torch.Tensor, layer: str) -> torch.Tensor:
+    def pool(self, activation: torch.Tensor, layer: str) -> torch.Tensor:
         """Pool as the layer that is read is pooled."""
-        return self.base.pool(output, layer.removesuffix(ADDED))
+        return self.base.pool(activation, layer.removesuffix(ADDED))

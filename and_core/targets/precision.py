@@ -37,7 +37,7 @@ def agreement(target: Target, features: Any, precision: str, device: str) -> flo
     """Return how well activations at `precision` follow those at float32 on one batch: the least layer's first
     percentile over neurons."""
     outputs = []
-    with Capture(target.modules(), target.pool) as capture:
+    with Capture(target.hook_points(), target.pool) as capture:
         for kind in ("float32", precision):
             with autocast(kind, device):
                 capture.run(lambda: target.forward(features))

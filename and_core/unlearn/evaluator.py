@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,6 @@ from and_core.progress import Steps
 from and_core.store.dissection import Dissection
 from and_core.targets.ablate import Ablation, How
 from and_core.targets.base import Target
-from and_core.targets.hooks import hooked
 from and_core.targets.loaded import open_target
 
 KEEP_BYTES = 1 << 30  # network inputs kept in memory; a larger split is decoded anew for each call
@@ -84,11 +85,11 @@ class Evaluator:
         """
         if not masks:
             raise ConfigError("there is nothing to ablate: no masks are given")
-        modules, means = self.target.modules(), self.means() if how == "mean" else None
+        points, means = self.target.hook_points(), self.means() if how == "mean" else None
         names = [_identity(m) for m in masks]
         first = {name: i for i, name in reversed(list(enumerate(names)))}
         distinct = sorted(first.values())
-        ablations = [Ablation(modules, masks[i], how, means) for i in distinct]
+        ablations = [Ablation(points, masks[i], how, means) for i in distinct]
         logits: np.ndarray | None = None
         done, total = 0, len(distinct) * len(self._starts)
         for start, features in self._batches():
@@ -108,23 +109,24 @@ class Evaluator:
         return logits[[distinct.index(first[name]) for name in names]]
 
     def means(self) -> dict[str, np.ndarray]:
-        """Return layer -> (R,) mean output of each neuron over all tokens of the clips that are not tested.
+        """Return layer -> (R,) mean output of each neuron over all tokens of the clips that are not tested; of
+        attention heads, of each value in their vectors.
 
         Computed once.
         """
         if self._means is None:
-            modules = self.target.modules()
             sums: dict[str, np.ndarray] = {}
             counts: dict[str, int] = {}
 
-            def add(name: str, output: torch.Tensor) -> None:
-                axis = output.ndim - 1 if isinstance(modules[name], torch.nn.Linear) else 1
-                flat = output.detach().movedim(axis, -1).reshape(-1, output.shape[axis]).double()
+            def add(name: str, tensor: torch.Tensor) -> None:
+                flat = tensor.detach().flatten(0, -2).double()
                 sums[name] = sums.get(name, np.zeros(flat.shape[1])) + flat.sum(0).cpu().numpy()
                 counts[name] = counts.get(name, 0) + len(flat)
 
             others = np.setdiff1d(np.arange(len(self._d.clips)), self.clips)
-            with hooked(modules, add), torch.inference_mode():
+            with ExitStack() as stack, torch.inference_mode():
+                for name, point in self.target.hook_points().items():
+                    stack.enter_context(point.attach(partial(add, name)))
                 for start in range(0, len(others), self._batch):
                     self.target.forward(self._features(others[start : start + self._batch]))
             self._means = {name: (total / counts[name]).astype(np.float32) for name, total in sums.items()}

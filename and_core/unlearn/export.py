@@ -15,7 +15,7 @@ import numpy as np
 
 from and_core.display import markdown
 from and_core.errors import ConfigError, TargetError
-from and_core.records import NeuronId
+from and_core.records import How, NeuronId
 from and_core.store.dissection import Dissection
 from and_core.unlearn.request import AblationRequest, make_request
 from and_core.unlearn.result import Result
@@ -23,6 +23,7 @@ from and_core.unlearn.selection import RankedSelection, select_neurons
 
 if TYPE_CHECKING:
     from and_core.targets.base import Target
+    from and_core.targets.points import HookPoint
 
 FORMAT = "and-ablation-1"
 CARD, MASK = "README.md", "ablation.json"
@@ -126,22 +127,29 @@ def _write(
     import torch
 
     from and_core.targets.ablate import Ablation
+    from and_core.targets.points import RECURRENT
     from and_core.unlearn.evaluator import open_evaluator
 
     evaluator = open_evaluator(d, target)
     network, masks = evaluator.target, choice.selection.masks
-    modules = network.modules()
-    bound = [name for name, mask in masks.items() if mask.any() and _cannot_hold(modules[name], request.how)]
+    points = network.hook_points()
+    bound = [name for name, mask in masks.items() if mask.any() and _cannot_hold(points[name], request.how)]
     if bound:
-        reason = "as their weights are made anew in each pass or have no bias; leave them out with target.layers"
+        reason = (
+            "as what is ablated there is not made by weights and a bias of the layer's own; leave them out with "
+            "target.layers or target.hook_points"
+        )
         raise TargetError(f"these layers can't be written pruned, {reason}: {', '.join(bound[:8])}")
     means = evaluator.means() if request.how == "mean" else None
-    with Ablation(modules, masks, "mean" if means is not None else "zero", means):
-        patched = evaluator.first()  # by hooks, which leave the weights alone: what is written must act alike
-    with Ablation(modules, masks), torch.no_grad():
+    recurrent = {name: mask for name, mask in masks.items() if isinstance(points[name].module, RECURRENT)}
+    others = {name: mask for name, mask in masks.items() if name not in recurrent}
+    # others by hooks, which leave the weights alone: what is written must act alike
+    with Ablation(points, recurrent), Ablation(points, others, "mean" if means is not None else "zero", means):
+        patched = evaluator.first()
+    with Ablation(points, masks), torch.no_grad():
         if means is not None:
             for name, mask in masks.items():
-                module: Any = modules[name]
+                module: Any = points[name].module
                 module.bias.data[torch.from_numpy(np.flatnonzero(mask))] = torch.from_numpy(means[name][mask]).to(
                     module.bias
                 )
@@ -150,10 +158,13 @@ def _write(
     return float("nan") if settings is None else _loaded_back(d, settings, patched)
 
 
-def _cannot_hold(module: Any, how: str) -> bool:
+def _cannot_hold(point: HookPoint, how: How) -> bool:
     from and_core.targets.ablate import holds_weight
+    from and_core.targets.points import RECURRENT
 
-    return not holds_weight(module) or (how == "mean" and module.bias is None)
+    if isinstance(point.module, RECURRENT) and how != "weights":
+        return True  # patched over time, while the hidden states go on inside
+    return not holds_weight(point) or (how == "mean" and point.module.bias is None)
 
 
 def _loaded_back(d: Dissection, settings: dict[str, Any], pruned: np.ndarray) -> float:

@@ -92,7 +92,7 @@ def react(d: Dissection, sound: OwnSound) -> Reaction:
     with network_lock():
         target = shared_target(d)
         wave = resample(sound.wave, sound.rate, target.sample_rate)
-        capture = Capture(target.modules(), target.pool)
+        capture = Capture(target.hook_points(), target.pool)
         with capture:
             logits = capture.run(lambda: target.forward(target.features([wave])))
         active = np.concatenate([capture.outputs[layer.name][0].numpy() for layer in d.layers])
@@ -152,7 +152,7 @@ def without_concept(d: Dissection, sound: OwnSound, concept: str, strategy: str 
     with network_lock():
         target = shared_target(d)
         features = target.features([resample(sound.wave, sound.rate, target.sample_rate)])
-        with Ablation(target.modules(), choice.selection.masks, "weights", None), torch.inference_mode():
+        with Ablation(target.hook_points(), choice.selection.masks, "weights", None), torch.inference_mode():
             logits = target.forward(features)[0].float().cpu().numpy()
     return softmax(logits), choice.count
 

@@ -96,7 +96,7 @@ def test_the_network_is_read_and_not_changed(tmp_path: Path) -> None:
         assert torch.equal(own.forward(own.features(waves)), planted.forward(planted.features(waves)))
     with (
         Capture(own.all_modules(), own.pool) as before,
-        Capture(planted.modules(), planted.pool, "layer1_output_planted") as heard,
+        Capture(planted.hook_points(), planted.pool, "layer1_output_planted") as heard,
     ):
         before.run(lambda: own.forward(own.features(waves)))
         heard.run(lambda: planted.forward(planted.features(waves)))

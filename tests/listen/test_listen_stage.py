@@ -100,7 +100,7 @@ def test_maps_lie_where_the_sound_is() -> None:
     ):
         target = TARGETS.create(config)
         target.load("cpu")
-        layer = next(iter(target.modules()))
+        layer = next(iter(target.hook_points()))
         maps, _ = layer_maps(target, [quiet, burst], layer)
         found = place(target, np.abs(maps[1] - maps[0]).sum(0), 3.0)
         row, column = np.unravel_index(found.values.argmax(), found.values.shape)

@@ -39,19 +39,19 @@ def test_what_is_ablated_is_silent_and_comes_back_bit_for_bit(
     target: Target, seed: int, share: float, how: str
 ) -> None:
     rng = np.random.default_rng(seed)
-    modules = target.modules()
+    points = target.hook_points()
     masks = {x.name: rng.random(x.size) < share for x in target.layers()}
     means = {x.name: rng.standard_normal(x.size).astype(np.float32) for x in target.layers()}
     before = logits(target)
-    ablation = Ablation(modules, masks, how, means)
+    ablation = Ablation(points, masks, how, means)
     assert ablation.count == sum(int(m.sum()) for m in masks.values())
     with ablation:
-        with Capture(modules, target.pool) as capture:
+        with Capture(points, target.pool) as capture:
             capture.run(lambda: target.forward(target.features([tone(1.0)])))
         for name, mask in masks.items():
             wanted = means[name][mask] if how == "mean" else np.zeros(int(mask.sum()))
             assert np.allclose(capture.outputs[name][0].numpy()[mask], wanted, atol=1e-5), name
-    assert torch.equal(logits(target), before) and not any(m._forward_hooks for m in modules.values())
+    assert torch.equal(logits(target), before) and not any(p.module._forward_hooks for p in points.values())
 
 
 def test_weights_and_patching_to_zero_are_the_same(target: Target) -> None:
@@ -59,7 +59,7 @@ def test_weights_and_patching_to_zero_are_the_same(target: Target) -> None:
     masks = {x.name: rng.random(x.size) < 0.3 for x in target.layers() if x.kind != "fc"}
     found = []
     for how in ("weights", "zero"):
-        with Ablation(target.modules(), masks, how):
+        with Ablation(target.hook_points(), masks, how):
             found.append(logits(target))
     assert torch.allclose(found[0], found[1], atol=1e-6) and not torch.allclose(found[0], logits(target), atol=1e-3)
 
@@ -67,12 +67,12 @@ def test_weights_and_patching_to_zero_are_the_same(target: Target) -> None:
 def test_an_error_inside_leaves_the_network_whole(target: Target) -> None:
     before = logits(target)
     masks = {x.name: np.ones(x.size, bool) for x in target.layers()}
-    with pytest.raises(KeyError), Ablation(target.modules(), masks):
+    with pytest.raises(KeyError), Ablation(target.hook_points(), masks):
         assert not torch.equal(logits(target), before)
         raise KeyError
     assert torch.equal(logits(target), before)
     outer, inner = (
-        Ablation(target.modules(), {target.layers()[0].name: np.arange(target.layers()[0].size) % 2 == i})
+        Ablation(target.hook_points(), {target.layers()[0].name: np.arange(target.layers()[0].size) % 2 == i})
         for i in (0, 1)
     )
     with outer, inner:
@@ -93,7 +93,7 @@ def test_masks_that_do_not_fit_are_named(target: Target) -> None:
         ({}, "half", "how='half' is not known"),
     ):
         with pytest.raises(TargetError, match=message):
-            Ablation(target.modules(), masks, how)
+            Ablation(target.hook_points(), masks, how)
 
 
 @pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm", "parametrized"])

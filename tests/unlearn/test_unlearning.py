@@ -241,7 +241,7 @@ def test_the_mean_is_over_all_tokens_of_clips_that_are_not_tested(dissection, ev
     sums, count = np.zeros(128), 0
     for clip in range(len(dissection.clips)):
         if clip not in tested:
-            with Capture({name: target.modules()[name]}, lambda output, layer: output.mean(1)) as capture:
+            with Capture({name: target.hook_points()[name]}, lambda output, layer: output.mean(1)) as capture:
                 capture.run(lambda: target.forward(evaluator._features(np.array([clip]))))  # noqa: B023 - called at once
             sums += capture.outputs[name][0].numpy()
             count += 1
