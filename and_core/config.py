@@ -213,7 +213,8 @@ class ListeningConfig(Section):
     measured : int
         Clips of the tested folds that are measured at most.
     multi_label : bool
-        Whether a clip may have several classes: sigmoid and binary cross-entropy in place of softmax.
+        Whether a clip may have several classes: sigmoid and binary cross-entropy in place of softmax. Always so where
+        the target's `multi_label` says it.
     weights : str or None
         Folder of a listener that was trained before, or ``demo``; nothing is trained then.
     """

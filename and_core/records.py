@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 NAME_LENGTH = 200  # of a layer
 Side = Literal["high", "low"]
@@ -76,16 +77,34 @@ class NeuronId(NamedTuple):
         return cls(layer, int(unit))
 
 
+def joined_labels(labels: Iterable[str]) -> str | None:
+    """Return the labels of a clip as one text, None where there are none.
+
+    Examples
+    --------
+    >>> joined_labels(["dog", "rain"])
+    'dog; rain'
+    """
+    return "; ".join(labels) or None
+
+
 class Clip(Record):
-    """A clip of the probing dataset."""
+    """A clip of the probing dataset; `label` is its `labels` as one text."""
 
     index: int
     name: str
     label: str | None = None
+    labels: tuple[str, ...] = ()
     fold: int | None = None
     source: str | None = None
     seconds: float = 0.0
     trained: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_truth(cls, values: Any) -> Any:
+        labels = tuple(values.get("labels") or ()) or ((values["label"],) if values.get("label") is not None else ())
+        return {**values, "labels": labels, "label": joined_labels(labels)}
 
     @property
     def source_name(self) -> str:

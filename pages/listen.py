@@ -32,11 +32,11 @@ MODES = {
 def _choose(d: Dissection, left: DeltaGenerator, right: DeltaGenerator) -> tuple[np.ndarray, int, str] | None:
     """Return waveform, rate and name of the sound that is listened to."""
     own = brought()
-    kinds = [*d.classes, *(["all"] if any(c.label is None for c in d.clips) else []), *([OWN] if own else [])]
+    kinds = [*d.classes, *(["all"] if any(not c.labels for c in d.clips) else []), *([OWN] if own else [])]
     kind = left.selectbox("Class", kinds, key="listen_class", format_func=lambda s: s.replace("_", " "), **BOUND)
     if kind == OWN and own is not None:
         return own.sound.wave, own.sound.rate, own.sound.name
-    clips = [c for c in d.clips if c.label == kind or kind == "all"]
+    clips = [c for c in d.clips if kind in c.labels or kind == "all"]
     held = [c for c in clips if c.trained is False] or clips
     names = {
         c.index: f"{c.name}{'' if c.trained is None else ', trained on' if c.trained else ', never trained on'}"

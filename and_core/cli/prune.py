@@ -115,9 +115,9 @@ def _known(d: Dissection, concept: str) -> str:
 
 
 def _measured(d: Dissection, kind: Any, request: Any) -> Any:
-    from and_core.figures.unlearning import FEWEST, tested_clips, tested_on
-    from and_core.names import plain_name
+    from and_core.figures.unlearning import FEWEST, tested_clips, tested_clips_of, tested_on
     from and_core.unlearn.evaluator import open_evaluator
+    from and_core.unlearn.measure import accuracy_name
     from and_core.unlearn.result import measure, stored
 
     result = stored(d, kind, request)
@@ -138,7 +138,7 @@ def _measured(d: Dissection, kind: Any, request: Any) -> Any:
         "gap",
         "gap, 95 %",
         "gap, probability",
-        "accuracy, %",
+        f"{accuracy_name(d.multi_label)}, %",
         "concept, %",
     ):
         grid.add_column(column, overflow="fold")
@@ -164,10 +164,9 @@ def _measured(d: Dissection, kind: Any, request: Any) -> Any:
             concept,
         )
     out.print(grid)
-    counts = tested_clips(d)
-    clips = counts.get(plain_name(request.concept or ""), 0)
+    clips = tested_clips_of(d, request.concept or "")
     few = f", fewer than {FEWEST}: too few for a verdict" if clips < FEWEST else ""
-    out.print(f"{tested_on(list(counts.values()))}; {clips} of them of the concept{few}", markup=False, soft_wrap=True)
+    out.print(f"{tested_on(tested_clips(d), len(d.tested_clips))}; {clips} of them of the concept{few}", markup=False, soft_wrap=True)
     for note in result.notes:
         out.print(note, markup=False, soft_wrap=True)
     if result.rows and result.rows[0]["ablating"] != result.rows[0]["ablating"]:

@@ -16,14 +16,17 @@ from pydantic import Field
 from and_core.audio.decode import read_audio
 from and_core.datasets.files import sound_files
 from and_core.errors import DataError
-from and_core.records import Provenance
+from and_core.records import Provenance, joined_labels
 from and_core.registry import FilePath, Plugin, Registry, Settings
 from and_core.store.files import plain_file
 
 
 @dataclass(frozen=True)
 class ClipRef:
-    """A clip before it is decoded. `extra` holds further columns (title, author, the truth of a synthetic clip)."""
+    """A clip before it is decoded: give its one `label`, or its `labels`.
+
+    `extra` holds further columns (title, author, the truth of a synthetic clip).
+    """
 
     name: str
     label: str | None = None
@@ -31,6 +34,18 @@ class ClipRef:
     source: str | None = None
     path: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        labels = tuple(dict.fromkeys(self.labels)) or ((self.label,) if self.label is not None else ())
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "label", joined_labels(labels))
+
+    @property
+    def identity(self) -> bytes:
+        """What tells the clip from others, but for its sound."""
+        several = (self.labels,) if len(self.labels) > 1 else ()
+        return repr((self.name, self.label, self.fold, self.source, sorted(self.extra.items()), *several)).encode()
 
 
 def read_rows(table: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -96,10 +111,9 @@ class Dataset(Plugin[S]):
         anything."""
         refs = self.references()
         counts = {"clips": len(refs)}
-        for what in ("label", "fold", "source"):
-            counts[{"label": "classes", "fold": "folds", "source": "sources"}[what]] = len(
-                {getattr(r, what) for r in refs} - {None}
-            )
+        counts["classes"] = len({label for ref in refs for label in ref.labels})
+        for what in ("fold", "source"):
+            counts[f"{what}s"] = len({getattr(r, what) for r in refs} - {None})
         return counts, [r.name for r in refs if r.path is not None and not Path(r.path).is_file()]
 
     def fresh_settings(self) -> dict[str, Any] | None:
@@ -118,7 +132,7 @@ class Dataset(Plugin[S]):
         """Return the identity of the content: names, labels, folds and the bytes of every file."""
         digest = hashlib.sha256()
         for ref in self.references():
-            digest.update(repr((ref.name, ref.label, ref.fold, ref.source, sorted(ref.extra.items()))).encode())
+            digest.update(ref.identity)
             if ref.path and Path(ref.path).is_file():
                 with open(ref.path, "rb") as handle:
                     digest.update(hashlib.file_digest(handle, "sha256").digest())

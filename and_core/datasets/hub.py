@@ -166,7 +166,7 @@ class HubDataset(Dataset[HubDatasetSettings]):
         """Return names, labels, folds and the bytes of every clip."""
         digest = hashlib.sha256()
         for ref in self.references():
-            digest.update(repr((ref.name, ref.label, ref.fold, ref.source, sorted(ref.extra.items()))).encode())
+            digest.update(ref.identity)
             try:
                 sound = self._bytes(int(str(ref.extra["hub_row"])))
             except DataError as error:  # the clip is left out, and listed with the reason

@@ -20,6 +20,7 @@ RESERVED = {
     "index",
     "name",
     "label",
+    "labels",
     "fold",
     "source",
     "seconds",
@@ -63,6 +64,7 @@ def _row(dataset: Any, ref: Any, wave: Any, rate: int, packs: dict[str, list[byt
     row: dict[str, Any] = {
         "name": ref.name,
         "label": ref.label,
+        **({"labels": list(ref.labels)} if len(ref.labels) > 1 else {}),
         "fold": ref.fold,
         "source": ref.source,
         "seconds": len(wave) / rate,
@@ -71,15 +73,19 @@ def _row(dataset: Any, ref: Any, wave: Any, rate: int, packs: dict[str, list[byt
     }
     row |= measure(analysis).as_dict()
     row |= {key: value for key, value in dataset.columns(ref).items() if key not in RESERVED}
-    row = {
-        key: whole_characters(value) if isinstance(value, str) else value for key, value in row.items()
-    }  # half a character
+    row = {key: _whole(value) for key, value in row.items()}
     blobs = {"audio": flac(wave, rate), "spectrogram": spectrogram_jpeg(analysis)}
     for what, blob in blobs.items():
         row[f"{what}_offset"] = sum(map(len, packs[what]))
         row[f"{what}_bytes"] = len(blob)
         packs[what].append(blob)
     return row
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_whole(part) for part in value]
+    return whole_characters(value) if isinstance(value, str) else value  # half a character
 
 
 def leave_with_parent(parent: int) -> None:

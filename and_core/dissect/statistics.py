@@ -75,9 +75,10 @@ def histograms(u: np.ndarray, bins: int) -> np.ndarray:
     return np.bincount(flat.ravel(), minlength=u.shape[1] * bins).reshape(-1, bins).astype(np.int32)
 
 
-def class_means(u: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return (R, classes) mean activation of each class; clips with label -1 are left out, an empty class is NaN."""
-    member = (labels[:, None] == np.arange(classes)).astype(np.float32)
+def class_means(u: np.ndarray, label_mask: np.ndarray) -> np.ndarray:
+    """Return (R, classes) mean activation (N, R) of each class over the clips that have it (N, classes); NaN where none
+    does."""
+    member = label_mask.astype(np.float32)
     count = member.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return (u.T @ member / np.where(count > 0, count, np.nan)).astype(np.float32)

@@ -39,7 +39,7 @@ def findings(
         The probing set: no clip that units were fitted on is in it.
     """
     rows = d.clip_table.to_pylist()
-    labels, words = [row["label"] for row in rows], measured_words(rows)
+    labels, words = [clip.labels for clip in d.clips], measured_words(rows)
     concepts, methods = d.concept_set, d.scored_methods
     values, sure = (np.asarray(values) for values in (d.score_values, d.confidence))
     named = {concept: words for concept, words in zip(concepts, names, strict=True)}

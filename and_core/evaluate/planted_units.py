@@ -45,9 +45,9 @@ def measured_words(rows: Sequence[Mapping[str, Any]]) -> list[frozenset[str]]:
     ]
 
 
-def meant(unit: Unit, labels: Sequence[str | None], words: Sequence[frozenset[str]]) -> np.ndarray | None:
+def meant(unit: Unit, labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]]) -> np.ndarray | None:
     """Return (N,) bool: clips that have a unit's meaning; None for a random direction."""
-    of_class = np.array([label == unit.concept for label in labels])
+    of_class = np.array([unit.concept in own for own in labels])
     with_word = np.array([unit.word in of_clip for of_clip in words])
     masks: dict[str, np.ndarray] = {
         "concept": of_class,
@@ -58,11 +58,11 @@ def meant(unit: Unit, labels: Sequence[str | None], words: Sequence[frozenset[st
     return masks.get(unit.kind)
 
 
-def choose_units(labels: Sequence[str | None], words: Sequence[frozenset[str]], seed: int) -> list[Unit]:
+def choose_units(labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]], seed: int) -> list[Unit]:
     """Return what is planted: every class and every measured adjective that enough fitting clips have, and some of the
     other kinds, drawn by `seed`."""
     rng = np.random.default_rng(seed)
-    classes = sorted({label for label in labels if label is not None})
+    classes = sorted({label for own in labels for label in own})
     adjectives = sorted(frozenset().union(*words)) if words else []
 
     def fits(unit: Unit) -> bool:
@@ -93,7 +93,7 @@ def choose_units(labels: Sequence[str | None], words: Sequence[frozenset[str]], 
 def fit_units(
     features: np.ndarray,
     units: Sequence[Unit],
-    labels: Sequence[str | None],
+    labels: Sequence[Sequence[str]],
     words: Sequence[frozenset[str]],
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:

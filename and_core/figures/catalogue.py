@@ -41,7 +41,7 @@ def _unlearning(d: Dissection) -> PaperTable:
     networks = comparable(d, "unlearning")
     if not networks:
         d.require("unlearning")
-    on = [f"{column_name(x)}: {tested_on(list(tested_clips(x).values()))}" for x in networks]
+    on = [f"{column_name(x)}: {tested_on(tested_clips(x), len(x.tested_clips))}" for x in networks]
     statements_of = [{"network": x.name, "what this data says": line} for x in networks for line in verdicts(x)]
     parts = [
         Part("Table 4", unlearning_table(networks), f"{ABOUT_UNLEARNING} {'; '.join(on)}."),

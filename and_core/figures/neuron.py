@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -10,7 +12,7 @@ from and_core.figures.theme import GREY, HELD, HIGH, LOW, plain, themed
 
 def activation_histogram(
     values: np.ndarray,
-    labels: list[str | None],
+    labels: Sequence[Sequence[str]],
     highlight: str | None = None,
     bins: int = 40,
     height: int = 190,
@@ -22,7 +24,7 @@ def activation_histogram(
     ----------
     values : (N,) float array
         One activation per clip, in the network's own unit.
-    labels : list of str or None, N
+    labels : sequence of sequence of str, N
         Class of each clip.
     highlight : str, optional
         Class drawn in blue on top of the others.
@@ -31,7 +33,7 @@ def activation_histogram(
     """
     edges = np.histogram_bin_edges(values, bins=bins)
     highlighted = (
-        np.array([label == highlight for label in labels]) if highlight is not None else np.zeros(len(values), bool)
+        np.array([highlight in own for own in labels]) if highlight is not None else np.zeros(len(values), bool)
     )
     centre, width = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
     figure = go.Figure()

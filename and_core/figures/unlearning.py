@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 from and_core.figures.paper import NETWORKS, TABLE_4
 from and_core.figures.tables import NOT_RUN, column_name
 from and_core.figures.theme import GREY, HIGH, INK, LOW, PALETTE, plain, themed
-from and_core.names import plain_name
+from and_core.labels.outputs import probabilities
+from and_core.labels.truth import class_map_of, classes_of_concept
 from and_core.store.dissection import Dissection
 
 ORDER = ("random", "TAB", "DB", "OCP")
@@ -36,7 +37,7 @@ def change_by_class(
     classes: Sequence[str],
     change: np.ndarray,
     fair: np.ndarray | None,
-    concept: str | None,
+    concept: Sequence[str],
     related: Sequence[str],
     unit: str,
     height: int = 380,
@@ -49,19 +50,18 @@ def change_by_class(
     change, fair : (C,) float
         Under the ablation, and on average under the fair random controls; NaN for a class without clips, which is left
         out.
-    concept : str or None
-        Class that was to be unlearned.
+    concept : sequence of str
+        Classes that were to be unlearned.
     related : sequence of str
     unit : str
         ``logits`` or ``probabilities``.
     """
     order = [i for i in np.argsort(change, kind="stable") if np.isfinite(change[i])]
     names = [plain(classes[i]) for i in order]
-    colour = [LOW if classes[i] == concept else HIGH for i in order]
+    colour = [LOW if classes[i] in concept else HIGH for i in order]
     known = {plain(name).lower() for name in related}
     marked = {classes[i]: f"color:{LOW}" for i in order if plain(classes[i]).lower() in known}
-    if concept is not None:
-        marked[concept] = f"color:{LOW};font-weight:700"
+    marked |= dict.fromkeys(concept, f"color:{LOW};font-weight:700")
     ticks = [
         f'<span style="{marked[classes[i]]}">{name}</span>' if classes[i] in marked else name
         for i, name in zip(order, names, strict=True)
@@ -251,16 +251,21 @@ def importance_table(rows: Sequence[Mapping[str, Any]], accuracy: float) -> list
     return table
 
 
-def tested_clips(d: Dissection) -> dict[str, int]:
+def tested_clips(d: Dissection) -> list[int]:
     """Return how many tested clips each class of the network has, for those that have any."""
-    counts = np.bincount(np.asarray(d.tested_labels), minlength=len(d.network_classes))
-    return {plain_name(name): int(count) for name, count in zip(d.network_classes, counts, strict=True) if count}
+    return [int(count) for count in d.tested_truth.sum(0) if count]
 
 
-def tested_on(counts: Sequence[int]) -> str:
-    """Say on how many clips of how many classes an ablation was tested, from the clips of each class."""
+def tested_clips_of(d: Dissection, concept: str) -> int:
+    """Return how many tested clips have a class of a concept."""
+    return int(d.tested_truth[:, list(classes_of_concept(class_map_of(d), d.network_classes, concept))].any(1).sum())
+
+
+def tested_on(counts: Sequence[int], clips: int | None = None) -> str:
+    """Say on how many clips of how many classes an ablation was tested, from the clips of each class; their sum, where
+    a clip has one."""
     each = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-    return f"tested on {sum(counts)} clips of {len(counts)} classes, {each} a class"
+    return f"tested on {sum(counts) if clips is None else clips} clips of {len(counts)} classes, {each} a class"
 
 
 def unlearning_rows(networks: Sequence[Dissection]) -> list[dict[str, Any]]:
@@ -268,7 +273,7 @@ def unlearning_rows(networks: Sequence[Dissection]) -> list[dict[str, Any]]:
     rows = []
     for d in networks:
         counts = tested_clips(d)
-        tested = {"tested_clips": sum(counts.values()), "tested_classes": len(counts)}
+        tested = {"tested_clips": len(d.tested_clips), "tested_classes": len(counts)}
         for row in d.unlearning_averages["strategies"]:
             rows.append({"network": column_name(d), "source": "ours", **row, **tested})
     for (network, strategy), (count, ablating, remaining, gap) in TABLE_4.items():
@@ -339,10 +344,10 @@ def verdicts(d: Dissection) -> list[str]:
 
     Nothing where a concept has fewer than :data:`FEWEST` tested clips.
     """
-    averages, clips = d.unlearning_averages, tested_clips(d)
-    few = sorted(concept for concept in d.unlearning_notes if clips.get(plain_name(concept), 0) < FEWEST)
+    averages, clips = d.unlearning_averages, {concept: tested_clips_of(d, concept) for concept in d.unlearning_notes}
+    few = sorted(concept for concept, count in clips.items() if count < FEWEST)
     if few:
-        which = ", ".join(f"{name.replace('_', ' ')} ({clips.get(plain_name(name), 0)})" for name in few[:4]) + (
+        which = ", ".join(f"{name.replace('_', ' ')} ({clips[name]})" for name in few[:4]) + (
             " and others" if len(few) > 4 else ""
         )
         return [
@@ -393,9 +398,10 @@ def _p(p: float | None) -> str:
     return "" if p is None else "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0")
 
 
-def clip_verdict(classes: Sequence[str], logits: np.ndarray) -> tuple[str, float]:
-    """Return what the network takes a clip for, and with which probability."""
-    p = np.exp(logits - logits.max())
-    p /= p.sum()
-    best = int(p.argmax())
+def clip_verdict(
+    classes: Sequence[str], logits: np.ndarray, multi_label: bool = False, among: Sequence[int] = ()
+) -> tuple[str, float]:
+    """Return what the network takes a clip for (among some classes), and with which probability."""
+    p = probabilities(logits, multi_label)
+    best = max(among, key=lambda c: p[c]) if len(among) else int(p.argmax())
     return classes[best], float(p[best])

@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import softmax
 
 from and_core.errors import NotComputed
 from and_core.store.dissection import Dissection
@@ -80,7 +79,7 @@ def keep_components(
     chosen[list(components)] = True
     with network_lock():
         kept, left = listener.render(decision.wave, listener.mask_of(decision.h, chosen))
-        kept_probabilities, left_probabilities = softmax(listener.predict(np.stack([kept, left])), axis=-1)
+        kept_probabilities, left_probabilities = listener.probabilities(listener.predict(np.stack([kept, left])))
     return KeptComponents(kept, left, kept_probabilities, left_probabilities)
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
-
 from and_core.listen import metrics
 from and_core.listen.listener import Listener
 from and_core.listen.stft import log_magnitude, peak
@@ -124,9 +122,9 @@ def judge(listener: Listener, waves: np.ndarray, masks: Masks, linear: bool = Fa
         logits = listener.predict(batch)
         mask = masks(batch, logits.argmax(1))
         kept, left = listener.render_all(batch, mask, linear)
-        clips_p.append(softmax(logits, 1))
-        kept_p.append(softmax(listener.predict(kept), 1))
-        left_p.append(softmax(listener.predict(left), 1))
+        clips_p.append(listener.probabilities(logits))
+        kept_p.append(listener.probabilities(listener.predict(kept)))
+        left_p.append(listener.probabilities(listener.predict(left)))
         for one, whole, part in zip(mask.numpy(), batch, left, strict=True):
             share.append(metrics.sparseness(one))
             nats, of = metrics.complexity(one)
@@ -230,15 +228,19 @@ def drops_when_removed(listener: Listener, waves: np.ndarray, tau: float, most: 
 
 
 def corruptions(
-    listener: Listener, waves: np.ndarray, labels: np.ndarray, tau: float, seed: int
+    listener: Listener, waves: np.ndarray, truth: np.ndarray, tau: float, seed: int
 ) -> list[dict[str, Any]]:
     """Return noise at 0 dB, and two classes mixed: does the interpretation of the class hold more of its sound than the
     mixture does?"""
     rng = np.random.default_rng(seed)
-    other = np.array([int(rng.choice(np.flatnonzero(labels != label))) for label in labels])
+    apart = ~(truth @ truth.T)  # clips that share no class
+    mixed_in = [int(rng.choice(np.flatnonzero(row))) if row.any() else -1 for row in apart]
+    able = np.flatnonzero(np.array(mixed_in) >= 0)
+    partners = waves[np.array(mixed_in)[able]]
+    waves = waves[able]
     noise = rng.standard_normal(waves.shape).astype(np.float32)
     rows = []
-    for name, added in (("noise at 0 dB", noise), ("another class", waves[other])):
+    for name, added in (("noise at 0 dB", noise), ("another class", partners)):
         level = np.linalg.norm(waves, axis=1, keepdims=True) / np.maximum(
             np.linalg.norm(added, axis=1, keepdims=True), 1e-9
         )
@@ -254,10 +256,10 @@ def corruptions(
             gain += [metrics.si_sdr(k, w) - metrics.si_sdr(m, w) for k, w, m in heard]
             nothing += len(kept) - len(heard)
             if name == "another class":
-                second = listener.predict(waves[other[part]]).argmax(1)
+                second = listener.predict(partners[part]).argmax(1)
                 at = np.arange(len(c))
-                before += softmax(listener.predict(batch), 1)[at, second].tolist()
-                after += softmax(listener.predict(kept), 1)[at, second].tolist()
+                before += listener.probabilities(listener.predict(batch))[at, second].tolist()
+                after += listener.probabilities(listener.predict(kept))[at, second].tolist()
         rows.append({
             "corruption": name, "SI-SDR gain": float(np.mean(gain)) if gain else None, "nothing kept": nothing,
             "other class, mixture": float(np.mean(before)) if before else None,

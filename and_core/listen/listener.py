@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from scipy.special import softmax
 
 from and_core.audio.decode import resample
 from and_core.errors import ArtifactError, TargetError
+from and_core.labels.outputs import probabilities
 from and_core.listen.interpreter import Interpreter, MaskDecoder
 from and_core.listen.maps import MapReader, choose_maps
 from and_core.listen.stft import Stft, log_magnitude, peak, with_magnitude
@@ -59,11 +59,12 @@ class Interpretation:
     h: np.ndarray
     wave: np.ndarray
     remark: str = ""
+    multi_label: bool = False
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Softmax of the logits, (C,)."""
-        return softmax(self.logits)
+        """Probabilities of the classes, (C,)."""
+        return probabilities(self.logits, self.multi_label)
 
     def relevant(self, tau: float) -> list[int]:
         """Return components with a relevance above `tau`, most relevant first."""
@@ -124,6 +125,10 @@ class Listener:
         h, z, g = self.interpreter(maps, self.frames)
         return f, h, z, g, maps
 
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Return probabilities of logits (..., C), as the target's are judged."""
+        return probabilities(logits, self.target.multi_label)
+
     @property
     def frames(self) -> int:
         """Columns of a spectrogram."""
@@ -169,7 +174,9 @@ class Listener:
         top = float(evidence.max(initial=0.0))
         remark = SILENT if not np.any(wave) else NO_EVIDENCE if top <= 0 else ""
         relevance = evidence / top if top > 0 else np.zeros_like(evidence)
-        return Interpretation(logits, c, g[0].numpy(), relevance.astype(np.float32), top, h[0].numpy(), wave, remark)
+        return Interpretation(
+            logits, c, g[0].numpy(), relevance.astype(np.float32), top, h[0].numpy(), wave, remark, self.target.multi_label
+        )
 
     def render(self, wave: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what a mask (F, T) keeps of a clip, and what it leaves: ``expm1`` of its share of log(1 + |STFT|), at

@@ -271,17 +271,17 @@ def train_by_design(
     interpreter = Interpreter(shapes, config.components, classes)
     dictionary_ = torch.from_numpy(w)
     frames = data.spectra(split.train[:1]).shape[-1]
-    labels = torch.from_numpy(data.labels)
+    truth = torch.from_numpy(data.truth)
     target.network.requires_grad_(True)
 
     def loss(rows: np.ndarray, epoch: int) -> torch.Tensor:
         _, maps = reader(target.features(list(data.waves[rows])))
         h, _, g = interpreter(maps, frames)
-        y = labels[rows]
+        y = truth[rows]
         wrong = (
-            F.binary_cross_entropy_with_logits(g, F.one_hot(y, classes).float())
+            F.binary_cross_entropy_with_logits(g, y.float())
             if config.multi_label
-            else F.cross_entropy(g, y)
+            else F.cross_entropy(g, y.int().argmax(1))
         )
         return wrong + RECONSTRUCTION * F.mse_loss(dictionary_ @ h, data.spectra(rows)) + SPARSE * h.abs().mean()
 
@@ -290,7 +290,8 @@ def train_by_design(
         with torch.no_grad():
             for rows in np.array_split(split.validation, -(-len(split.validation) // 64)):
                 _, maps = reader(target.features(list(data.waves[rows])))
-                hits += float((interpreter(maps, frames)[2].argmax(1) == labels[rows]).sum())
+                best = interpreter(maps, frames)[2].argmax(1)
+                hits += float(truth[rows].gather(1, best[:, None]).sum())
         return hits / len(split.validation)
 
     both = nn.ModuleDict({"network": target.network, "interpreter": interpreter})

@@ -71,7 +71,7 @@ class TrainingData:
     Parameters
     ----------
     waves : (N, samples) float32
-    labels : (N,) int
+    truth : (N, C) bool
         The network's class of each clip, -1 where it has none.
     kinds : (N,) int, optional
         The probing dataset's own label of each clip, between which the dictionary is balanced.
@@ -80,10 +80,10 @@ class TrainingData:
     """
 
     def __init__(
-        self, waves: np.ndarray, labels: np.ndarray, reader: MapReader, stft: Stft, kinds: np.ndarray | None = None
+        self, waves: np.ndarray, truth: np.ndarray, reader: MapReader, stft: Stft, kinds: np.ndarray | None = None
     ) -> None:
-        self.waves, self.labels, self.reader, self.stft = waves, labels, reader, stft
-        self.kinds = labels if kinds is None else kinds
+        self.waves, self.truth, self.reader, self.stft = waves, truth, reader, stft
+        self.kinds = np.where(truth.any(1), truth.argmax(1), -1) if kinds is None else kinds
         self._kept: dict[int, tuple[torch.Tensor, list[torch.Tensor]]] = {}
         self._held = 0
 

@@ -72,6 +72,8 @@ def _join(run: Run, writer: StageWriter, count: int) -> None:
     for index, row in enumerate(rows):
         row |= {key: None for key in columns if key not in row}
         row["index"] = index
+        if "labels" in columns and row["labels"] is None:
+            row["labels"] = [] if row["label"] is None else [row["label"]]
         for key in MEASURES:
             row[key] = None if row[key] != row[key] else row[key]  # NaN: the measure has no meaning here
     writer.provenance = run.dataset.provenance

@@ -8,7 +8,6 @@ from collections import defaultdict
 import numpy as np
 import pyarrow as pa
 
-from and_core.pipeline.neurons import label_numbers
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.summaries import top_sets
 from and_core.store.writer import StageWriter
@@ -58,7 +57,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     vectors[named] += concept_vectors[best[named]]
     norm = np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors /= np.where(norm > 0, norm, 1)
-    leading, most, of = _leading_class(top_sets(d, "high", k), label_numbers(d), len(d.classes))
+    leading, most, of = _leading_class(top_sets(d, "high", k), d.label_mask)
     share = (most / np.maximum(of, 1)).astype(np.float32)
     dead = d.table("neurons/statistics")["dead"].to_numpy()
     layers = [layer for layer in d.layers for _ in range(layer.size)]
@@ -92,15 +91,15 @@ def compute(run: Run, writer: StageWriter) -> None:
     run.progress("explanations", 1, 1)
 
 
-def _leading_class(clips: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _leading_class(clips: np.ndarray, label_mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the most frequent class among each neuron's clips (lowest number at ties, -1 without labels), its count,
     and the number of clips."""
     of = (clips >= 0).sum(1)
-    if not classes:
+    if not label_mask.shape[1]:
         return np.full(len(clips), -1), np.zeros(len(clips), int), of
-    chosen = np.where(clips >= 0, labels[np.maximum(clips, 0)], -1)
-    flat = chosen + 1 + np.arange(len(clips))[:, None] * (classes + 1)
-    counts = np.bincount(flat.ravel(), minlength=len(clips) * (classes + 1)).reshape(-1, classes + 1)[:, 1:]
+    counts = np.zeros((len(clips), label_mask.shape[1]), int)
+    for rank in range(clips.shape[1]):
+        counts += label_mask[np.maximum(clips[:, rank], 0)] & (clips[:, rank] >= 0)[:, None]
     return np.where(counts.max(1) > 0, counts.argmax(1), -1), counts.max(1), of
 
 

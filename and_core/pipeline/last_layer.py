@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from and_core.evaluate.last_layer import last_layer_scores
+from and_core.labels.truth import class_map_of, concept_truth
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.writer import StageWriter
 
@@ -16,9 +17,10 @@ def last_layer(run: Run, writer: StageWriter) -> None:
     DB and TAB per similarity function, ICL as it stands."""
     d = run.dissection
     fc = next((layer for layer in d.layers if layer.kind == "fc"), None)
-    classes = d.document("activations/classes")
+    classes = d.target_classes
     concepts = d.document("texts/concepts")
     embeddings = np.asarray(d.array("texts/concept_embeddings"))
+    right = concept_truth(class_map_of(d), classes or [], concepts)
     rows = []
     if fc is not None and classes:
         units = slice(fc.offset, fc.offset + fc.size)
@@ -26,17 +28,17 @@ def last_layer(run: Run, writer: StageWriter) -> None:
             for name in d.notes(stage)["similarities"] if d.has(stage) else ():
                 best = np.asarray(d.array(f"{stage}/{name}_concepts")[units])
                 rows.append(
-                    {"method": method, "similarity": name, **last_layer_scores(best, classes, concepts, embeddings)}
+                    {"method": method, "similarity": name, **last_layer_scores(best, right, embeddings)}
                 )
         if d.has("icl") and fc.name in d.notes("icl")["layers"]:
             one, five = (np.asarray(d.array(f"icl/{question}")[units]) for question in ("top1", "top5"))
-            scores = last_layer_scores(one, classes, concepts, embeddings)
+            scores = last_layer_scores(one, right, embeddings)
             rows.append(
                 {
                     "method": "ICL",
                     "similarity": "-",
                     **scores,
-                    "top5": last_layer_scores(five, classes, concepts, embeddings)["top5"],
+                    "top5": last_layer_scores(five, right, embeddings)["top5"],
                 }
             )
     counted = rows[0]["classes"] if rows else 0
@@ -46,7 +48,7 @@ def last_layer(run: Run, writer: StageWriter) -> None:
         if counted
         else "the network has no classifier"
         if fc is None
-        else "no class of the network is in the concept set"
+        else "no class of the network is in the concept set; class_map can say which labels its classes stand for"
     )
     writer.notes = {"classes": counted, "encoder": run.encoder.describe(), "reason": reason}
     run.progress("last_layer", 1, 1)
@@ -58,5 +60,5 @@ STAGE = Stage(
     ("activations", "texts", "closed"),
     lambda run: {},
     last_layer,
-    optional=("tab", "icl"),
+    optional=("tab", "icl", "class_map"),
 )

@@ -21,11 +21,12 @@ from and_core.listen.maps import MapReader, choose_maps
 from and_core.listen.stft import Stft
 from and_core.listen.training import train_by_design, train_post_hoc
 from and_core.listen.training_data import ClipSplit, TrainingData, split_clips
-from and_core.names import numbers_by_name, plain_name
+from and_core.labels.truth import class_truth
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.files import sha256_file
 from and_core.store.writer import StageWriter
 from and_core.targets.base import Target
+from and_core.unlearn.measure import accuracy
 
 POST_HOC, BY_DESIGN = "post-hoc", "by-design"
 RECIPE = "recipe.json"  # beside trained listeners: how they were trained
@@ -73,11 +74,6 @@ def _clips(run: Run, target: Target, seconds: float) -> tuple[np.ndarray, np.nda
     return rows, waves
 
 
-def _labels(run: Run, target: Target, rows: np.ndarray) -> np.ndarray:
-    number = numbers_by_name(target.classes or [])
-    return np.array([number.get(plain_name(run.dissection.clips[i].label or ""), -1) for i in rows])
-
-
 def _compute(run: Run, writer: StageWriter) -> None:
     config = run.config.listening
     assert config is not None
@@ -87,7 +83,9 @@ def _compute(run: Run, writer: StageWriter) -> None:
             f"{target.describe()} has no classifier with named classes, so there are no decisions to listen to"
         )
     rows, waves = _clips(run, target, config.seconds)
-    labels = _labels(run, target, rows)
+    truth = class_truth(d)[rows]
+    if target.multi_label:
+        config = config.model_copy(update={"multi_label": True})
     trained = d.notes("activations").get("trained_folds", ())
     clips = [d.clips[i] for i in rows]
     try:
@@ -105,7 +103,7 @@ def _compute(run: Run, writer: StageWriter) -> None:
         run,
         target,
         TrainingData(
-            waves, labels, MapReader(target, choose_maps(target, config.maps)), Stft.for_rate(target.sample_rate)
+            waves, truth, MapReader(target, choose_maps(target, config.maps)), Stft.for_rate(target.sample_rate)
         ),
         split,
         writer,
@@ -114,7 +112,7 @@ def _compute(run: Run, writer: StageWriter) -> None:
     report["measured"] = measured = {}
     for done, (name, listener) in enumerate(listeners.items()):
         run.progress("listening: measuring", done, len(listeners))
-        measured[name] = _measure(listener, waves[tested], labels[tested], config, run.config.seed)
+        measured[name] = _measure(listener, waves[tested], truth[tested], config, run.config.seed)
     run.progress("listening: measuring", len(listeners), len(listeners))
     first = listeners[POST_HOC]
     fitted = np.random.default_rng(run.config.seed).permutation(np.concatenate([split.train, split.validation]))[
@@ -195,7 +193,7 @@ def train_all(
         raise ConfigError(f"listening.{error}") from None
     listeners, training = {POST_HOC: listener}, {POST_HOC: about}
     if config.by_design:
-        if (data.labels[np.concatenate([split.train, split.validation])] < 0).any():
+        if not data.truth[np.concatenate([split.train, split.validation])].any(1).all():
             raise TargetError("listening.by_design needs a class of the network for every clip it learns from")
         own = copy.deepcopy(target)
         listeners[BY_DESIGN], training[BY_DESIGN] = train_by_design(
@@ -205,7 +203,7 @@ def train_all(
 
 
 def _measure(
-    listener: Listener, waves: np.ndarray, labels: np.ndarray, config: ListeningConfig, seed: int
+    listener: Listener, waves: np.ndarray, truth: np.ndarray, config: ListeningConfig, seed: int
 ) -> dict[str, Any]:
     tau = config.tau[0]
     classes = int(listener.interpreter.theta.shape[0])
@@ -232,12 +230,11 @@ def _measure(
     }
     if not listener.by_design:  # a network by design has no other head to agree with
         measures["fidelity"] = faithfulness.fidelity_of(listener, waves, config.multi_label)
-    known = labels >= 0
+    known = truth.any(1)
     if known.any():
-        logits = listener.predict(waves[known])
-        measures["accuracy"] = float(np.mean(logits.argmax(1) == labels[known]))
-        if len(set(labels[known].tolist())) > 1:
-            measures["corruptions"] = faithfulness.corruptions(listener, waves[known], labels[known], tau, seed)
+        measures["accuracy"] = accuracy(listener.predict(waves[known]), truth[known], config.multi_label) / 100
+        if not (truth[known] @ truth[known].T).all():
+            measures["corruptions"] = faithfulness.corruptions(listener, waves[known], truth[known], tau, seed)
     return measures
 
 
@@ -247,5 +244,6 @@ STAGE = Stage(
     ("clips", "activations"),
     _parameters,
     _compute,
+    optional=("class_map",),
     wanted=lambda run: run.config.listening is not None,
 )

@@ -27,12 +27,6 @@ def blocks(dissection: Dissection) -> list[tuple[str, slice]]:
     ]
 
 
-def label_numbers(dissection: Dissection) -> np.ndarray:
-    """Return (N,) class number of each clip, -1 without label."""
-    number = {name: i for i, name in enumerate(dissection.classes)}
-    return np.array([number.get(clip.label, -1) if clip.label is not None else -1 for clip in dissection.clips])
-
-
 def source_numbers(dissection: Dissection) -> np.ndarray:
     """Return (N,) number of each clip's source recording; a clip without one is a source of its own."""
     names = [clip.source_name for clip in dissection.clips]
@@ -43,7 +37,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     """Compute statistics in blocks of neurons, over the clips that explanations are made from."""
     d, config = run.dissection, run.config.neurons
     used = np.flatnonzero(run.explained_from)
-    labels = label_numbers(d)[used]
+    label_mask = d.label_mask[used]
     sources = np.unique(source_numbers(d)[used], return_inverse=True)[1] if config.one_per_source else None
     parts = blocks(d)
 
@@ -56,7 +50,7 @@ def compute(run: Run, writer: StageWriter) -> None:
             "low_clips": numbered(low[0]),
             "low_values": -low[1],
             "histograms": histograms(u, config.bins),
-            "class_means": class_means(u, labels, len(d.classes)),
+            "class_means": class_means(u, label_mask),
             **moments(u),
         }
 

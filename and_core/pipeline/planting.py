@@ -77,7 +77,8 @@ def plant(
         raise DataError(f"{d.name!r} has no hidden linear layer to plant units in")
     fitting, mask, probe = _fitting(d, config, progress, recorded)
     rows = [row for row, used in zip(fitting.table("clips/clips").to_pylist(), mask, strict=True) if used]
-    labels, words = [row["label"] for row in rows], measured_words(rows)
+    labels = [clip.labels for clip, used in zip(fitting.clips, mask, strict=True) if used]
+    words = measured_words(rows)
     units = choose_units(labels, words, config.seed)
     tensors: dict[str, Any] = {}
     for number, layer in enumerate(layers):

@@ -17,6 +17,7 @@ from and_core.errors import ANDError, ConfigError, one_of
 from and_core.pipeline import (
     activations,
     analysis,
+    class_map,
     clips,
     closed,
     explanations,
@@ -45,6 +46,7 @@ from and_core.targets.base import Target
 STAGES: tuple[Stage, ...] = (
     clips.STAGE,
     activations.STAGE,
+    class_map.STAGE,
     neurons.STAGE,
     neurons.SIMILAR,
     texts.CAPTIONS,
@@ -201,7 +203,7 @@ def _preflight(context: Run) -> None:
         getattr(context, name)
     open_concepts.judge_of(context)
     context.captioner.fingerprint()
-    labelled = sorted({ref.label for ref in context.dataset.references() if ref.label is not None})
+    labelled = sorted({label for ref in context.dataset.references() for label in ref.labels})
     concept_set(context.config.closed.concepts, labelled)
     if context.config.closed.concepts == "auto" and not labelled:
         context.say(

@@ -25,10 +25,10 @@ from and_core.evaluate.explanations import (
 from and_core.evaluate.metrics import HEADLINE, METRICS, unit_rows
 from and_core.evaluate.sanity import CHANCE
 from and_core.evaluate.score import BASELINES, MethodBlock, held_out, score_block
+from and_core.labels.truth import class_truth
 from and_core.names import numbers_by_name, plain_name, readable
 from and_core.pipeline import icl
 from and_core.pipeline.llm_cache import unanswered
-from and_core.pipeline.neurons import label_numbers
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.views import make_view
 from and_core.records import Layer
@@ -85,7 +85,7 @@ class Fold:
         }
         values = [tuple(v) for v in d.document("texts/values")]
         value_mask = np.asarray(d.array("texts/clip_values"))[clips].astype(np.float32)
-        labels, number = label_numbers(d)[clips], numbers_by_name(d.classes)
+        label_mask, number = d.label_mask[clips], numbers_by_name(d.classes)
         of_class = np.array([number.get(plain_name(c), -1) for c in concepts])
         present = presence(d, config.closed.softmax_scale)[clips].T
         self.predictors: dict[str, dict[str, Any]] = {}
@@ -105,7 +105,7 @@ class Fold:
             if name in CLOSED:
                 predictors["presence"] = lambda rows, present=present: present[rows]
             if name in CLOSED and (of_class >= 0).any():
-                predictors["label"] = _labelled(of_class, labels)
+                predictors["label"] = _labelled(of_class, label_mask)
             if name == "OPEN":
                 predictors["words"] = _worded(adjective_shares(explanations, values), value_mask)
             self.predictors[name] = predictors
@@ -132,10 +132,10 @@ def _similar(vectors: np.ndarray, empty: np.ndarray, clips: np.ndarray) -> Any:
     return lambda rows: table[rows] @ turned
 
 
-def _labelled(of_class: np.ndarray, labels: np.ndarray) -> Any:
+def _labelled(of_class: np.ndarray, label_mask: np.ndarray) -> Any:
     def predict(rows: np.ndarray) -> np.ndarray:
-        chosen = of_class[rows][:, None]
-        return np.where(chosen >= 0, (labels[None] == chosen).astype(np.float32), np.nan)
+        chosen = of_class[rows]
+        return np.where(chosen[:, None] >= 0, label_mask.T[chosen].astype(np.float32), np.nan)
 
     return predict
 
@@ -197,12 +197,12 @@ def _class_neurons(d: Dissection) -> tuple[np.ndarray, np.ndarray] | None:
     """Return labels and activations of the classifier's neurons that have clips of their class."""
     if not any(layer.name == "fc" for layer in d.layers):
         return None
-    labels = np.array([plain_name(clip.label) if clip.label is not None else "" for clip in d.clips])
-    names = [plain_name(name) for name in d.document("activations/classes") or []]
-    there = [i for i, name in enumerate(names) if 2 <= (labels == name).sum() <= len(labels) // 2]
-    if not there:
+    truth = class_truth(d)
+    counts = truth.sum(0)
+    there = np.flatnonzero((counts >= 2) & (counts <= len(truth) // 2))
+    if not len(there):
         return None
-    return np.stack([labels == names[i] for i in there]), np.asarray(d.layer_activations("fc"), np.float32).T[there]
+    return truth.T[there], np.asarray(d.layer_activations("fc"), np.float32).T[there]
 
 
 def common(explanations: Explanations, layer: Layer) -> int:
@@ -437,7 +437,7 @@ STAGE = Stage(
     ("clips", "activations", "neurons", "captions", "texts", "calibration", "closed", "open"),
     parameters,
     compute,
-    optional=("sounds", "tab", "icl"),
+    optional=("sounds", "tab", "icl", "class_map"),
     wanted=lambda run: run.config.scores is not None,
     views=tuple(f"{half}-half" for half in HALVES),
 )

@@ -13,7 +13,7 @@ from and_core.config import UnlearningConfig
 from and_core.dissect.probe import both, probe_mask, without_tested
 from and_core.dissect.words import content_lemmas
 from and_core.errors import ConfigError
-from and_core.names import numbers_by_name, plain_name
+from and_core.labels.truth import class_truth
 from and_core.pipeline.llm_cache import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.views import make_view
@@ -21,8 +21,8 @@ from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 from and_core.unlearn.average import averages
 from and_core.unlearn.evaluator import Evaluator
-from and_core.unlearn.importance import accuracy, points
-from and_core.unlearn.measure import accuracy_by_class
+from and_core.unlearn.importance import points
+from and_core.unlearn.measure import accuracy, accuracy_by_class
 from and_core.unlearn.request import PAPER_SHARE, SIMILARITY, AblationRequest
 from and_core.unlearn.runs import AblationRun, measured, per_layer, plan_runs, read_split
 from and_core.unlearn.selection import UNTESTED, concept_words, hidden, said_words
@@ -68,15 +68,14 @@ def split(run: Run, writer: StageWriter) -> None:
             "unlearning: target.layers leaves no hidden layer to ablate; there are: "
             f"{', '.join(run.network.all_modules())}"
         )
-    number = numbers_by_name(classes)
-    labels = np.array([number.get(plain_name(clip.label), -1) if clip.label is not None else -1 for clip in d.clips])
+    truth = class_truth(d)
     probe = without_tested(d.clips, _section(run))
     held = ~probe_mask(d.clips, probe, run.config.seed)
-    tested = np.flatnonzero(held & (labels >= 0))
+    tested = np.flatnonzero(held & truth.any(1))
     if not len(tested):
         raise ConfigError(
             "unlearning: no tested clip is of a class that the network knows; its classes and the clips' labels must "
-            "share names"
+            "share names, or class_map must say which belong together (and-dissect classes CONFIG.yaml proposes one)"
         )
     view = make_view(UNTESTED, run, both(run.config.probe, probe), tuple(dict.fromkeys(SIMILARITY.values())))
     kept = probe_mask(d.clips, both(run.config.probe, probe), run.config.seed)
@@ -84,16 +83,20 @@ def split(run: Run, writer: StageWriter) -> None:
     logits = evaluator.logits([{}], progress=lambda done, total: run.progress("split", done, total))[0]
     writer.provenance = run.captioner.provenance
     writer.array("clips", tested.astype(np.int32), ["clip"], "clip index")
-    writer.array("labels", labels[tested].astype(np.int32), ["clip"], "class number of the network")
+    tested_truth, one = truth[tested], truth[tested].sum(1).max() == 1
+    labels = tested_truth.argmax(1).astype(np.int32) if one else tested_truth
+    writer.array(
+        "labels", labels, ["clip"] if one else ["clip", "class"], "class number of the network" if one else "whether"
+    )
     writer.array("logits", logits, ["clip", "class"], "the target's own")
     writer.json("classes", classes)
     writer.json("words", _words(run, d, view))
-    by_class = accuracy_by_class(logits, labels[tested])
+    by_class = accuracy_by_class(logits, tested_truth, d.multi_label)
     writer.notes = {
         "tested_clips": len(tested),
         "tested_folds": list(probe.without_folds),
         "choosing_clips": int(kept.sum()),
-        "accuracy": round(accuracy(logits, labels[tested]), 4),
+        "accuracy": round(accuracy(logits, tested_truth, d.multi_label), 4),
         "classes_tested": int(np.isfinite(by_class).sum()),
         "explained_and_tested": int(run.explained_from[tested].sum()),
         "view": {name: record.key for name, record in view.manifest.stages.items()},
@@ -146,7 +149,7 @@ def unlearning(run: Run, writer: StageWriter) -> None:
     controls: Table 4."""
     d, config = run.dissection, _section(run)
     tested = read_split(d)
-    concepts = [c for c in d.document("texts/concepts") if tested.number(c) is not None]
+    concepts = [c for c in d.document("texts/concepts") if tested.numbers(c)]
     if config.concepts != "all" and config.concepts < len(concepts):
         concepts = [concepts[round(i)] for i in np.linspace(0, len(concepts) - 1, config.concepts)]
     if not concepts:
@@ -210,7 +213,7 @@ def unlearning(run: Run, writer: StageWriter) -> None:
     remarks = {concept: json.loads(part["said"].tobytes()) for concept, part in zip(concepts, parts[1:], strict=True)}
     writer.json("notes", remarks)
     writer.json("averages", averages(rows, run.config.seed))
-    every = sum(tested.number(c) is not None for c in d.document("texts/concepts"))
+    every = sum(bool(tested.numbers(c)) for c in d.document("texts/concepts"))
     writer.notes = {
         "concepts": len(concepts),
         "of": every,
@@ -259,7 +262,7 @@ def importance(run: Run, writer: StageWriter) -> None:
                 "control": p.control,
                 "count": p.selection.count,
                 "ablated": p.selection.count / total,
-                "accuracy": accuracy(logits, tested.labels),
+                "accuracy": accuracy(logits, tested.truth, tested.multi_label),
             }
             for p, logits in zip(made, after, strict=True)
         ]
@@ -270,7 +273,7 @@ def importance(run: Run, writer: StageWriter) -> None:
     writer.provenance = run.captioner.provenance
     writer.table("curves", pa.Table.from_pylist(rows), {"accuracy": "%"})
     writer.notes = {
-        "accuracy": accuracy(tested.before, tested.labels),
+        "accuracy": accuracy(tested.before, tested.truth, tested.multi_label),
         "neurons": total,
         "seeds": list(config.seeds),
         "fair": config.fair,
@@ -307,7 +310,7 @@ SPLIT = Stage(
     READ,
     split_parameters,
     split,
-    optional=("sounds", "tab"),
+    optional=("sounds", "tab", "class_map"),
     wanted=_wanted,
     optional_result=True,
     views=(UNTESTED,),

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from and_core.errors import ArtifactError, DataError, NotComputed, one_of
-from and_core.records import Clip, Concept, Layer, NeuronId, Point, Side, Skipped, TopClip
+from and_core.records import Concept, Layer, NeuronId, Point, Side, TopClip
 from and_core.store.artifacts import VIEWS, layer_artifact, reading
 from and_core.store.files import SAFE_NAME, cache_root, inside, safe_name
 from and_core.store.headline import Headline, Headlines, headline, headlines
 from and_core.store.manifest import FILE
+from and_core.store.clips import Clips
 from and_core.store.results import SCORED, Results, ScoredMethod
 
 
@@ -50,7 +51,7 @@ def open_dissection(path_or_name: str | Path, root: Path | None = None) -> Disse
     return Dissection(path)
 
 
-class Dissection(Results):
+class Dissection(Clips, Results):
     """One dissection, read-only."""
 
     def __init__(self, folder: Path) -> None:
@@ -72,78 +73,6 @@ class Dissection(Results):
                 raise NotComputed(f"{self.name!r} has no view {name!r}; run: and-dissect run CONFIG.yaml")
             self._views[name] = Dissection(folder)
         return self._views[name]
-
-    # -- clips -------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def clips(self) -> list[Clip]:
-        """The probing dataset's usable clips, in order.
-
-        `trained` is None where the target's training folds are not known.
-        """
-        columns = [name for name in Clip.model_fields if name != "trained"]
-        rows = self.table("clips/clips").select(columns).to_pylist()
-        folds = set(self.notes("activations").get("trained_folds", ())) if self.has("activations") else set()
-        return [Clip.model_construct(**row, trained=row["fold"] in folds if folds else None) for row in rows]
-
-    @cached_property
-    def classes(self) -> list[str]:
-        """Labels of the probing dataset, sorted; empty where clips have none."""
-        return sorted({clip.label for clip in self.clips if clip.label is not None})
-
-    @cached_property
-    def skipped(self) -> list[Skipped]:
-        """Clips left out, each with the reason."""
-        return [Skipped(**row) for row in self.table("clips/skipped").to_pylist()]
-
-    def clip_row(self, index: int) -> dict[str, Any]:
-        """Return every column of one clip: record, acoustic measures, truth where it is known."""
-        table = self.table("clips/clips")
-        if not 0 <= index < table.num_rows:
-            raise DataError(f"clip={index} is out of range; there are {table.num_rows} clips")
-        return {name: table.column(name)[index].as_py() for name in table.column_names}
-
-    def audio(self, index: int) -> bytes:
-        """Return the clip as FLAC: mono, its own rate up to 48 kHz, loudness untouched."""
-        return self._from_pack("audio", index)
-
-    def spectrogram(self, index: int) -> bytes:
-        """Return the clip's mel spectrogram as JPEG."""
-        return self._from_pack("spectrogram", index)
-
-    def _from_pack(self, what: str, index: int) -> bytes:
-        row = self.clip_row(index)
-        with reading(f"clips/{what}"):
-            path = self._check(f"clips/{what}", row["pack"])
-            with open(path, "rb") as handle:
-                handle.seek(row[f"{what}_offset"])
-                return handle.read(min(row[f"{what}_bytes"], path.stat().st_size))
-
-    def caption(self, index: int) -> str | None:
-        """Caption of a clip, None where it has none."""
-        return self._captions.get(index)
-
-    def captions(self, index: int) -> list[str]:
-        """Return all captions of a clip one by one; :meth:`caption` joins them."""
-        several = self._several_captions.get(index)
-        return several or [text for text in (self.caption(index),) if text]
-
-    @cached_property
-    def _several_captions(self) -> dict[int, list[str]]:
-        if not self.has("captions") or "captions/each" not in self.manifest.artifacts:
-            return {}
-        captions: dict[int, list[str]] = {}
-        table = self.table("captions/each")
-        for clip, text in zip(table["clip"].to_pylist(), table["text"].to_pylist(), strict=True):
-            captions.setdefault(clip, []).append(text)
-        return captions
-
-    @cached_property
-    def _captions(self) -> dict[int, str]:
-        if not self.has("captions"):
-            return {}
-        table = self.table("captions/captions")
-        return dict(zip(table["clip"].to_pylist(), table["text"].to_pylist(), strict=True))
 
     # -- layers and neurons ------------------------------------------------------------------------------------------
 

@@ -46,6 +46,16 @@ class Results(Artifacts):
         """Classes of the target's classifier by unit; None where it has none."""
         return self.document("activations/classes")
 
+    @property
+    def class_pairs(self) -> list[tuple[str, str]] | None:
+        """Pairs of a class of the network and a label of the clips that it stands for; None where names are compared."""
+        return [tuple(pair) for pair in self.document("class_map/pairs")] if self.has("class_map") else None
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether the network takes a clip to have several classes at once: a sigmoid, not a softmax."""
+        return bool(self.notes("activations").get("multi_label", False))
+
     @cached_property
     def dead(self) -> np.ndarray:
         """(R,) bool: neurons whose activation is the same on every clip."""
@@ -281,9 +291,12 @@ class Results(Artifacts):
         return self.array("split/clips")
 
     @property
-    def tested_labels(self) -> np.ndarray:
-        """(n,) class of each tested clip by the network's own numbering."""
-        return self.array("split/labels")
+    def tested_truth(self) -> np.ndarray:
+        """(n, C) bool: which classes each tested clip has, by the network's own numbering."""
+        labels = np.asarray(self.array("split/labels"))
+        if labels.ndim == 2:
+            return labels.astype(bool)
+        return labels[:, None] == np.arange(len(self.network_classes))
 
     @property
     def tested_logits(self) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from and_core.errors import StudyError
+from and_core.labels.truth import class_truth
 from and_core.names import readable
 from and_core.query.scores import neuron_scores
 from and_core.records import NeuronId, Skipped
@@ -230,8 +231,8 @@ def _intruder(s: Subject, high: list[int], rng: np.random.Generator) -> int:
     there is one."""
     values = s.d.activations(s.neuron)
     lower = [int(c) for c in np.argsort(values, kind="stable")[: max(1, len(values) // 2)] if int(c) not in high]
-    classes = {s.d.clips[c].label for c in high}
-    other = [c for c in lower if s.d.clips[c].label is None or s.d.clips[c].label not in classes]
+    classes = {label for c in high for label in s.d.clips[c].labels}
+    other = [c for c in lower if not classes & set(s.d.clips[c].labels)]
     return int(rng.choice(other or lower))
 
 
@@ -302,18 +303,19 @@ def _known(config: StudyConfig, d: Dissection, rng: np.random.Generator, count: 
     if count == 0:
         return items
     if fc is not None and len(names) == fc.size:
+        truth = class_truth(d)
         for unit in rng.permutation(fc.size):
             neuron = NeuronId(fc.name, int(unit))
             s = Subject(d, neuron, None, {})
             high = s.high[: config.clips]
-            if len(high) == config.clips and all(d.clips[c].label == names[unit] for c in high):
+            if len(high) == config.clips and all(truth[c, unit] for c in high):
                 items.append(_anchor(s, high, readable(names[unit]), "known"))
             if len(items) == count:
                 return items
     by_class: dict[str, list[int]] = {}
     for clip in d.clips:
-        if clip.label is not None:
-            by_class.setdefault(clip.label, []).append(clip.index)
+        for label in clip.labels:
+            by_class.setdefault(label, []).append(clip.index)
     used = {item.description for item in items}
     for label in rng.permutation(
         sorted(
@@ -339,8 +341,8 @@ def _mismatched(config: StudyConfig, able: list[Subject], rng: np.random.Generat
             break
         here, there = able[i], able[j]
         text = next(iter(there.texts.values()))
-        classes = [{here.d.clips[c].label for c in s.high} for s in (here, there)]
-        if int(i) in used or text in here.texts.values() or (classes[0] & classes[1]) - {None}:
+        classes = [{label for c in s.high for label in here.d.clips[c].labels} for s in (here, there)]
+        if int(i) in used or text in here.texts.values() or classes[0] & classes[1]:
             continue
         used.add(int(i))
         items.append(_anchor(here, here.high[: config.clips], text, "mismatched"))

@@ -69,7 +69,3 @@ def points(d: Dissection, view: Dissection, share: float, seeds: Sequence[int], 
                     )
     return points
 
-
-def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return percent of clips named rightly."""
-    return 100 * float(np.mean(logits.argmax(1) == labels))

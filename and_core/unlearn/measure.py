@@ -3,11 +3,11 @@ between them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import softmax
 
 from and_core.errors import DataError
 
@@ -39,7 +39,7 @@ class Effect:
 
 
 def effect(
-    before: np.ndarray, after: np.ndarray, labels: np.ndarray, target: int | None, draws: int = 1000, seed: int = 0
+    before: np.ndarray, after: np.ndarray, truth: np.ndarray, target: Sequence[int], draws: int = 1000, seed: int = 0
 ) -> Effect:
     """Compare a classifier's outputs on a test split before and after.
 
@@ -47,10 +47,10 @@ def effect(
     ----------
     before, after : (N, C) float
         Logits, or probabilities.
-    labels : (N,) int
-        Class of each clip.
-    target : int or None
-        Class that was to be unlearned; None where the concept is no class: Delta A and the gap are undefined then.
+    truth : (N, C) bool
+        Classes of each clip; a clip of several counts for each of them.
+    target : sequence of int
+        Classes that were to be unlearned; none where the concept is no class: Delta A and the gap are undefined then.
     draws : int
         Bootstrap draws.
 
@@ -59,31 +59,29 @@ def effect(
     DataError
         Shapes that do not fit, labels out of range, or values that are not finite.
     """
-    if before.shape != after.shape or before.ndim != 2 or labels.shape != (len(before),):
+    if before.shape != after.shape or before.ndim != 2 or truth.shape != before.shape:
         raise DataError(
-            f"outputs of shape {before.shape} and {after.shape} and labels of shape {labels.shape} do not belong "
-            "together"
+            f"outputs of shape {before.shape} and {after.shape} and truth of shape {truth.shape} do not belong together"
         )
     if not np.isfinite(before).all() or not np.isfinite(after).all():
         raise DataError("outputs hold NaN or infinite values")
     classes = before.shape[1]
-    if (len(labels) and not (labels.min() >= 0 and labels.max() < classes)) or (
-        target is not None and not 0 <= target < classes
-    ):
-        raise DataError(f"labels or target={target} are out of range; there are {classes} classes")
-    own = (after - before)[np.arange(len(labels)), labels].astype(np.float64)
+    if not all(0 <= number < classes for number in target):
+        raise DataError(f"target={tuple(target)} is out of range; there are {classes} classes")
+    clips, labels = np.nonzero(truth)
+    own = (after - before)[clips, labels].astype(np.float64)
     by_class = _means(own, labels, classes)
     figures = _figures(by_class, target)
-    present, starts, picked = _draws(labels.tobytes(), str(labels.dtype), classes, draws, seed)
+    present, starts, picked = _draws(labels.astype(np.int64).tobytes(), classes, draws, seed)
     drawn = np.full((3, draws), np.nan)
     if draws and len(present):
         sums = np.add.reduceat(own[picked], starts, axis=1) / np.diff(
             np.append(starts, len(labels))
         )  # (draws, classes with clips)
-        of_target = np.flatnonzero(present == target) if target is not None else present[:0]
+        of_target = np.flatnonzero(np.isin(present, np.asarray(target, int)))
         others = np.delete(sums, of_target, axis=1)
         drawn[1] = others.mean(1) if others.shape[1] else np.nan
-        drawn[0] = sums[:, of_target[0]] if len(of_target) else np.nan
+        drawn[0] = sums[:, of_target].mean(1) if len(of_target) else np.nan
         drawn[2] = drawn[1] - drawn[0]
     low, high = np.percentile(drawn, [2.5, 97.5], axis=1) if draws else np.full((2, 3), np.nan)
     names = ("ablating", "remaining", "gap")
@@ -91,13 +89,13 @@ def effect(
 
 
 @lru_cache(maxsize=4)
-def _draws(labels: bytes, dtype: str, classes: int, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _draws(labels: bytes, classes: int, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return classes with clips, where each begins once clips are sorted by class, and (draws, N) clips drawn anew
     within their class.
 
     The same for every ablation of a split, so it is made once; no class is ever empty.
     """
-    numbers = np.frombuffer(labels, dtype)
+    numbers = np.frombuffer(labels, np.int64)
     order = np.argsort(numbers, kind="stable")
     sizes = np.bincount(numbers, minlength=classes)
     present = np.flatnonzero(sizes)
@@ -107,14 +105,46 @@ def _draws(labels: bytes, dtype: str, classes: int, draws: int, seed: int) -> tu
     return present, starts, picked
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Return Softmax over classes (N, C), in float64."""
-    return softmax(logits.astype(np.float64), axis=1)
+def named_rightly(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return (N,) bool: whether a clip's highest output (N, C) is a class that it has."""
+    return truth[np.arange(len(logits)), logits.argmax(1)]
 
 
-def accuracy_by_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return (C,) share of each class's clips that are named rightly; NaN for a class without clips."""
-    return _means((logits.argmax(1) == labels).astype(float), labels, logits.shape[1])
+def accuracy_by_class(logits: np.ndarray, truth: np.ndarray, multi_label: bool = False) -> np.ndarray:
+    """Return (C,) share of each class's clips that are named rightly; where a clip may have several classes, each
+    class's average precision.
+
+    NaN for a class without clips.
+    """
+    if multi_label:
+        return average_precision(logits, truth)
+    clips, labels = np.nonzero(truth)
+    return _means(named_rightly(logits, truth)[clips].astype(float), labels, logits.shape[1])
+
+
+def accuracy(logits: np.ndarray, truth: np.ndarray, multi_label: bool = False) -> float:
+    """Return percent of clips that are named rightly; where a clip may have several classes, mean average precision."""
+    if multi_label:
+        return 100 * float(np.nanmean(average_precision(logits, truth)))
+    return 100 * float(np.mean(named_rightly(logits, truth)))
+
+
+def accuracy_name(multi_label: bool) -> str:
+    """Return what :func:`accuracy` is called."""
+    return "mean average precision" if multi_label else "accuracy"
+
+
+def average_precision(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return (C,) mean precision at the ranks of a class's own clips (N, C), sorted by its output; NaN without clips.
+
+    Of clips with the same output the earlier one ranks first.
+    """
+    order = np.argsort(-logits, axis=0, kind="stable")
+    hits = np.take_along_axis(truth, order, 0)
+    precision = np.cumsum(hits, 0) / np.arange(1, len(hits) + 1)[:, None]
+    count = hits.sum(0)
+    with np.errstate(invalid="ignore"):
+        return (precision * hits).sum(0) / np.where(count > 0, count, np.nan)
 
 
 def _means(values: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
@@ -123,9 +153,10 @@ def _means(values: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
         return np.bincount(labels, values, classes) / np.where(count > 0, count, np.nan)
 
 
-def _figures(by_class: np.ndarray, target: int | None) -> tuple[float, float, float]:
-    others = by_class if target is None else np.delete(by_class, target)
-    others = others[np.isfinite(others)]
+def _figures(by_class: np.ndarray, target: Sequence[int]) -> tuple[float, float, float]:
+    others = np.delete(by_class, list(target))
+    others, own = others[np.isfinite(others)], by_class[list(target)]
+    own = own[np.isfinite(own)]
     remaining = float(others.mean()) if len(others) else float("nan")
-    ablating = float("nan") if target is None else float(by_class[target])
+    ablating = float(own.mean()) if len(own) else float("nan")
     return ablating, remaining, remaining - ablating

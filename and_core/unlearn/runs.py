@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from and_core.errors import ANDError
-from and_core.names import numbers_by_name, plain_name
+from and_core.labels.class_map import ClassMap
+from and_core.labels.outputs import probabilities
+from and_core.labels.truth import class_map_of, classes_of_concept
 from and_core.store.dissection import Dissection
-from and_core.unlearn.measure import accuracy_by_class, effect, probabilities
+from and_core.unlearn.measure import accuracy, accuracy_by_class, effect
 from and_core.unlearn.request import SEEDS, AblationRequest, Kind
 from and_core.unlearn.selection import RankedSelection, Selection, fair_random, select_neurons
 
@@ -50,28 +52,42 @@ class TestedClips:
     Attributes
     ----------
     clips : (N,) int
-    labels : (N,) int
-        Class of each by the network's own numbering.
+    truth : (N, C) bool
+        Classes of each by the network's own numbering.
     classes : list of str
     before : (N, C) float32
         Logits.
+    multi_label : bool
+        Whether outputs are judged by a sigmoid.
+    class_map : ClassMap
+        Labels that classes stand for.
     """
 
     clips: np.ndarray
-    labels: np.ndarray
+    truth: np.ndarray
     classes: list[str]
     before: np.ndarray
+    multi_label: bool = False
+    class_map: ClassMap = ClassMap(())
 
-    def number(self, concept: str) -> int | None:
-        """Return the class of a concept, None where it is no class or no tested clip is of it."""
-        number = numbers_by_name(self.classes).get(plain_name(concept))
-        return number if number is not None and (self.labels == number).any() else None
+    def numbers(self, concept: str) -> tuple[int, ...]:
+        """Return the classes that a concept is and that tested clips have; none where there are none."""
+        numbers = classes_of_concept(self.class_map, self.classes, concept)
+        return tuple(number for number in numbers if self.truth[:, number].any())
+
+    def of_concept(self, concept: str) -> np.ndarray:
+        """Return (N,) bool: which tested clips have a class of a concept."""
+        return self.truth[:, list(self.numbers(concept))].any(1)
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Return probabilities of logits (..., C) of this network."""
+        return probabilities(logits, self.multi_label)
 
 
 def read_split(d: Dissection) -> TestedClips:
     """Read what the stage `split` left."""
-    clips, labels, before = (np.asarray(values) for values in (d.tested_clips, d.tested_labels, d.tested_logits))
-    return TestedClips(clips, labels, d.network_classes, before)
+    clips, truth, before = (np.asarray(values) for values in (d.tested_clips, d.tested_truth, d.tested_logits))
+    return TestedClips(clips, truth, d.network_classes, before, d.multi_label, class_map_of(d))
 
 
 def plan_runs(
@@ -162,17 +178,18 @@ def measured(
         ``concept``, ``strategy``, ``number``, ``control``, ``seed``, ``dose``, ``count``; ``ablating``, ``remaining``
         and ``gap`` in logits and, with
         ``p_`` before the name, in probabilities, each with ``_low`` and ``_high`` (95 %, bootstrap over clips);
-        accuracies before and after, in percent.
+        accuracies before and after, in percent (average precision where a clip may have several classes).
     by_class : (A, 2, C) float32
         Change of each class's own output on its own clips, in logits and in probabilities; NaN for a class without
         clips.
     """
     rows, by_class = [], np.full((len(made), 2, split.before.shape[1]), np.nan, np.float32)
-    before = split.before, probabilities(split.before)
-    correct = accuracy_by_class(split.before, split.labels)
+    before = split.before, split.probabilities(split.before)
+    correct = accuracy_by_class(split.before, split.truth, split.multi_label)
+    overall = accuracy(split.before, split.truth, split.multi_label)
     for i, run in enumerate(made):
         asked = run.request.concept if concept is None else concept
-        number = split.number(asked)
+        numbers = split.numbers(asked)
         row: dict[str, Any] = {
             "concept": asked,
             "strategy": run.request.strategy,
@@ -183,9 +200,9 @@ def measured(
             "count": run.selection.count,
         }
         for j, (prefix, one, other) in enumerate(
-            zip(("", "p_"), before, (after[i], probabilities(after[i])), strict=True)
+            zip(("", "p_"), before, (after[i], split.probabilities(after[i])), strict=True)
         ):
-            seen = effect(one, other, split.labels, number, draws)
+            seen = effect(one, other, split.truth, numbers, draws)
             by_class[i, j] = seen.by_class
             for name in FIGURES:
                 low, high = seen.intervals[name]
@@ -194,10 +211,14 @@ def measured(
                     f"{prefix}{name}_low": low,
                     f"{prefix}{name}_high": high,
                 }
-        for when, logits in (("before", split.before), ("after", after[i])):
-            right = correct if when == "before" else accuracy_by_class(logits, split.labels)
-            row[f"accuracy_{when}"] = 100 * float(np.mean(logits.argmax(1) == split.labels))
-            row[f"concept_accuracy_{when}"] = 100 * float(right[number]) if number is not None else float("nan")
+        changed = accuracy_by_class(after[i], split.truth, split.multi_label)
+        of_concept = split.of_concept(asked).any()
+        row |= {
+            "accuracy_before": overall,
+            "accuracy_after": accuracy(after[i], split.truth, split.multi_label),
+            "concept_accuracy_before": 100 * float(correct[list(numbers)].mean()) if of_concept else float("nan"),
+            "concept_accuracy_after": 100 * float(changed[list(numbers)].mean()) if of_concept else float("nan"),
+        }
         rows.append(row)
     return rows, by_class
 

@@ -14,6 +14,7 @@ import numpy as np
 from and_core.audio.decode import full_scale, read_audio
 from and_core.audio.media import flac
 from and_core.errors import DataError
+from and_core.labels.outputs import probabilities
 from and_core.records import NeuronId
 from and_core.store.dissection import Dissection
 from and_core.store.files import safe_name, write_atomic
@@ -84,8 +85,6 @@ class Reaction:
 
 def react(d: Dissection, sound: OwnSound) -> Reaction:
     """Return one forward pass: prediction and activations of all neurons."""
-    from scipy.special import softmax
-
     from and_core.audio.decode import resample
     from and_core.targets.hooks import Capture
 
@@ -99,7 +98,8 @@ def react(d: Dissection, sound: OwnSound) -> Reaction:
         classes = target.classes
         heard = target.heard_seconds(len(wave) / target.sample_rate)
     known = classes is not None and logits is not None and logits.shape[-1] == len(classes)
-    return Reaction(softmax(logits[0].float().cpu().numpy()) if known else None, list(classes or []), active, heard)
+    shares = probabilities(logits[0].float().cpu().numpy(), target.multi_label) if known else None
+    return Reaction(shares, list(classes or []), active, heard)
 
 
 def unusual(d: Dissection, active: np.ndarray, most: int = 12, hidden_only: bool = True) -> list[dict[str, Any]]:
@@ -141,7 +141,6 @@ def without_concept(d: Dissection, sound: OwnSound, concept: str, strategy: str 
         No such concept, or the stage `split` has not been run.
     """
     import torch
-    from scipy.special import softmax
 
     from and_core.audio.decode import resample
     from and_core.targets.ablate import Ablation
@@ -154,7 +153,7 @@ def without_concept(d: Dissection, sound: OwnSound, concept: str, strategy: str 
         features = target.features([resample(sound.wave, sound.rate, target.sample_rate)])
         with Ablation(target.hook_points(), choice.selection.masks, "weights", None), torch.inference_mode():
             logits = target.forward(features)[0].float().cpu().numpy()
-    return softmax(logits), choice.count
+    return probabilities(logits, target.multi_label), choice.count
 
 
 def keep(root: Path, sound: OwnSound, name: str) -> Path:

@@ -10,6 +10,8 @@ from and_core import Dissection
 from and_core.display import csv_text
 from and_core.figures.theme import EXPORT
 from and_core.figures.unlearning import FEWEST, change_by_class, clip_verdict, tested_on
+from and_core.labels.hierarchy import related
+from and_core.unlearn.measure import accuracy_by_class, accuracy_name, named_rightly
 from and_core.unlearn.request import AblationRequest
 from and_core.unlearn.result import Result
 from and_core.unlearn.runs import TestedClips
@@ -53,7 +55,7 @@ def _figures(split: TestedClips, result: Result) -> None:
 
     def prediction(name: str) -> tuple[str, str]:
         if np.isnan(row[p + name]):
-            return "undefined", NO_CLASS if split.number(row["concept"]) is None else "no other class has tested clips"
+            return "undefined", NO_CLASS if not split.numbers(row["concept"]) else "no other class has tested clips"
         beside = f"{row[f'{p}{name}_low']:+.{digits}f} to {row[f'{p}{name}_high']:+.{digits}f}"
         return f"{row[p + name]:+.{digits}f}", beside
 
@@ -72,16 +74,15 @@ def _figures(split: TestedClips, result: Result) -> None:
                 ("\u0394R, other classes", *prediction("remaining")),
                 ("Gap, \u0394R \u2212 \u0394A", *prediction("gap")),
                 ("Fair random", random, spread),
-                ("Accuracy", f"{row['accuracy_before']:.1f} \u2192 {row['accuracy_after']:.1f} %", "all tested clips"),
-                ("On the concept's clips", concept, "accuracy"),
+                (accuracy_name(split.multi_label).capitalize(), f"{row['accuracy_before']:.1f} \u2192 {row['accuracy_after']:.1f} %", "all tested clips"),
+                ("On the concept's clips", concept, "average precision" if split.multi_label else "accuracy"),
             ]
         )
     )
-    counts = [int(n) for n in np.bincount(split.labels, minlength=len(split.classes)) if n]
-    of = split.number(row["concept"])
-    clips = int((split.labels == of).sum()) if of is not None else 0
+    counts = [int(n) for n in split.truth.sum(0) if n]
+    clips = int(split.of_concept(row["concept"]).sum())
     few = f" That is fewer than {FEWEST}: too few to say whether the concept is unlearned." if clips < FEWEST else ""
-    st.caption(f"The network was {tested_on(counts)}; {clips} of them of the concept.{few}")
+    st.caption(f"The network was {tested_on(counts, len(split.clips))}; {clips} of them of the concept.{few}")
     st.caption(
         "Changes are means over clips, with 95 % bootstrap intervals. A good ablation moves the concept down and "
         "leaves the others: a large "
@@ -92,22 +93,27 @@ def _figures(split: TestedClips, result: Result) -> None:
 def _by_class(d: Dissection, split: TestedClips, result: Result) -> None:
     unit = st.session_state.get("unit_of_change") or "logits"
     which = 1 if unit == "probabilities" else 0
-    number = split.number(result.request.concept)
+    numbers = split.numbers(result.request.concept)
     known = d.concept_terms.get(result.request.concept, {})
+    names = [split.classes[number] for number in numbers]
+    near = [*known.get("related", []), *(other for name in names for other in related(split.classes, name))]
     fair = [i for i, r in enumerate(result.rows) if i and r["control"] and r["number"] == "own"]
     st.html(html.heading("Change by class", "Figure 10; the concept and related classes in red"))
     control = result.by_class[fair, which].mean(0) if fair else None
-    concept = split.classes[number] if number is not None else None
-    figure = change_by_class(split.classes, result.by_class[0, which], control, concept, known.get("related", []), unit)
+    figure = change_by_class(split.classes, result.by_class[0, which], control, names, near, unit)
     st.plotly_chart(figure, config=EXPORT, theme=None, key="by_class_change")
     st.caption(
         "Each class's own output on its own clips. Black marks: as many random neurons in the same layers. Unlearning "
         "that is selective "
         "moves the concept and little else."
     )
+    accuracy = "average precision" if split.multi_label else "accuracy"
     frame = pd.DataFrame({
         "class": split.classes, "change, logits": result.by_class[0, 0], "change, probability": result.by_class[0, 1],
-        **dict(zip(("accuracy before, %", "accuracy after, %"), _accuracies(split, result), strict=True)),
+        **{
+            f"{accuracy} {when}, %": 100 * accuracy_by_class(logits, split.truth, split.multi_label)
+            for when, logits in (("before", split.before), ("after", result.after))
+        },
     }).dropna().round(3)  # fmt: skip
     table = st.expander("Every class", key="every_class", on_change="rerun")
     if table.open:
@@ -118,29 +124,17 @@ def _by_class(d: Dissection, split: TestedClips, result: Result) -> None:
     )
 
 
-def _accuracies(split: TestedClips, result: Result) -> tuple[np.ndarray, np.ndarray]:
-    cells = []
-    for logits in (split.before, result.after):
-        right = logits.argmax(1) == split.labels
-        cells.append(
-            np.array(
-                [
-                    100 * right[split.labels == c].mean() if (split.labels == c).any() else np.nan
-                    for c in range(len(split.classes))
-                ]
-            )
-        )
-    return cells[0], cells[1]
-
-
 def _clips(d: Dissection, split: TestedClips, result: Result) -> None:
-    number = split.number(result.request.concept)
-    predictions = [
-        (clip_verdict(split.classes, b), clip_verdict(split.classes, a))
-        for b, a in zip(split.before, result.after, strict=True)
-    ]
-    clips = [i for i, label in enumerate(split.labels) if label == number]
-    changed = [i for i in range(len(predictions)) if i not in clips and predictions[i][0][0] != predictions[i][1][0]]
+    numbers, of_concept = split.numbers(result.request.concept), split.of_concept(result.request.concept)
+    tops = [split.before.argmax(1), result.after.argmax(1)]
+    clips = np.flatnonzero(of_concept).tolist()
+    changed = np.flatnonzero(~of_concept & (tops[0] != tops[1])).tolist()
+    right = [named_rightly(logits, split.truth) for logits in (split.before, result.after)]
+
+    def verdict(i: int, logits: np.ndarray) -> tuple[str, float]:
+        """Return the class with the highest output; where there may be several, the concept's own on its clips."""
+        among = numbers if split.multi_label and of_concept[i] else ()
+        return clip_verdict(split.classes, logits[i], split.multi_label, among)
 
     def cards(chosen: list[int]) -> str:
         made = []
@@ -148,7 +142,12 @@ def _clips(d: Dissection, split: TestedClips, result: Result) -> None:
             clip = d.clips[int(split.clips[i])]
             made.append(
                 html.verdict_card(
-                    clip, *predictions[i], media_url(d, clip.index, "flac"), media_url(d, clip.index, "jpg")
+                    clip,
+                    verdict(i, split.before),
+                    verdict(i, result.after),
+                    (bool(right[0][i]), bool(right[1][i])),
+                    media_url(d, clip.index, "flac"),
+                    media_url(d, clip.index, "jpg"),
                 )
             )
         return f'<div class="and-cards">{"".join(made)}</div>'
@@ -157,7 +156,7 @@ def _clips(d: Dissection, split: TestedClips, result: Result) -> None:
         st.html(
             html.heading("The concept's clips", "before and after, with the network's own probability") + cards(clips)
         )
-    note = f"{len(changed)} of {len(predictions) - len(clips)}" + (
+    note = f"{len(changed)} of {len(split.clips) - len(clips)}" + (
         f", the first {CARDS}" if len(changed) > CARDS else ""
     )
     nothing = html.empty("No other clip is taken for something else than before.")

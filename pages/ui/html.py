@@ -108,11 +108,16 @@ def part_card(top: TopClip, parts: Sequence[tuple[str, str]], picture: str) -> s
     )
 
 
-def verdict_card(clip: Clip, before: tuple[str, float], after: tuple[str, float], audio: str, picture: str) -> str:
-    """Return one tested clip to hear, with what the network took it for before and after."""
-    label = (clip.label or "").replace("_", " ").lower()
+def verdict_card(
+    clip: Clip,
+    before: tuple[str, float],
+    after: tuple[str, float],
+    right: tuple[bool, bool],
+    audio: str,
+    picture: str,
+) -> str:
+    """Return one tested clip to hear, with what the network took it for before and after, and whether it was right."""
     predictions = [f"{what[0].replace('_', ' ')} {what[1]:.0%}" for what in (before, after)]
-    right = [what[0].replace("_", " ").lower() == label for what in (before, after)]
     kind = "" if right[0] == right[1] else " and-high" if right[1] else " and-low"
     lines = (
         f'<div class="and-verdict"><span>before</span> {text(predictions[0])}</div><div '

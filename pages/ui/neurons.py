@@ -132,7 +132,7 @@ def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, flo
 
 def _activations(d: Dissection, neuron: NeuronId) -> None:
     values = np.asarray(d.activations(neuron))
-    labels = [clip.label for clip in d.clips]
+    labels = [clip.labels for clip in d.clips]
     leading = d.explanation(neuron)["leading_class"] if d.has("explanations") else None
     title, pick = st.columns([2, 1.2], vertical_alignment="center")
     highlight = leading

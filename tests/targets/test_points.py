@@ -223,7 +223,7 @@ def test_names_that_match_nothing_are_answered_with_the_nearest() -> None:
         ({"heads": {"shared": 5}, "hook_points": ["*:heads"]}, "takes 12 values, no multiple of 5 heads"),
         ({"unit_axes": {"conv": 7}, "hook_points": ["conv"]}, "conv has 3 axes; 7 is none of them"),
         ({"layers": []}, "target.layers chooses no layer"),
-        ({"pooling": {"conv*": "median"}}, "pooling.'conv..'.='median'; allowed: cls, mean, max"),
+        ({"pooling": {"conv*": "median"}}, "pooling.'conv.'.='median'; allowed: cls, mean, max"),
         ({"pooling": "top0"}, "pooling='top0'; allowed"),
     ):
         with pytest.raises(TargetError, match=message):

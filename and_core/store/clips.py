@@ -1,0 +1,101 @@
+"""Reading the probing dataset of a dissection: records, sound, pictures, captions."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from and_core.errors import DataError
+from and_core.records import Clip, Skipped, joined_labels
+from and_core.store.artifacts import Artifacts, reading
+
+
+class Clips(Artifacts):
+    """The clips of one dissection."""
+
+    @cached_property
+    def clips(self) -> list[Clip]:
+        """The probing dataset's usable clips, in order.
+
+        `trained` is None where the target's training folds are not known.
+        """
+        table = self.table("clips/clips")
+        columns = [name for name in Clip.model_fields if name != "trained" and name in table.column_names]
+        folds = set(self.notes("activations").get("trained_folds", ())) if self.has("activations") else set()
+        clips = []
+        for row in table.select(columns).to_pylist():
+            labels = tuple(row.pop("labels", None) or (() if row["label"] is None else (row["label"],)))
+            row["label"] = joined_labels(labels)
+            trained = row["fold"] in folds if folds else None
+            clips.append(Clip.model_construct(**row, labels=labels, trained=trained))
+        return clips
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Labels of the probing dataset, sorted; empty where clips have none."""
+        return sorted({label for clip in self.clips for label in clip.labels})
+
+    @cached_property
+    def label_mask(self) -> np.ndarray:
+        """(N, classes) bool: which of :attr:`classes` each clip has; none where it has no label."""
+        number = {name: i for i, name in enumerate(self.classes)}
+        mask = np.zeros((len(self.clips), len(number)), bool)
+        for clip in self.clips:
+            mask[clip.index, [number[label] for label in clip.labels]] = True
+        return mask
+
+    @cached_property
+    def skipped(self) -> list[Skipped]:
+        """Clips left out, each with the reason."""
+        return [Skipped(**row) for row in self.table("clips/skipped").to_pylist()]
+
+    def clip_row(self, index: int) -> dict[str, Any]:
+        """Return every column of one clip: record, acoustic measures, truth where it is known."""
+        table = self.table("clips/clips")
+        if not 0 <= index < table.num_rows:
+            raise DataError(f"clip={index} is out of range; there are {table.num_rows} clips")
+        return {name: table.column(name)[index].as_py() for name in table.column_names}
+
+    def audio(self, index: int) -> bytes:
+        """Return the clip as FLAC: mono, its own rate up to 48 kHz, loudness untouched."""
+        return self._from_pack("audio", index)
+
+    def spectrogram(self, index: int) -> bytes:
+        """Return the clip's mel spectrogram as JPEG."""
+        return self._from_pack("spectrogram", index)
+
+    def _from_pack(self, what: str, index: int) -> bytes:
+        row = self.clip_row(index)
+        with reading(f"clips/{what}"):
+            path = self._check(f"clips/{what}", row["pack"])
+            with open(path, "rb") as handle:
+                handle.seek(row[f"{what}_offset"])
+                return handle.read(min(row[f"{what}_bytes"], path.stat().st_size))
+
+    def caption(self, index: int) -> str | None:
+        """Caption of a clip, None where it has none."""
+        return self._captions.get(index)
+
+    def captions(self, index: int) -> list[str]:
+        """Return all captions of a clip one by one; :meth:`caption` joins them."""
+        several = self._several_captions.get(index)
+        return several or [text for text in (self.caption(index),) if text]
+
+    @cached_property
+    def _several_captions(self) -> dict[int, list[str]]:
+        if not self.has("captions") or "captions/each" not in self.manifest.artifacts:
+            return {}
+        captions: dict[int, list[str]] = {}
+        table = self.table("captions/each")
+        for clip, text in zip(table["clip"].to_pylist(), table["text"].to_pylist(), strict=True):
+            captions.setdefault(clip, []).append(text)
+        return captions
+
+    @cached_property
+    def _captions(self) -> dict[int, str]:
+        if not self.has("captions"):
+            return {}
+        table = self.table("captions/captions")
+        return dict(zip(table["clip"].to_pylist(), table["text"].to_pylist(), strict=True))
