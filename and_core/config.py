@@ -11,7 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from and_core.errors import ANDError, ConfigError
-from and_core.registry import PathMark, PluginConfig, absolute_paths, explain
+from and_core.registry import FilePath, LaterSetting, PathMark, PluginConfig, absolute_paths, explain
 
 SimilarityName = Literal["cos", "cos_cubed", "rank_reorder", "wpmi", "soft_wpmi"]
 SIMILARITY_NAMES: tuple[SimilarityName, ...] = get_args(SimilarityName)
@@ -262,6 +262,8 @@ class RunConfig(Section):
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 5
     dataset: PluginConfig
     target: PluginConfig
+    # CSV of which labels each class stands for, see `and-dissect classes`; without it, equal names.
+    class_map: Annotated[FilePath | None, LaterSetting()] = None
     captions: PluginConfig = PluginConfig(kind="acoustic")
     encoder: PluginConfig = PluginConfig(kind="minilm")
     summarizer: PluginConfig = PluginConfig(kind="commonality")

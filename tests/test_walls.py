@@ -26,6 +26,7 @@ ROOMS = (
     "config",
     "openai_api",
     "store",
+    "labels",
     "progress",
     "audio",
     "corpus",
