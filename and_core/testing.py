@@ -75,7 +75,9 @@ def check_dataset(make: Callable[[], Dataset[Any]]) -> Dataset[Any]:
     assert dataset.provenance in ("computed", "imported", "synthetic"), f"provenance={dataset.provenance!r}"
     counts, missing = dataset.check()
     assert counts["clips"] == len(refs), "`check` counts other clips than there are"
-    assert counts["classes"] == len({label for ref in refs for label in ref.labels}), "`check` counts other classes than there are"
+    assert counts["classes"] == len({label for ref in refs for label in ref.labels}), (
+        "`check` counts other classes than there are"
+    )
     assert set(missing) <= set(names), "`check` misses files that are no clips"
     for what, count in dataset.passed_over().items():
         assert isinstance(what, str) and count > 0, f"passed over: {what!r}: {count!r}"

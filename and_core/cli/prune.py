@@ -166,7 +166,11 @@ def _measured(d: Dissection, kind: Any, request: Any) -> Any:
     out.print(grid)
     clips = tested_clips_of(d, request.concept or "")
     few = f", fewer than {FEWEST}: too few for a verdict" if clips < FEWEST else ""
-    out.print(f"{tested_on(tested_clips(d), len(d.tested_clips))}; {clips} of them of the concept{few}", markup=False, soft_wrap=True)
+    out.print(
+        f"{tested_on(tested_clips(d), len(d.tested_clips))}; {clips} of them of the concept{few}",
+        markup=False,
+        soft_wrap=True,
+    )
     for note in result.notes:
         out.print(note, markup=False, soft_wrap=True)
     if result.rows and result.rows[0]["ablating"] != result.rows[0]["ablating"]:

@@ -51,10 +51,11 @@ def train(
     target.load("cpu")
     jobs = corpus.corpus_jobs()
     waves, labels = sounds.waves[: len(jobs)].astype(np.float32) / 32768, sounds.labels[: len(jobs)]
+    truth = labels[:, None] == np.arange(len(target.classes or []))
     folds = [index % 5 + 1 for _, index, _ in jobs]
     split = split_clips(folds, [None] * len(jobs), TRAINED_FOLDS, config.validation_fold, config.test_folds, SEED)
     data = TrainingData(
-        waves, labels, MapReader(target, choose_maps(target, config.maps)), Stft.for_rate(target.sample_rate)
+        waves, truth, MapReader(target, choose_maps(target, config.maps)), Stft.for_rate(target.sample_rate)
     )
     mark = hashlib.sha256(f"{target.fingerprint()} {SEED} {config.model_dump_json()}".encode()).hexdigest()[:12]
     work = folder / f".work-{mark}"

@@ -19,6 +19,7 @@ from and_core.figures.network import (
     words_by_kind,
 )
 from and_core.figures.unlearning import CURVES, change_by_class, importance_figure
+from and_core.labels.truth import class_map_of, classes_of_concept
 from and_core.query.comparable import comparable
 from and_core.store.dissection import Dissection
 
@@ -131,9 +132,10 @@ def unlearning(d: Dissection) -> Figures:
             ]
             control = np.asarray(by_class[fair, 0]).mean(0) if fair else None
             related = words.get(row["concept"], {}).get("related", [])
+            own = [classes[c] for c in classes_of_concept(class_map_of(d), classes, row["concept"])]
             name = "".join(c if c.isascii() and c.isalnum() else "-" for c in row["concept"])
             made[f"unlearning-{row['strategy']}-{i}-{name}"] = change_by_class(
-                classes, np.asarray(by_class[i, 0]), control, row["concept"], related, "logits"
+                classes, np.asarray(by_class[i, 0]), control, own, related, "logits"
             )
     return made
 

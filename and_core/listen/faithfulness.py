@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from and_core.listen import metrics
 from and_core.listen.listener import Listener
 from and_core.listen.stft import log_magnitude, peak

@@ -175,7 +175,15 @@ class Listener:
         remark = SILENT if not np.any(wave) else NO_EVIDENCE if top <= 0 else ""
         relevance = evidence / top if top > 0 else np.zeros_like(evidence)
         return Interpretation(
-            logits, c, g[0].numpy(), relevance.astype(np.float32), top, h[0].numpy(), wave, remark, self.target.multi_label
+            logits,
+            c,
+            g[0].numpy(),
+            relevance.astype(np.float32),
+            top,
+            h[0].numpy(),
+            wave,
+            remark,
+            self.target.multi_label,
         )
 
     def render(self, wave: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

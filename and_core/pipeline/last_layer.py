@@ -27,9 +27,7 @@ def last_layer(run: Run, writer: StageWriter) -> None:
         for method, stage in METHODS.items():
             for name in d.notes(stage)["similarities"] if d.has(stage) else ():
                 best = np.asarray(d.array(f"{stage}/{name}_concepts")[units])
-                rows.append(
-                    {"method": method, "similarity": name, **last_layer_scores(best, right, embeddings)}
-                )
+                rows.append({"method": method, "similarity": name, **last_layer_scores(best, right, embeddings)})
         if d.has("icl") and fc.name in d.notes("icl")["layers"]:
             one, five = (np.asarray(d.array(f"icl/{question}")[units]) for question in ("top1", "top5"))
             scores = last_layer_scores(one, right, embeddings)

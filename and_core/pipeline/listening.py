@@ -14,6 +14,7 @@ from and_core.audio.media import clip_wave
 from and_core.config import ListeningConfig
 from and_core.data import bundled
 from and_core.errors import ArtifactError, ConfigError, TargetError
+from and_core.labels.truth import class_truth
 from and_core.listen import faithfulness
 from and_core.listen.explained_variance import explained_variance
 from and_core.listen.listener import Listener, load_listener
@@ -21,7 +22,6 @@ from and_core.listen.maps import MapReader, choose_maps
 from and_core.listen.stft import Stft
 from and_core.listen.training import train_by_design, train_post_hoc
 from and_core.listen.training_data import ClipSplit, TrainingData, split_clips
-from and_core.labels.truth import class_truth
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.files import sha256_file
 from and_core.store.writer import StageWriter

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from and_core.errors import ArtifactError, DataError, NotComputed, one_of
 from and_core.records import Concept, Layer, NeuronId, Point, Side, TopClip
 from and_core.store.artifacts import VIEWS, layer_artifact, reading
+from and_core.store.clips import Clips
 from and_core.store.files import SAFE_NAME, cache_root, inside, safe_name
 from and_core.store.headline import Headline, Headlines, headline, headlines
 from and_core.store.manifest import FILE
-from and_core.store.clips import Clips
 from and_core.store.results import SCORED, Results, ScoredMethod
 
 

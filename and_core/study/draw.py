@@ -303,12 +303,12 @@ def _known(config: StudyConfig, d: Dissection, rng: np.random.Generator, count: 
     if count == 0:
         return items
     if fc is not None and len(names) == fc.size:
-        truth = class_truth(d)
+        of_class = class_truth(d)
         for unit in rng.permutation(fc.size):
             neuron = NeuronId(fc.name, int(unit))
             s = Subject(d, neuron, None, {})
             high = s.high[: config.clips]
-            if len(high) == config.clips and all(truth[c, unit] for c in high):
+            if len(high) == config.clips and all(of_class[c, unit] for c in high):
                 items.append(_anchor(s, high, readable(names[unit]), "known"))
             if len(items) == count:
                 return items

@@ -79,9 +79,7 @@ class AttentionTap:
         return F.linear(heads, projection.weight, projection.bias), weights
 
 
-def find_heads(
-    modules: Mapping[str, nn.Module], named: Mapping[str, int]
-) -> dict[str, tuple[nn.Module, int]]:
+def find_heads(modules: Mapping[str, nn.Module], named: Mapping[str, int]) -> dict[str, tuple[nn.Module, int]]:
     """Return where attention heads are handed on: name -> (projection that takes them in, number of heads).
 
     Parameters

@@ -9,6 +9,7 @@ from and_core.errors import TargetError
 
 MULTI_LABEL = "multi_label_classification"  # transformers' `problem_type` of outputs that are judged by a sigmoid
 
+
 def check_keys(what: str, info: Mapping[str, Any], ignored: Sequence[str] = ()) -> None:
     """Raise where weights are missing or have another shape than the configuration says.
 

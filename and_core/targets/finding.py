@@ -185,5 +185,3 @@ def _tensors(output: Any, part: Part = ()) -> Iterator[tuple[Part, tuple[int, ..
             pairs = enumerate(output)
         for key, value in pairs:
             yield from _tensors(value, (*part, key))
-
-

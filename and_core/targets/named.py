@@ -142,7 +142,9 @@ class NamedTarget(Target[N]):
         if activation.ndim == 4:
             maps = activation.permute(0, 3, 1, 2) if self.settings.time_axis == 3 else activation.permute(0, 3, 2, 1)
         elif activation.ndim == 3:
-            special = 0 if name in self._layers and isinstance(self._layers[name], CONVOLUTIONS) else self.special_tokens
+            special = (
+                0 if name in self._layers and isinstance(self._layers[name], CONVOLUTIONS) else self.special_tokens
+            )
             maps = activation[:, special:].transpose(1, 2)[:, :, None]
         else:
             raise TargetError(f"layer {name} gives one vector a clip, not a map over time")

@@ -83,9 +83,7 @@ class HookPoint:
             count = _counted(self, stack)
             if self.heads and isinstance(self.module, nn.MultiheadAttention):
                 stack.enter_context(
-                    AttentionTap.listening(
-                        self.module, lambda heads: self._seen(heads, on_tensor) if count() else None
-                    )
+                    AttentionTap.listening(self.module, lambda heads: self._seen(heads, on_tensor) if count() else None)
                 )
             elif self.heads:
                 stack.callback(
@@ -164,7 +162,9 @@ def point_of(name: str, module: nn.Module) -> HookPoint:
     if isinstance(module, CONVOLUTIONS):
         return HookPoint(name, module, module.out_channels, axis=1)
     if not hasattr(module, "out_features"):
-        raise TargetError(f"layer {name} is {type(module).__name__}; a linear, convolution or recurrent one is expected")
+        raise TargetError(
+            f"layer {name} is {type(module).__name__}; a linear, convolution or recurrent one is expected"
+        )
     return HookPoint(name, module, int(module.out_features))  # type: ignore[arg-type]
 
 
@@ -196,7 +196,9 @@ def _counted(point: HookPoint, stack: ExitStack) -> Callable[[], bool]:
         calls[0] = 0
 
     root = point.root
-    for module in root.children() if isinstance(root, nn.ModuleList | nn.ModuleDict) else [] if root is None else [root]:
+    for module in (
+        root.children() if isinstance(root, nn.ModuleList | nn.ModuleDict) else [] if root is None else [root]
+    ):
         stack.callback(module.register_forward_pre_hook(begin).remove)
 
     def wanted() -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from and_core.store.dissection import Dissection
 from and_core.unlearn.request import BASIC
 from and_core.unlearn.selection import Selection, at_random, criterion_scores, fair_random, hidden, most, word_counts
@@ -68,4 +66,3 @@ def points(d: Dissection, view: Dissection, share: float, seeds: Sequence[int], 
                         ImportancePoint(figure, criterion, share, seed, fair_random(chosen.masks, seed), True)
                     )
     return points
-

@@ -77,7 +77,7 @@ class TestedClips:
 
     def of_concept(self, concept: str) -> np.ndarray:
         """Return (N,) bool: which tested clips have a class of a concept."""
-        return self.truth[:, list(self.numbers(concept))].any(1)
+        return np.asarray(self.truth[:, list(self.numbers(concept))].any(1))
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return probabilities of logits (..., C) of this network."""

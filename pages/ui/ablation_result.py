@@ -74,7 +74,11 @@ def _figures(split: TestedClips, result: Result) -> None:
                 ("\u0394R, other classes", *prediction("remaining")),
                 ("Gap, \u0394R \u2212 \u0394A", *prediction("gap")),
                 ("Fair random", random, spread),
-                (accuracy_name(split.multi_label).capitalize(), f"{row['accuracy_before']:.1f} \u2192 {row['accuracy_after']:.1f} %", "all tested clips"),
+                (
+                    accuracy_name(split.multi_label).capitalize(),
+                    f"{row['accuracy_before']:.1f} \u2192 {row['accuracy_after']:.1f} %",
+                    "all tested clips",
+                ),
                 ("On the concept's clips", concept, "average precision" if split.multi_label else "accuracy"),
             ]
         )

@@ -23,6 +23,8 @@ from and_core.dissect.words import AcousticWords, words_of
 from and_core.encoders.base import ENCODERS
 from and_core.errors import ConfigError
 from and_core.evaluate.last_layer import last_layer_scores
+from and_core.labels.class_map import ClassMap
+from and_core.labels.truth import concept_truth
 from and_core.records import Point
 from tests.conftest import ROOT
 
@@ -167,7 +169,7 @@ def test_statistics_hold_for_any_activations(seed: int) -> None:
     assert all(len(set(row[ok])) == ok.sum() for row, ok in zip(clips, real, strict=True))
     assert (histograms(u, 10).sum(1) == n).all()
     labels = rng.integers(-1, 3, n)
-    means = class_means(u, labels, 3)
+    means = class_means(u, labels[:, None] == np.arange(3))
     for c in range(3):
         if (labels == c).any():
             assert np.allclose(means[:, c], u[labels == c].mean(0), atol=1e-5)
@@ -184,14 +186,20 @@ def test_dead_neurons_are_flagged() -> None:
 def test_last_layer_scores() -> None:
     eye = np.eye(4, dtype=np.float32)
     best = np.array([[0, 1, 2, 3], [2, 1, 0, 3], [-1, -1, -1, -1]])
-    found = last_layer_scores(best, ["dog", "clock_tick", "rain"], ["dog", "clock tick", "rain", "cat"], eye)
+    classes, concepts = ["dog", "clock_tick", "rain"], ["dog", "clock tick", "rain", "cat"]
+    found = last_layer_scores(best, concept_truth(ClassMap(()), classes, concepts), eye)
     assert found == {
         "top1": pytest.approx(100 / 3),
         "top5": pytest.approx(200 / 3),
         "cos": pytest.approx(1 / 3),
         "classes": 3,
     }
-    assert last_layer_scores(best, ["x", "y", "z"], ["dog"], eye)["classes"] == 0
+    assert last_layer_scores(best, concept_truth(ClassMap(()), ["x", "y", "z"], ["dog"]), eye[:1])["classes"] == 0
+    animals = ClassMap((("Animal", "cat"), ("Animal", "rain"), ("Tick", "clock tick")))
+    right = concept_truth(animals, ["dog", "Animal", "Tick"], concepts)
+    assert right.astype(int).tolist() == [[1, 0, 0, 0], [0, 0, 1, 1], [0, 1, 0, 0]]
+    mapped = last_layer_scores(best, right, eye)
+    assert mapped["top1"] == pytest.approx(200 / 3) and mapped["cos"] == pytest.approx(2 / 3), "one class, two labels"
 
 
 def test_captions_are_cleaned() -> None:

@@ -23,7 +23,7 @@ from and_core.pipeline.planting import SHARE, WORKSHOP, meanings, plant, readabl
 from and_core.targets.base import TARGETS, layer_record
 from tests.conftest import command, small_config
 
-LABELS = [("dog", "rain", "bell")[i % 3] for i in range(90)]
+LABELS = [(("dog", "rain", "bell")[i % 3],) for i in range(90)]
 WORDS = [frozenset({"loud"} if i % 2 else {"quiet"}) for i in range(90)]
 
 

@@ -118,9 +118,8 @@ def test_shapley_values_sum_to_the_whole_and_are_exact_for_sums(players: int, or
 def material_of(d, config: ListeningConfig):
     target = open_target(d)
     waves = waves_of(d, len(d.clips))
-    labels = np.array([d.classes.index(c.label) for c in d.clips])
     split = split_clips([c.fold for c in d.clips], [c.source for c in d.clips], [2, 3, 4, 5], None, None, 0)
-    return target, TrainingData(waves, labels, MapReader(target, choose_maps(target, config.maps)), Stft()), split
+    return target, TrainingData(waves, d.label_mask, MapReader(target, choose_maps(target, config.maps)), Stft()), split
 
 
 def weights(module: torch.nn.Module) -> np.ndarray:

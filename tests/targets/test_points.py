@@ -71,7 +71,12 @@ FURTHER = [
 OF_OTHERS = {
     "ast": ["*:heads", "audio_spectrogram_transformer.*layer*.1", "*layernorm_before"],
     "beats": ["*self_attn:heads", "beats.encoder.layers.1", "*final_layer_norm"],
-    "transformers": ["*attention:heads", "*feature_extractor.conv_layers.1", "wav2vec2.encoder.layers.0", "*final_layer_norm"],
+    "transformers": [
+        "*attention:heads",
+        "*feature_extractor.conv_layers.1",
+        "wav2vec2.encoder.layers.0",
+        "*final_layer_norm",
+    ],
 }
 
 
@@ -155,9 +160,7 @@ def test_every_kind_of_unit_is_silent_inside_and_the_same_after(kind: str, how: 
         target = zoo(hook_points=FURTHER)
     else:
         make = {"ast": tiny_ast, "beats": tiny_beats}.get(kind, lambda p: tiny_hub(p, "Wav2Vec2"))
-        made = PluginConfig(
-            kind=kind, checkpoint=make(tmp_path / "net"), pooling="mean", hook_points=OF_OTHERS[kind]
-        )
+        made = PluginConfig(kind=kind, checkpoint=make(tmp_path / "net"), pooling="mean", hook_points=OF_OTHERS[kind])
         target = TARGETS.create(made)
         target.load("cpu")
     points = target.hook_points()
@@ -227,7 +230,7 @@ def test_names_that_match_nothing_are_answered_with_the_nearest() -> None:
         ({"pooling": "top0"}, "pooling='top0'; allowed"),
     ):
         with pytest.raises(TargetError, match=message):
-            zoo(**settings).hook_points()  # type: ignore[arg-type]
+            zoo(**settings).hook_points()
 
 
 def test_heads_and_axes_can_be_told() -> None:

@@ -11,16 +11,20 @@ from and_core.dissect.words import content_lemmas
 from and_core.errors import ConfigError, DataError
 from and_core.records import NeuronId
 from and_core.targets.base import layer_record
-from and_core.unlearn.measure import accuracy_by_class, effect, probabilities
+from and_core.unlearn.measure import accuracy, accuracy_by_class, average_precision, effect
 from and_core.unlearn.selection import at_random, by_concept, by_list, concept_words, fair_random, matching
 
 LAYERS = [layer_record("layer0_fc1", 6, 0), layer_record("layer0_fc2", 4, 6), layer_record("fc", 3, 10)]
 
 
+def one_hot(labels: list[int], classes: int = 3) -> np.ndarray:
+    return np.array(labels)[:, None] == np.arange(classes)
+
+
 def test_golden_values() -> None:
     before = np.array([[2.0, 1, 0], [4, 0, 0], [0, 3, 1], [1, 1, 5]])
     after = np.array([[1.0, 1, 0], [1, 0, 0], [0, 2.5, 1], [1, 1, 6]])
-    found = effect(before, after, np.array([0, 0, 1, 2]), target=0)
+    found = effect(before, after, one_hot([0, 0, 1, 2]), [0])
     assert (
         found.ablating == pytest.approx(-2.0)
         and found.remaining == pytest.approx((-0.5 + 1.0) / 2)
@@ -31,12 +35,36 @@ def test_golden_values() -> None:
     assert low == -3 and high == -1 and found.intervals["remaining"] == (0.25, 0.25), (
         "one clip a class leaves nothing to draw"
     )
-    none = effect(before, after, np.array([0, 0, 1, 2]), target=None)
+    none = effect(before, after, one_hot([0, 0, 1, 2]), [])
     assert np.isnan(none.ablating) and np.isnan(none.gap) and none.remaining == pytest.approx((-2 - 0.5 + 1) / 3)
-    empty = effect(before[:2], after[:2], np.array([0, 0]), target=0)
+    empty = effect(before[:2], after[:2], one_hot([0, 0]), [0])
     assert empty.ablating == -2 and np.isnan(empty.remaining) and np.isnan(empty.by_class[1])
-    assert np.allclose(probabilities(before).sum(1), 1) and probabilities(np.array([[1e4, 0.0]]))[0, 0] == 1
-    assert np.allclose(accuracy_by_class(after, np.array([0, 1, 1, 2])), [1, 0.5, 1])
+    assert np.allclose(accuracy_by_class(after, one_hot([0, 1, 1, 2])), [1, 0.5, 1])
+
+
+def test_a_clip_of_several_classes_counts_for_each() -> None:
+    before = np.array([[2.0, 1, 0], [4, 2, 0], [0, 3, 1], [1, 1, 5]])
+    after = before + np.array([[-1.0, -2, 0], [-3, 0, 9], [9, 0, 9], [9, 9, 1]])
+    truth = np.array([[True, True, False], [True, False, False], [False, True, False], [False, False, True]])
+    changed = effect(before, after, truth, [0])
+    assert np.allclose(changed.by_class, [-2, -1, 1]), "the first clip counts for both of its classes"
+    assert changed.ablating == -2 and changed.remaining == 0 and changed.gap == 2
+    both = effect(before, after, truth, [0, 1])
+    assert both.ablating == -1.5 and both.remaining == 1, "a concept of two classes"
+    low, high = both.intervals["ablating"]
+    assert low <= -1.5 <= high
+    assert accuracy(before, truth) == 100 and accuracy_by_class(after, truth).tolist() == [0.5, 0.5, 0]
+
+
+def test_average_precision_is_that_of_scikit_learn() -> None:
+    from sklearn.metrics import average_precision_score
+
+    rng = np.random.default_rng(0)
+    scores, truth = rng.standard_normal((40, 5)), rng.random((40, 5)) < 0.3
+    truth[:, 4] = False
+    own = average_precision(scores, truth)
+    assert np.allclose(own[:4], [average_precision_score(truth[:, c], scores[:, c]) for c in range(4)])
+    assert np.isnan(own[4]) and accuracy(scores, truth, multi_label=True) == pytest.approx(100 * own[:4].mean())
 
 
 @given(seed=st.integers(0, 500))
@@ -46,31 +74,32 @@ def test_what_holds_for_any_outputs(seed: int) -> None:
     n, c = int(rng.integers(4, 40)), int(rng.integers(2, 6))
     before, labels = rng.standard_normal((n, c)), rng.integers(0, c, n)
     labels[:c] = np.arange(c)[: min(n, c)]
-    same = effect(before, before, labels, 0, draws=20)
+    truth = one_hot(labels, c)
+    same = effect(before, before, truth, [0], draws=20)
     assert same.ablating == same.remaining == same.gap == 0
-    shift = effect(before, before - 3, labels, 0, draws=20)
+    shift = effect(before, before - 3, truth, [0], draws=20)
     assert shift.gap == pytest.approx(0, abs=1e-9) and shift.ablating == pytest.approx(-3), (
         "what strikes all alike has no gap"
     )
-    some = effect(before, before + rng.standard_normal((n, c)), labels, 0, draws=50, seed=seed)
+    some = effect(before, before + rng.standard_normal((n, c)), truth, [0], draws=50, seed=seed)
     assert some.intervals["gap"][0] <= some.intervals["gap"][1]
     order = rng.permutation(n)
     moved = before + np.arange(n)[:, None]
-    assert effect(before, moved, labels, 0, draws=0).gap == pytest.approx(
-        effect(before[order], moved[order], labels[order], 0, draws=0).gap
+    assert effect(before, moved, truth, [0], draws=0).gap == pytest.approx(
+        effect(before[order], moved[order], truth[order], [0], draws=0).gap
     )
 
 
 def test_outputs_that_do_not_belong_together_are_refused() -> None:
     x = np.zeros((3, 2))
-    for before, after, labels, target, message in (
-        (x, x[:2], np.zeros(3, int), 0, "do not belong"),
-        (x, x, np.array([0, 1, 2]), 0, "out of range"),
-        (x, x, np.zeros(3, int), 5, "target=5"),
-        (x, x * np.nan, np.zeros(3, int), 0, "NaN"),
+    for before, after, truth, target, message in (
+        (x, x[:2], one_hot([0, 0, 0], 2), 0, "do not belong"),
+        (x, x, one_hot([0, 1, 2]), 0, "do not belong"),
+        (x, x, one_hot([0, 0, 0], 2), 5, "target=.5,. is out of range"),
+        (x, x * np.nan, one_hot([0, 0, 0], 2), 0, "NaN"),
     ):
         with pytest.raises(DataError, match=message):
-            effect(before, after, labels, target)
+            effect(before, after, truth, [target])
 
 
 @given(seed=st.integers(0, 100), count=st.integers(0, 20))
