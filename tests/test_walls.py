@@ -49,7 +49,7 @@ ROOMS = (
     "demo",
     "cli",
 )
-FIRST_ROW = {"errors", "names", "display", "records", "config", "registry", "reply", "progress", "query"}
+FIRST_ROW = {"errors", "names", "display", "records", "config", "registry", "reply", "progress", "labels", "query"}
 LEFT_COLUMN = {  # names that this package once had for its own, each replaced by the field's
     "Told", "told", "told_by", "Said", "said", "Held", "held", "using", "Front", "front", "Material", "material",
     "screen", "Moved", "moved", "moves", "Fires", "fires", "hear", "heard", "falls", "way", "Asker", "asker", "project",
@@ -97,7 +97,7 @@ PLUGINS = ("datasets", "targets", "captioners", "encoders", "llms")
 SHARED = (
     "base",
     "files",
-    "hooks",
+    "attention", "finding", "hooks", "points", "pooling",
     "ablate",
     "loaded",
     "checkpoint",

@@ -46,5 +46,5 @@ STAGE = Stage(
     ("clips", "activations"),
     parameters,
     compute,
-    wanted=lambda run: run.config.class_map is not None,
+    wanted=lambda run: run.config.class_map is not None and not run.recorded,
 )

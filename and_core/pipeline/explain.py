@@ -85,8 +85,9 @@ def explain_network(
     config = make_config(raw)
     target: Any = TARGETS.create(config.target)
     target.bind(network, prepare, classes)
+    pooling = describe_pooling(target.settings.pooling, target.default_pooling)
     say(
-        f"{config.name}: clips of {folder} at {rate} Hz; classifier {classifier or 'none'}; {describe_pooling(target.settings.pooling, target.default_pooling)} "
+        f"{config.name}: clips of {folder} at {rate} Hz; classifier {classifier or 'none'}; {pooling} "
         f"over time; captions by {config.captions.kind}, summaries by {config.summarizer.kind}, texts read by "
         f"{config.encoder.kind}; the {config.k} highest and lowest clips; seed {config.seed}"
     )

@@ -48,7 +48,7 @@ class Results(Artifacts):
 
     @property
     def class_pairs(self) -> list[tuple[str, str]] | None:
-        """Pairs of a class of the network and a label of the clips that it stands for; None where names are compared."""
+        """Pairs of a class of the network and a label that it stands for; None where names are compared."""
         return [tuple(pair) for pair in self.document("class_map/pairs")] if self.has("class_map") else None
 
     @property

@@ -1,11 +1,11 @@
-"""Attention heads: which projections take them in, and those of `torch.nn.MultiheadAttention`, which no hook can see."""
+"""Attention heads: where they are handed on, and those of `torch.nn.MultiheadAttention`, which no hook can see."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -25,7 +25,7 @@ class AttentionTap:
     weights.
     """
 
-    _open: dict[int, AttentionTap] = {}
+    _open: ClassVar[dict[int, AttentionTap]] = {}
 
     def __init__(self, module: nn.MultiheadAttention) -> None:
         self._module = module
@@ -101,9 +101,10 @@ def find_heads(modules: Mapping[str, nn.Module], named: Mapping[str, int]) -> di
         inner = any(other.startswith(f"{name}.") for other in counts)  # an encoder that repeats its attention's number
         if isinstance(module, nn.MultiheadAttention):
             heads[name] = (module, count)
-        elif not inner and (projection := _projection(name, modules)) is not None:
-            if projection.in_features % count == 0:
-                heads[name] = (projection, count)
+        elif (
+            not inner and (projection := _projection(name, modules)) is not None and projection.in_features % count == 0
+        ):
+            heads[name] = (projection, count)
     for pattern, count in named.items():
         linear = {n: m for n, m in modules.items() if isinstance(m, nn.Linear) and fnmatchcase(n, pattern)}
         if not linear:

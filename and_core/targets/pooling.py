@@ -43,8 +43,8 @@ def check_pooling(pooling: Pooling, allowed: Sequence[str]) -> None:
             which = f"target.pooling[{pattern!r}]" if pattern else "target.pooling"
             reason = ": the network has no class token" if how == "cls" else ""
             raise TargetError(
-                f"{which}={how!r}{reason}; allowed: {', '.join(allowed)}, and top1 to top99 (the mean over the highest so many "
-                "percent)"
+                f"{which}={how!r}{reason}; allowed: {', '.join(allowed)}, and top1 to top99 (the mean over the "
+                "highest so many percent)"
             )
 
 

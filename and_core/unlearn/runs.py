@@ -6,7 +6,7 @@ And their figures as rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ class TestedClips:
     classes: list[str]
     before: np.ndarray
     multi_label: bool = False
-    class_map: ClassMap = ClassMap(())
+    class_map: ClassMap = field(default_factory=lambda: ClassMap(()))
 
     def numbers(self, concept: str) -> tuple[int, ...]:
         """Return the classes that a concept is and that tested clips have; none where there are none."""

@@ -51,7 +51,7 @@ def test_units_fire_on_what_they_are_fitted_to() -> None:
     x = rng.standard_normal((90, 12)).astype(np.float32)
     x[:, 11] = 4.0  # a dead neuron
     for i, label in enumerate(LABELS):
-        x[i, place[label]] += 4
+        x[i, place[label[0]]] += 4
         x[i, 5] += 4 * (i % 2)
     units = [
         Unit("concept", "dog"),
