@@ -97,7 +97,11 @@ PLUGINS = ("datasets", "targets", "captioners", "encoders", "llms")
 SHARED = (
     "base",
     "files",
-    "attention", "finding", "hooks", "points", "pooling",
+    "attention",
+    "finding",
+    "hooks",
+    "points",
+    "pooling",
     "ablate",
     "loaded",
     "checkpoint",

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from and_core.cli.console import err, out, reported
 
+NAMED = 20  # names without a partner that are listed
+
 if TYPE_CHECKING:
     from and_core.config import RunConfig
     from and_core.labels.propose import Proposal
@@ -104,7 +106,8 @@ def _print(proposals: list[Proposal], names: list[str], labels: list[str]) -> No
     ):
         alone = [name for name in every if name not in matched]
         if alone:
-            out.print(f"{what}: {'; '.join(alone)} ({len(alone)})", markup=False, soft_wrap=True)
+            more = f" and {len(alone) - NAMED} more" if len(alone) > NAMED else ""
+            out.print(f"{what}: {'; '.join(alone[:NAMED])}{more}", markup=False, soft_wrap=True)
 
 
 def _write(path: Path, proposals: list[Proposal], yes: bool) -> None:

@@ -76,15 +76,12 @@ class HubDataset(Dataset[HubDatasetSettings]):
                     f"dataset.{what}={column!r} is no column of {s.id}; there are: {', '.join(table.features)}"
                 )
             feature = table.features.get(column)
+            if what == "label" and hasattr(feature, "feature"):
+                feature = feature.feature  # a list: several labels a clip
             if feature is not None and not isinstance(feature, datasets.ClassLabel | datasets.Value):
                 raise DataError(
                     f"dataset.{what}={column!r} of {s.id} holds {type(feature).__name__.lower()}s, not one value a "
-                    "clip; "
-                    + (
-                        "clips of several labels can't be taken: choose a column with one, or label: null"
-                        if what == "label"
-                        else "choose another column"
-                    )
+                    "clip; choose another column" + (" (or lists of names, or label: null)" if what == "label" else "")
                 )
         return table.cast_column(s.audio, datasets.Audio(decode=False))
 
@@ -94,6 +91,7 @@ class HubDataset(Dataset[HubDatasetSettings]):
         table = self._table
         features = table.features
         label: Any = features.get(s.label) if s.label is not None else None
+        label = getattr(label, "feature", label)
         rest = table.remove_columns([s.audio])
         refs: list[ClipRef] = []
         seen: set[str] = set()
@@ -102,13 +100,7 @@ class HubDataset(Dataset[HubDatasetSettings]):
             name = name if name not in seen else f"{s.split}-{i:06d}-{name}"
             seen.add(name)
             value = row.get(s.label) if s.label is not None else None
-            name_of_class = (
-                label.int2str(value)
-                if hasattr(label, "int2str") and value is not None and value >= 0
-                else None
-                if value == -1
-                else value
-            )
+            labels = [_label(label, one) for one in (value if isinstance(value, list) else [value])]
             extra = {
                 k: v
                 for k, v in row.items()
@@ -118,11 +110,12 @@ class HubDataset(Dataset[HubDatasetSettings]):
             refs.append(
                 ClipRef(
                     name,
-                    None if name_of_class is None else str(name_of_class),
+                    None,
                     _whole(row[s.fold], s.fold) if s.fold else None,
                     None if source is None else str(source),
                     None,
                     {**extra, "hub_row": i},
+                    tuple(name for name in labels if name is not None),
                 )
             )
         return refs
@@ -178,6 +171,13 @@ class HubDataset(Dataset[HubDatasetSettings]):
         """Return one line for provenance."""
         s = self.settings
         return f"hub: {Path(s.id).name if Path(s.id).is_dir() else s.id}, {s.split}"
+
+
+def _label(feature: Any, value: Any) -> str | None:
+    """Return a label's name; -1 and nothing stand for none."""
+    if value is None or value == -1:
+        return None
+    return str(feature.int2str(value) if hasattr(feature, "int2str") else value)
 
 
 def _cause(error: BaseException) -> str:

@@ -157,15 +157,8 @@ def check_class_map(class_map: ClassMap, classes: Sequence[str], labels: Iterabl
         offered); or it covers no class at all.
     """
     labels = list(dict.fromkeys(labels))
-    for number, pair in enumerate(class_map.pairs):
-        for what, name, allowed, owner in (
-            ("class", pair[0], classes, "the network"),
-            ("label", pair[1], labels, "the collection"),
-        ):
-            if plain_name(name) not in {plain_name(other) for other in allowed}:
-                raise DataError(
-                    f"{class_map.where(number)}: {what}={name!r} is no {what} of {owner}; {_nearest(name, allowed)}"
-                )
+    _check_side(class_map, 0, "class", classes, "the network")
+    check_labels(class_map, labels)
     if not class_map.pairs:
         raise DataError(
             "class_map covers no class: no class of the network is called as a label of the collection is; "
@@ -182,6 +175,27 @@ def check_class_map(class_map: ClassMap, classes: Sequence[str], labels: Iterabl
     if alone[0]:
         warnings.append(f"{len(alone[0])} of {len(classes)} classes without a label: {_some(alone[0])}")
     return warnings
+
+
+def check_labels(class_map: ClassMap, labels: Sequence[str]) -> None:
+    """Raise where a map names a label that the collection has not: what can be known before the network is loaded.
+
+    Raises
+    ------
+    DataError
+        The message offers the nearest names.
+    """
+    _check_side(class_map, 1, "label", labels, "the collection")
+
+
+def _check_side(class_map: ClassMap, side: int, what: str, allowed: Sequence[str], owner: str) -> None:
+    plain = {plain_name(other) for other in allowed}
+    for number, pair in enumerate(class_map.pairs):
+        if plain_name(pair[side]) not in plain:
+            raise DataError(
+                f"{class_map.where(number)}: {what}={pair[side]!r} is no {what} of {owner}; "
+                f"{_nearest(pair[side], allowed)}"
+            )
 
 
 def _nearest(name: str, allowed: Sequence[str]) -> str:

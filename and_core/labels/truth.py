@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from and_core.labels.class_map import ClassMap, by_name, label_truth, truth
+from and_core.labels.hierarchy import name_words, parents, spelling
 from and_core.names import plain_name
 from and_core.store.dissection import Dissection
 
@@ -33,8 +34,9 @@ def concept_truth(class_map: ClassMap, classes: Sequence[str], concepts: Sequenc
 
 
 def classes_of_concept(class_map: ClassMap, classes: Sequence[str], concept: str) -> tuple[int, ...]:
-    """Return the classes that a concept is: the one of its name; else those that stand for this label and no other;
-    else all that stand for it (what is broader than the label goes along only where nothing else does)."""
+    """Return the classes that a concept is: the one of its name; else those that stand for this label and no other, but
+    for what is broader than another of them and is not called so too (Fowl, beside Crowing and Chicken, rooster); else
+    all that stand for it."""
     plain = plain_name(concept)
     same = tuple(i for i, name in enumerate(classes) if plain_name(name) == plain)
     if same:
@@ -42,4 +44,7 @@ def classes_of_concept(class_map: ClassMap, classes: Sequence[str], concept: str
     standing = {i: [b for a, b in class_map.pairs if plain_name(a) == plain_name(c)] for i, c in enumerate(classes)}
     of_concept = {i: labels for i, labels in standing.items() if plain in map(plain_name, labels)}
     own = tuple(i for i, labels in of_concept.items() if len(labels) == 1)
-    return own or tuple(of_concept)
+    broader = {name for i in own for name in parents(classes[i])}
+    words = set(name_words(concept))
+    narrow = (i for i in own if spelling(classes[i]) not in broader or words <= set(name_words(classes[i])))
+    return tuple(narrow) or tuple(of_concept)

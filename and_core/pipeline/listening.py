@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ def _compute(run: Run, writer: StageWriter) -> None:
             waves, truth, MapReader(target, choose_maps(target, config.maps)), Stft.for_rate(target.sample_rate)
         ),
         split,
+        config,
         writer,
     )
     tested = np.sort(np.random.default_rng([run.config.seed, 5]).permutation(split.test)[: config.measured])
@@ -161,12 +163,10 @@ def _number(value: Any) -> Any:
 
 
 def _listeners(
-    run: Run, target: Target, data: TrainingData, split: ClipSplit, writer: StageWriter
+    run: Run, target: Target, data: TrainingData, split: ClipSplit, config: ListeningConfig, writer: StageWriter
 ) -> tuple[dict[str, Listener], dict[str, Any]]:
     """Return listeners, trained now, going on where a stopped run was; or read from where they were trained."""
-    config, seed = run.config.listening, run.config.seed
-    assert config is not None
-    folder = _folder(config)
+    seed, folder = run.config.seed, _folder(config)
     if folder is not None:
         listeners = {POST_HOC: load_listener(folder / POST_HOC, target)}
         if (folder / BY_DESIGN / "listener.safetensors").exists():
@@ -193,12 +193,16 @@ def train_all(
         raise ConfigError(f"listening.{error}") from None
     listeners, training = {POST_HOC: listener}, {POST_HOC: about}
     if config.by_design:
-        if not data.truth[np.concatenate([split.train, split.validation])].any(1).all():
-            raise TargetError("listening.by_design needs a class of the network for every clip it learns from")
+        known = np.asarray(data.truth.any(1))
+        train, validation = (part[known[part]] for part in (split.train, split.validation))
+        of_class = replace(split, train=train, validation=validation)
+        if not len(of_class.train) or not len(of_class.validation):
+            raise TargetError("listening.by_design needs clips of the network's classes to learn from and to choose by")
         own = copy.deepcopy(target)
         listeners[BY_DESIGN], training[BY_DESIGN] = train_by_design(
-            own, data, split, config, listener.w, work, seed, progress
+            own, data, of_class, config, listener.w, work, seed, progress
         )
+        training[BY_DESIGN]["clips"] = len(of_class.train)
     return listeners, {"training": training}
 
 

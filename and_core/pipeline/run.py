@@ -14,6 +14,7 @@ from and_core.config import RunConfig
 from and_core.dissect.concepts import UNLABELLED, concept_set
 from and_core.dissect.words import load_tagger
 from and_core.errors import ANDError, ConfigError, one_of
+from and_core.labels.class_map import check_labels, read_class_map
 from and_core.pipeline import (
     activations,
     analysis,
@@ -74,6 +75,7 @@ STAGES: tuple[Stage, ...] = (
     listening.STAGE,
 )
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
+UNLABELLED_NAMED = 5  # clips without a label that are named
 TITLES = {stage.name: stage.title for stage in STAGES} | {
     f"{stage.name} answers": "Asking the language model" for stage in STAGES
 }
@@ -203,7 +205,15 @@ def _preflight(context: Run) -> None:
         getattr(context, name)
     open_concepts.judge_of(context)
     context.captioner.fingerprint()
-    labelled = sorted({label for ref in context.dataset.references() for label in ref.labels})
+    refs = context.dataset.references()
+    labelled = sorted({label for ref in refs for label in ref.labels})
+    without = [ref.name for ref in refs if not ref.labels]
+    if labelled and without:
+        names = ", ".join(without[:UNLABELLED_NAMED])
+        more = ", ..." if len(without) > UNLABELLED_NAMED else ""
+        context.say(f"{len(without)} of {len(refs)} clips have no label, so they count for no class: {names}{more}")
+    if context.config.class_map is not None and not context.recorded:
+        check_labels(read_class_map(context.config.class_map), labelled)
     concept_set(context.config.closed.concepts, labelled)
     if context.config.closed.concepts == "auto" and not labelled:
         context.say(

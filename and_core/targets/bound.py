@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
 from and_core.errors import TargetError, first_line
+from and_core.registry import LaterSetting
 from and_core.targets.base import noise
 from and_core.targets.named import NamedTarget, NamedTargetSettings, equal_lengths
 
+EPSILON = 1e-7  # probabilities are kept so far from 0 and 1, whose logits are infinite
 Prepare = Callable[[np.ndarray], torch.Tensor]
 
 
 class BoundSettings(NamedTargetSettings):
-    """`rate` in Hz; `classifier`: dotted name of the layer with one unit a class."""
+    """`rate` in Hz; `classifier`: dotted name of the layer with one unit a class.
+
+    `output`: key or place of the classes' outputs, where the network gives a dict or a tuple. `gives`: whether they are
+    logits, or probabilities already (of a sigmoid with `multi_label`, else of a softmax).
+    """
 
     rate: int = 16_000
     classifier: str | None = None
+    output: Annotated[str | int | None, LaterSetting()] = None
+    gives: Annotated[Literal["logits", "probabilities"], LaterSetting()] = "logits"
 
 
 B = TypeVar("B", bound=BoundSettings)
@@ -83,7 +92,7 @@ class BoundTarget(NamedTarget[B]):
         Raises
         ------
         TargetError
-            It fails on noise, or has not one output a class.
+            It fails on noise, has not one output a class, or gives other values than `gives` says.
         """
         self.bound().eval().to(device)
         self.device = device
@@ -132,5 +141,39 @@ class BoundTarget(NamedTarget[B]):
         return [self.prepared(np.stack(run).astype(np.float32)) for run in equal_lengths(waves)]
 
     def forward(self, features: list[torch.Tensor]) -> Any:
-        """Call the network on a copy of the input, which it may change in place."""
-        return self.passes((len(x), lambda x=x: self._net(x.to(self.device, copy=True))) for x in features)  # type: ignore[misc]
+        """Call the network on a copy of the input, which it may change in place; return logits."""
+        return self.passes((len(x), partial(self._run, x)) for x in features)
+
+    def _run(self, prepared: torch.Tensor) -> torch.Tensor:
+        return self._logits(self._net(prepared.to(self.device, copy=True)))
+
+    def _logits(self, output: Any) -> torch.Tensor:
+        s = self.settings
+        if s.output is not None:
+            try:
+                output = output[s.output]
+            except (KeyError, IndexError, TypeError):
+                raise TargetError(f"target.output={s.output!r}: the network gives {_described(output)}") from None
+        if not isinstance(output, torch.Tensor):
+            raise TargetError(
+                f"{self.describe()} gives {_described(output)}; target.output must say which of them the classes' "
+                "outputs are"
+            )
+        if s.gives == "logits":
+            return output
+        p = output.float()
+        if not bool(((p >= 0) & (p <= 1)).all()):
+            raise TargetError(
+                f"target.gives='probabilities': {self.describe()} gives values from {float(p.min()):.3g} to "
+                f"{float(p.max()):.3g}"
+            )
+        return torch.logit(p, EPSILON) if self.multi_label else torch.log(p.clamp_min(EPSILON))
+
+
+def _described(output: Any) -> str:
+    """Return what a network gives, for a message."""
+    if isinstance(output, Mapping):
+        return f"a dict with {', '.join(map(repr, output))}"
+    if isinstance(output, tuple | list):
+        return f"{len(output)} values (0 to {len(output) - 1})"
+    return f"a tensor {tuple(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__

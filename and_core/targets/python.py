@@ -148,7 +148,8 @@ class PythonTarget(BoundTarget[PythonSettings]):
         try:
             load_model(self._net, str(path))
         except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-            raise TargetError(f"target.weights={str(path)!r} do not fit the network: {first_line(error)}") from error
+            reason = " ".join(str(error).split())[:400]  # torch names the keys from the second line on
+            raise TargetError(f"target.weights={str(path)!r} do not fit the network: {reason}") from error
 
     def load(self, device: str) -> None:
         """Build the network, put it on the device in evaluation mode, and try it."""

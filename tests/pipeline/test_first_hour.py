@@ -242,8 +242,9 @@ def test_a_label_column_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         DataError, match="dataset.label='categry' is no column of .*; there are: labels, category, audio"
     ):
         refs(label="categry")
-    with pytest.raises(DataError, match="dataset.label='labels' .* holds lists, not one value a clip"):
-        refs(label="labels")
+    assert [ref.labels for ref in refs(label="labels")] == [("a", "b"), (), ("b",)], "several labels a clip"
+    with pytest.raises(DataError, match="dataset.fold='labels' .* holds lists, not one value a clip"):
+        refs(fold="labels")
 
 
 class Ablated:
@@ -253,13 +254,17 @@ class Ablated:
     def __init__(self, counts: dict[str, int]) -> None:
         self.counts = counts
 
-    @property
-    def tested_labels(self) -> np.ndarray:
-        return np.repeat(np.arange(len(self.counts)), list(self.counts.values()))
+    class_pairs = None
 
     @property
-    def network_classes(self) -> list[str]:
+    def tested_truth(self) -> np.ndarray:
+        return np.repeat(np.eye(len(self.counts), dtype=bool), list(self.counts.values()), 0)
+
+    @property
+    def classes(self) -> list[str]:
         return list(self.counts)
+
+    network_classes = target_classes = classes
 
     unlearning_notes: dict[str, list[str]] = {"Wind_chimes": []}
     unlearning_averages: dict[str, list] = {
