@@ -105,6 +105,9 @@ SHARED = (
     "named",
     "bound",
     "listening",
+    "families",
+    "feeds",
+    "mert",
 )  # what the entries of a room share
 ABOVE = {"unlearn", "analyze", "listen", "study", "pipeline", "demo", "cli"}
 PLACES = [
