@@ -108,6 +108,7 @@ SHARED = (
     "families",
     "feeds",
     "mert",
+    "openbeats",
 )  # what the entries of a room share
 ABOVE = {"unlearn", "analyze", "listen", "study", "pipeline", "demo", "cli"}
 PLACES = [

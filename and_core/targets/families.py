@@ -143,7 +143,7 @@ def tower_digest(what: str, source: str, tower: Tower, config: Any, loading: dic
     digest = hashlib.sha256(sha256_files(Path(source).glob("*config.json")).encode())
     for name, tensor in sorted(read_tower(what, source, tower, config, loading).items()):
         digest.update(name.encode())
-        digest.update(memoryview(tensor.contiguous().view(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
