@@ -139,6 +139,14 @@ LANGUAGE_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         {"audio_config": WHISPER, "text_config": {**TEXT, "model_type": "llama"}},
     ),
 }
+LANGUAGE_MODELS["GraniteSpeechPlus"] = LANGUAGE_MODELS["GraniteSpeech"]
+LANGUAGE_MODELS["MusicFlamingo"] = (
+    "ForConditionalGeneration",
+    {
+        "audio_config": {**WHISPER, "model_type": "audioflamingo3_encoder"},
+        "text_config": {**TEXT, "model_type": "qwen2"},
+    },
+)
 GRANITE = {
     "feature_extractor_type": "GraniteSpeechFeatureExtractor",
     "melspec_kwargs": {"hop_length": 160, "n_fft": 512, "n_mels": 80, "sample_rate": 16000, "win_length": 400},
@@ -177,7 +185,7 @@ def save_extractor(folder: Path, family: str) -> None:
     import transformers as t
 
     folder.mkdir(exist_ok=True)
-    if family == "GraniteSpeech":
+    if family.startswith("GraniteSpeech"):
         (folder / "preprocessor_config.json").write_text(json.dumps(GRANITE))
         return
     own: Any = {
@@ -200,7 +208,9 @@ def tiny_language_model(folder: Path, family: str) -> str:
     language_model(family).half().save_pretrained(folder, max_shard_size="20KB")
     save_extractor(folder, family)
     by_name = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
-    part = {"GraniteSpeech": "encoder.", "Phi4Multimodal": "audio_embed.encoder."}.get(family, "audio_tower.")
+    part = {"GraniteSpeech": "encoder.", "GraniteSpeechPlus": "encoder.", "Phi4Multimodal": "audio_embed.encoder."}.get(
+        family, "audio_tower."
+    )
     needed = {file for name, file in by_name.items() if part in name and "projector." not in name}
     for path in folder.glob("*.safetensors"):
         if path.name not in needed:

@@ -82,10 +82,11 @@ def find_tower(what: str, config: Any) -> tuple[Tower, Any] | None:
         kind = getattr(own, "model_type", None)
         if kind in TOWERS:
             return TOWERS[kind], own
-    if hasattr(config, "audio_config") and hasattr(config, "text_config") and config.model_type != "clap":
+    if config.model_type != "clap" and any(hasattr(config, name) for name in ("text_config", "codec_config")):
+        hears = getattr(getattr(config, "audio_config", None), "model_type", None)
         raise TargetError(
-            f"{what} holds a {config.model_type!r} with an audio tower of kind "
-            f"{getattr(config.audio_config, 'model_type', None)!r}; allowed: {', '.join(TOWERS)}"
+            f"{what} holds a {config.model_type!r}, a language model that hears through {hears!r}; allowed: "
+            f"{', '.join(TOWERS)}"
         )
     return None
 

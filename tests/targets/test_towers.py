@@ -215,7 +215,7 @@ def test_nothing_of_a_language_model_is_built_or_read(tmp_path: Path) -> None:
 
 
 def test_wrong_towers_are_named(tmp_path: Path) -> None:
-    from transformers import VoxtralRealtimeConfig
+    from transformers import KyutaiSpeechToTextConfig, VoxtralRealtimeConfig
 
     folder = Path(tiny_language_model(tmp_path / "net", "Qwen2Audio"))
     index = folder / "model.safetensors.index.json"
@@ -248,9 +248,10 @@ def test_wrong_towers_are_named(tmp_path: Path) -> None:
     edit(folder / "config.json", lambda c: c["audio_config"].update(num_mel_bins=80))
     with pytest.raises(TargetError, match="makes None frames of 16 bins, the network takes None of 80"):
         open_network(folder)
-    VoxtralRealtimeConfig().save_pretrained(tmp_path / "other")
-    with pytest.raises(TargetError, match="'voxtral_realtime_encoder'; allowed: audioflamingo3_encoder, gemma3n_audio"):
-        open_network(tmp_path / "other")
+    for config, hears in ((VoxtralRealtimeConfig, "'voxtral_realtime_encoder'"), (KyutaiSpeechToTextConfig, "None")):
+        config().save_pretrained(tmp_path / config.__name__)
+        with pytest.raises(TargetError, match=f"hears through {hears}; allowed: audioflamingo3_encoder, gemma3n_audio"):
+            open_network(tmp_path / config.__name__)
 
 
 def test_towers_are_found_in_every_layout(tmp_path: Path) -> None:
