@@ -110,6 +110,10 @@ SHARED = (
     "named",
     "bound",
     "listening",
+    "families",
+    "feeds",
+    "mert",
+    "openbeats",
 )  # what the entries of a room share
 ABOVE = {"unlearn", "analyze", "listen", "study", "pipeline", "demo", "cli"}
 PLACES = [

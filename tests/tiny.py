@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 
 def tiny_ast(folder: Path, **changes: object) -> str:
@@ -47,7 +48,7 @@ SMALL_BEATS = {
 
 def tiny_beats(path: Path, layout: str = "microsoft", **changes: object) -> str:
     """A random BEATs as Microsoft's fine-tuned files, its pre-trained ones,
-    or the AND authors' flat ones are laid out."""
+    the AND authors' flat ones, or ESPnet's are laid out."""
     from and_core.nets.beats import Beats, BeatsConfig, initialise
 
     torch.manual_seed(0)
@@ -57,6 +58,8 @@ def tiny_beats(path: Path, layout: str = "microsoft", **changes: object) -> str:
     initialise(model)
     path = path.with_suffix(".pt")
     state = {k: v.clone() for k, v in model.state_dict().items()}
+    if layout.startswith("espnet"):
+        return espnet_beats(path, layout, cfg, state)
     if layout == "flat":
         head = torch.nn.Linear(16, 3)
         torch.save(
@@ -66,6 +69,33 @@ def tiny_beats(path: Path, layout: str = "microsoft", **changes: object) -> str:
     else:
         extra = {"label_dict": {0: "/m/a", 1: "/m/b", 2: "/m/c"}} if layout == "microsoft" else {}
         torch.save({"cfg": cfg, "model": state, **extra}, path)
+    return str(path)
+
+
+def espnet_beats(path: Path, layout: str, cfg: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
+    """ESPnet's encoder alone with its configuration, or the whole network it was fine-tuned as, `config.yaml` beside
+    it."""
+    masks = {"patch_embedding_pad.weight": torch.ones(1, 1, 16, 16), "raw2fbank_pad.weight": torch.ones(1, 1, 400)}
+    state = {**state, **masks}
+    if layout == "espnet":
+        torch.save({"model": state, "cfg": cfg}, path)
+        return str(path)
+    path = path.with_suffix(".pth")
+    torch.manual_seed(0)
+    head = torch.nn.Linear(16, 3)
+    whole = {f"encoder.{name}": tensor for name, tensor in state.items()}
+    torch.save({**whole, **{f"decoder.linear_out.{name}": t for name, t in head.state_dict().items()}}, path)
+    about = {
+        "token_list": ["bell", "dog", "rain", "<blank>", "<unk>"],
+        "frontend": None,
+        "normalize": None,
+        "encoder": "beats",
+        "encoder_conf": {"beats_ckpt_path": "exp/beats_iter2.pt", "beats_config": cfg, "fbank_mean": 15.41663},
+        "decoder": "linear",
+        "decoder_conf": {"pooling": "mean"},
+        "model_conf": {"classification_type": "multi-label"},
+    }
+    path.with_name("config.yaml").write_text(yaml.safe_dump(about))
     return str(path)
 
 

@@ -129,6 +129,7 @@ class AST(Target[ASTSettings]):
         self.sample_rate = int(self._extractor["sampling_rate"])
         self.device = device
         self._model = model.eval().to(device)
+        self._calls = self._points = None
         self.checkpoint_multi_label = config.problem_type == MULTI_LABEL
 
     @property

@@ -59,6 +59,7 @@ class Target(Plugin[T]):
     default_pooling: str = "mean"  # of layers that no pattern of `pooling` names
     checkpoint_multi_label: bool = False  # what the checkpoint says, see `multi_label`
     _calls: list[ModuleCall] | None = None
+    _points: dict[str, HookPoint] | None = None
 
     def __init__(self, settings: T) -> None:
         super().__init__(settings)
@@ -205,6 +206,11 @@ class Target(Plugin[T]):
         TargetError
             A pattern of `layers` or `hook_points` matches nothing; the message names what there is.
         """
+        if self._points is None:
+            self._points = self._find_points()
+        return self._points
+
+    def _find_points(self) -> dict[str, HookPoint]:
         points = self.weighted_points()
         s = self.settings
         if not s.hook_points:

@@ -1,4 +1,4 @@
-"""BEATs: Microsoft's checkpoints (pre-trained, fine-tuned), the AND authors' flat ones,
+"""BEATs: Microsoft's checkpoints (pre-trained, fine-tuned), ESPnet's (OpenBEATs), the AND authors' flat ones,
 and folders with safetensors."""
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from and_core.registry import FileOrName, PathMark
 from and_core.store.files import check_weights
 from and_core.targets.base import TARGETS, FrontEnd, Target, TargetSettings
 from and_core.targets.checkpoint import class_names
+from and_core.targets.openbeats import config_beside, is_openbeats, read_openbeats
 from and_core.targets.points import HookPoint
 from and_core.targets.pooling import pool_tokens
 
@@ -42,8 +43,8 @@ MEL_BINS = 128
 
 
 class BEATsSettings(TargetSettings):
-    """`checkpoint`: a ``.pt`` file, a folder with `config.json` and `model.safetensors`, ``demo-finetuned`` or
-    ``demo-frozen``.
+    """`checkpoint`: a ``.pt`` or ``.pth`` file, a folder with `config.json` and `model.safetensors`, ``demo-finetuned``
+    or ``demo-frozen``. A ``.pth`` of weights alone (ESPnet's) has its `config.yaml` beside it.
 
     `classes`: a text file, one name a line. `front_end`: what computes the filter banks.
     """
@@ -75,7 +76,7 @@ class BEATs(Target[BEATsSettings]):
     def _files(self) -> list[Path]:
         name = self.settings.checkpoint
         path = DEMO.get(name) or Path(name)
-        files = [path / "config.json", path / "model.safetensors"] if path.is_dir() else [path]
+        files = [path / "config.json", path / "model.safetensors"] if path.is_dir() else [path, *config_beside(path)]
         missing = [str(f) for f in files if not f.is_file()]
         if missing:
             raise TargetError(f"target.checkpoint: no such file: {', '.join(missing)}")
@@ -131,6 +132,7 @@ class BEATs(Target[BEATsSettings]):
         _ = self.classes  # a wrong list is said before the network runs
         self.device = device
         self._net.eval().to(device)
+        self._calls = self._points = None
         if self._head is not None:
             self._head.eval().to(device)
 
@@ -249,7 +251,7 @@ def _read(
 
     From any of the known layouts.
     """
-    if len(files) == 2:
+    if files[0].name == "config.json":
         try:
             about = json.loads(files[0].read_text(encoding="utf-8"))
             config, bins = BeatsConfig.from_dict(about["cfg"]), int(about.get("mel_bins", MEL_BINS))
@@ -267,6 +269,10 @@ def _read(
         raise TargetError(
             f"{files[0]} can't be read as plain tensors, and files that run code are never loaded: {reason}"
         ) from None
+    if is_openbeats(raw):
+        held = read_openbeats(files[0], raw, files[1:])
+        config = BeatsConfig.from_dict(held.config)
+        return config, share_bias(held.weights, config.encoder_layers), held.head, held.names, MEL_BINS
     if isinstance(raw, dict) and isinstance(raw.get("cfg"), dict) and isinstance(raw.get("model"), dict):
         labels = raw.get("label_dict")
         names = class_names(str(files[0]), labels, len(labels), "label_dict") if labels else None

@@ -61,7 +61,6 @@ class NamedTarget(Target[N]):
     _classifier: str | None = None
     _layers: dict[str, nn.Module]
     _batch: int = 0
-    _tokens: list[float] | None = None
 
     poolings = ("cls", "mean", "max", "first")
 
@@ -97,7 +96,7 @@ class NamedTarget(Target[N]):
                 fault = fault or error
         if fault is not None:
             raise TargetError(f"{self.describe()} fails on a second of noise: {first_line(fault)}") from fault
-        self._calls = calls
+        self._calls, self._points = calls, None
         running = runs_once(calls, (nn.Linear, *CONVOLUTIONS, *RECURRENT))
         if self._classifier is not None and self._classifier not in running:
             raise TargetError(
@@ -142,9 +141,7 @@ class NamedTarget(Target[N]):
         if activation.ndim == 4:
             maps = activation.permute(0, 3, 1, 2) if self.settings.time_axis == 3 else activation.permute(0, 3, 2, 1)
         elif activation.ndim == 3:
-            special = (
-                0 if name in self._layers and isinstance(self._layers[name], CONVOLUTIONS) else self.special_tokens
-            )
+            special = 0 if self.channels_first(name) else self.special_tokens
             maps = activation[:, special:].transpose(1, 2)[:, :, None]
         else:
             raise TargetError(f"layer {name} gives one vector a clip, not a map over time")
@@ -182,14 +179,16 @@ class NamedTarget(Target[N]):
             raise TargetError(
                 f"layer {layer} gives {tuple(activation.shape)} for {self._batch} clips; is target.token_axis right?"
             )
-        maps = activation.ndim > 3 or (layer in self._layers and isinstance(self._layers[layer], CONVOLUTIONS))
         tokens = activation.reshape(self._batch, -1, activation.shape[-1])
+        maps = activation.ndim > 3 or self.channels_first(layer)
         special = 0 if maps or tokens.shape[1] <= self.special_tokens else self.special_tokens
-        how = self.pooling_of(layer)
-        if self._tokens is not None and tokens.shape[1] > 1:
-            counts = [max(1 + special, round(share * tokens.shape[1])) for share in self._tokens]
-            return torch.cat([pool_tokens(tokens[i : i + 1, :n], how, special) for i, n in enumerate(counts)])
-        return pool_tokens(tokens, how, special)
+        return pool_tokens(tokens, self.pooling_of(layer), special)
+
+    def channels_first(self, layer: str) -> bool:
+        """Return whether a layer's units stand before time and frequency, as a convolution's: none of its columns is a
+        special token."""
+        point = self.hook_points().get(layer)
+        return isinstance(self._layers.get(layer), CONVOLUTIONS) if point is None else point.axis == 1
 
 
 def _free(name: str, hidden: list[str]) -> str:

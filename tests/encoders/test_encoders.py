@@ -18,6 +18,7 @@ from and_core.errors import ConfigError, DataError, MissingExtra
 from and_core.testing import check_encoder
 from tests.conftest import tone
 from tests.tiny import tiny_clap, tiny_clip, tiny_small_clap
+from tests.tiny_audio import pe_audio_settings, tiny_pe_audio
 
 
 def create(kind: str, **settings: object) -> TextEncoder:
@@ -35,6 +36,7 @@ ENCODER_SETTINGS: dict[str, Callable[[Path], dict]] = {
     "clip": lambda p: {"model": tiny_clip(p)},
     "clap": lambda p: {"model": tiny_clap(p)},
     "small_clap": lambda p: {"checkpoint": tiny_small_clap(p)},
+    "pe_audio": lambda p: {"model": tiny_pe_audio(p), "seconds": 4.0, "crops": 2},
 }
 
 
@@ -105,6 +107,67 @@ def test_a_fused_clap_is_refused_and_laions_package_named(tmp_path: Path) -> Non
     if "laion_clap" not in sys.modules:
         with pytest.raises(MissingExtra, match=r"\[clap\]"):
             create("clap", model=str(folder), engine="laion_clap").encode(["x"])
+
+
+def test_pe_audio_agrees_with_transformers_own_use(tmp_path: Path) -> None:
+    from transformers import PeAudioFeatureExtractor, PeAudioModel, PreTrainedTokenizerFast
+
+    folder = tiny_pe_audio(tmp_path / "net")
+    encoder = create("pe_audio", model=folder)
+    assert isinstance(encoder, TextAudioEncoder)
+    wave, texts = tone(0.7, 48_000), ["a dog barks", "rain"]
+    sound = PeAudioFeatureExtractor()([wave], sampling_rate=48_000, return_tensors="pt")
+    words = PreTrainedTokenizerFast.from_pretrained(folder)(texts, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        out = PeAudioModel.from_pretrained(folder).eval()(**sound, **words)
+    for ours, theirs in (
+        (encoder.encode_audio([wave]), out.audio_embeds),
+        (encoder.encode(texts), out.text_audio_embeds),
+    ):
+        assert np.allclose(ours, torch.nn.functional.normalize(theirs, dim=1).numpy(), atol=1e-5)
+    assert encoder.count_cut(["a", "b" * 9000]) == 1
+
+
+def test_pe_audio_is_found_in_a_checkpoint_that_sees_as_well(tmp_path: Path) -> None:
+    """Text tower and audio model alone are read; the weights of the video tower need not even be there."""
+    from safetensors.torch import load_file, save_file
+    from transformers import PeAudioVideoConfig
+
+    alone = Path(tiny_pe_audio(tmp_path / "alone"))
+    whole = Path(tiny_pe_audio(tmp_path / "whole"))
+    sizes = pe_audio_settings()
+    PeAudioVideoConfig(
+        text_config=sizes["text_config"], audio_video_config={"audio_config": sizes["audio_config"]}
+    ).save_pretrained(whole)
+    weights = load_file(alone / "model.safetensors")
+    moved = {k if k.startswith("text_model.") else f"audio_model.{k}": v for k, v in weights.items()}
+    save_file({**moved, "audio_video_head.proj.weight": torch.zeros(2)}, whole / "model.safetensors")
+    one, other = create("pe_audio", model=str(alone)), create("pe_audio", model=str(whole))
+    assert isinstance(one, TextAudioEncoder) and isinstance(other, TextAudioEncoder)
+    wave = tone(0.5, 48_000)
+    assert np.allclose(one.encode(["rain"]), other.encode(["rain"]), atol=1e-6)
+    assert np.allclose(one.encode_audio([wave]), other.encode_audio([wave]), atol=1e-6)
+
+
+def test_wrong_pe_audio_checkpoints_are_named(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+    from transformers import PeAudioFeatureExtractor
+
+    with pytest.raises(ConfigError, match="holds a 'clap'; allowed: pe_audio, pe_audio_video"):
+        create("pe_audio", model=tiny_clap(tmp_path / "clap")).encode(["x"])
+    with pytest.raises(ConfigError, match="a vector for each frame"):
+        create("pe_audio", model=tiny_pe_audio(tmp_path / "frames", "PeAudioFrameLevelModel")).encode(["x"])
+    folder = Path(tiny_pe_audio(tmp_path / "net"))
+    PeAudioFeatureExtractor(sampling_rate=16_000).save_pretrained(folder)
+    with pytest.raises(ConfigError, match="wants 16000 Hz; PE-Audio is fed at 48000"):
+        create("pe_audio", model=str(folder)).encode(["x"])
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("audio_head.proj.weight")
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(DataError, match="lacks audio_head.proj.weight"):
+        create("pe_audio", model=str(folder)).encode(["x"])
+    with pytest.raises(DataError, match="can't be loaded"):
+        create("pe_audio", model=str(tmp_path / "none")).encode(["x"])
 
 
 LAION = """

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
 
 from and_core.audio.fbank import kaldi_fbank
+from and_core.config import PluginConfig
+from and_core.errors import TargetError
 from and_core.nets.beats import Beats, BeatsConfig, initialise, normalise, pooled, relative_buckets, shrink_mask
+from and_core.targets.base import TARGETS, Target
+from and_core.targets.hooks import Capture
+from tests.conftest import tone
+from tests.tiny import tiny_beats
 
 CASES = [
     "pretrained_deepnorm_gru",
@@ -130,3 +138,63 @@ def test_the_relative_bias_is_one_table_and_padding_is_not_heard() -> None:
         a, mask = model(long, padding)
         b, _ = model(torch.cat([short, torch.zeros(1, 64, 128)], 1), padding)
     assert mask is not None and torch.allclose(a[~mask], b[~mask], atol=1e-5)
+
+
+def activations(checkpoint: str, clips: list[np.ndarray]) -> tuple[Target, dict[str, torch.Tensor]]:
+    target = TARGETS.create(PluginConfig(kind="beats", checkpoint=checkpoint))
+    target.load("cpu")
+    with Capture(target.hook_points(), target.pool) as capture:
+        capture.run(lambda: target.forward(target.features(clips)))
+    return target, dict(capture.outputs)
+
+
+def test_espnets_layouts_give_the_activations_of_microsofts(tmp_path: Path) -> None:
+    clips = [tone(0.5), tone(1.1, hz=700)]
+    _, expected = activations(tiny_beats(tmp_path / "ms", "pretrained"), clips)
+    (tmp_path / "exp").mkdir()
+    for layout in ("espnet", "espnet-whole"):
+        target, outputs = activations(tiny_beats(tmp_path / "exp" / "net", layout, finetuned_model=False), clips)
+        assert target.classes == (None if layout == "espnet" else ["bell", "dog", "rain"])
+        assert all(torch.equal(outputs[name], value) for name, value in expected.items())
+    path = tmp_path / "exp" / "net.pth"
+    weights = torch.load(path, weights_only=True)
+    predictor = {"decoder.mask_token": torch.zeros(1, 1, 4), "decoder.decoder_pred.bias": torch.zeros(9)}
+    torch.save({"module": {**{k: v.half() for k, v in weights.items()}, **predictor}, "epoch": 3}, path)
+    torch.save({"state_dict": {f"model.{k}": v for k, v in weights.items()}}, path.with_suffix(".ckpt"))
+    assert torch.equal(activations(str(path.with_suffix(".ckpt")), clips)[1]["fc"], outputs["fc"])
+    half = activations(str(path), clips)[1]["fc"]
+    assert half.dtype == torch.float32 and torch.allclose(half, outputs["fc"], atol=1e-2)
+
+
+def test_what_espnet_has_beyond_beats_is_named(tmp_path: Path) -> None:
+    path = Path(tiny_beats(tmp_path / "net", "espnet-whole", finetuned_model=False))
+    about, weights = yaml.safe_load((tmp_path / "config.yaml").read_text()), torch.load(path, weights_only=True)
+    before = TARGETS.create(PluginConfig(kind="beats", checkpoint=str(path))).fingerprint()
+    for change, message in (
+        ({"encoder_conf": {"max_layer": 3, "use_weighted_representation": True}}, "max_layer=3, encoder_conf.use_wei"),
+        ({"encoder_conf": {"fbank_mean": 0.0}}, "encoder_conf.fbank_mean=0.0"),
+        ({"encoder_conf": {"beats_ckpt_path": "a.pt"}}, "copy there the 'cfg' .* fine-tuned from \\(a.pt\\)"),
+        ({"normalize": "utterance_mvn"}, "normalize='utterance_mvn': BEATs has no such part"),
+        ({"decoder_conf": {"pooling": "max"}}, "decoder_conf.pooling='max'; allowed: mean"),
+        ({"encoder": "conformer"}, "its encoder is 'conformer'"),
+        ({"token_list": ["a", "b", "<blank>", "<unk>"]}, "has 2 names; the classifier has 3 units"),
+    ):
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump({**about, **change}))
+        with pytest.raises(TargetError, match=message):
+            activations(str(path), [tone(0.5)])
+    assert TARGETS.create(PluginConfig(kind="beats", checkpoint=str(path))).fingerprint() != before
+    for text, message in (("[1, 2]", "a mapping is expected"), ("a: !!python/object:os.x {}", "can't be read")):
+        (tmp_path / "config.yaml").write_text(text)
+        with pytest.raises(TargetError, match=message):
+            activations(str(path), [tone(0.5)])
+    (tmp_path / "config.yaml").unlink()
+    with pytest.raises(TargetError, match="weights alone and there is no config.yaml beside it"):
+        activations(str(path), [tone(0.5)])
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(about))
+    for key, message in (
+        ("encoder.downsample_conv.weight", "unknown downsample_conv.weight"),
+        ("text_encoder.embed.weight", "keys of no part of BEATs: text_encoder.embed.weight"),
+    ):
+        torch.save({**weights, key: torch.zeros(2)}, path)
+        with pytest.raises(TargetError, match=message):
+            activations(str(path), [tone(0.5)])

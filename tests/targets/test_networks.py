@@ -26,7 +26,8 @@ from and_core.records import NeuronId
 from and_core.targets.base import TARGETS
 from and_core.targets.company import check_company
 from and_core.targets.hooks import Capture
-from tests.tiny import tiny_ast, tiny_beats
+from tests.conftest import tone
+from tests.tiny import tiny_ast, tiny_beats, tiny_hub
 
 SECONDS = 1.0
 RATE = 16_000
@@ -302,6 +303,20 @@ def test_checkpoints_that_do_not_fit_say_which_sizes_and_names(tmp_path: Path) -
         torch.save({**raw, "label_dict": labels}, tmp_path / f"{name}.pt")
         if fault:
             assert fault in refusal("beats", tmp_path / f"{name}.pt")
+
+
+def test_whisper_hears_no_padding(tmp_path: Path) -> None:
+    checkpoint = tiny_hub(tmp_path / "w", "WhisperModel")
+    target = TARGETS.create(PluginConfig(kind="transformers", checkpoint=checkpoint, layers=["layers.1.fc2"]))
+    target.load("cpu")
+    seen: list[torch.Tensor] = []
+    target.all_modules()["layers.1.fc2"].register_forward_hook(lambda m, a, o: seen.append(o))
+    with Capture(target.hook_points(), target.pool) as capture:
+        capture.run(lambda: target.forward(target.features([tone(1.0)])))
+    tokens = seen[0][0]
+    assert len(tokens) == 200 and torch.allclose(capture.outputs["layers.1.fc2"][0], tokens[:50].mean(0), atol=1e-6), (
+        "1 of 4 seconds is sound"
+    )
 
 
 LFS = (

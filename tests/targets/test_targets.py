@@ -19,6 +19,7 @@ from and_core.targets.precision import agreement, choose_precision
 from and_core.testing import check_target
 from tests.conftest import CATEGORIES, ROOT, tone
 from tests.tiny import tiny_ast, tiny_beats, tiny_hub
+from tests.tiny_audio import ENCODERS, LANGUAGE_MODELS, tiny_encoder, tiny_language_model
 
 
 def test_beats_checkpoints_of_every_layout(tmp_path: Path) -> None:
@@ -188,11 +189,14 @@ def test_every_target(kind: str, tmp_path: Path) -> None:
     assert not any(m._forward_hooks for m in target.all_modules().values()), "hooks were left behind"
 
 
-@pytest.mark.parametrize(
-    "family", ["Wav2Vec2", "Hubert", "WavLM", "WhisperModel", "WhisperForAudioClassification", "Clap", "AST"]
-)
+FAMILIES = ("Wav2Vec2", "Hubert", "WavLM", "WhisperModel", "WhisperForAudioClassification", "Clap", "AST")
+CLASSIFIERS = ("Wav2Vec2", "WavLM", "WhisperForAudioClassification", "AST", "Wav2Vec2BertForSequenceClassification")
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, *ENCODERS, *LANGUAGE_MODELS])
 def test_every_family_of_transformers(family: str, tmp_path: Path) -> None:
-    checkpoint = tiny_hub(tmp_path / family, family)
+    make = tiny_hub if family in FAMILIES else tiny_encoder if family in ENCODERS else tiny_language_model
+    checkpoint = make(tmp_path / family, family)
     for pooling in ("mean", "max", "first"):
         target = TARGETS.create(PluginConfig(kind="transformers", checkpoint=checkpoint, pooling=pooling))
         target.load("cpu")
@@ -201,9 +205,13 @@ def test_every_family_of_transformers(family: str, tmp_path: Path) -> None:
         waves = [tone(0.5, rate), tone(1.2, rate, hz=700)]
         with Capture(target.hook_points(), target.pool) as capture:
             capture.run(lambda: target.forward(target.features(waves)))  # noqa: B023
-        assert {n: tuple(v.shape) for n, v in capture.outputs.items()} == {x.name: (2, x.size) for x in layers}
-        assert all(torch.isfinite(v).all() for v in capture.outputs.values())
-    if family in ("Wav2Vec2", "WavLM", "WhisperForAudioClassification", "AST"):
+            together = dict(capture.outputs)
+            capture.run(lambda: target.forward(target.features(waves[:1])))  # noqa: B023
+        assert {n: tuple(v.shape) for n, v in together.items()} == {x.name: (2, x.size) for x in layers}
+        assert all(torch.isfinite(v).all() for v in together.values())
+        assert all(torch.allclose(v[0], together[n][0], atol=1e-5) for n, v in capture.outputs.items())
+    assert all(weight.dtype == torch.float32 for weight in target.network.parameters())
+    if family in CLASSIFIERS:
         assert layers[-1].name == "fc" and layers[-1].size == len(target.classes or [])
     else:
         assert target.classes is None and all(x.name != "fc" for x in layers)
@@ -212,20 +220,17 @@ def test_every_family_of_transformers(family: str, tmp_path: Path) -> None:
     few = TARGETS.create(PluginConfig(kind="transformers", checkpoint=checkpoint, layers=[inner[0]]))
     few.load("cpu")
     assert [x.name for x in few.layers()] == [inner[0]]
-
-
-def test_whisper_hears_no_padding(tmp_path: Path) -> None:
-    checkpoint = tiny_hub(tmp_path / "w", "WhisperModel")
-    target = TARGETS.create(PluginConfig(kind="transformers", checkpoint=checkpoint, layers=["layers.1.fc2"]))
-    target.load("cpu")
-    seen: list[torch.Tensor] = []
-    target.all_modules()["layers.1.fc2"].register_forward_hook(lambda m, a, o: seen.append(o))
-    with Capture(target.hook_points(), target.pool) as capture:
-        capture.run(lambda: target.forward(target.features([tone(1.0)])))
-    tokens = seen[0][0]
-    assert len(tokens) == 200 and torch.allclose(capture.outputs["layers.1.fc2"][0], tokens[:50].mean(0), atol=1e-6), (
-        "1 of 4 seconds is sound"
-    )
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    few.save(saved)
+    again = TARGETS.create(PluginConfig(kind="transformers", checkpoint=str(saved), layers=[inner[0]]))
+    again.load("cpu")
+    outputs = []
+    for network in (few, again):
+        with Capture(network.hook_points(), network.pool) as capture:
+            capture.run(lambda: network.forward(network.features(waves)))  # noqa: B023
+        outputs.append(capture.outputs[inner[0]])
+    assert torch.equal(*outputs), "what is written is loaded as the same network"
 
 
 def test_a_network_of_ones_own_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
