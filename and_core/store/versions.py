@@ -5,7 +5,7 @@ package is called out of date instead of being misread.
 """
 
 STAGE_VERSIONS: dict[str, int] = {
-    "clips": 3,
+    "clips": 4,
     "activations": 1,
     "neurons": 2,
     "similar": 1,
