@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from and_core.audio.measures import UNITS
+
+Pitch = Literal["spectrum", "fundamental"]  # what tells the words for pitch
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,31 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def earned(row: dict[str, Any]) -> dict[str, Rule]:
-    """Attribute -> rule that holds for a clip."""
-    return {rule.attribute: rule for rule in RULES if rule.holds(row)}
+FUNDAMENTAL_RULES: tuple[Rule, ...] = (  # below: men's speaking voices; above: beyond children's
+    Rule("pitch", "high-pitched", "fundamental", ">=", 500.0),
+    Rule("pitch", "low-pitched", "fundamental", "<=", 155.0),
+)
+
+
+def earned(row: dict[str, Any], pitch: Pitch = "spectrum") -> dict[str, Rule]:
+    """Return attribute -> rule that holds for a clip.
+
+    Parameters
+    ----------
+    row : dict
+        Acoustic measures by name.
+    pitch : {"spectrum", "fundamental"}
+        What tells the words for pitch: where the power lies, as in Appendix C of AND; or, for clips that have one, the
+        fundamental frequency. Overtones lift the spectrum of a low voice beyond what is called low there.
+
+    Examples
+    --------
+    >>> voice = {"median_frequency": 480.0, "fundamental": 110.0}
+    >>> list(earned(voice)), [rule.word for rule in earned(voice, "fundamental").values()]
+    ([], ['low-pitched'])
+    """
+    value = row.get("fundamental")
+    by_fundamental = pitch == "fundamental" and value is not None and not math.isnan(value)
+    rules = [rule for rule in RULES if not (by_fundamental and rule.attribute == "pitch")]
+    rules += FUNDAMENTAL_RULES if by_fundamental else ()
+    return {rule.attribute: rule for rule in rules if rule.holds(row)}

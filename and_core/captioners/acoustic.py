@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from and_core.audio.adjectives import RULES, earned
+from and_core.audio.adjectives import FUNDAMENTAL_RULES, RULES, Pitch, earned
 from and_core.captioners.base import CAPTIONERS, Captioner, Listen
+from and_core.registry import LaterSetting, Settings
 
 VERSION = "1"
 
 
-def describe_measures(row: dict[str, Any]) -> str:
+def describe_measures(row: dict[str, Any], pitch: Pitch = "spectrum") -> str:
     """Return two to four sentences on a clip: character, course in time, rhythm.
 
     Parameters
     ----------
     row : dict
         Acoustic measures by name, see :data:`and_core.audio.measures.UNITS`.
+    pitch : {"spectrum", "fundamental"}
+        What tells the words for pitch, see :func:`and_core.audio.adjectives.earned`.
     """
-    words = {attribute: rule.word for attribute, rule in earned(row).items()}
+    words = {attribute: rule.word for attribute, rule in earned(row, pitch).items()}
     sentences = []
     character = [words[a] for a in ("loudness", "pitch") if a in words]
     sentences.append(f"The sound is {_join(character)}." if character else "The sound is at a medium level.")
@@ -47,8 +50,15 @@ def _join(words: list[str]) -> str:
     return " and ".join(words)
 
 
+class AcousticSettings(Settings):
+    """`pitch`: what tells the words for pitch. ``spectrum``: where the power lies, as in AND; ``fundamental``: the
+    fundamental frequency, for clips that have one."""
+
+    pitch: Annotated[Pitch, LaterSetting()] = "spectrum"
+
+
 @CAPTIONERS.register
-class Acoustic(Captioner):
+class Acoustic(Captioner[AcousticSettings]):
     """Loudness, pitch, brightness, noisiness, rhythm, events, envelope.
 
     Each word from one measured quantity and a threshold.
@@ -58,11 +68,17 @@ class Acoustic(Captioner):
 
     def fingerprint(self) -> str:
         """Return the version and rules."""
-        return VERSION + repr(RULES)
+        later = repr(FUNDAMENTAL_RULES) if self.settings.pitch == "fundamental" else ""
+        return VERSION + repr(RULES) + later
+
+    @property
+    def later_measures(self) -> tuple[str, ...]:
+        """The fundamental frequency, where it tells the words for pitch."""
+        return ("fundamental",) if self.settings.pitch == "fundamental" else ()
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
         """Return words for the measures in `rows`."""
-        return [describe_measures(row) for row in rows]
+        return [describe_measures(row, self.settings.pitch) for row in rows]
 
     def describe(self) -> str:
         """Return one line for provenance."""

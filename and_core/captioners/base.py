@@ -40,6 +40,11 @@ class Captioner(Plugin[S]):
         """
         raise NotImplementedError
 
+    @property
+    def later_measures(self) -> tuple[str, ...]:
+        """Acoustic measures it reads that clips tables made by earlier versions have not."""
+        return ()
+
     def every(self, rows: list[dict[str, Any]], listen: Listen) -> list[list[str]]:
         """Return all captions of each clip, where it has several.
 

@@ -50,6 +50,11 @@ class Several(Captioner[SeveralSettings]):
         """Of the first part that does not compute its texts."""
         return next((part.provenance for part in self.parts if part.provenance != "computed"), "computed")
 
+    @property
+    def later_measures(self) -> tuple[str, ...]:
+        """Those of the parts."""
+        return tuple(sorted({measure for part in self.parts for measure in part.later_measures}))
+
     def fingerprint(self) -> str:
         """Return fingerprints of the parts."""
         return "/".join(part.fingerprint() for part in self.parts)

@@ -23,7 +23,9 @@ PARALLEL_FROM = 96  # clips; below that, starting worker processes costs more th
 
 def parameters(run: Run) -> dict[str, Any]:
     """Return the data and how they are read."""
+    later = run.captioner.later_measures  # clips that were measured before there were these are measured anew for them
     return {
+        **({"measures": list(later)} if later else {}),
         "dataset": run.dataset.identifying_settings(),
         "fingerprint": run.dataset_fingerprint,
         "chunk": PER_CHUNK,

@@ -11,7 +11,7 @@ import streamlit as st
 
 from and_core import Dissection, NeuronId
 from and_core.analyze.interpretability import TAUS
-from and_core.audio.adjectives import earned
+from and_core.audio.adjectives import FUNDAMENTAL_RULES, RULES
 from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.neuron import activation_histogram, class_means_figure
@@ -110,7 +110,7 @@ def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, flo
     for top in tops:
         share = (top.activation - low) / (high - low) if high > low else 0.0
         row = {key: float("nan") if value is None else value for key, value in d.clip_row(top.clip.index).items()}
-        measured = [rule.evidence(row) for rule in earned(row).values()]
+        measured = [rule.evidence(row) for rule in (*RULES, *FUNDAMENTAL_RULES) if rule.holds(row)]
         details = [
             f"{top.clip.name}, {top.clip.seconds:.1f} s"
             + (f", fold {top.clip.fold}" if top.clip.fold is not None else ""),

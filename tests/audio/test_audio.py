@@ -84,6 +84,34 @@ def test_measures_of_known_sounds() -> None:
     assert abs(m.level - 20 * np.log10(0.3 / np.sqrt(2))) < 0.5
 
 
+@pytest.mark.parametrize("hz", [31.0, 100.0, 440.0, 1_000.0, 1_990.0])
+def test_the_fundamental_of_tones(hz: float) -> None:
+    """Pure or with overtones, alone or at a level that drifts: the fundamental, and no octave of it."""
+    time = np.arange(16_000) / 16_000
+    overtones = np.arange(1, 7_900 // hz + 1)
+    rich = (np.sin(2 * np.pi * hz * overtones[:, None] * time) / overtones[:, None]).sum(0) * 0.1
+    for wave in (tone(1, hz=hz), rich, rich * np.linspace(1, 0.3, 16_000)):
+        assert measure(wave.astype(np.float32)).fundamental == pytest.approx(hz, rel=0.01)
+
+
+def test_what_has_no_pitch_has_no_fundamental() -> None:
+    noise = (0.2 * np.random.default_rng(0).standard_normal(48_000)).astype(np.float32)
+    assert np.isnan(measure(noise).fundamental) and np.isnan(measure(np.zeros(16_000, np.float32)).fundamental)
+
+
+def test_pitch_is_told_by_the_spectrum_or_by_the_fundamental() -> None:
+    """Overtones make a low voice's spectrum neither low nor high; a sound without fundamental keeps its word."""
+    time = np.arange(16_000) / 16_000
+    buzz = measure((0.02 * sum(np.sin(2 * np.pi * 110 * k * time) for k in range(1, 12))).astype(np.float32)).as_dict()
+    assert "pitch" not in earned(buzz) and earned(buzz, "fundamental")["pitch"].word == "low-pitched"
+    assert {**earned(buzz, "fundamental"), "pitch": None} == {**earned(buzz), "pitch": None}
+    hiss = {"median_frequency": 5_000.0, "fundamental": float("nan")}
+    assert (
+        earned(hiss, "fundamental")["pitch"] == earned(hiss)["pitch"] and earned(hiss)["pitch"].word == "high-pitched"
+    )
+    assert not earned({"median_frequency": 5_000.0, "fundamental": 300.0}, "fundamental")
+
+
 def test_measures_survive_silence_and_single_samples() -> None:
     for wave in (np.zeros(16_000, np.float32), np.ones(1, np.float32), tone(0.03)):
         found = measure(wave).as_dict()

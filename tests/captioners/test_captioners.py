@@ -133,6 +133,16 @@ def test_every_captioner(kind: str, tmp_path: Path) -> None:
         assert found[1] is None  # a clip without caption is said to have none
 
 
+def test_the_acoustic_captioner_tells_pitch_by_the_fundamental() -> None:
+    """A setting that tells results apart only where it is given."""
+    plain = CAPTIONERS.create(PluginConfig(kind="acoustic"))
+    by_pitch = CAPTIONERS.create(PluginConfig(kind="acoustic", pitch="fundamental"))
+    voice = {"median_frequency": 480.0, "fundamental": 110.0}
+    assert plain.captions([voice], listen_to) == ["The sound is at a medium level."]
+    assert by_pitch.captions([voice], listen_to) == ["The sound is low-pitched."]
+    assert plain.identifying_settings() == {"kind": "acoustic"} and by_pitch.fingerprint() != plain.fingerprint()
+
+
 def test_caption_files(tmp_path: Path) -> None:
     table = tmp_path / "captions.csv"
     table.write_text("filename,caption\nx/a,first\nb.wav,second\n")
