@@ -302,7 +302,14 @@ def without_later(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str
         for name, field in fields
         if any(isinstance(m, LaterSetting) for m in field.metadata)
     }
-    return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
+    return {
+        name: value for name, value in values.items() if name not in defaults or _plain(value) != _plain(defaults[name])
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a tuple as the list that JSON makes of it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def identifying(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:

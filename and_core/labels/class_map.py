@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from and_core.display import spreadsheet_cell
+from and_core.display import csv_text, spreadsheet_cell
 from and_core.errors import DataError
 from and_core.names import plain_name
 from and_core.store.files import plain_file, write_atomic
@@ -127,14 +126,12 @@ def write_class_map(path: str | Path, pairs: Iterable[Sequence[object]]) -> None
     DataError
         The file can't be written.
     """
-    rows = [tuple(pair) for pair in pairs]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS[: max((len(row) for row in rows), default=len(REQUIRED))])
-    for row in rows:
-        writer.writerow([f"{v:.2f}" if isinstance(v, float) else spreadsheet_cell(v) for v in row])
+    import pandas as pd
+
+    rows = [[f"{value:.2f}" if isinstance(value, float) else value for value in pair] for pair in pairs]
+    frame = pd.DataFrame(rows, columns=COLUMNS[: max(map(len, rows), default=len(REQUIRED))])
     try:
-        write_atomic(Path(path), text.getvalue().encode())
+        write_atomic(Path(path), csv_text(frame).encode())
     except OSError as error:
         raise DataError(f"class_map={str(path)!r} can't be written: {error.strerror}") from None
 

@@ -46,7 +46,7 @@ def last_layer(run: Run, writer: StageWriter) -> None:
         if counted
         else "the network has no classifier"
         if fc is None
-        else "no class of the network is in the concept set; class_map can say which labels its classes stand for"
+        else "no class of the network is in the concept set"
     )
     writer.notes = {"classes": counted, "encoder": run.encoder.describe(), "reason": reason}
     run.progress("last_layer", 1, 1)

@@ -28,7 +28,7 @@ def config(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def test_run_status_validate_list_info(config: Path) -> None:
     done = run(app, ["run", str(config)])
     assert done.exit_code == 0 and "small: 0 stages computed" in done.output
-    assert run(app, ["status", str(config)]).output.count("done") == len(STAGE_NAMES) - 4
+    assert run(app, ["status", str(config)]).output.count("done") == len(STAGE_NAMES) - 5
     assert "0 faults" in run(app, ["validate", "small"]).output
     listed = run(app, ["list"]).output
     assert "small" in listed and "3112" in listed

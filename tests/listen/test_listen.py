@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from and_core.audio.media import clip_wave
 from and_core.config import ListeningConfig
+from and_core.labels.truth import class_truth
 from and_core.listen import dictionary, faithfulness, metrics
 from and_core.listen.attribution import (
     shapley,
@@ -119,7 +120,11 @@ def material_of(d, config: ListeningConfig):
     target = open_target(d)
     waves = waves_of(d, len(d.clips))
     split = split_clips([c.fold for c in d.clips], [c.source for c in d.clips], [2, 3, 4, 5], None, None, 0)
-    return target, TrainingData(waves, d.label_mask, MapReader(target, choose_maps(target, config.maps)), Stft()), split
+    return (
+        target,
+        TrainingData(waves, class_truth(d), MapReader(target, choose_maps(target, config.maps)), Stft()),
+        split,
+    )
 
 
 def weights(module: torch.nn.Module) -> np.ndarray:

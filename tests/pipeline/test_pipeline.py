@@ -97,6 +97,7 @@ def test_a_second_run_computes_nothing_and_a_changed_one_only_what_changed(cache
         "judged",
         "planted",
         "listening",
+        "class_map",
     }
     before = open_dissection("small", root=cache)
     kept = {k: s.key for k, s in before.manifest.stages.items()}
@@ -168,7 +169,11 @@ def test_choosing_stages(tmp_path: Path) -> None:
     with pytest.raises(NotComputed, match="has not been run yet; run: and-dissect run"):
         d.summary("fc/0")
     assert dict(pipeline.status(small_config(), tmp_path)) == {
-        s: "done" if s == "clips" else "not configured" if s in ("icl", "judged", "planted", "listening") else "not run"
+        s: "done"
+        if s == "clips"
+        else "not configured"
+        if s in ("icl", "judged", "planted", "listening", "class_map")
+        else "not run"
         for s in pipeline.STAGE_NAMES
     }
     pipeline.run(small_config(), root=tmp_path, only=["activations", "captions"])
@@ -182,6 +187,7 @@ def test_choosing_stages(tmp_path: Path) -> None:
         "judged",
         "planted",
         "listening",
+        "class_map",
     }  # before it only what was missing
 
 
