@@ -107,7 +107,7 @@ def _print(proposals: list[Proposal], names: list[str], labels: list[str]) -> No
         alone = [name for name in every if name not in matched]
         if alone:
             more = f" and {len(alone) - NAMED} more" if len(alone) > NAMED else ""
-            out.print(f"{what}: {'; '.join(alone[:NAMED])}{more}", markup=False, soft_wrap=True)
+            out.print(f"{what}: {'; '.join(alone[:NAMED])}{more} ({len(alone)})", markup=False, soft_wrap=True)
 
 
 def _write(path: Path, proposals: list[Proposal], yes: bool) -> None:

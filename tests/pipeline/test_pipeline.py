@@ -168,6 +168,7 @@ def test_choosing_stages(tmp_path: Path) -> None:
     d = open_dissection("small", root=tmp_path)
     with pytest.raises(NotComputed, match="has not been run yet; run: and-dissect run"):
         d.summary("fc/0")
+    unasked = ("icl", "judged", "planted", "listening", "class_map")
     assert dict(pipeline.status(small_config(), tmp_path)) == {
         s: "done"
         if s == "clips"
