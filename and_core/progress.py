@@ -61,7 +61,10 @@ def bars(titles: Mapping[str, str], console: Console | None = None, always: bool
         Also where nobody watches (a file, a pipe): then the bars are written once, at the end.
     """
     console = console or Console(stderr=True)
-    if not (always or console.is_terminal or console.is_jupyter):
+    if console.is_jupyter:
+        yield from _notebook_bars(titles)
+        return
+    if not (always or console.is_terminal):
         yield silent
         return
     columns = (
@@ -82,6 +85,30 @@ def bars(titles: Mapping[str, str], console: Console | None = None, always: bool
             shown.update(tasks[stage], completed=done, total=total)
 
         yield update
+
+
+def _notebook_bars(titles: Mapping[str, str]) -> Iterator[Progress]:
+    """Yield a function that draws one bar of tqdm a stage: as a widget where ipywidgets is there, else as text."""
+    from importlib.util import find_spec
+
+    from tqdm import notebook, std
+
+    bar_class = std.tqdm if find_spec("ipywidgets") is None else notebook.tqdm
+    shown: dict[str, Any] = {}
+
+    def update(stage: str, done: int, total: int) -> None:
+        if stage not in shown:
+            for bar in shown.values():
+                bar.close()
+            shown[stage] = bar_class(total=total, desc=titles.get(stage, stage), leave=True)
+        shown[stage].total = total
+        shown[stage].update(done - shown[stage].n)
+
+    try:
+        yield update
+    finally:
+        for bar in shown.values():
+            bar.close()
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from and_core.errors import ANDError
 from and_core.figures.concepts import neurons_per_layer
 from and_core.figures.tables import REFERENCE_FAULTS, best_table, last_layer_rows, last_layer_table
 from and_core.figures.theme import EXPORT
+from and_core.labels.class_map import label_truth
+from and_core.labels.truth import class_map_of
 from and_core.query.comparable import comparable
 from and_core.query.search import Query
 from pages.ui import html
@@ -91,6 +93,31 @@ def _last_layer(d: Dissection) -> None:
     st.download_button("Tables 2 and 7 (CSV)", csv_text(rows).encode(), "last-layer.csv", "text/csv", on_click="ignore")
 
 
+def _classes(d: Dissection) -> None:
+    """Draw which labels of the clips each class of the network stands for, and what has no partner."""
+    if not d.target_classes or not d.classes:
+        return
+    mapped = label_truth(class_map_of(d), d.target_classes, d.classes)
+    several = "a clip may have several at once" if d.multi_label else "a clip has one"
+    st.html(html.heading("Classes and labels", f"{len(d.target_classes)} classes of the network, {several}"))
+    alone = [d.classes[i].replace("_", " ") for i in np.flatnonzero(~mapped.any(0))]
+    unlabelled = sum(not clip.labels for clip in d.clips)
+    source = "as the class map says" if d.class_pairs is not None else "where the two have one name"
+    lines = [
+        f"{int(mapped.any(1).sum())} classes stand for {int(mapped.any(0).sum())} of {len(d.classes)} labels, {source}."
+    ]
+    lines += [f"Labels without a class: {', '.join(alone)}."] if alone else []
+    lines += [f"{unlabelled} of {len(d.clips)} clips have no label and count for no class."] if unlabelled else []
+    st.html(html.empty(" ".join(lines)))
+    rows = [
+        {"class": d.target_classes[i], "labels": "; ".join(d.classes[j] for j in np.flatnonzero(mapped[i]))}
+        for i in np.flatnonzero(mapped.any(1))
+    ]
+    table = st.expander("Every class that stands for a label", key="class_map", on_change="rerun")
+    if table.open:
+        table.dataframe(pd.DataFrame(rows), hide_index=True, height=260)
+
+
 def page() -> None:
     """Draw the page."""
     d = setup("Concepts")
@@ -99,6 +126,7 @@ def page() -> None:
         provenance(d)
         _neurons(d)
         _last_layer(d)
+        _classes(d)
     except ANDError as error:
         explain(error)
 

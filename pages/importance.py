@@ -8,6 +8,7 @@ from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.theme import EXPORT
 from and_core.figures.unlearning import CURVES, importance_figure, importance_table
+from and_core.labels.outputs import accuracy_name
 from pages.ui import html
 from pages.ui.setup import explain, provenance, setup
 
@@ -22,10 +23,10 @@ CAUTION = (
 
 def _curves(d: Dissection) -> None:
     notes, rows = d.notes("importance"), d.importance_curves.to_pylist()
-    split = d.notes("split")
+    split, measure = d.notes("split"), accuracy_name(d.multi_label)
     st.html(
         html.empty(
-            f"Accuracy on {split['tested_clips']} tested clips when a share of the {notes['neurons']:,} hidden neurons "
+            f"{measure.capitalize()} on {split['tested_clips']} tested clips when a share of the {notes['neurons']:,} hidden neurons "
             "is "
             "ablated; whole network "
             f"{notes['accuracy']:.1f} %. Neurons are chosen from explanations over the other {split['choosing_clips']} "
@@ -36,10 +37,13 @@ def _curves(d: Dissection) -> None:
     for name, about in CURVES.items():
         st.html(html.heading(f"Figure 4 {name}", about))
         st.plotly_chart(
-            importance_figure(rows, name, notes["accuracy"]), config=EXPORT, theme=None, key=f"importance_{name}"
+            importance_figure(rows, name, notes["accuracy"], measure=measure),
+            config=EXPORT,
+            theme=None,
+            key=f"importance_{name}",
         )
     st.html(html.empty(f"{CAUTION} One clip is {100 / split['tested_clips']:.1f} points."))
-    st.html(html.heading("Loss of accuracy, points", "mean over seeds; fair random in brackets"))
+    st.html(html.heading(f"Loss of {measure}, points", "mean over seeds; fair random in brackets"))
     st.html(html.box(html.plain_table(importance_table(rows, notes["accuracy"]))))
     st.download_button(
         "Curves (CSV)", csv_text(pd.DataFrame(rows)).encode(), f"{d.name}-importance.csv", "text/csv", on_click="ignore"

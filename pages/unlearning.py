@@ -81,10 +81,14 @@ def _about(d: Dissection) -> None:
         if notes["tested_folds"]
         else " (a fifth of the recordings)"
     )
+    whole = (
+        f"the whole network's mean average precision over {notes['classes_tested']} classes is {notes['accuracy']:.1f} %"
+        if d.multi_label
+        else f"the whole network names {notes['accuracy']:.1f} % of them"
+    )
     st.html(
         html.empty(
-            f"Tested on {notes['tested_clips']} clips{folds}; the whole network names {notes['accuracy']:.1f} % of "
-            "them. "
+            f"Tested on {notes['tested_clips']} clips{folds}; {whole}. "
             f"Neurons are chosen from explanations over the other {notes['choosing_clips']} clips, unless you say "
             "otherwise."
         )

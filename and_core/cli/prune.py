@@ -116,8 +116,8 @@ def _known(d: Dissection, concept: str) -> str:
 
 def _measured(d: Dissection, kind: Any, request: Any) -> Any:
     from and_core.figures.unlearning import FEWEST, tested_clips, tested_clips_of, tested_on
+    from and_core.labels.outputs import accuracy_name
     from and_core.unlearn.evaluator import open_evaluator
-    from and_core.unlearn.measure import accuracy_name
     from and_core.unlearn.result import measure, stored
 
     result = stored(d, kind, request)

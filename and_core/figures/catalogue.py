@@ -22,6 +22,7 @@ from and_core.figures.unlearning import (
     unlearning_table,
     verdicts,
 )
+from and_core.labels.outputs import accuracy_name
 from and_core.query.comparable import comparable
 from and_core.store.dissection import Dissection
 
@@ -54,7 +55,8 @@ def _unlearning(d: Dissection) -> PaperTable:
 def _importance(d: Dissection) -> PaperTable:
     """Return Fig. 4 in numbers: accuracy by kinds of words."""
     rows, notes = d.importance_curves.to_pylist(), d.notes("importance")
-    about = f"Loss of accuracy in points from {notes['accuracy']:.1f} %, mean over seeds {notes['seeds']}"
+    measure = accuracy_name(d.multi_label)
+    about = f"Loss of {measure} in points from {notes['accuracy']:.1f} %, mean over seeds {notes['seeds']}"
     note = f"{about}; in brackets, as many neurons in the same layers at random."
     return PaperTable([Part("Figure 4 in numbers", importance_table(rows, notes["accuracy"]), note)], rows)
 

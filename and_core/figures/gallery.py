@@ -19,6 +19,7 @@ from and_core.figures.network import (
     words_by_kind,
 )
 from and_core.figures.unlearning import CURVES, change_by_class, importance_figure
+from and_core.labels.outputs import accuracy_name
 from and_core.labels.truth import class_map_of, classes_of_concept
 from and_core.query.comparable import comparable
 from and_core.store.dissection import Dissection
@@ -97,7 +98,10 @@ def by_depth(
 def importance(d: Dissection) -> Figures:
     """Return Fig. 4 a, b, c."""
     rows, accuracy = d.importance_curves.to_pylist(), d.notes("importance")["accuracy"]
-    return {f"importance-{name}": importance_figure(rows, name, accuracy) for name in CURVES}
+    return {
+        f"importance-{name}": importance_figure(rows, name, accuracy, measure=accuracy_name(d.multi_label))
+        for name in CURVES
+    }
 
 
 def called(d: Dissection, word: str) -> np.ndarray:

@@ -165,7 +165,7 @@ def dose_figure(rows: Sequence[Mapping[str, Any]], prefix: str = "", height: int
 
 
 def importance_figure(
-    rows: Sequence[Mapping[str, Any]], figure_name: str, accuracy: float, height: int = 330
+    rows: Sequence[Mapping[str, Any]], figure_name: str, accuracy: float, height: int = 330, measure: str = "accuracy"
 ) -> go.Figure:
     """Return Fig. 4 a, b or c: accuracy against the share really ablated, mean and spread over seeds.
 
@@ -209,7 +209,7 @@ def importance_figure(
                 },
                 hovertemplate=f"{plain(label)}, %{{x:.1f}} %: %{{y:.1f}} %<extra></extra>",
             )
-    themed(figure, "hidden neurons ablated, %", "accuracy on the tested clips, %", height)
+    themed(figure, "hidden neurons ablated, %", f"{measure} on the tested clips, %", height)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.18, "x": 0})
     return figure
 

@@ -17,3 +17,9 @@ def probabilities(logits: np.ndarray, multi_label: bool = False) -> np.ndarray:
     """
     values = np.asarray(logits).astype(np.float64)
     return expit(values) if multi_label else softmax(values, axis=-1)
+
+
+def accuracy_name(multi_label: bool) -> str:
+    """Return what is measured on labelled clips: accuracy, or mean average precision where a clip may have several
+    classes."""
+    return "mean average precision" if multi_label else "accuracy"

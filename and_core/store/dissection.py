@@ -357,6 +357,8 @@ class Dissection(Clips, Results):
             lines["t"] = stages["calibration"].parameters.get("t")
         if lines.get("closed_encoder") == lines.get("encoder"):
             lines.pop("closed_encoder", None)
+        if self.has("activations") and self.multi_label:
+            lines["outputs"] = "several classes at once (sigmoid)"
         lines["synthetic"] = any(a.provenance == "synthetic" for a in self.manifest.artifacts.values())
         return lines
 

@@ -129,11 +129,6 @@ def accuracy(logits: np.ndarray, truth: np.ndarray, multi_label: bool = False) -
     return 100 * float(np.mean(named_rightly(logits, truth)))
 
 
-def accuracy_name(multi_label: bool) -> str:
-    """Return what :func:`accuracy` is called."""
-    return "mean average precision" if multi_label else "accuracy"
-
-
 def average_precision(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return (C,) mean precision at the ranks of a class's own clips (N, C), sorted by its output; NaN without clips.
 

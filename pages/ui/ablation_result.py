@@ -11,7 +11,8 @@ from and_core.display import csv_text
 from and_core.figures.theme import EXPORT
 from and_core.figures.unlearning import FEWEST, change_by_class, clip_verdict, tested_on
 from and_core.labels.hierarchy import related
-from and_core.unlearn.measure import accuracy_by_class, accuracy_name, named_rightly
+from and_core.labels.outputs import accuracy_name
+from and_core.unlearn.measure import accuracy_by_class, named_rightly
 from and_core.unlearn.request import AblationRequest
 from and_core.unlearn.result import Result
 from and_core.unlearn.runs import TestedClips

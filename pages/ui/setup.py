@@ -44,6 +44,7 @@ PROVENANCE = (
     "audio_encoder",
     "llm",
     "pooling",
+    "outputs",
     "precision",
     "K",
     "t",

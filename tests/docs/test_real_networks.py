@@ -94,6 +94,29 @@ def numbers_of(script: str, tmp_path: Path, *options: str | Path) -> dict[str, A
 
 
 @pytest.mark.slow
+def test_a_tagger_of_several_classes_is_dissected_as_it_is(shared: Path, tmp_path: Path) -> None:
+    """Predictions are the network's own; the mapped last layer is named; unlearning takes dog, not the rest."""
+    needed(shared, "audioset_crnn", "esc10")
+    numbers = numbers_of("audioset/dissect.py", tmp_path, "--data", shared / "data")
+    assert numbers["apart"] <= 1e-5 and numbers["classes"] == 30
+    assert numbers["mean average precision"] >= 60 and numbers["last layer, cos_cubed"] >= 60
+    assert numbers["hits"] > numbers["misses"]
+    assert numbers["ablating"] < -1 and numbers["ablating"] < numbers["remaining"]
+
+
+def test_the_tagger_is_written_out_as_published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As many weights as its file holds; one clip's outputs in time and over the clip."""
+    nets = module_of("audioset/nets.py", monkeypatch)
+    (tmp_path / "labels.txt").write_text("\n".join(f"Class_{i}" for i in range(527)))
+    network, prepare, classes = nets.build(str(tmp_path / "labels.txt"))
+    assert len(classes) == 527 and sum(p.numel() for p in network.parameters()) == 813_937
+    features = prepare(np.random.default_rng(0).normal(0, 0.1, (2, 22_050)).astype(np.float32))
+    clip, frames = network.eval()(features)
+    assert clip.shape == (2, 527) and frames.shape == (2, features.shape[1], 527)
+    assert bool(((clip >= frames.amin(1)) & (clip <= frames.amax(1))).all())
+
+
+@pytest.mark.slow
 def test_crepe_is_explained_by_pitch(shared: Path, tmp_path: Path) -> None:
     """Of a network whose units are pitches: natural sounds of a unit's pitch drive it; its word for pitch is right."""
     esc10, digits = needed(shared, "esc10", "fsdd")

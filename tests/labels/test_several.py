@@ -19,6 +19,7 @@ from and_core.unlearn.measure import average_precision
 from and_core.unlearn.request import AblationRequest
 from and_core.unlearn.result import measure
 from and_core.unlearn.runs import read_split
+from tests.dashboard import app, page_html
 from tests.labels.several import CLASSES, bands, build, collection, configuration
 
 
@@ -131,3 +132,26 @@ def test_one_label_a_clip_is_stored_as_before(tmp_path: Path) -> None:
     assert "labels" not in d.clip_table.column_names and d.clips[0].labels == ("low",)
     with pytest.raises(DataError, match="out of range"):
         d.clip_row(99)
+
+
+@pytest.mark.parametrize(
+    "page", ["neurons", "concepts", "layers", "unlearning", "importance", "listen", "words", "strategies", "sound"]
+)
+def test_pages_show_several_labels(page: str, root: Path, several: Dissection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AND_CACHE", str(root / "cache"))
+    permit_target(make_config(several.manifest.config).target)
+    test = app(dissection="several").run()
+    test = test if page == "neurons" else test.switch_page(f"pages/{page}.py").run()
+    assert not test.exception, test.exception
+    text = page_html(test)
+    wanted = {
+        "neurons": "several classes at once (sigmoid)",
+        "concepts": "4 classes stand for 3 of 3 labels, as the class map says",
+        "unlearning": "mean average precision",
+        "importance": "mean average precision",
+    }
+    assert wanted.get(page, "") in text
+    if page == "concepts":
+        assert (
+            "2 of 32 clips have no label and count for no class" in text and "a clip may have several at once" in text
+        )

@@ -170,12 +170,7 @@ def test_choosing_stages(tmp_path: Path) -> None:
         d.summary("fc/0")
     unasked = ("icl", "judged", "planted", "listening", "class_map")
     assert dict(pipeline.status(small_config(), tmp_path)) == {
-        s: "done"
-        if s == "clips"
-        else "not configured"
-        if s in ("icl", "judged", "planted", "listening", "class_map")
-        else "not run"
-        for s in pipeline.STAGE_NAMES
+        s: "done" if s == "clips" else "not configured" if s in unasked else "not run" for s in pipeline.STAGE_NAMES
     }
     pipeline.run(small_config(), root=tmp_path, only=["activations", "captions"])
     assert pipeline.run(small_config(), root=tmp_path, only=["captions"], force=True).computed == ["captions"]
