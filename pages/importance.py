@@ -26,9 +26,8 @@ def _curves(d: Dissection) -> None:
     split, measure = d.notes("split"), accuracy_name(d.multi_label)
     st.html(
         html.empty(
-            f"{measure.capitalize()} on {split['tested_clips']} tested clips when a share of the {notes['neurons']:,} hidden neurons "
-            "is "
-            "ablated; whole network "
+            f"{measure.capitalize()} on {split['tested_clips']} tested clips when a share of the {notes['neurons']:,} "
+            "hidden neurons is ablated; whole network "
             f"{notes['accuracy']:.1f} %. Neurons are chosen from explanations over the other {split['choosing_clips']} "
             "clips. "
             f"Seeds {', '.join(map(str, notes['seeds']))}."

@@ -82,7 +82,7 @@ def _about(d: Dissection) -> None:
         else " (a fifth of the recordings)"
     )
     whole = (
-        f"the whole network's mean average precision over {notes['classes_tested']} classes is {notes['accuracy']:.1f} %"
+        f"mean average precision of the whole network over {notes['classes_tested']} classes {notes['accuracy']:.1f} %"
         if d.multi_label
         else f"the whole network names {notes['accuracy']:.1f} % of them"
     )
