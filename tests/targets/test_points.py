@@ -233,6 +233,21 @@ def test_names_that_match_nothing_are_answered_with_the_nearest() -> None:
             zoo(**settings).hook_points()
 
 
+def test_two_layers_of_one_name_are_refused() -> None:
+    class Net(nn.Sequential):
+        pass
+
+    net = Net(nn.Linear(RATE, 6))
+    net.add_module("fc", nn.Sequential(nn.ReLU(), nn.Linear(6, 5)))
+    net.add_module("head", nn.Linear(5, 2))
+    raw = {"kind": "module", "title": "two", "rate": RATE, "classifier": "head", "hook_points": ["fc"]}
+    target: Any = TARGETS.create(PluginConfig(**raw))
+    target.bind(net, lambda waves: torch.from_numpy(waves), ["a", "b"])
+    target.load("cpu")
+    with pytest.raises(TargetError, match="two layers are called 'fc'"):
+        target.layers()
+
+
 def test_heads_and_axes_can_be_told() -> None:
     target = zoo(hook_points=["shared:heads", "conv.2"], heads={"both.inner": 4}, unit_axes={"conv.2": 2})
     with pytest.raises(TargetError, match="matches nothing"):
