@@ -13,6 +13,7 @@ import zarr
 
 from and_core.audio.media import clip_wave, read_flac
 from and_core.errors import TargetError
+from and_core.labels.class_map import by_name
 from and_core.pipeline.stage import Run, Stage
 from and_core.records import NAME_LENGTH, Layer, is_layer_name
 from and_core.store.artifacts import layer_artifact
@@ -25,6 +26,7 @@ from and_core.targets.pooling import describe_pooling
 from and_core.targets.precision import autocast, choose_precision
 
 UNIT_CHUNK = 64  # neurons an inner chunk: one neuron of one chunk of rows is then a read of 64 KiB
+UNMATCHED_NAMED = 5  # labels without a class that are named
 AHEAD = 2  # batches decoded while the network works
 
 
@@ -48,6 +50,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     layers, total = target.layers(), len(dissection.clips)
     check_names(layers)
     check_company(target, dissection.clips[0].seconds)
+    say_unmatched(run, target)
     roots = [
         writer.out / f"layer{number:04d}" for number in range(len(layers))
     ]  # a name of PyTorch's may hold what no file's name can
@@ -122,6 +125,21 @@ def check_names(layers: list[Layer]) -> None:
             )
         if names.count(name) > 1:
             raise TargetError(f"two layers are called {name!r}; leave them out with target.layers")
+
+
+def say_unmatched(run: Run, target: Target) -> None:
+    """Say which labels are called like no class of the network, where no class map says what they are."""
+    labels = run.dissection.classes
+    if run.config.class_map is not None or not target.classes or not labels:
+        return
+    known = {label for _, label in by_name(target.classes, labels).pairs}
+    alone = [label for label in labels if label not in known]
+    if alone:
+        more = ", ..." if len(alone) > UNMATCHED_NAMED else ""
+        run.say(
+            f"{len(alone)} of {len(labels)} labels are called like no class of the network: "
+            f"{', '.join(alone[:UNMATCHED_NAMED])}{more}; and-dissect classes CONFIG.yaml proposes a class map"
+        )
 
 
 def reader(dissection: Dissection, target: Target, resampler: str = "soxr") -> Callable[[int], np.ndarray]:

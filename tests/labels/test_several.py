@@ -123,6 +123,13 @@ def test_a_clip_without_labels_among_labelled_ones_is_said(root: Path) -> None:
     assert "2 of 32 clips have no label" in (root / "remarks.txt").read_text()
 
 
+def test_labels_without_a_class_are_said(tmp_path: Path) -> None:
+    remarks: list[str] = []
+    config = configuration(collection(tmp_path / "plain", 8), unlearning=None, class_map=None)
+    pipeline.run(config, root=tmp_path / "cache", only=["clips", "activations"], say=remarks.append)
+    assert any("3 of 3 labels are called like no class of the network: high, hiss, low" in line for line in remarks)
+
+
 def test_one_label_a_clip_is_stored_as_before(tmp_path: Path) -> None:
     folder = collection(tmp_path / "one", 8)
     (folder / "labels.csv").write_text("file,label\n" + "".join(f"{i:02d}.wav,low\n" for i in range(8)))

@@ -150,7 +150,10 @@ def test_settings_that_need_a_language_model_say_so(tmp_path: Path) -> None:
     for changes, message in (
         ({"summarizer": {"kind": "llm"}}, "summarizer.kind='llm' needs a language model"),
         ({"open": {"judge": "llm"}}, "open.judge='llm' needs"),
-        ({"audio_encoder": {"kind": "minilm"}}, "audio_encoder.kind='minilm' is not known; allowed: clap, small_clap"),
+        (
+            {"audio_encoder": {"kind": "minilm"}},
+            "audio_encoder.kind='minilm' is not known; allowed: clap, pe_audio, small_clap",
+        ),
         ({"prompts": str(tmp_path / "none")}, "is no folder"),
     ):
         with pytest.raises(ConfigError, match=re.escape(message)):
