@@ -41,10 +41,10 @@ def _measures(d: Dissection, clip: int) -> dict[str, float]:
 def describe(d: Dissection, index: int, rates: dict[str, float]) -> tuple[list[str], int, int]:
     """Lines on one neuron, and its hits and misses."""
     neuron = d.neuron_id(index)
-    e, tops = d.explanation(neuron), d.extreme_clips(neuron)
+    e, tops, closed = d.explanation(neuron), d.extreme_clips(neuron), d.closed_concepts(neuron)[0].name
     judges = d.extreme_clips(neuron, k=JUDGES)[d.k :]
     lines = [
-        f"- **{neuron}**: {e['adjectives'] or 'no adjective'}; {e['thing'] or 'no source named'}; DB: {e['concept']}"
+        f"- **{neuron}**: {e['adjectives'] or 'no adjective'}; {e['thing'] or 'no source named'}; DB: {closed}"
     ]
     lines.append(f"  - its five clips: {', '.join(str(t.clip.label) for t in tops)}")
     found: list[tuple[str, float, float, float]] = []
@@ -58,9 +58,9 @@ def describe(d: Dissection, index: int, rates: dict[str, float]) -> tuple[list[s
                     1.5,
                 )
             )
-    share = float(np.mean([t.clip.label == e["concept"] for t in judges]))
-    found.append((str(e["concept"]), share, float(np.mean([c.label == e["concept"] for c in d.clips])), 3.0))
-    verdicts = [rate >= factor * base for _, rate, base, factor in found]
+    share = float(np.mean([closed in t.clip.labels for t in judges]))
+    found.append((closed, share, float(np.mean([closed in c.labels for c in d.clips])), 3.0))
+    verdicts = [rate > 0 and rate >= factor * base for _, rate, base, factor in found]
     for (word, rate, base, _), good in zip(found, verdicts, strict=True):
         lines.append(
             f"  - {'hit' if good else 'miss'}: {word}, {100 * rate:.0f} % of ranks 6 to 25, {100 * base:.0f} % of all "

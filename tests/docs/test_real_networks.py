@@ -100,7 +100,7 @@ def test_a_tagger_of_several_classes_is_dissected_as_it_is(shared: Path, tmp_pat
     numbers = numbers_of("audioset/dissect.py", tmp_path, "--data", shared / "data")
     assert numbers["apart"] <= 1e-5 and numbers["classes"] == 30
     assert numbers["mean average precision"] >= 60 and numbers["last layer, cos_cubed"] >= 60
-    assert numbers["hits"] > numbers["misses"]
+    assert numbers["hits"] >= 10 and numbers["misses"] < 40, "what ten neurons are said to hear, judged by other clips"
     assert numbers["ablating"] < -1 and numbers["ablating"] < numbers["remaining"]
 
 
