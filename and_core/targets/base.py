@@ -60,6 +60,7 @@ class Target(Plugin[T]):
     checkpoint_multi_label: bool = False  # what the checkpoint says, see `multi_label`
     _calls: list[ModuleCall] | None = None
     _points: dict[str, HookPoint] | None = None
+    _tried: float = 1.0  # seconds of noise that the network takes
 
     def __init__(self, settings: T) -> None:
         super().__init__(settings)
@@ -174,11 +175,14 @@ class Target(Plugin[T]):
     def calls(self) -> list[ModuleCall]:
         """Return what runs in a forward pass over noise, in order; tried once."""
         if self._calls is None:
-            from and_core.targets.finding import record_calls
-
-            waves = [noise(1.0, self.sample_rate)]
-            self._calls, _ = record_calls(self.network, lambda: self.forward(self.features(waves)))
+            self._calls = self._calls_of(1)
         return self._calls
+
+    def _calls_of(self, clips: int) -> list[ModuleCall]:
+        from and_core.targets.finding import record_calls
+
+        waves = [noise(self._tried, self.sample_rate)] * clips
+        return record_calls(self.network, lambda: self.forward(self.features(waves)))[0]
 
     def weighted_points(self) -> dict[str, HookPoint]:
         """Return hook points of the chosen layers with weights.
@@ -217,10 +221,14 @@ class Target(Plugin[T]):
             if not points:
                 raise TargetError("target.layers chooses no layer, and target.hook_points nothing beside them")
             return points
-        from and_core.targets.finding import choose_points, further_points, in_running_order
+        from and_core.targets.finding import choose_points, further_points, in_running_order, of_sound
 
         every = further_points(
-            self.network, self.calls(), unit_axes=s.unit_axes, heads=s.heads, token_axis=getattr(s, "token_axis", 1)
+            self.network,
+            of_sound(self.calls(), self._calls_of(2)),
+            unit_axes=s.unit_axes,
+            heads=s.heads,
+            token_axis=getattr(s, "token_axis", 1),
         )
         there = {(id(point.module), point.part) for point in points.values()}
         for name, point in choose_points(every, s.hook_points).items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -55,6 +55,32 @@ def record_calls(network: nn.Module, forward: Callable[[], Any]) -> tuple[list[M
     with hooked(modules, note), torch.inference_mode():
         result = forward()
     return calls, result
+
+
+def of_sound(one: Sequence[ModuleCall], two: Sequence[ModuleCall]) -> list[ModuleCall]:
+    """Return calls with the tensors that grow with the number of clips: a position, or a weight that is made anew, is
+    the same for every sound.
+
+    Parameters
+    ----------
+    one, two : sequence of ModuleCall
+        Of a pass over one clip, and over two of them.
+    """
+    doubled = {(call.name, call.number): call.shapes for call in two}
+    return [
+        replace(
+            call,
+            shapes={
+                part: shape
+                for part, shape in call.shapes.items()
+                if any(
+                    2 * a == b
+                    for a, b in zip(shape, doubled.get((call.name, call.number), {}).get(part, ()), strict=False)
+                )
+            },
+        )
+        for call in one
+    ]
 
 
 def runs_once(calls: Sequence[ModuleCall], kinds: tuple[type[nn.Module], ...]) -> list[str]:

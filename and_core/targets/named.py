@@ -96,7 +96,7 @@ class NamedTarget(Target[N]):
                 fault = fault or error
         if fault is not None:
             raise TargetError(f"{self.describe()} fails on a second of noise: {first_line(fault)}") from fault
-        self._calls, self._points = calls, None
+        self._calls, self._points, self._tried = calls, None, seconds
         running = runs_once(calls, (nn.Linear, *CONVOLUTIONS, *RECURRENT))
         if self._classifier is not None and self._classifier not in running:
             raise TargetError(

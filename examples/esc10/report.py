@@ -43,9 +43,7 @@ def describe(d: Dissection, index: int, rates: dict[str, float]) -> tuple[list[s
     neuron = d.neuron_id(index)
     e, tops, closed = d.explanation(neuron), d.extreme_clips(neuron), d.closed_concepts(neuron)[0].name
     judges = d.extreme_clips(neuron, k=JUDGES)[d.k :]
-    lines = [
-        f"- **{neuron}**: {e['adjectives'] or 'no adjective'}; {e['thing'] or 'no source named'}; DB: {closed}"
-    ]
+    lines = [f"- **{neuron}**: {e['adjectives'] or 'no adjective'}; {e['thing'] or 'no source named'}; DB: {closed}"]
     lines.append(f"  - its five clips: {', '.join(str(t.clip.label) for t in tops)}")
     found: list[tuple[str, float, float, float]] = []
     for rule in RULES:

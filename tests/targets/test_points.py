@@ -14,6 +14,7 @@ from and_core.errors import TargetError
 from and_core.records import How
 from and_core.targets.ablate import Ablation
 from and_core.targets.base import TARGETS
+from and_core.targets.company import check_company
 from and_core.targets.hooks import Capture
 from tests.tiny import tiny_ast, tiny_beats, tiny_hub
 
@@ -231,6 +232,19 @@ def test_names_that_match_nothing_are_answered_with_the_nearest() -> None:
     ):
         with pytest.raises(TargetError, match=message):
             zoo(**settings).hook_points()
+
+
+@pytest.mark.parametrize("kind", ["ast", "beats", "transformers"])
+def test_everything_that_runs_can_be_a_layer(kind: str, tmp_path: Any) -> None:
+    """Positions and weights that are made anew are none: they are the same for every sound."""
+    make = {"ast": tiny_ast, "beats": tiny_beats}.get(kind, lambda p: tiny_hub(p, "Wav2Vec2"))
+    made = PluginConfig(kind=kind, checkpoint=make(tmp_path / "net"), pooling="mean", hook_points=["*"])
+    target = TARGETS.create(made)
+    target.load("cpu")
+    assert len(target.hook_points()) > 35
+    check_company(target, 1.0)
+    logits, read = outputs(target)
+    assert all(values.shape == (3, target.hook_points()[name].size) for name, values in read.items())
 
 
 def test_two_layers_of_one_name_are_refused() -> None:
