@@ -243,7 +243,7 @@ def test_everything_that_runs_can_be_a_layer(kind: str, tmp_path: Any) -> None:
     target.load("cpu")
     assert len(target.hook_points()) > 35
     check_company(target, 1.0)
-    logits, read = outputs(target)
+    _, read = outputs(target)
     assert all(values.shape == (3, target.hook_points()[name].size) for name, values in read.items())
 
 
