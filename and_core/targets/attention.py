@@ -95,7 +95,7 @@ def find_heads(modules: Mapping[str, nn.Module], named: Mapping[str, int]) -> di
         A pattern matches no linear layer, or its input is no multiple of the number.
     """
     heads: dict[str, tuple[nn.Module, int]] = {}
-    counts = {name: count for name, module in modules.items() if (count := _count(module)) is not None}
+    counts = {name: count for name in modules if (count := _count(name, modules)) is not None}
     for name, count in counts.items():
         module = modules[name]
         inner = any(other.startswith(f"{name}.") for other in counts)  # an encoder that repeats its attention's number
@@ -118,9 +118,20 @@ def find_heads(modules: Mapping[str, nn.Module], named: Mapping[str, int]) -> di
     return heads
 
 
-def _count(module: nn.Module) -> int | None:
-    values = (getattr(module, key, None) for key in COUNTS)
-    return next((n for n in values if isinstance(n, int) and not isinstance(n, bool) and n > 0), None)
+def _count(name: str, modules: Mapping[str, nn.Module]) -> int | None:
+    """Return how many heads a module says it has, or how often a head's width goes into what is projected."""
+    module = modules[name]
+    stated = next((n for key in COUNTS if (n := _whole(module, key)) is not None), None)
+    width = _whole(module, "head_dim")
+    if stated is not None or width is None:
+        return stated
+    projection = _projection(name, modules)
+    return None if projection is None or projection.in_features % width else projection.in_features // width
+
+
+def _whole(module: nn.Module, key: str) -> int | None:
+    value = getattr(module, key, None)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _projection(name: str, modules: Mapping[str, nn.Module]) -> nn.Linear | None:
