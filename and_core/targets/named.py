@@ -187,7 +187,7 @@ class NamedTarget(Target[N]):
     def channels_first(self, layer: str) -> bool:
         """Return whether a layer's units stand before time and frequency, as a convolution's: none of its columns is a
         special token."""
-        point = self.hook_points().get(layer)
+        point = (self._points or {}).get(layer)  # not found here: finding them runs the network
         return isinstance(self._layers.get(layer), CONVOLUTIONS) if point is None else point.axis == 1
 
 

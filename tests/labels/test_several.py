@@ -14,6 +14,7 @@ from and_core.errors import ANDError, DataError
 from and_core.labels.outputs import probabilities
 from and_core.labels.truth import class_map_of, class_truth, classes_of_concept
 from and_core.store.permission import permit_target
+from and_core.study.draw import draw_items
 from and_core.unlearn.evaluator import open_evaluator
 from and_core.unlearn.measure import average_precision
 from and_core.unlearn.request import AblationRequest
@@ -21,6 +22,7 @@ from and_core.unlearn.result import measure
 from and_core.unlearn.runs import read_split
 from tests.dashboard import app, page_html
 from tests.labels.several import CLASSES, bands, build, collection, configuration
+from tests.studies import small_plan
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +164,24 @@ def test_pages_show_several_labels(page: str, root: Path, several: Dissection, m
         assert (
             "2 of 32 clips have no label and count for no class" in text and "a clip may have several at once" in text
         )
+
+
+def test_studies_know_every_label_of_a_clip(several: Dissection) -> None:
+    plan = small_plan(
+        dissections=["several"], neurons={"per_block": 6}, methods=["DB", "SUM"], tasks=["intruder", "fit"],
+        controls={"mismatched": 2, "known": 2, "attention": 0, "training": 0},
+    )  # fmt: skip
+    items, _ = draw_items(plan, [several])
+    intruders = [item.clips for item in items if item.task == "intruder"]
+    assert intruders
+    for odd, *high in intruders:
+        of_high = {label for clip in high for label in several.clips[clip].labels}
+        apart = [clip for clip in several.clips if clip.index not in high and not of_high & set(clip.labels)]
+        assert not apart or not of_high & set(several.clips[odd].labels) or len(of_high) == 3
+    truth = class_truth(several)
+    known = [item for item in items if item.control == "known"]
+    assert len(known) == 2
+    for item in known:
+        shared = set.intersection(*(set(several.clips[clip].labels) for clip in item.clips))
+        of_class = [CLASSES[c] for c in range(4) if truth[item.clips, c].all()]
+        assert shared or of_class, "a high anchor's clips share what it says of them"
