@@ -45,6 +45,11 @@ class Captioner(Plugin[S]):
         """Acoustic measures it reads that clips tables made by earlier versions have not."""
         return ()
 
+    def network_fingerprint(self) -> str | None:
+        """Return the identity of the network that tags, which may not be the one that is dissected; None where none
+        does."""
+        return None
+
     def every(self, rows: list[dict[str, Any]], listen: Listen) -> list[list[str]]:
         """Return all captions of each clip, where it has several.
 

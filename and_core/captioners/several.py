@@ -55,6 +55,10 @@ class Several(Captioner[SeveralSettings]):
         """Those of the parts."""
         return tuple(sorted({measure for part in self.parts for measure in part.later_measures}))
 
+    def network_fingerprint(self) -> str | None:
+        """Return that of the first part that tags."""
+        return next((own for part in self.parts if (own := part.network_fingerprint()) is not None), None)
+
     def fingerprint(self) -> str:
         """Return fingerprints of the parts."""
         return "/".join(part.fingerprint() for part in self.parts)

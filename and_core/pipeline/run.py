@@ -205,6 +205,7 @@ def _preflight(context: Run) -> None:
         getattr(context, name)
     open_concepts.judge_of(context)
     context.captioner.fingerprint()
+    texts.check_captioner(context)
     refs = context.dataset.references()
     labelled = sorted({label for ref in refs for label in ref.labels})
     without = [ref.name for ref in refs if not ref.labels]

@@ -14,7 +14,7 @@ from and_core.captioners.base import ListeningCaptioner, clean_caption, joined
 from and_core.dissect.attributes import LEXICON, VERSION, parse, value_text
 from and_core.dissect.concepts import concept_set
 from and_core.encoders.base import check_spread
-from and_core.errors import DataError
+from and_core.errors import ConfigError, DataError
 from and_core.names import readable
 from and_core.pipeline.llm_cache import unanswered
 from and_core.pipeline.stage import Run, Stage
@@ -25,8 +25,24 @@ from and_core.store.writer import StageWriter
 ENCODE_CHUNK = 512
 
 
+def check_captioner(run: Run) -> None:
+    """Raise where the captions would be the dissected network's own.
+
+    Raises
+    ------
+    ConfigError
+        It would explain itself by what it says.
+    """
+    tags = run.captioner.network_fingerprint()
+    if tags is not None and tags == run.target.fingerprint():
+        raise ConfigError(
+            "captions.target is the network that is dissected; a network never tags for its own dissection"
+        )
+
+
 def caption_parameters(run: Run) -> dict[str, Any]:
     """Return the captioner and its settings."""
+    check_captioner(run)
     return {"captioner": run.captioner.identifying_settings(), "fingerprint": run.captioner.fingerprint()}
 
 

@@ -12,9 +12,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import soundfile as sf
+import torch
 
 from and_core import open_dissection, pipeline
 from and_core.captioners.base import CAPTIONERS, ListeningCaptioner, clean_caption
@@ -24,7 +27,7 @@ from and_core.reply import Reply
 from and_core.testing import check_captioner
 from tests.conftest import small_config, tone
 from tests.fake_server import FakeServer
-from tests.tiny import tiny_audio_llm
+from tests.tiny import tiny_ast, tiny_audio_llm
 
 SALMONN = {
     "config.py": """
@@ -115,6 +118,7 @@ def settings_of(kind: str, folder: Path) -> Iterator[dict]:
 CAPTIONER_SETTINGS: dict[str, Callable[[Path], dict]] = {
     "audio_llm": lambda p: {"model": tiny_audio_llm(p / "net"), "max_tokens": 8},
     "salmonn": salmonn_folder,
+    "tagger": lambda p: {"target": {"kind": "ast", "checkpoint": tiny_ast(p / "net"), "pooling": "mean"}, "above": 0},
     "acoustic": lambda p: {},
     "corpus": lambda p: {},
     "column": lambda p: {"column": "title"},
@@ -259,3 +263,58 @@ def test_repeating_captions_are_cut() -> None:
         clean_caption("one two three four five six seven eight nine") == "one two three four five six seven eight nine"
     )
     assert clean_caption("  ") is None and clean_caption(None) is None
+
+
+class Pitches(torch.nn.Module):
+    """(B, samples) -> logits of three bands, and one that is always high."""
+
+    def forward(self, waves: torch.Tensor) -> torch.Tensor:
+        power = torch.fft.rfft(waves).abs() ** 2
+        hertz = torch.fft.rfftfreq(waves.shape[1], 1 / 8000)
+        level = [torch.log10(power[:, (hertz > a) & (hertz < b)].mean(1) + 1e-3) for a, b in BANDS]
+        return torch.stack([*level, torch.full((len(waves),), 9.0)], 1)
+
+
+BANDS = ((100, 500), (900, 1500), (2500, 3500))
+NETS = """from tests.captioners.test_captioners import Pitches
+import torch
+
+
+def build():
+    return Pitches(), torch.from_numpy, ["Dog", "Water_tap_faucet", "Bark", "Speech"]
+"""
+
+
+def test_a_tagger_says_what_stands_out_and_when(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(NETS)
+    target = {"kind": "python", "factory": f"{tmp_path}/nets.py:build", "rate": 8000}
+    tagger: Any = CAPTIONERS.create(PluginConfig(kind="tagger", target=target, seconds=0.5, above=0.5))
+    hz = {"low": 300, "mid": 1200, "high": 3000}
+
+    def sound(*names: str) -> np.ndarray:
+        return np.concatenate([tone(0.5, 8000, hz[name]) if name else np.zeros(4000, np.float32) for name in names])
+
+    clips = [sound("low", ""), sound("mid", "low"), sound("high", ""), sound("", ""), sound("", "")]
+    replies = dict(tagger.replies(iter(clips)))
+    assert len(replies) == 5 and tagger.sample_rate == 8000
+    texts = tagger.captions([{} for _ in clips], lambda captioner: [replies[i] for i in range(5)])
+    assert texts[0] == "Dog." and texts[1] == "Water tap faucet; then dog.", "in the order in which they come"
+    assert texts[2] == "Bark." and texts[3] is None, "what is always likely says nothing"
+    again: Any = CAPTIONERS.create(PluginConfig(kind="tagger", target=target, seconds=0.5, above=3))
+    assert again.identity() == tagger.identity(), "thresholds choose among replies that are there"
+
+
+def test_a_narrower_class_stands_for_the_broader(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(NETS.replace("Water_tap_faucet", "Animal"))
+    target = {"kind": "python", "factory": f"{tmp_path}/nets.py:build", "rate": 8000}
+    tagger: Any = CAPTIONERS.create(PluginConfig(kind="tagger", target=target, above=0.5))
+    mixed = tone(0.5, 8000, 300) + tone(0.5, 8000, 1200)
+    replies = dict(tagger.replies(iter([mixed, np.zeros(4000, np.float32), np.zeros(4000, np.float32)])))
+    texts = tagger.captions([{}] * 3, lambda captioner: [replies[i] for i in range(3)])
+    assert texts == ["Dog.", None, None]
+
+
+def test_a_network_never_tags_for_its_own_dissection(tmp_path: Path) -> None:
+    config = small_config(name="own", captions={"kind": "tagger", "target": {"kind": "ast"}})
+    with pytest.raises(ConfigError, match="a network never tags for its own dissection"):
+        pipeline.run(config, root=tmp_path, only=["clips", "activations", "captions"], say=lambda text: None)

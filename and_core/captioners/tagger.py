@@ -1,0 +1,145 @@
+"""Captions from the classes of any network that this package can load: what stands out in a clip, and when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from and_core.captioners.base import CAPTIONERS, Listen, ListeningCaptioner
+from and_core.config import REGISTRIES, PluginConfig
+from and_core.errors import ConfigError, first_line
+from and_core.labels.hierarchy import parents, spelling
+from and_core.names import readable
+from and_core.registry import Settings
+from and_core.reply import Reply
+
+DIGITS = 2  # of a logit that is kept
+PARTS = 8  # windows of a clip at most
+
+
+class TaggerSettings(Settings):
+    """`target`: the network, as in the section `target`; `device` that it runs on.
+
+    `above`: standard deviations over the collection's clips from which a class stands out; `most` classes a clip;
+    `seconds` of a window, by which it is told what comes first.
+    """
+
+    target: dict[str, Any]
+    device: str = "auto"
+    above: Annotated[float, Field(ge=0, le=10)] = 1.5
+    most: Annotated[int, Field(ge=1, le=20)] = 3
+    seconds: Annotated[float, Field(gt=0.1, le=60)] = 2.0
+
+    def reaches(self) -> list[str]:
+        """Return what loading the network does."""
+        return _targets().reaches(PluginConfig(**self.target))
+
+    @classmethod
+    def absolute(cls, raw: Mapping[str, Any], base: Path) -> dict[str, Any]:
+        """Return the network's paths."""
+        made = super().absolute(raw, base)
+        target = made.get("target")
+        return {**made, "target": _targets().absolute(target, base)} if isinstance(target, dict) else made
+
+
+@CAPTIONERS.register
+class Tagger(ListeningCaptioner[TaggerSettings]):
+    """Names the classes whose logits stand out among all clips, in the order in which they come: "Dog, bark; then
+    rain."
+
+    A class is compared with itself over the collection, so that one that is always likely says nothing; a class is left
+    out where a narrower one of it is named.
+    """
+
+    kind = "tagger"
+
+    @cached_property
+    def _network(self) -> Any:
+        return _targets().create(PluginConfig(**self.settings.target), self.recorded)
+
+    @cached_property
+    def _loaded(self) -> Any:
+        target = self._network
+        target.load(resolve_name("and_core.targets.base:pick_device")(self.settings.device))
+        if not target.classes:
+            raise ConfigError(f"captions.target: {target.describe()} has no classes to name")
+        self.sample_rate = target.sample_rate
+        return target
+
+    def network_fingerprint(self) -> str:
+        """Return the identity of the network, which may not be the one that is dissected."""
+        return str(self._network.fingerprint())
+
+    def identifying_settings(self) -> dict[str, Any]:
+        """Return settings, of the network those that change what it says."""
+        own = _targets().given_settings(PluginConfig(**self.settings.target))
+        made = {name: value for name, value in super().identifying_settings().items() if name != "device"}
+        return {**made, "target": own}
+
+    def identity(self) -> str:
+        """Return network and windows; thresholds only choose among what it says."""
+        return json.dumps([self.network_fingerprint(), self.settings.seconds])
+
+    def describe(self) -> str:
+        """Return one line for provenance."""
+        return f"tags by {self._network.describe()}"
+
+    def replies(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
+        """Yield the logits of each clip and of its windows, as JSON."""
+        _ = self._loaded  # which says at what rate the waves are to come
+        for number, wave in enumerate(waves):
+            try:
+                yield number, Reply(json.dumps(self._logits(wave), separators=(",", ":")), None)
+            except (RuntimeError, ValueError, IndexError) as error:
+                yield number, Reply(None, f"the tagger fails on this clip: {first_line(error)}")
+
+    def _logits(self, wave: np.ndarray) -> dict[str, Any]:
+        import torch
+
+        target = self._loaded
+        length = round(self.settings.seconds * target.sample_rate)
+        count = min(PARTS, max(1, round(len(wave) / length)))
+        with torch.inference_mode():
+            whole = target.forward(target.features([wave]))[0].float().cpu().numpy()
+            windows = np.array_split(wave, count) if count > 1 else []
+            parts = [target.forward(target.features([part]))[0].float().cpu().numpy() for part in windows]
+        if not np.isfinite(whole).all() or not all(np.isfinite(part).all() for part in parts):
+            raise ValueError("NaN or infinite logits")
+        return {"clip": whole.round(DIGITS).tolist(), "windows": [part.round(DIGITS).tolist() for part in parts]}
+
+    def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
+        """Return what stands out in each clip, compared with all of them."""
+        heard = [None if reply.text is None else json.loads(reply.text) for reply in listen(self)]
+        names = [readable(name) for name in self._loaded.classes]
+        table = np.array([one["clip"] for one in heard if one is not None])
+        if not len(table):
+            return [None] * len(heard)
+        mean, spread = table.mean(0), np.maximum(table.std(0), 1e-6)
+        return [None if one is None else self._caption(one, names, mean, spread) for one in heard]
+
+    def _caption(self, one: dict[str, Any], names: list[str], mean: np.ndarray, spread: np.ndarray) -> str | None:
+        scores = (np.array(one["clip"]) - mean) / spread
+        order = np.argsort(-scores, kind="stable")
+        chosen = [int(c) for c in order if scores[c] >= self.settings.above]
+        broader = {parent for c in chosen for parent in parents(names[c])}
+        chosen = [c for c in chosen if spelling(names[c]) not in broader][: self.settings.most]
+        if not chosen:
+            return None
+        windows = (np.array(one["windows"]) - mean) / spread if one["windows"] else np.zeros((1, len(names)))
+        first = {c: int(windows[:, c].argmax()) for c in chosen}
+        ordered = sorted(chosen, key=first.__getitem__)
+        groups = [", ".join(names[c].lower() for c in group) for _, group in groupby(ordered, key=first.__getitem__)]
+        text = "; then ".join(groups)
+        return f"{text[0].upper()}{text[1:]}."
+
+
+def _targets() -> Any:
+    return resolve_name(REGISTRIES["target"])
