@@ -125,8 +125,10 @@ class BEATs(Target[BEATsSettings]):
         _fit(self._net, weights, self.describe())
         self._tie_check(weights)
         self._head = self._net.predictor
+        self.checkpoint_multi_label = self._head is not None  # Microsoft's predictor ends in a sigmoid
         if head is not None:
             self._head = nn.Linear(config.encoder_embed_dim, len(head["weight"]))
+            self.checkpoint_multi_label = False  # the AND authors' head has a softmax
             _fit(self._head, head, f"{self.describe()}, classifier")
         self._names = names
         _ = self.classes  # a wrong list is said before the network runs

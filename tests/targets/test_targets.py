@@ -34,6 +34,7 @@ def test_beats_checkpoints_of_every_layout(tmp_path: Path) -> None:
         with Capture(target.hook_points(), target.pool, None if layout != "pretrained" else names[-1]) as capture:
             capture.run(lambda: target.forward(target.features([tone(0.5)])))  # noqa: B023
         outputs[layout] = capture.outputs["layer1_fc2"]
+        assert target.multi_label is (layout == "microsoft"), "its predictor ends in a sigmoid"
         assert (
             target.classes
             == {"microsoft": ["/m/a", "/m/b", "/m/c"], "pretrained": None, "flat": ["class 0", "class 1", "class 2"]}[
@@ -231,6 +232,21 @@ def test_every_family_of_transformers(family: str, tmp_path: Path) -> None:
             capture.run(lambda: network.forward(network.features(waves)))  # noqa: B023
         outputs.append(capture.outputs[inner[0]])
     assert torch.equal(*outputs), "what is written is loaded as the same network"
+
+
+@pytest.mark.parametrize("kind", ["ast", "transformers"])
+def test_a_checkpoint_says_that_a_clip_may_have_several_classes(kind: str, tmp_path: Path) -> None:
+    folder = Path(tiny_ast(tmp_path / "net"))
+    for problem, setting, several in (
+        (None, None, False), ("multi_label_classification", None, True), ("multi_label_classification", False, False),
+        ("single_label_classification", None, False), (None, True, True),
+    ):  # fmt: skip
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "problem_type": problem}))
+        own = {} if setting is None else {"multi_label": setting}
+        target = TARGETS.create(PluginConfig(kind=kind, checkpoint=str(folder), pooling="mean", **own))
+        target.load("cpu")
+        assert target.multi_label is several, (problem, setting)
 
 
 def test_a_network_of_ones_own_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
