@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -22,19 +23,22 @@ from and_core.registry import Settings
 from and_core.reply import Reply
 
 DIGITS = 2  # of a logit that is kept
+LIKELY = 10  # classes of a clip that may be named, by their logits
 PARTS = 8  # windows of a clip at most
 
 
 class TaggerSettings(Settings):
     """`target`: the network, as in the section `target`; `device` that it runs on.
 
-    `above`: standard deviations over the collection's clips from which a class stands out; `most` classes a clip;
-    `seconds` of a window, by which it is told what comes first.
+    `classes`: patterns of those that may be named; the fewer that can't be there, the surer the rest. `above`: standard
+    deviations over the collection's clips from which a class stands out; `most` classes a clip; `seconds` of a window,
+    by which it is told what comes first.
     """
 
     target: dict[str, Any]
     device: str = "auto"
-    above: Annotated[float, Field(ge=0, le=10)] = 1.5
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    above: Annotated[float, Field(ge=0, le=10)] = 0.5
     most: Annotated[int, Field(ge=1, le=20)] = 3
     seconds: Annotated[float, Field(gt=0.1, le=60)] = 2.0
 
@@ -52,11 +56,11 @@ class TaggerSettings(Settings):
 
 @CAPTIONERS.register
 class Tagger(ListeningCaptioner[TaggerSettings]):
-    """Names the classes whose logits stand out among all clips, in the order in which they come: "Dog, bark; then
+    """Names classes that are likely and stand out among all clips, in the order in which they come: "Dog, bark; then
     rain."
 
-    A class is compared with itself over the collection, so that one that is always likely says nothing; a class is left
-    out where a narrower one of it is named.
+    Of a clip's ten most likely classes those are named whose logits lie furthest above their mean over the collection,
+    so that a class that is always likely says nothing; one is left out where a narrower one is named.
     """
 
     kind = "tagger"
@@ -123,12 +127,25 @@ class Tagger(ListeningCaptioner[TaggerSettings]):
         if not len(table):
             return [None] * len(heard)
         mean, spread = table.mean(0), np.maximum(table.std(0), 1e-6)
-        return [None if one is None else self._caption(one, names, mean, spread) for one in heard]
+        allowed = self._allowed(self._loaded.classes)
+        return [None if one is None else self._caption(one, names, mean, spread, allowed) for one in heard]
 
-    def _caption(self, one: dict[str, Any], names: list[str], mean: np.ndarray, spread: np.ndarray) -> str | None:
-        scores = (np.array(one["clip"]) - mean) / spread
-        order = np.argsort(-scores, kind="stable")
-        chosen = [int(c) for c in order if scores[c] >= self.settings.above]
+    def _allowed(self, classes: list[str]) -> np.ndarray:
+        """Return (n,) numbers of the classes that may be named."""
+        patterns = self.settings.classes
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in classes):
+                raise ConfigError(f"captions.classes={pattern!r} matches no class; there are: {', '.join(classes[:8])}")
+        return np.array([i for i, name in enumerate(classes) if any(fnmatchcase(name, p) for p in patterns)])
+
+    def _caption(
+        self, one: dict[str, Any], names: list[str], mean: np.ndarray, spread: np.ndarray, allowed: np.ndarray
+    ) -> str | None:
+        logits = np.array(one["clip"])
+        likely = allowed[np.argsort(-logits[allowed], kind="stable")[:LIKELY]]
+        lift = logits - mean
+        likely = likely[np.argsort(-lift[likely], kind="stable")]
+        chosen = [int(c) for c in likely if lift[c] > 0 and lift[c] >= self.settings.above * spread[c]]
         broader = {parent for c in chosen for parent in parents(names[c])}
         chosen = [c for c in chosen if spelling(names[c]) not in broader][: self.settings.most]
         if not chosen:

@@ -300,6 +300,13 @@ def test_a_tagger_says_what_stands_out_and_when(tmp_path: Path) -> None:
     texts = tagger.captions([{} for _ in clips], lambda captioner: [replies[i] for i in range(5)])
     assert texts[0] == "Dog." and texts[1] == "Water tap faucet; then dog.", "in the order in which they come"
     assert texts[2] == "Bark." and texts[3] is None, "what is always likely says nothing"
+    few: Any = CAPTIONERS.create(
+        PluginConfig(kind="tagger", target=target, seconds=0.5, above=0.5, classes=["Bark", "Spee*"])
+    )
+    assert few.captions([{}] * 5, lambda captioner: [replies[i] for i in range(5)]) != texts
+    with pytest.raises(ConfigError, match="classes='Cat' matches no class; there are: Dog"):
+        wrong: Any = CAPTIONERS.create(PluginConfig(kind="tagger", target=target, classes=["Cat"]))
+        wrong.captions([{}], lambda captioner: [replies[0]])
     again: Any = CAPTIONERS.create(PluginConfig(kind="tagger", target=target, seconds=0.5, above=3))
     assert again.identity() == tagger.identity(), "thresholds choose among replies that are there"
 
