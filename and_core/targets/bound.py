@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -151,8 +152,9 @@ class BoundTarget(NamedTarget[B]):
         s = self.settings
         if s.output is not None:
             try:
-                output = output[s.output]
-            except (KeyError, IndexError, TypeError):
+                named = isinstance(s.output, str) and is_dataclass(output) and not isinstance(output, Mapping)
+                output = getattr(output, str(s.output)) if named else output[s.output]
+            except (KeyError, IndexError, TypeError, AttributeError):
                 raise TargetError(f"target.output={s.output!r}: the network gives {_described(output)}") from None
         if not isinstance(output, torch.Tensor):
             raise TargetError(
@@ -174,6 +176,8 @@ def _described(output: Any) -> str:
     """Return what a network gives, for a message."""
     if isinstance(output, Mapping):
         return f"a dict with {', '.join(map(repr, output))}"
+    if is_dataclass(output):
+        return f"{type(output).__name__} with {', '.join(repr(field.name) for field in fields(output))}"
     if isinstance(output, tuple | list):
         return f"{len(output)} values (0 to {len(output) - 1})"
     return f"a tensor {tuple(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 
 from and_core.errors import TargetError
 from and_core.targets.attention import find_heads
@@ -141,6 +142,8 @@ def further_points(
             first = batch_axis
             if isinstance(call.module, RECURRENT) and part != (0,):
                 first = 1  # last states: layers come before the batch, whatever the order over time
+            elif isinstance(call.module, nn.MultiheadAttention) and part == (1,):
+                first = 0  # attention weights, clips first whatever the order of tokens
             elif isinstance(call.module, (nn.MultiheadAttention, *RECURRENT)):
                 first = int(not call.module.batch_first)
             points[place] = HookPoint(
@@ -203,10 +206,12 @@ def _tensors(output: Any, part: Part = ()) -> Iterator[tuple[Part, tuple[int, ..
     if isinstance(output, torch.Tensor):
         if output.is_floating_point():
             yield part, tuple(output.shape)
-    elif len(part) < DEPTH:
+    elif len(part) < DEPTH and not isinstance(output, PackedSequence):
         pairs: Any = ()
         if isinstance(output, Mapping):
             pairs = output.items()
+        elif is_dataclass(output):
+            pairs = ((field.name, getattr(output, field.name)) for field in fields(output))
         elif isinstance(output, tuple | list):
             pairs = enumerate(output)
         for key, value in pairs:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from and_core.errors import TargetError
 from and_core.targets.attention import AttentionTap
@@ -111,11 +112,13 @@ class HookPoint:
         value = output
         for key in self.part:
             try:
-                value = value[key]
+                value = getattr(value, key) if isinstance(key, str) and is_dataclass(value) else value[key]
             except (KeyError, IndexError, TypeError, AttributeError):
                 raise TargetError(f"layer {self.name}: the output has no part {key!r} in this pass") from None
         if not self.part and isinstance(value, tuple) and value:
             value = value[0]
+        if isinstance(value, PackedSequence) and isinstance(self.module, RECURRENT):
+            value, _ = pad_packed_sequence(value, batch_first=self.module.batch_first)
         if not isinstance(value, torch.Tensor):
             raise TargetError(f"layer {self.name} gives {type(value).__name__}; a tensor is expected")
         return value
@@ -125,8 +128,9 @@ class HookPoint:
         if changed is None:
             return None
         part = self.part or ((0,) if isinstance(output, tuple) else ())
-        made = _put(output, part, changed)
-        return _with_last_state(self.module, made) if isinstance(self.module, RECURRENT) and part == (0,) else made
+        if isinstance(self.module, RECURRENT) and part == (0,):
+            return _with_states(self.module, output, changed)
+        return _put(output, part, changed)
 
     def _input(self, args: tuple[Any, ...], kwargs: dict[str, Any], on_tensor: OnTensor) -> Any:
         key = None if args else next(iter(kwargs))
@@ -213,6 +217,8 @@ def _put(output: Any, part: Part, value: torch.Tensor) -> Any:
     if not part:
         return value
     key, rest = part[0], part[1:]
+    if is_dataclass(output) and not isinstance(output, Mapping):
+        return replace(output, **{str(key): _put(getattr(output, str(key)), rest, value)})  # type: ignore[type-var]
     inner = _put(output[key], rest, value)
     if isinstance(output, tuple):
         items = [inner if i == key else item for i, item in enumerate(output)]
@@ -222,15 +228,21 @@ def _put(output: Any, part: Part, value: torch.Tensor) -> Any:
     return type(output)(**{**output, key: inner}) if hasattr(output, "to_tuple") else {**output, key: inner}
 
 
-def _with_last_state(module: nn.RNNBase, output: Any) -> Any:
-    """Return a recurrent layer's output whose last hidden states agree with its states over time: what reads the last
-    state must not see what was silenced."""
-    states, rest = output[0], output[1]
-    last = rest[0] if isinstance(module, nn.LSTM) else rest
-    half = states.shape[-1] // (2 if module.bidirectional else 1)
+def _with_states(module: nn.RNNBase, output: Any, states: torch.Tensor) -> Any:
+    """Return a recurrent layer's output with other states over time, and last hidden states that agree with them: what
+    reads the last state must not see what was silenced."""
+    made: Any = states
     time = (1 if module.batch_first else 0) if states.ndim == 3 else 0
-    ends = [states.select(time, -1)[..., :half]]
-    if module.bidirectional:
-        ends.append(states.select(time, 0)[..., half:])
-    changed = torch.cat([last[: len(last) - len(ends)], torch.stack(ends)])
-    return (states, (changed, rest[1])) if isinstance(module, nn.LSTM) else (states, changed)
+    in_order = states.movedim(time, 0)
+    ends = in_order[-1]
+    if isinstance(output[0], PackedSequence):
+        _, lengths = pad_packed_sequence(output[0])
+        ends = in_order[lengths - 1, torch.arange(len(lengths))]
+        made = pack_padded_sequence(
+            states, lengths, batch_first=module.batch_first, enforce_sorted=output[0].sorted_indices is None
+        )
+    last = output[1][0] if isinstance(module, nn.LSTM) else output[1]
+    half = states.shape[-1] // (2 if module.bidirectional else 1)
+    own = [ends[..., :half]] + ([in_order[0][..., half:]] if module.bidirectional else [])
+    hidden = torch.cat([last[: len(last) - len(own)], torch.stack(own)])
+    return made, (hidden, output[1][1]) if isinstance(module, nn.LSTM) else hidden

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,14 @@ from and_core.targets.hooks import Capture
 from tests.tiny import tiny_ast, tiny_beats, tiny_hub
 
 RATE = 2000
+
+
+@dataclass
+class Outputs:
+    """What a network may give."""
+
+    logits: torch.Tensor
+    states: torch.Tensor
 
 
 class TwoOutputs(nn.Module):
@@ -218,6 +227,52 @@ def test_the_last_state_agrees_with_a_silenced_recurrent_layer() -> None:
     with Ablation(target.hook_points(), {"rnn": np.ones(3, bool)}, "zero"):
         inside, _ = outputs(target)
     assert torch.allclose(inside, target.network.head.bias.expand(3, -1), atol=1e-6), "the head reads the last state"
+
+
+class Packed(nn.Module):
+    """Packs clips of different lengths, reads states and last states, and gives a dataclass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(20, 5, bidirectional=True, batch_first=True)
+        self.head = nn.Linear(10, 3)
+
+    def forward(self, x: torch.Tensor) -> Outputs:
+        lengths = torch.tensor([x.shape[1] - 3 * (len(x) > 1 and i == 0) for i in range(len(x))])
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        states, (last, _) = self.lstm(packed)
+        states, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=True)
+        return Outputs(self.head(torch.cat([last[-2], last[-1]], 1)), states)
+
+
+@pytest.mark.parametrize("how", ["weights", "zero"])
+def test_packed_sequences_and_dataclasses(how: How) -> None:
+    torch.manual_seed(2)
+    net = Packed()
+    raw = {"kind": "module", "title": "packed", "rate": RATE, "classifier": "head", "output": "logits"}
+    target: Any = TARGETS.create(PluginConfig(**raw, hook_points=["network:states"]))
+    target.bind(net, lambda waves: torch.from_numpy(waves).reshape(len(waves), -1, 20), ["a", "b", "c"])
+    target.load("cpu")
+    assert [layer.name for layer in target.layers()] == ["lstm", "network:states", "fc"]
+    before, whole = outputs(target)
+    points = target.hook_points()
+    with Ablation(points, {"lstm": np.zeros(10, bool)}, "zero"):
+        assert torch.equal(outputs(target)[0], before)
+    half = np.arange(10) == 2
+    with Ablation(points, {"lstm": half}, "zero"):
+        patched, read = outputs(target)
+    assert (read["lstm"][:, 2] == 0).all() and torch.allclose(read["lstm"][:, 3:], whole["lstm"][:, 3:], atol=1e-6)
+    with torch.no_grad():
+        features = target.features(sounds())[0]
+        last = net.lstm(nn.utils.rnn.pack_padded_sequence(
+            features, torch.tensor([97, 100, 100]), batch_first=True, enforce_sorted=False
+        ))[1][0]  # fmt: skip
+        last[0, :, 2] = 0
+        assert torch.allclose(patched, net.head(torch.cat([last[0], last[1]], 1)), atol=1e-5), "at each clip's own end"
+    with Ablation(points, {"lstm": np.ones(10, bool)}, how):
+        silent, _ = outputs(target)
+    assert torch.allclose(silent, net.head.bias.expand(3, -1), atol=1e-6)
+    assert torch.equal(outputs(target)[0], before)
 
 
 def test_names_that_match_nothing_are_answered_with_the_nearest() -> None:
