@@ -88,6 +88,12 @@ def joined_labels(labels: Iterable[str]) -> str | None:
     return "; ".join(labels) or None
 
 
+def settled_labels(label: str | None, labels: Iterable[str] | None) -> tuple[str | None, tuple[str, ...]]:
+    """Return a clip's labels as one text and one by one, from either."""
+    several = tuple(dict.fromkeys(labels or ())) or (() if label is None else (label,))
+    return joined_labels(several), several
+
+
 class Clip(Record):
     """A clip of the probing dataset; `label` is its `labels` as one text."""
 
@@ -103,8 +109,8 @@ class Clip(Record):
     @model_validator(mode="before")
     @classmethod
     def _one_truth(cls, values: Any) -> Any:
-        labels = tuple(values.get("labels") or ()) or ((values["label"],) if values.get("label") is not None else ())
-        return {**values, "labels": labels, "label": joined_labels(labels)}
+        label, labels = settled_labels(values.get("label"), values.get("labels"))
+        return {**values, "label": label, "labels": labels}
 
     @property
     def source_name(self) -> str:

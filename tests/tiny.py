@@ -214,29 +214,36 @@ def tiny_clap_config() -> Any:
 
 def tiny_clap(folder: Path) -> str:
     """A random CLAP with the extractor's published settings and a tokenizer of single letters."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import ClapFeatureExtractor, ClapModel, PreTrainedTokenizerFast
+    from transformers import ClapFeatureExtractor, ClapModel
 
     torch.manual_seed(0)
     ClapModel(tiny_clap_config()).save_pretrained(folder)
     ClapFeatureExtractor(
         truncation="rand_trunc", padding="repeatpad", frequency_min=50, frequency_max=14000
     ).save_pretrained(folder)
+    letter_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+def letter_tokenizer() -> Any:
+    """A tokenizer of single letters."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
     vocab = {t: i for i, t in enumerate(["<s>", "<pad>", "</s>", "<unk>", *"abcdefghijklmnopqrstuvwxyz", " "])}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
-    PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<s>",
         eos_token="</s>",
         pad_token="<pad>",
         unk_token="<unk>",
         model_input_names=["input_ids", "attention_mask"],
-    ).save_pretrained(folder)
-    return str(folder)
+    )
 
 
 def tiny_small_clap(folder: Path) -> str:

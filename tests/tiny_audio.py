@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from tests.tiny import letter_tokenizer
+
 SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 TEXT = {**SMALL, "num_key_value_heads": 2, "vocab_size": 50, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 WHISPER = {
@@ -291,27 +293,6 @@ def pe_audio_settings() -> dict[str, Any]:
         "audio_config": {**SMALL, "head_dim": 8, "dac_config": dac},
         "text_config": {**SMALL, "vocab_size": 40, "pad_token_id": 1, "model_type": "modernbert"},
     }
-
-
-def letter_tokenizer() -> Any:
-    """A tokenizer of single letters."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    vocab = {t: i for i, t in enumerate(["<s>", "<pad>", "</s>", "<unk>", *"abcdefghijklmnopqrstuvwxyz", " "])}
-    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        model_input_names=["input_ids", "attention_mask"],
-    )
 
 
 def tiny_pe_audio(folder: Path, name: str = "PeAudioModel") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -51,19 +51,13 @@ def classes(
         out.print(f"class_map: {shown.as_posix()}", markup=False, soft_wrap=True)
 
 
-def labels_of(ref: Any) -> tuple[str, ...]:
-    """Return the labels of a clip's reference: none, one, or several where its collection gives several."""
-    several = getattr(ref, "labels", None)
-    return tuple(several or ((ref.label,) if ref.label is not None else ()))
-
-
 def _labels(config: RunConfig) -> list[str]:
     """Return the labels of the collection, sorted; nothing is decoded."""
     from and_core.datasets.base import DATASETS
     from and_core.errors import DataError
 
     dataset = DATASETS.create(config.dataset)
-    labels = sorted({label for ref in dataset.references() for label in labels_of(ref)})
+    labels = sorted({label for ref in dataset.references() for label in ref.labels})
     if not labels:
         raise DataError(f"dataset: {dataset.describe()} has no labels, so its clips have no class of the network's")
     return labels

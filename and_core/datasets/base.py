@@ -16,7 +16,7 @@ from pydantic import Field
 from and_core.audio.decode import read_audio
 from and_core.datasets.files import sound_files
 from and_core.errors import DataError
-from and_core.records import Provenance, joined_labels
+from and_core.records import Provenance, settled_labels
 from and_core.registry import FilePath, Plugin, Registry, Settings
 from and_core.store.files import plain_file
 
@@ -37,9 +37,9 @@ class ClipRef:
     labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        labels = tuple(dict.fromkeys(self.labels)) or ((self.label,) if self.label is not None else ())
+        label, labels = settled_labels(self.label, self.labels)
+        object.__setattr__(self, "label", label)
         object.__setattr__(self, "labels", labels)
-        object.__setattr__(self, "label", joined_labels(labels))
 
     @property
     def identity(self) -> bytes:

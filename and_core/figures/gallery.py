@@ -125,7 +125,7 @@ def acoustics(d: Dissection) -> Figures:
 def unlearning(d: Dissection) -> Figures:
     """Return Fig. 10 for every concept of the stage, under DB and OCP."""
     runs, by_class = d.unlearning_runs.to_pylist(), d.unlearning_by_class
-    classes, words = d.network_classes, d.concept_terms
+    classes, words, class_map = d.network_classes, d.concept_terms, class_map_of(d)
     made = {}
     for i, row in enumerate(runs):
         if row["number"] == "own" and not row["control"] and row["strategy"] in ("DB", "OCP") and row["count"]:
@@ -136,7 +136,7 @@ def unlearning(d: Dissection) -> Figures:
             ]
             control = np.asarray(by_class[fair, 0]).mean(0) if fair else None
             related = words.get(row["concept"], {}).get("related", [])
-            own = [classes[c] for c in classes_of_concept(class_map_of(d), classes, row["concept"])]
+            own = [classes[c] for c in classes_of_concept(class_map, classes, row["concept"])]
             name = "".join(c if c.isascii() and c.isalnum() else "-" for c in row["concept"])
             made[f"unlearning-{row['strategy']}-{i}-{name}"] = change_by_class(
                 classes, np.asarray(by_class[i, 0]), control, own, related, "logits"

@@ -53,8 +53,10 @@ def by_name(classes: Iterable[str], labels: Iterable[str]) -> ClassMap:
     >>> by_name(["Dog", "Water drops"], ["water_drops", "rain"]).pairs
     (('Water drops', 'water_drops'),)
     """
-    labels = list(dict.fromkeys(labels))
-    return ClassMap(tuple((c, label) for c in classes for label in labels if plain_name(c) == plain_name(label)))
+    alike: dict[str, list[str]] = {}
+    for label in dict.fromkeys(labels):
+        alike.setdefault(plain_name(label), []).append(label)
+    return ClassMap(tuple((c, label) for c in classes for label in alike.get(plain_name(c), ())))
 
 
 def read_class_map(path: str | Path) -> ClassMap:

@@ -41,8 +41,11 @@ def classes_of_concept(class_map: ClassMap, classes: Sequence[str], concept: str
     same = tuple(i for i, name in enumerate(classes) if plain_name(name) == plain)
     if same:
         return same[-1:]
-    standing = {i: [b for a, b in class_map.pairs if plain_name(a) == plain_name(c)] for i, c in enumerate(classes)}
-    of_concept = {i: labels for i, labels in standing.items() if plain in map(plain_name, labels)}
+    standing: dict[str, list[str]] = {}
+    for class_name, label in class_map.pairs:
+        standing.setdefault(plain_name(class_name), []).append(plain_name(label))
+    labels_of_class = {i: standing.get(plain_name(name), []) for i, name in enumerate(classes)}
+    of_concept = {i: labels for i, labels in labels_of_class.items() if plain in labels}
     own = tuple(i for i, labels in of_concept.items() if len(labels) == 1)
     broader = {name for i in own for name in parents(classes[i])}
     words = set(name_words(concept))

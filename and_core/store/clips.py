@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from and_core.errors import DataError
-from and_core.records import Clip, Skipped, joined_labels
+from and_core.records import Clip, Skipped, settled_labels
 from and_core.store.artifacts import Artifacts, reading
 
 
@@ -26,10 +26,9 @@ class Clips(Artifacts):
         folds = set(self.notes("activations").get("trained_folds", ())) if self.has("activations") else set()
         clips = []
         for row in table.select(columns).to_pylist():
-            labels = tuple(row.pop("labels", None) or (() if row["label"] is None else (row["label"],)))
-            row["label"] = joined_labels(labels)
+            row["label"], row["labels"] = settled_labels(row["label"], row.get("labels"))
             trained = row["fold"] in folds if folds else None
-            clips.append(Clip.model_construct(**row, labels=labels, trained=trained))
+            clips.append(Clip.model_construct(**row, trained=trained))
         return clips
 
     @cached_property

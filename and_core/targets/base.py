@@ -58,6 +58,7 @@ class Target(Plugin[T]):
     poolings: tuple[str, ...] = ("cls", "mean", "max", "first", "reference")  # ways that make sense, beside topN
     default_pooling: str = "mean"  # of layers that no pattern of `pooling` names
     checkpoint_multi_label: bool = False  # what the checkpoint says, see `multi_label`
+    _one: list[ModuleCall] | None = None  # calls of a pass over one clip, where it was tried on loading
     _calls: list[ModuleCall] | None = None
     _points: dict[str, HookPoint] | None = None
     _tried: float = 1.0  # seconds of noise that the network takes
@@ -173,16 +174,21 @@ class Target(Plugin[T]):
         return {name: value for name, value in changed.items() if name in type(self.settings).model_fields}
 
     def calls(self) -> list[ModuleCall]:
-        """Return what runs in a forward pass over noise, in order; tried once."""
+        """Return what runs in a forward pass over noise, in order, with the tensors that depend on the sound; tried
+        once."""
         if self._calls is None:
-            self._calls = self._calls_of(1)
+            from and_core.targets.finding import of_sound
+
+            one = self.record(1)[0] if self._one is None else self._one
+            self._calls = of_sound(one, self.record(2)[0])
         return self._calls
 
-    def _calls_of(self, clips: int) -> list[ModuleCall]:
+    def record(self, clips: int) -> tuple[list[ModuleCall], Any]:
+        """Return what runs in a pass over clips of the same noise, in order, and its result."""
         from and_core.targets.finding import record_calls
 
         waves = [noise(self._tried, self.sample_rate)] * clips
-        return record_calls(self.network, lambda: self.forward(self.features(waves)))[0]
+        return record_calls(self.network, lambda: self.forward(self.features(waves)))
 
     def weighted_points(self) -> dict[str, HookPoint]:
         """Return hook points of the chosen layers with weights.
@@ -221,11 +227,11 @@ class Target(Plugin[T]):
             if not points:
                 raise TargetError("target.layers chooses no layer, and target.hook_points nothing beside them")
             return points
-        from and_core.targets.finding import choose_points, further_points, in_running_order, of_sound
+        from and_core.targets.finding import choose_points, further_points, in_running_order
 
         every = further_points(
             self.network,
-            of_sound(self.calls(), self._calls_of(2)),
+            self.calls(),
             unit_axes=s.unit_axes,
             heads=s.heads,
             token_axis=getattr(s, "token_axis", 1),

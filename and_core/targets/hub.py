@@ -15,13 +15,12 @@ from torch import nn
 from and_core.errors import TargetError, first_line
 from and_core.registry import FileOrName
 from and_core.store.files import check_weights, sha256_files
-from and_core.targets.base import TARGETS, noise
+from and_core.targets.base import TARGETS
 from and_core.targets.checkpoint import MULTI_LABEL, check_frames, check_keys, class_names
 from and_core.targets.families import Tower, check_unknown, find_tower, load_tower, tower_digest
 from and_core.targets.feeds import Fed, Feed, feed_plain, least_samples, longest_seconds, read_extractor
-from and_core.targets.hooks import hooked
 from and_core.targets.mert import hubert_config, is_mert
-from and_core.targets.named import TRIED, NamedTarget, NamedTargetSettings, equal_lengths
+from and_core.targets.named import NamedTarget, NamedTargetSettings, equal_lengths
 
 HEARD = ("input_values", "input_features", "audio_input_features")  # what feature extractors of sound make
 MERT = "MERTModel"
@@ -169,16 +168,9 @@ class TransformersTarget(NamedTarget[TransformersTargetSettings]):
         return self.passes((fed.clips, self._pass(fed)) for fed in features)
 
     def _drop_positions(self) -> None:
-        """Drop layers that give one row for two clips: they read positions, the same for every sound."""
-        rows: dict[str, int] = {}
-        with hooked(self._layers, lambda name, output: rows.update({name: len(output)})), torch.inference_mode():
-            for seconds in TRIED:
-                try:
-                    self.forward(self.features([noise(seconds, self.sample_rate)] * 2))
-                    break
-                except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):
-                    continue  # the network needs longer clips, as it did when one was tried
-        self._layers = {name: module for name, module in self._layers.items() if rows.get(name) != 1}
+        """Drop layers that give the same for two clips as for one: they read positions, not sound."""
+        sounding = {id(call.module) for call in self.calls() if call.shapes}
+        self._layers = {name: module for name, module in self._layers.items() if id(module) in sounding}
 
     def heard_seconds(self, seconds: float) -> float:
         """Return at most what the feature extractor takes."""

@@ -15,8 +15,8 @@ from torch import nn
 
 from and_core.errors import TargetError, first_line
 from and_core.records import Layer
-from and_core.targets.base import Target, TargetSettings, noise
-from and_core.targets.finding import record_calls, runs_once
+from and_core.targets.base import Target, TargetSettings
+from and_core.targets.finding import runs_once
 from and_core.targets.hooks import StopForward
 from and_core.targets.points import CONVOLUTIONS, RECURRENT, HookPoint, point_of
 from and_core.targets.pooling import pool_tokens
@@ -87,16 +87,16 @@ class NamedTarget(Target[N]):
         """
         fault: Exception | None = None
         for seconds in TRIED:
-            waves = [noise(seconds, self.sample_rate)]
+            self._tried = seconds
             try:
-                calls, output = record_calls(self._net, lambda: self.forward(self.features(waves)))  # noqa: B023
+                calls, output = self.record(1)
                 fault = None
                 break
             except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
                 fault = fault or error
         if fault is not None:
             raise TargetError(f"{self.describe()} fails on a second of noise: {first_line(fault)}") from fault
-        self._calls, self._points, self._tried = calls, None, seconds
+        self._one, self._calls, self._points = calls, None, None
         running = runs_once(calls, (nn.Linear, *CONVOLUTIONS, *RECURRENT))
         if self._classifier is not None and self._classifier not in running:
             raise TargetError(

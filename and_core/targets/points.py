@@ -174,7 +174,7 @@ def point_of(name: str, module: nn.Module) -> HookPoint:
 
 def as_points(modules: Mapping[str, nn.Module | HookPoint]) -> dict[str, HookPoint]:
     """Return hook points, of plain modules too."""
-    return {n: replace(m, name=n) if isinstance(m, HookPoint) else point_of(n, m) for n, m in modules.items()}
+    return {n: m if isinstance(m, HookPoint) else point_of(n, m) for n, m in modules.items()}
 
 
 @contextmanager
@@ -200,10 +200,10 @@ def _counted(point: HookPoint, stack: ExitStack) -> Callable[[], bool]:
         calls[0] = 0
 
     root = point.root
-    for module in (
-        root.children() if isinstance(root, nn.ModuleList | nn.ModuleDict) else [] if root is None else [root]
-    ):
-        stack.callback(module.register_forward_pre_hook(begin).remove)
+    parts = list(root.children()) if isinstance(root, nn.ModuleDict) else [root]  # a dict is never called itself
+    for part in parts:
+        if part is not None:
+            stack.callback(part.register_forward_pre_hook(begin).remove)
 
     def wanted() -> bool:
         calls[0] += 1

@@ -212,12 +212,11 @@ def measured(
                     f"{prefix}{name}_high": high,
                 }
         changed = accuracy_by_class(after[i], split.truth, split.multi_label)
-        of_concept = split.of_concept(asked).any()
         row |= {
             "accuracy_before": overall,
             "accuracy_after": accuracy(after[i], split.truth, split.multi_label),
-            "concept_accuracy_before": 100 * float(correct[list(numbers)].mean()) if of_concept else float("nan"),
-            "concept_accuracy_after": 100 * float(changed[list(numbers)].mean()) if of_concept else float("nan"),
+            "concept_accuracy_before": 100 * float(correct[list(numbers)].mean()) if numbers else float("nan"),
+            "concept_accuracy_after": 100 * float(changed[list(numbers)].mean()) if numbers else float("nan"),
         }
         rows.append(row)
     return rows, by_class

@@ -8,7 +8,6 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from and_core.cli.classes import labels_of
 from and_core.cli.main import app
 from and_core.config import load_config
 from and_core.datasets.base import ClipRef
@@ -83,12 +82,8 @@ def test_names_that_are_equal_need_no_file(config: Path) -> None:
 
 
 def test_labels_of_a_reference() -> None:
-    class Several:
-        label = "dog"
-        labels = ("dog", "rain")
-
-    assert labels_of(ClipRef("a", "dog")) == ("dog",) and labels_of(ClipRef("a")) == ()
-    assert labels_of(Several()) == ("dog", "rain")
+    assert ClipRef("a", "dog").labels == ("dog",) and ClipRef("a").labels == ()
+    assert ClipRef("a", labels=("dog", "rain")).labels == ("dog", "rain")
 
 
 def test_without_a_class_map_results_stay(config: Path) -> None:
