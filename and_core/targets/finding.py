@@ -125,7 +125,7 @@ def further_points(
         number = call.number if several else None
         if id(call.module) in by_projection:
             name, module, count = by_projection[id(call.module)]
-            first = int(not module.batch_first) if isinstance(module, nn.MultiheadAttention) else batch_axis
+            first = _batch_axis(module, (0,), batch_axis)
             place = f"{name}{several}:{HEADS}"
             points[place] = HookPoint(
                 place, module, count, heads=True, batch_axis=first, call=number, root=network if number else None
@@ -139,13 +139,7 @@ def further_points(
                 raise TargetError(f"target.unit_axes: {place} has {len(shape)} axes; {axis} is none of them")
             axis = _unit_axis(call.module, part, shape, known) if axis is None else axis % len(shape)
             known.append((shape, axis))
-            first = batch_axis
-            if isinstance(call.module, RECURRENT) and part != (0,):
-                first = 1  # last states: layers come before the batch, whatever the order over time
-            elif isinstance(call.module, nn.MultiheadAttention) and part == (1,):
-                first = 0  # attention weights, clips first whatever the order of tokens
-            elif isinstance(call.module, (nn.MultiheadAttention, *RECURRENT)):
-                first = int(not call.module.batch_first)
+            first = _batch_axis(call.module, part, batch_axis)
             points[place] = HookPoint(
                 place,
                 call.module,
@@ -181,6 +175,17 @@ def in_running_order(points: Sequence[HookPoint], calls: Sequence[ModuleCall]) -
     """Return hook points sorted by when they are reached; heads stand before the projection that takes them in."""
     ends = {(id(call.module), call.number): place for place, call in enumerate(calls)}
     return sorted(points, key=lambda p: (ends.get((id(p.module), p.call or 1), len(calls)), not p.heads))
+
+
+def _batch_axis(module: nn.Module, part: Part, of_others: int) -> int:
+    """Return the axis of the batch in a tensor of three axes: as the module says it, else that of the other layers."""
+    if isinstance(module, RECURRENT) and part != (0,):
+        return 1  # last states: layers come before the batch, whatever the order over time
+    if isinstance(module, nn.MultiheadAttention) and part == (1,):
+        return 0  # attention weights, clips first whatever the order of tokens
+    if isinstance(module, (nn.MultiheadAttention, *RECURRENT)):
+        return int(not module.batch_first)
+    return of_others
 
 
 def _unit_axis(
