@@ -107,7 +107,8 @@ class ClosedConfig(Section):
 class TabConfig(Section):
     """Module A by sound (TAB): runs where `audio_encoder` is given, with the similarity functions of `closed`."""
 
-    features: Literal["cosine", "softmax"] = "cosine"
+    # standardized: each concept's cosines with mean 0, variance 1 over clips; auto: that for kind tagger, else cosine
+    features: Literal["auto", "cosine", "softmax", "standardized"] = "auto"
     softmax_scale: Annotated[float, Field(gt=0, le=1000)] = 100.0
 
 

@@ -118,6 +118,26 @@ def _classes(d: Dissection) -> None:
         table.dataframe(pd.DataFrame(rows), hide_index=True, height=260)
 
 
+def _concept_classes(d: Dissection) -> None:
+    """Draw by which classes a tagger that serves as audio encoder hears each concept."""
+    table = d.concept_classes
+    if table is None:
+        return
+    st.html(html.heading("What the tagger hears for each concept", d.notes("sounds")["encoder"]))
+    frame = table.to_pandas().rename(columns={"class_name": "class"})
+    guessed = frame.loc[frame["how"] == "embedding", "concept"].nunique()
+    silent = len(d.concept_set) - frame["concept"].nunique()
+    lines = [
+        "TAB hears a concept by these classes of the tagger, each with its weight. The classes match by name, by "
+        "words, as kinds of the concept, or as what stands above it."
+    ]
+    lines += [f"{guessed} concepts match no class and are heard by the classes nearest in meaning."] if guessed else []
+    lines += [f"{silent} concepts stand for no class and are never heard."] if silent else []
+    lines += ["The command and-dissect concepts writes the table as a file that can be edited."]
+    st.html(html.empty(" ".join(lines)))
+    st.dataframe(frame.round(2), hide_index=True, height=260, key="concept_classes")
+
+
 def page() -> None:
     """Draw the page."""
     d = setup("Concepts")
@@ -127,6 +147,7 @@ def page() -> None:
         _neurons(d)
         _last_layer(d)
         _classes(d)
+        _concept_classes(d)
     except ANDError as error:
         explain(error)
 

@@ -24,6 +24,7 @@ ROOMS = (
     "web",
     "registry",
     "config",
+    "classifier",
     "openai_api",
     "store",
     "labels",

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import groupby
-from pathlib import Path
-from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
 from and_core.captioners.base import CAPTIONERS, Listen, ListeningCaptioner
-from and_core.config import REGISTRIES, PluginConfig
+from and_core.classifier import ClassifierNetwork, ClassifierSettings
 from and_core.errors import ConfigError, first_line
 from and_core.labels.hierarchy import parents, spelling
 from and_core.names import readable
-from and_core.registry import Settings
 from and_core.reply import Reply
 
 DIGITS = 2  # of a logit that is kept
@@ -27,7 +24,7 @@ LIKELY = 10  # classes of a clip that may be named, by their logits
 PARTS = 8  # windows of a clip at most
 
 
-class TaggerSettings(Settings):
+class TaggerSettings(ClassifierSettings):
     """`target`: the network, as in the section `target`; `device` that it runs on.
 
     `classes`: patterns of those that may be named; the fewer that can't be there, the surer the rest. `above`: standard
@@ -35,23 +32,10 @@ class TaggerSettings(Settings):
     by which it is told what comes first.
     """
 
-    target: dict[str, Any]
-    device: str = "auto"
     classes: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
     above: Annotated[float, Field(ge=0, le=10)] = 0.5
     most: Annotated[int, Field(ge=1, le=20)] = 3
     seconds: Annotated[float, Field(gt=0.1, le=60)] = 2.0
-
-    def reaches(self) -> list[str]:
-        """Return what loading the network does."""
-        return _targets().reaches(PluginConfig(**self.target))
-
-    @classmethod
-    def absolute(cls, raw: Mapping[str, Any], base: Path) -> dict[str, Any]:
-        """Return the network's paths."""
-        made = super().absolute(raw, base)
-        target = made.get("target")
-        return {**made, "target": _targets().absolute(target, base)} if isinstance(target, dict) else made
 
 
 @CAPTIONERS.register
@@ -66,27 +50,17 @@ class Tagger(ListeningCaptioner[TaggerSettings]):
     kind = "tagger"
 
     @cached_property
-    def _network(self) -> Any:
-        return _targets().create(PluginConfig(**self.settings.target), self.recorded)
-
-    @cached_property
-    def _loaded(self) -> Any:
-        target = self._network
-        target.load(resolve_name("and_core.targets.base:pick_device")(self.settings.device))
-        if not target.classes:
-            raise ConfigError(f"captions.target: {target.describe()} has no classes to name")
-        self.sample_rate = target.sample_rate
-        return target
+    def _network(self) -> ClassifierNetwork:
+        return ClassifierNetwork(self.settings, "captions", self.recorded)
 
     def network_fingerprint(self) -> str:
         """Return the identity of the network, which may not be the one that is dissected."""
-        return str(self._network.fingerprint())
+        return self._network.fingerprint()
 
     def identifying_settings(self) -> dict[str, Any]:
         """Return settings, of the network those that change what it says."""
-        own = _targets().given_settings(PluginConfig(**self.settings.target))
         made = {name: value for name, value in super().identifying_settings().items() if name != "device"}
-        return {**made, "target": own}
+        return {**made, "target": self._network.identifying_settings()}
 
     def identity(self) -> str:
         """Return network and windows; thresholds only choose among what it says."""
@@ -98,7 +72,7 @@ class Tagger(ListeningCaptioner[TaggerSettings]):
 
     def replies(self, waves: Iterable[np.ndarray]) -> Iterator[tuple[int, Reply]]:
         """Yield the logits of each clip and of its windows, as JSON."""
-        _ = self._loaded  # which says at what rate the waves are to come
+        self.sample_rate = self._network.sample_rate
         for number, wave in enumerate(waves):
             try:
                 yield number, Reply(json.dumps(self._logits(wave), separators=(",", ":")), None)
@@ -106,28 +80,22 @@ class Tagger(ListeningCaptioner[TaggerSettings]):
                 yield number, Reply(None, f"the tagger fails on this clip: {first_line(error)}")
 
     def _logits(self, wave: np.ndarray) -> dict[str, Any]:
-        import torch
-
-        target = self._loaded
-        length = round(self.settings.seconds * target.sample_rate)
+        network = self._network
+        length = round(self.settings.seconds * network.sample_rate)
         count = min(PARTS, max(1, round(len(wave) / length)))
-        with torch.inference_mode():
-            whole = target.forward(target.features([wave]))[0].float().cpu().numpy()
-            windows = np.array_split(wave, count) if count > 1 else []
-            parts = [target.forward(target.features([part]))[0].float().cpu().numpy() for part in windows]
-        if not np.isfinite(whole).all() or not all(np.isfinite(part).all() for part in parts):
-            raise ValueError("NaN or infinite logits")
+        whole = network.logits(wave)
+        parts = [network.logits(part) for part in np.array_split(wave, count)] if count > 1 else []
         return {"clip": whole.round(DIGITS).tolist(), "windows": [part.round(DIGITS).tolist() for part in parts]}
 
     def captions(self, rows: list[dict[str, Any]], listen: Listen) -> list[str | None]:
         """Return what stands out in each clip, compared with all of them."""
         heard = [None if reply.text is None else json.loads(reply.text) for reply in listen(self)]
-        names = [readable(name) for name in self._loaded.classes]
+        names = [readable(name) for name in self._network.classes]
         table = np.array([one["clip"] for one in heard if one is not None])
         if not len(table):
             return [None] * len(heard)
         mean, spread = table.mean(0), np.maximum(table.std(0), 1e-6)
-        allowed = self._allowed(self._loaded.classes)
+        allowed = self._allowed(self._network.classes)
         return [None if one is None else self._caption(one, names, mean, spread, allowed) for one in heard]
 
     def _allowed(self, classes: list[str]) -> np.ndarray:
@@ -156,7 +124,3 @@ class Tagger(ListeningCaptioner[TaggerSettings]):
         groups = [", ".join(names[c].lower() for c in group) for _, group in groupby(ordered, key=first.__getitem__)]
         text = "; then ".join(groups)
         return f"{text[0].upper()}{text[1:]}."
-
-
-def _targets() -> Any:
-    return resolve_name(REGISTRIES["target"])

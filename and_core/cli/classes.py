@@ -105,15 +105,27 @@ def _print(proposals: list[Proposal], names: list[str], labels: list[str]) -> No
 
 
 def _write(path: Path, proposals: list[Proposal], yes: bool) -> None:
-    from and_core.errors import DataError
     from and_core.labels.class_map import write_class_map
+
+    confirm_file(path, yes)
+    write_class_map(path, proposals)
+
+
+def confirm_file(path: Path, yes: bool) -> None:
+    """Ask before a map is written; one that is there is not replaced unasked.
+
+    Raises
+    ------
+    DataError
+        It is there, and nothing is to be asked.
+    """
+    from and_core.errors import DataError
 
     if path.exists() and yes:
         raise DataError(f"{path} is there already and may have been edited; delete it, or name another with --out")
     question = f"{path} is there already; replace it?" if path.exists() else f"write {path}?"
     if not yes and not typer.confirm(question):
         raise typer.Exit(1)
-    write_class_map(path, proposals)
 
 
 def _check(config: RunConfig, names: list[str], labels: list[str]) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from and_core.cli import dashboard, dissections
 from and_core.cli.classes import classes
+from and_core.cli.concepts import concepts
 from and_core.cli.listen import listen
 from and_core.cli.plant import plant
 from and_core.cli.prune import prune
@@ -22,7 +23,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Audio Network Dissection: what each neuron of an acoustic model listens to.",
 )
-for command in (run, status, classes, dissections.validate, dissections.info, listen, prune, plant, table, figure):
+for command in (
+    run,
+    status,
+    classes,
+    concepts,
+    dissections.validate,
+    dissections.info,
+    listen,
+    prune,
+    plant,
+    table,
+    figure,
+):
     app.command()(command)
 app.command("list")(dissections.list_command)
 app.command("rm")(dissections.remove)

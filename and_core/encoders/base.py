@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from and_core.errors import ConfigError
+from and_core.labels.concept_classes import ConceptClass
 from and_core.registry import Plugin, Registry, Settings
 
 S = TypeVar("S", bound=Settings)
@@ -36,9 +37,19 @@ class TextEncoder(Plugin[S]):
 
 class TextAudioEncoder(TextEncoder[S]):
     """A text encoder that hears as well: clips and texts lie in one space, so that their dot product is a cosine
-    similarity."""
+    similarity.
+
+    Attributes
+    ----------
+    features : str
+        What TAB takes where `tab.features` is ``auto``: cosines, or cosines standardized over clips.
+    by_class : bool
+        It hears by the classes of a network, and reads concepts by their names, without `closed.template`.
+    """
 
     sample_rate: int = 48_000
+    features: Literal["cosine", "standardized"] = "cosine"
+    by_class: bool = False
 
     def encode_audio(self, waves: list[np.ndarray]) -> np.ndarray:
         """Return (len(waves), D) float32 of unit norm, from mono waveforms (samples,) at :attr:`sample_rate`.
@@ -46,6 +57,17 @@ class TextAudioEncoder(TextEncoder[S]):
         A wave's row depends on no other wave.
         """
         raise NotImplementedError
+
+    def network_fingerprint(self) -> str | None:
+        """Return the identity of the network that hears, which may not be the one that is dissected.
+
+        None where it can't be.
+        """
+        return None
+
+    def concept_classes(self, concepts: list[str]) -> list[ConceptClass]:
+        """Return the classes by which each concept is heard; none where it does not hear by classes."""
+        return []
 
 
 UNRELATED = (

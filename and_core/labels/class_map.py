@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 
-from and_core.display import csv_text, spreadsheet_cell
 from and_core.errors import DataError
+from and_core.labels.map_file import nearest, read_rows, some, write_rows
 from and_core.names import plain_name
-from and_core.store.files import plain_file, write_atomic
 
 REQUIRED = ("class", "label")
 COLUMNS = (*REQUIRED, "how", "similarity")
-NAMED = 10  # names in a message
-CUTOFF = 0.5  # of difflib's ratio, above which a name is offered as near
 
 
 @dataclass(frozen=True)
@@ -69,33 +64,10 @@ def read_class_map(path: str | Path) -> ClassMap:
         and column.
     """
     path = Path(path)
-    try:
-        with open(plain_file(path), newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle, strict=True)
-            header = list(reader.fieldnames or [])
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"class_map={str(path)!r} can't be read: {error}") from None
-    if not header:
-        raise DataError(f"{path} is empty; its first line must be {','.join(REQUIRED)}")
-    missing = [name for name in REQUIRED if name not in header]
-    if missing:
-        raise DataError(
-            f"{path} lacks the columns {', '.join(missing)}; its first line must begin {','.join(REQUIRED)}, separated "
-            "by commas"
-        )
-    if not rows:
-        raise DataError(f"{path} holds no row below its header: no class stands for any label")
+    rows = read_rows(path, "class_map", REQUIRED, "no class stands for any label")
     pairs, seen = [], dict[tuple[str, str], int]()
     for line, row in rows:
-        if None in row:
-            raise DataError(
-                f"{path} line {line}: more cells than columns; a name with a comma in it stands in double quotes"
-            )
-        pair = (_cell(row["class"]), _cell(row["label"]))
-        empty = [name for name, text in zip(REQUIRED, pair, strict=True) if not text]
-        if empty:
-            raise DataError(f"{path} line {line}: {', '.join(empty)} is empty")
+        pair = (row["class"], row["label"])
         first = seen.setdefault((plain_name(pair[0]), plain_name(pair[1])), line)
         if first != line:
             raise DataError(
@@ -104,12 +76,6 @@ def read_class_map(path: str | Path) -> ClassMap:
             )
         pairs.append(pair)
     return ClassMap(tuple(pairs), path, tuple(line for line, _ in rows))
-
-
-def _cell(text: str | None) -> str:
-    """Return a cell without the apostrophe by which :func:`write_class_map` kept a spreadsheet from running it."""
-    text = (text or "").strip()
-    return text[1:] if text[:1] == "'" and spreadsheet_cell(text[1:]) == text else text
 
 
 def write_class_map(path: str | Path, pairs: Iterable[Sequence[object]]) -> None:
@@ -128,14 +94,8 @@ def write_class_map(path: str | Path, pairs: Iterable[Sequence[object]]) -> None
     DataError
         The file can't be written.
     """
-    import pandas as pd
-
-    rows = [[f"{value:.2f}" if isinstance(value, float) else value for value in pair] for pair in pairs]
-    frame = pd.DataFrame(rows, columns=COLUMNS[: max(map(len, rows), default=len(REQUIRED))])
-    try:
-        write_atomic(Path(path), csv_text(frame).encode())
-    except OSError as error:
-        raise DataError(f"class_map={str(path)!r} can't be written: {error.strerror}") from None
+    rows = [tuple(pair) for pair in pairs]
+    write_rows(path, "class_map", COLUMNS[: max(map(len, rows), default=len(REQUIRED))], rows)
 
 
 def check_class_map(class_map: ClassMap, classes: Sequence[str], labels: Iterable[str]) -> list[str]:
@@ -161,7 +121,7 @@ def check_class_map(class_map: ClassMap, classes: Sequence[str], labels: Iterabl
     if not class_map.pairs:
         raise DataError(
             "class_map covers no class: no class of the network is called as a label of the collection is; "
-            f"classes: {_some(list(classes))}; labels: {_some(labels)}"
+            f"classes: {some(list(classes))}; labels: {some(labels)}"
         )
     covered = [{plain_name(pair[side]) for pair in class_map.pairs} for side in (0, 1)]
     alone = [
@@ -170,9 +130,9 @@ def check_class_map(class_map: ClassMap, classes: Sequence[str], labels: Iterabl
     ]
     warnings = []
     if alone[1]:
-        warnings.append(f"{len(alone[1])} of {len(labels)} labels without a class: {_some(alone[1])}")
+        warnings.append(f"{len(alone[1])} of {len(labels)} labels without a class: {some(alone[1])}")
     if alone[0]:
-        warnings.append(f"{len(alone[0])} of {len(classes)} classes without a label: {_some(alone[0])}")
+        warnings.append(f"{len(alone[0])} of {len(classes)} classes without a label: {some(alone[0])}")
     return warnings
 
 
@@ -193,21 +153,8 @@ def _check_side(class_map: ClassMap, side: int, what: str, allowed: Sequence[str
         if plain_name(pair[side]) not in plain:
             raise DataError(
                 f"{class_map.where(number)}: {what}={pair[side]!r} is no {what} of {owner}; "
-                f"{_nearest(pair[side], allowed)}"
+                f"{nearest(pair[side], allowed)}"
             )
-
-
-def _nearest(name: str, allowed: Sequence[str]) -> str:
-    """Return the part of a message that says which names are meant, or which there are."""
-    plain = {plain_name(other): other for other in allowed}
-    near = get_close_matches(plain_name(name), list(plain), n=3, cutoff=CUTOFF)
-    return f"nearest: {'; '.join(plain[other] for other in near)}" if near else f"allowed: {_some(list(allowed))}"
-
-
-def _some(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are; by semicolons, since names have commas."""
-    more = len(names) - NAMED
-    return "; ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "") or "none"
 
 
 def label_truth(class_map: ClassMap, classes: Sequence[str], labels: Sequence[str]) -> np.ndarray:

@@ -88,17 +88,28 @@ def _hows(classes: list[str], labels: list[str], cosine: np.ndarray, floor: floa
     if {plain_name(name) for name in classes} == {plain_name(label) for label in labels}:
         # One vocabulary: whoever made it tells snoring from breathing, so that nothing but the name matches.
         return [{c: "name" for c, name in enumerate(classes) if plain_name(name) == plain_name(n)} for n in labels]
-    hows = [_by_words(classes, label) for label in labels]
-    for label, how in zip(labels, hows, strict=True):
-        above = {*parents(label), *(name for c in how for name in parents(classes[c]))}
-        for c, name in enumerate(classes):
-            if spelling(name) in above:
-                how.setdefault(c, "parent")
+    hows = [match_classes(classes, label) for label in labels]
     bare = [n for n, how in enumerate(hows) if not how]
     for c, n in _mutual(cosine, floor):
         if n in bare and not _apart(classes[c], labels[n]):
             hows[n][c] = "embedding"
     return hows
+
+
+def match_classes(classes: Sequence[str], label: str) -> dict[int, How]:
+    """Return which classes match a label by name, by words or by the hierarchy: number of a class -> how.
+
+    Examples
+    --------
+    >>> match_classes(["Animal", "Dog", "Siren"], "dog")
+    {1: 'name', 0: 'parent'}
+    """
+    how = _by_words(classes, label)
+    above = {*parents(label), *(name for c in how for name in parents(classes[c]))}
+    for c, name in enumerate(classes):
+        if spelling(name) in above:
+            how.setdefault(c, "parent")
+    return how
 
 
 def _mutual(cosine: np.ndarray, floor: float) -> Iterator[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from and_core.audio.media import clip_wave
@@ -12,11 +13,14 @@ from and_core.config import ClosedConfig
 from and_core.dissect.similarity import SIMILARITIES, score_as_reference, top_clips
 from and_core.encoders.base import check_spread
 from and_core.errors import ConfigError
+from and_core.labels.concept_classes import ConceptClass
 from and_core.names import readable
 from and_core.pipeline.stage import Run, Stage
+from and_core.pipeline.texts import check_own_network
 from and_core.store.writer import StageWriter
 
 HEAR_CHUNK = 32
+CONSTANT = 1e-7  # standard deviation of a concept's cosines below which they are rounding
 
 
 def closed_parameters(run: Run) -> dict[str, Any]:
@@ -26,7 +30,12 @@ def closed_parameters(run: Run) -> dict[str, Any]:
 
 
 def spread(cosine: np.ndarray, kind: str, scale: float) -> np.ndarray:
-    """Return cosines (N, M) as they are, or their softmax over concepts at `scale` (AND section 2)."""
+    """Return cosines (N, M) as they are; their softmax over concepts at `scale` (AND section 2); or standardized: each
+    concept's column with mean 0 and variance 1 over the clips, 0 where it is the same for all."""
+    if kind == "standardized":
+        wide = cosine.astype(np.float64)
+        deviation = wide.std(0)
+        return ((wide - wide.mean(0)) / np.where(deviation > CONSTANT, deviation, np.inf)).astype(np.float32)
     return cosine if kind == "cosine" else torch.softmax(torch.from_numpy(scale * cosine), 1).numpy()
 
 
@@ -46,7 +55,14 @@ def closed(run: Run, writer: StageWriter) -> None:
 
 def tab_parameters(run: Run) -> dict[str, Any]:
     """Return the parameters as for DB, with the features of TAB."""
-    return {**closed_parameters(run), **run.config.tab.model_dump(mode="json")}
+    return {**closed_parameters(run), **run.config.tab.model_dump(mode="json"), "features": tab_features(run)}
+
+
+def tab_features(run: Run) -> str:
+    """Return the features of TAB: where the configuration leaves them open, the audio encoder's own."""
+    given = run.config.tab.features
+    assert run.audio_encoder is not None
+    return run.audio_encoder.features if given == "auto" else given
 
 
 def tab(run: Run, writer: StageWriter) -> None:
@@ -54,12 +70,14 @@ def tab(run: Run, writer: StageWriter) -> None:
     d, config = run.dissection, run.config.tab
     cosine = np.asarray(d.array("sounds/clip_embeddings")) @ np.asarray(d.array("sounds/concept_embeddings")).T
     clips = np.flatnonzero(run.explained_from)
-    score(run, writer, clips, spread(cosine[clips], config.features, config.softmax_scale), run.config.closed)
-    writer.notes |= {"features": config.features, "encoder": d.notes("sounds")["encoder"]}
+    features = tab_features(run)
+    score(run, writer, clips, spread(cosine[clips], features, config.softmax_scale), run.config.closed)
+    writer.notes |= {"features": features, "encoder": d.notes("sounds")["encoder"]}
 
 
 def sound_parameters(run: Run) -> dict[str, Any]:
     """Return the encoder and concept set."""
+    check_own_network(run)
     assert run.audio_encoder is not None and run.config.audio_encoder is not None
     return {
         "encoder": run.audio_encoder.identifying_settings(), "fingerprint": run.audio_encoder.fingerprint(),
@@ -81,8 +99,14 @@ def sounds(run: Run, writer: StageWriter) -> None:
 
     heard = np.concatenate([arrays["x"] for arrays in run.chunks(writer, len(starts), chunk, total, HEAR_CHUNK)])
     writer.array("clip_embeddings", heard, ["clip", "dimension"], "unit vector")
-    spoken = [run.config.closed.template.replace("{}", readable(c)) for c in d.document("texts/concepts")]
+    template = "{}" if encoder.by_class else run.config.closed.template
+    concepts = d.document("texts/concepts")
+    spoken = [template.replace("{}", readable(c)) for c in concepts]
     writer.array("concept_embeddings", encoder.encode(spoken), ["concept", "dimension"], "unit vector")
+    if encoder.by_class:
+        rows = encoder.concept_classes(concepts)
+        columns = {name: [getattr(row, name) for row in rows] for name in ConceptClass._fields}
+        writer.table("concept_classes", pa.table(columns))
     writer.notes = {"encoder": encoder.describe(), "clips": total, "concepts": len(spoken)}
 
 

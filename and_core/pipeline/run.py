@@ -205,7 +205,9 @@ def _preflight(context: Run) -> None:
         getattr(context, name)
     open_concepts.judge_of(context)
     context.captioner.fingerprint()
-    texts.check_captioner(context)
+    texts.check_own_network(context)
+    if context.audio_encoder is not None:
+        context.audio_encoder.fingerprint()
     refs = context.dataset.references()
     labelled = sorted({label for ref in refs for label in ref.labels})
     without = [ref.name for ref in refs if not ref.labels]

@@ -25,24 +25,25 @@ from and_core.store.writer import StageWriter
 ENCODE_CHUNK = 512
 
 
-def check_captioner(run: Run) -> None:
-    """Raise where the captions would be the dissected network's own.
+def check_own_network(run: Run) -> None:
+    """Raise where captions, or what the audio encoder hears, would be the dissected network's own.
 
     Raises
     ------
     ConfigError
         It would explain itself by what it says.
     """
-    tags = run.captioner.network_fingerprint()
-    if tags is not None and tags == run.target.fingerprint():
-        raise ConfigError(
-            "captions.target is the network that is dissected; a network never tags for its own dissection"
-        )
+    for section, plugin in (("captions", run.captioner), ("audio_encoder", run.audio_encoder)):
+        tags = None if plugin is None else plugin.network_fingerprint()
+        if tags is not None and tags == run.target.fingerprint():
+            raise ConfigError(
+                f"{section}.target is the network that is dissected; a network never tags for its own dissection"
+            )
 
 
 def caption_parameters(run: Run) -> dict[str, Any]:
     """Return the captioner and its settings."""
-    check_captioner(run)
+    check_own_network(run)
     return {"captioner": run.captioner.identifying_settings(), "fingerprint": run.captioner.fingerprint()}
 
 

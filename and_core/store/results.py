@@ -86,6 +86,13 @@ class Results(Artifacts):
         return self.document("texts/concepts")
 
     @property
+    def concept_classes(self) -> pa.Table | None:
+        """One row a concept and class by which the audio encoder hears it: weight, how, similarity; None where it does
+        not hear by classes."""
+        there = self.has("sounds") and "sounds/concept_classes" in self.manifest.artifacts
+        return self.table("sounds/concept_classes") if there else None
+
+    @property
     def caption_values(self) -> Any:
         """Distinct (attribute, value) pairs that captions say, V of them."""
         return self.document("texts/values")

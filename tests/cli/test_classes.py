@@ -38,6 +38,26 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+def test_weights_for_concepts_are_written_and_read_again(config: Path) -> None:
+    settings = yaml.safe_load(config.read_text())
+    without = command("concepts", str(config), "--yes")
+    assert without.startswith("1 ") and "audio_encoder.kind=None hears by no classes" in without
+    settings["audio_encoder"] = {"kind": "tagger", "target": settings["target"]}
+    config.write_text(yaml.safe_dump(settings))
+    done = command("concepts", str(config), "--yes")
+    assert done.startswith("0 ") and "3 of 3 concepts" in done and done.endswith("map: mine.concepts.csv"), done
+    written = config.with_name("mine.concepts.csv")
+    rows = [row.rsplit(",", 1)[0] for row in written.read_text().splitlines()]
+    assert rows[:2] == ["concept,class,weight,how", "dog,Dog,1.00,name"] and "siren,Siren,1.00,name" in rows
+    assert all(",embedding" in row for row in rows if row.startswith("rain"))
+    settings["audio_encoder"]["map"] = written.name
+    config.write_text(yaml.safe_dump(settings))
+    again = config.with_name("again.csv")
+    assert command("concepts", str(config), "--yes", "-o", str(again)).startswith("0 ")
+    assert "dog,Dog,1.00,file" in again.read_text()
+    assert "is there already" in command("concepts", str(config), "--yes")
+
+
 def test_a_map_is_proposed_confirmed_written_named_and_checked(config: Path) -> None:
     written = config.with_name("mine.classes.csv")
     refused = CliRunner().invoke(app, ["classes", str(config)], input="n\n")

@@ -17,7 +17,7 @@ from and_core.encoders.clap import SAMPLES, crops, quantise
 from and_core.errors import ConfigError, DataError, MissingExtra
 from and_core.testing import check_encoder
 from tests.conftest import tone
-from tests.tiny import tiny_clap, tiny_clip, tiny_small_clap
+from tests.tiny import tiny_ast, tiny_clap, tiny_clip, tiny_small_clap
 from tests.tiny_audio import pe_audio_settings, tiny_pe_audio
 
 
@@ -36,6 +36,7 @@ ENCODER_SETTINGS: dict[str, Callable[[Path], dict]] = {
     "clip": lambda p: {"model": tiny_clip(p)},
     "clap": lambda p: {"model": tiny_clap(p)},
     "small_clap": lambda p: {"checkpoint": tiny_small_clap(p)},
+    "tagger": lambda p: {"target": {"kind": "ast", "checkpoint": tiny_ast(p), "pooling": "mean"}},
     "pe_audio": lambda p: {"model": tiny_pe_audio(p), "seconds": 4.0, "crops": 2},
 }
 

@@ -14,6 +14,7 @@ from pages.ui import html
 from pages.ui.media import media_routes
 from tests.conftest import small_config
 from tests.dashboard import app, page_html
+from tests.tiny import tiny_ast
 
 PAGES = ["pages/concepts.py"]
 
@@ -108,6 +109,25 @@ def test_concepts_page_from_an_adjective_and_its_table(dissection) -> None:
         assert f"<tr><td>{method}</td><td>{similarity}</td><td>{cell}</td>" in text
     assert "<tr><td>ICL</td><td>-</td><td>not run</td>" in text, "what is not run has no number"
     assert "one neuron at a time" in text
+
+
+def test_concepts_page_shows_by_which_classes_a_tagger_hears(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "What the tagger hears" not in page_html(app().run().switch_page("pages/concepts.py").run())
+    shutil.copytree(cache / "small", tmp_path / "small")
+    monkeypatch.setenv("AND_CACHE", str(tmp_path))
+    network = tiny_ast(tmp_path / "net", id2label={0: "Bark", 1: "Music", 2: "Engine"})
+    ears = {"kind": "tagger", "target": {"kind": "ast", "checkpoint": network}}
+    stages = ["sounds", "tab", "last_layer", "explanations"]
+    pipeline.run(small_config(audio_encoder=ears), root=tmp_path, only=stages)
+    test = app().run().switch_page("pages/concepts.py").run()
+    assert not test.exception
+    text = page_html(test)
+    assert "What the tagger hears for each concept" in text and "concepts match no class" in text
+    shown = next(frame.value for frame in test.dataframe if "weight" in frame.value)
+    assert list(shown.columns) == ["concept", "class", "weight", "how", "similarity"]
+    assert set(shown["class"]) <= {"Bark", "Music", "Engine"} and (shown["weight"] > 0).any()
 
 
 def test_stages_that_were_not_run_are_plain_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
