@@ -151,9 +151,8 @@ class ScoresConfig(Section):
     """How well explanations made from one half of the clips predict activations on the other; both ways round."""
 
     draws: Annotated[int, Field(ge=10, le=200)] = 40  # bootstrap samples behind each interval
-    confidence: Annotated[str, PathMark(always=False)] = (
-        "bundled"  # or the file of a calibration of one's own, see `and-dissect plant --calibrate`
-    )
+    # How reliable the ears are, measured on labelled clips by `and-dissect ears`: bundled, or a file of one's own.
+    ears: Annotated[str, PathMark(always=False), LaterSetting()] = "bundled"
     judged: Annotated[int, Field(ge=0)] = (
         0  # neurons, drawn by `seed`, whose explanations a language model judges against captions
     )

@@ -10,6 +10,7 @@ import typer
 from and_core.cli import dashboard, dissections
 from and_core.cli.classes import classes
 from and_core.cli.concepts import concepts
+from and_core.cli.ears import ears
 from and_core.cli.listen import listen
 from and_core.cli.plant import plant
 from and_core.cli.prune import prune
@@ -28,6 +29,7 @@ for command in (
     status,
     classes,
     concepts,
+    ears,
     dissections.validate,
     dissections.info,
     listen,

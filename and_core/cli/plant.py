@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,18 +13,12 @@ def plant(
     names: Annotated[list[str], typer.Argument(help="Dissections whose networks units are planted in.")],
     config: OwnConfig = None,
     as_recorded: AsRecorded = False,
-    calibrate: Annotated[
-        Path | None,
-        typer.Option(help="File for a calibration of confidence fitted on all of them (setting scores.confidence)."),
-    ] = None,
 ) -> None:
     """Add neurons of known meaning to a network, dissect them, and print what each module and method says of them."""
     with reported():
         from and_core import open_dissection
         from and_core.cli.tables import print_table
         from and_core.errors import ANDError
-        from and_core.evaluate import confidence
-        from and_core.evaluate import planted_report as planted
         from and_core.pipeline.planting import plant as plant_in
 
         if config is not None and len(names) > 1:
@@ -39,19 +32,3 @@ def plant(
         for d in made:
             out.print(d.name, markup=False)
             print_table("planted", d)
-        if calibrate is not None:
-            import pandas as pd
-
-            if len({d.similarity for d in made}) > 1:
-                raise ANDError(
-                    "calibrate: the dissections show different similarity functions; give them the same "
-                    "closed.similarity"
-                )
-            units = pd.concat([d.planted_findings.to_pandas() for d in made], ignore_index=True)
-            adjectives = pd.concat([d.planted_adjectives.to_pandas() for d in made], ignore_index=True)
-            calibrators, about = planted.calibrate(units, adjectives, made[0].similarity)
-            try:
-                confidence.save(calibrate, calibrators, {**about, "encoder": made[0].notes("texts")["encoder"]})
-            except OSError as error:
-                raise ANDError(f"calibrate={str(calibrate)!r} can't be written: {error}") from None
-            out.print(f"{calibrate}", markup=False)

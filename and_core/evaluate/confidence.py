@@ -1,23 +1,16 @@
-"""How likely it is that an explanation holds: held-out scores turned into probabilities by logistic regression on
-planted neurons."""
+"""How likely it is that an explanation holds: evidence from held-out clips turned into a probability by logistic
+regression on units for which it is known."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from and_core.data import bundled
-from and_core.errors import ConfigError
-
-# kind of explanation -> what its probability is made from, all of it from held-out clips
-FEATURES: dict[str, tuple[str, ...]] = {
-    "closed": ("presence_pearson",), "SUM": ("text_pearson", "text_auprc"), "word": ("pearson",),
-}  # fmt: skip
+BORNE_OUT = 0.7  # area under the ROC curve from which a concept counts as what a neuron fires on
+DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -35,34 +28,53 @@ class Calibrator:
 
     def __call__(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the probability that each explanation holds; NaN where a feature is."""
-        total = self.bias + sum(weight * np.asarray(features[name], float) for name, weight in self.weights.items())
+        some = next(iter(features.values()))
+        total = np.where(np.isfinite(some), self.bias, np.nan)
+        for name, weight in self.weights.items():
+            total = total + weight * np.asarray(features[name], float)
         return 1 / (1 + np.exp(-np.clip(total, -30, 30)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a dictionary for a file."""
+        return {"weights": self.weights, "bias": self.bias}
 
 
 def fit(features: Mapping[str, np.ndarray], holds: np.ndarray) -> Calibrator:
-    """Fit on neurons for which it is known whether the explanation holds; those with a missing feature are left out.
+    """Fit on explanations for which it is known whether they hold; those with a missing feature are left out.
 
-    Raises
-    ------
-    ConfigError
-        All of them hold, or none.
+    Where all of them hold, or none, the probability is the same for all: Laplace's rule of succession.
     """
     from sklearn.linear_model import LogisticRegression
 
     table = np.stack([np.asarray(values, float) for values in features.values()], 1)
     known = np.isfinite(table).all(1)
-    if len(set(holds[known].tolist())) < 2:
-        raise ConfigError(
-            f"confidence can't be fitted: of {int(known.sum())} planted explanations {int(holds[known].sum())} hold; "
-            "both kinds are needed"
-        )
+    holds = np.asarray(holds, bool)[known]
+    if holds.all() or not holds.any():
+        share = (holds.sum() + 1) / (len(holds) + 2)
+        return Calibrator(dict.fromkeys(features, 0.0), round(float(np.log(share / (1 - share))), DIGITS))
     spread = table[known].std(0)
     spread[spread <= 0] = 1
-    made = LogisticRegression(C=10.0).fit(table[known] / spread, holds[known])
+    made = LogisticRegression(C=10.0, max_iter=1000).fit(table[known] / spread, holds)
     return Calibrator(
-        dict(zip(features, (made.coef_[0] / spread).round(6).tolist(), strict=True)),
-        round(float(made.intercept_[0]), 6),
+        dict(zip(features, (made.coef_[0] / spread).round(DIGITS).tolist(), strict=True)),
+        round(float(made.intercept_[0]), DIGITS),
     )
+
+
+def cross_checked(features: Mapping[str, np.ndarray], holds: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Return (n,) probabilities of explanations by a calibrator that was fitted on the other part of them, both ways.
+
+    Parameters
+    ----------
+    part : (n,) bool
+        Which part each belongs to; what is alike, such as units of one concept, belongs together.
+    """
+    stated = np.full(len(holds), np.nan)
+    for own in (part, ~part):
+        if own.any() and (~own).any():
+            made = fit({name: np.asarray(values)[~own] for name, values in features.items()}, holds[~own])
+            stated[own] = made({name: np.asarray(values)[own] for name, values in features.items()})
+    return stated
 
 
 def reliability(probability: np.ndarray, holds: np.ndarray, bins: int = 5) -> list[dict[str, float]]:
@@ -85,65 +97,15 @@ def reliability(probability: np.ndarray, holds: np.ndarray, bins: int = 5) -> li
     return rows
 
 
-def save(path: Path, calibrators: Mapping[str, Calibrator], about: Mapping[str, Any]) -> None:
-    """Write calibrators with what they were fitted on and how they did on what was left out."""
-    raw = {
-        "about": about,
-        "calibrators": {name: {"weights": c.weights, "bias": c.bias} for name, c in calibrators.items()},
-    }
-    path.write_text(json.dumps(raw, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+def expected_error(probability: np.ndarray, holds: np.ndarray, bins: int = 10) -> float:
+    """Return the expected calibration error: the mean distance of what was said from what holds, over bins of
+    probability weighted by their size; NaN where nothing was said.
 
-
-def _file(source: str) -> Path:
-    return bundled("confidence.json") if source == "bundled" else Path(source)
-
-
-def load(source: str = "bundled") -> dict[str, Calibrator]:
-    """Return calibrators of a file, or those fitted on neurons planted in the demo's networks.
-
-    Raises
-    ------
-    ConfigError
-        The file can't be read or is of another form.
+    Examples
+    --------
+    >>> expected_error(np.array([0.9, 0.9, 0.1, 0.1]), np.array([True, True, False, False])).__round__(2)
+    0.1
     """
-    try:
-        raw = json.loads(_file(source).read_text(encoding="utf-8"))["calibrators"]
-        calibrators = {
-            name: Calibrator({k: float(v) for k, v in one["weights"].items()}, float(one["bias"]))
-            for name, one in raw.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"scores.confidence={source!r} can't be read: {error}") from None
-    wrong = [
-        name for name in FEATURES if name not in calibrators or set(calibrators[name].weights) != set(FEATURES[name])
-    ]
-    if wrong:
-        raise ConfigError(f"scores.confidence={source!r} has no calibrator of the features of: {', '.join(wrong)}")
-    return calibrators
-
-
-def fitted_with(source: str = "bundled") -> str | None:
-    """Return the text encoder of the dissections that a calibration was fitted on, None where it does not say."""
-    encoder = json.loads(_file(source).read_text(encoding="utf-8")).get("about", {}).get("encoder")
-    return None if encoder is None else str(encoder)
-
-
-def fingerprint(calibrators: Mapping[str, Calibrator]) -> dict[str, Any]:
-    """Return what decides the probabilities."""
-    return {name: {**c.weights, "bias": c.bias} for name, c in calibrators.items()}
-
-
-def features_of(
-    kind: str, values: np.ndarray, predictors: Sequence[str], metrics: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Return features of the explanations of one method.
-
-    Parameters
-    ----------
-    kind : {'closed', 'SUM'}
-    values : (predictors, metrics, R)
-        As the stage `scores` has them, of one method.
-    """
-    return {
-        name: values[predictors.index(name.split("_")[0]), metrics.index(name.split("_")[1])] for name in FEATURES[kind]
-    }
+    rows = reliability(probability, holds, bins)
+    total = sum(row["explanations"] for row in rows)
+    return sum(row["explanations"] * abs(row["said"] - row["hold"]) for row in rows) / total if total else float("nan")

@@ -3,10 +3,12 @@ mean of their similarities."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from scipy.sparse import csr_matrix
 
 from and_core.dissect.attributes import LEXICON, head, value_text
@@ -15,6 +17,9 @@ from and_core.store.dissection import SCORED, Dissection
 METHODS = ("DB", "TAB", "ICL", "SUM", "OPEN")
 CLOSED = ("DB", "TAB", "ICL")
 PREDICTORS = ("text", "audio", "presence", "label", "words")
+BESIDE_THE_POINT = re.compile(
+    r"^(?:no|nothing|without)\b|\bbackground\b|\bbehind it\b", re.IGNORECASE
+)  # true of clips, but not what a neuron fires on
 Encode = Callable[[list[str]], np.ndarray]
 
 
@@ -110,6 +115,23 @@ def load_explanations(d: Dissection, method: str, similarity: str, spoken: Seque
     for neuron, text, attribute in zip(*(points[c].to_pylist() for c in ("neuron", "text", "attribute")), strict=True):
         texts_by_neuron.setdefault(neuron, []).append(value_text(text) if attribute else text)
     return _distinct({neuron: tuple(parts) for neuron, parts in texts_by_neuron.items()}, d.neuron_count)
+
+
+def things(points: pa.Table) -> dict[int, str]:
+    """Return what sounds by each neuron's calibrated summary: its first point that is no attribute and not beside the
+    point.
+
+    Parameters
+    ----------
+    points : Table
+        One row a point: neuron, text, attribute, kept.
+    """
+    first: dict[int, str] = {}
+    columns = (points[c].to_pylist() for c in ("neuron", "text", "attribute", "kept"))
+    for neuron, text, attribute, kept in zip(*columns, strict=True):
+        if kept and not attribute and not BESIDE_THE_POINT.search(text):
+            first.setdefault(neuron, text)
+    return first
 
 
 def adjective_shares(explanations: Explanations, values: Sequence[tuple[str, str]]) -> np.ndarray:

@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 
 from and_core.dissect.attributes import LEXICON, head
-from and_core.evaluate import confidence
-from and_core.evaluate.explanations import CLOSED, PREDICTORS
-from and_core.evaluate.metrics import METRICS
+from and_core.evaluate.explanations import CLOSED
 from and_core.evaluate.planted_units import KINDS, Unit, auroc, meant, measured_words, true_words
 from and_core.store.dissection import SCORED, Dissection
 from and_core.store.headline import SURE
@@ -41,7 +39,7 @@ def findings(
     rows = d.clip_table.to_pylist()
     labels, words = [clip.labels for clip in d.clips], measured_words(rows)
     concepts, methods = d.concept_set, d.scored_methods
-    values, sure = (np.asarray(values) for values in (d.score_values, d.confidence))
+    sure = np.asarray(d.confidence)
     named = {concept: words for concept, words in zip(concepts, names, strict=True)}
     base = {
         word: float(np.mean([word in adjectives for adjectives, inside in zip(words, used, strict=True) if inside]))
@@ -73,12 +71,7 @@ def findings(
                 row["ICL/-/top1"] = unit.concept in named_by[:1]
             if method not in (*CLOSED, "SUM"):
                 continue
-            features = confidence.features_of(
-                "SUM" if method == "SUM" else "closed", values[m][..., index : index + 1], PREDICTORS, METRICS
-            )
-            row |= {f"{method} {name}": float(value[0]) for name, value in features.items()} | {
-                f"{method} confidence": float(sure[m, index])
-            }
+            row[f"{method} confidence"] = float(sure[m, index])
         row["SUM/thing"] = bool(unit.concept) and bool(things[index] & named.get(unit.concept, set()))
         adjectives = set(d.open_concepts(neuron))
         row |= {
@@ -255,56 +248,3 @@ def lost_rows(units: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for step in STEPS
     ]
-
-
-def calibrate(
-    planted: pd.DataFrame, adjectives: pd.DataFrame, similarity: str
-) -> tuple[dict[str, confidence.Calibrator], dict[str, Any]]:
-    """Fit the calibrators on every second concept, adjective and random direction, and check them on the others.
-
-    Returns
-    -------
-    calibrators : dict
-        Fitted on all.
-    about : dict
-        Numbers, and the reliability curves of calibrators fitted on one half alone and checked on the other.
-    """
-    units = planted[planted["kind"].isin(["concept", "conjunction", "negation", "random"])].reset_index(drop=True)
-    places = {c: i for i, c in enumerate(sorted(set(units["concept"]) - {""}))}
-    develop = np.array(
-        [places[c] % 2 == 0 if c else n % 2 == 0 for c, n in zip(units["concept"], units["neuron"], strict=True)]
-    )
-    named = ~units["kind"].isin(["negation", "random"]).to_numpy()
-    made: dict[str, confidence.Calibrator] = {}
-    about: dict[str, Any] = {
-        "networks": sorted(set(planted["network"])),
-        "similarity": similarity,
-        "reliability": {},
-        "numbers": {},
-    }
-    words = {word: i for i, word in enumerate(sorted(set(adjectives["word"])))}
-    parts = {
-        "closed": (
-            {f: units[f"DB {f}"].to_numpy() for f in confidence.FEATURES["closed"]},
-            units[f"DB/{similarity}/top1"].to_numpy(bool) & named,
-            develop,
-        ),
-        "SUM": (
-            {f: units[f"SUM {f}"].to_numpy() for f in confidence.FEATURES["SUM"]},
-            units["SUM/thing"].to_numpy(bool) & named,
-            develop,
-        ),
-        "word": (
-            {f: adjectives[f].to_numpy(float) for f in confidence.FEATURES["word"]},
-            adjectives["holds"].to_numpy(bool),
-            np.array([words[w] % 2 == 0 for w in adjectives["word"]]),
-        ),
-    }
-    for name, (features, holds, half) in parts.items():
-        checked = confidence.fit({f: x[half] for f, x in features.items()}, holds[half])(
-            {f: x[~half] for f, x in features.items()}
-        )
-        about["reliability"][name] = confidence.reliability(checked, holds[~half])
-        about["numbers"][name] = {"fitted": len(holds), "hold": int(holds.sum())}
-        made[name] = confidence.fit(features, holds)
-    return made, about

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 
 import numpy as np
 import pyarrow as pa
 
+from and_core.evaluate.explanations import things
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.summaries import top_sets
 from and_core.store.writer import StageWriter
-
-BESIDE_THE_POINT = re.compile(
-    r"^(?:no|nothing|without)\b|\bbackground\b|\bbehind it\b", re.IGNORECASE
-)  # true of clips, but not what a neuron fires on
 
 
 def parameters(run: Run) -> dict[str, object]:
@@ -39,7 +35,6 @@ def compute(run: Run, writer: StageWriter) -> None:
     vectors = np.array(d.array("calibration/vectors"), np.float32)
     texts: dict[int, list[str]] = defaultdict(list)
     tokens = np.zeros(count, np.int32)
-    thing: dict[int, str] = {}
     points = d.table("calibration/points")
     columns = (points[c].to_pylist() for c in ("neuron", "text", "attribute", "count", "of", "kept"))
     for neuron, text, attribute, n, of, kept in zip(*columns, strict=True):
@@ -48,8 +43,7 @@ def compute(run: Run, writer: StageWriter) -> None:
         texts[neuron].append(text if n is None else f"{n} of {of} clips: {text}")
         tokens[neuron] += len(text.split())
         vectors[neuron] += value_vectors[values[(attribute, text)]] if attribute else 0
-        if not attribute and not BESIDE_THE_POINT.search(text):
-            thing.setdefault(neuron, text)
+    thing = things(points)
     names = d.notes("closed")["similarities"]
     similarity = run.config.closed.similarity if run.config.closed.similarity in names else next(iter(names), None)
     best = np.asarray(d.array(f"closed/{similarity}_concepts")[:, 0]) if similarity else np.full(count, -1)

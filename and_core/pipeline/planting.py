@@ -155,7 +155,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.provenance = run.captioner.provenance
     writer.table("findings", pa.Table.from_pandas(table, preserve_index=False))
     writer.table("adjectives", pa.Table.from_pandas(adjectives, preserve_index=False))
-    sure = np.asarray(d.array("scores/confidence"))
+    sure = np.asarray(d.confidence)
     methods = [m for m in d.document("scores/methods") if m in SCORED]
     writer.json("rows", _without_nan(summary_rows(table)))
     writer.json("lost", _without_nan(lost_rows(table)))
@@ -234,7 +234,18 @@ def meanings(d: Dissection) -> list[Unit]:
 STAGE = Stage(
     "planted",
     "Comparing planted neurons with what is said of them",
-    ("clips", "activations", "neurons", "texts", "calibration", "closed", "open", "explanations", "scores"),
+    (
+        "clips",
+        "activations",
+        "neurons",
+        "texts",
+        "calibration",
+        "closed",
+        "open",
+        "explanations",
+        "scores",
+        "confidence",
+    ),
     parameters,
     compute,
     optional=("tab", "icl"),

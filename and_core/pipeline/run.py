@@ -21,6 +21,8 @@ from and_core.pipeline import (
     class_map,
     clips,
     closed,
+    confidence,
+    ears,
     explanations,
     icl,
     last_layer,
@@ -67,6 +69,7 @@ STAGES: tuple[Stage, ...] = (
     analysis.ACOUSTICS,
     analysis.MAP,
     scores.STAGE,
+    confidence.STAGE,
     llm_judge.STAGE,
     planting.STAGE,
     unlearning.SPLIT,
@@ -206,6 +209,7 @@ def _preflight(context: Run) -> None:
     open_concepts.judge_of(context)
     context.captioner.fingerprint()
     texts.check_own_network(context)
+    ears.homes(context)
     if context.audio_encoder is not None:
         context.audio_encoder.fingerprint()
     refs = context.dataset.references()

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from and_core.config import ProbeConfig, ScoresConfig
 from and_core.dissect.attributes import head, value_text
 from and_core.dissect.probe import both, first_half
-from and_core.evaluate import confidence, sanity
+from and_core.evaluate import sanity
 from and_core.evaluate.explanations import (
     CLOSED,
     METHODS,
@@ -26,8 +26,9 @@ from and_core.evaluate.metrics import HEADLINE, METRICS, unit_rows
 from and_core.evaluate.sanity import CHANCE
 from and_core.evaluate.score import BASELINES, MethodBlock, held_out, score_block
 from and_core.labels.truth import class_truth
-from and_core.names import numbers_by_name, plain_name, readable
+from and_core.names import numbers_by_name, plain_name
 from and_core.pipeline import icl
+from and_core.pipeline.ears import spoken_concepts
 from and_core.pipeline.llm_cache import unanswered
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.views import make_view
@@ -49,9 +50,8 @@ def section(run: Run) -> ScoresConfig:
 def parameters(run: Run) -> dict[str, Any]:
     """Return draws and seed, and what the explanations of the halves are made by."""
     return {
-        **section(run).model_dump(exclude={"confidence", "judged", "judged_clips"}), "seed": run.config.seed,
+        **section(run).model_dump(exclude={"ears", "judged", "judged_clips"}), "seed": run.config.seed,
         "similarity": run.config.closed.similarity, "k": run.config.k,
-        "confidence": confidence.fingerprint(confidence.load(section(run).confidence)),
         "t": run.config.calibration.t, "one_per_source": run.config.neurons.one_per_source,
         "probe": run.config.probe.model_dump(mode="json", exclude_none=True),
     }  # fmt: skip
@@ -63,11 +63,6 @@ def held_clips(run: Run, half: str) -> np.ndarray:
     heard = np.array([d.caption(i) is not None for i in range(len(d.clips))])
     of_half = first_half(d.clips, run.config.seed) == (half == "first")
     return np.flatnonzero(~of_half & heard & run.explained_from)
-
-
-def spoken_concepts(run: Run) -> list[str]:
-    """Return the concepts as they are encoded."""
-    return [run.config.closed.template.replace("{}", readable(c)) for c in run.dissection.document("texts/concepts")]
 
 
 class Fold:
@@ -261,7 +256,6 @@ def compute(run: Run, writer: StageWriter) -> None:
         "draws": config.draws,
         "seed": run.config.seed,
         "clips": sizes,
-        "calibrated_with": confidence.fitted_with(config.confidence),
         "views": {
             fold.view.name: {name: record.key for name, record in fold.view.manifest.stages.items()}
             for fold in both_folds
@@ -320,17 +314,8 @@ def _write(
         ["method", "neuron"],
         "halves that name the concept that is shown; that say anything, for texts of several parts",
     )
-    made = confidence.load(section(run).confidence)
-    sure = np.full((len(methods), d.neuron_count), np.nan, np.float32)
-    for m, method in enumerate(methods):
-        if method in (*CLOSED, "SUM"):
-            kind = "SUM" if method == "SUM" else "closed"
-            sure[m] = np.where(
-                halves[m] > 0, made[kind](confidence.features_of(kind, values[m], PREDICTORS, METRICS)), np.nan
-            )
-    words = _words(d, pair, [fold_of("words", i, 0) for i in (0, 1)], made["word"])
+    words = _words(d, pair, [fold_of("words", i, 0) for i in (0, 1)])
     writer.table("words", words, {"pearson": "correlation with captions that say it, on held-out clips"})
-    writer.array("confidence", sure, ["method", "neuron"], "probability that it holds; NaN where neither half says it")
 
 
 def _mean(pair: list[np.ndarray], nothing: np.ndarray) -> np.ndarray:
@@ -391,9 +376,7 @@ def by_layer(
     )
 
 
-def _words(
-    d: Dissection, pair: list[Fold], correlations: list[np.ndarray], calibrator: confidence.Calibrator
-) -> pa.Table:
+def _words(d: Dissection, pair: list[Fold], correlations: list[np.ndarray]) -> pa.Table:
     """Return each acoustic adjective of each neuron: how many of the two halves say it too, and how their other halves
     bear it out.
 
@@ -417,16 +400,13 @@ def _words(
         for n, w in zip(neurons, names, strict=True)
     ]
     correlation = np.array(rows, np.float32)
-    columns = {"pearson": correlation, "confidence": calibrator({"pearson": correlation}).astype(np.float32)}
+    column = pa.array(correlation, pa.float32())
     return pa.table(
         {
             "neuron": pa.array(neurons, pa.int32()),
             "word": pa.array(names, pa.string()),
             "halves": pa.array(halves, pa.int8()),
-            **{
-                name: pc.if_else(pc.is_nan(pa.array(column, pa.float32())), None, pa.array(column, pa.float32()))
-                for name, column in columns.items()
-            },
+            "pearson": pc.if_else(pc.is_nan(column), None, column),
         }
     )
 

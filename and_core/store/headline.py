@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from and_core.store.dissection import Dissection
 
 SURE = 0.6  # probability below which a headline says "unclear"
-METHODS = {"SUM": "summary", "DB": "closed concept by description", "TAB": "closed concept by sound"}
+METHODS = {
+    "SUM": "summary",
+    "DB": "closed concept by description",
+    "TAB": "closed concept by sound",
+    "PC": "closed concept by presence",
+}
+HOME = ("clips", "activations", "captions", "texts", "sounds", "scores")  # stages that a calibration belongs to
 
 
 @dataclass(frozen=True)
@@ -24,16 +30,20 @@ class Headlines:
     Attributes
     ----------
     concept : (R,) object
-        What the method that is surest of its explanation says; None where there is nothing.
+        The concept whose presence goes with the activation most closely, where confidence is calibrated; else what DB,
+        the summary or TAB says; None where there is nothing.
     by : (R,) object
         That method, see :data:`METHODS`; None where there is nothing.
     probability : (R,) float
-        That it holds, calibrated on planted neurons; NaN where it was not scored or can't be told.
+        That it holds, calibrated on the data and the network at hand; NaN where it can't be told.
+    calibrated : bool
+        Whether any probability can be told.
     """
 
     concept: np.ndarray
     by: np.ndarray
     probability: np.ndarray
+    calibrated: bool
 
     @property
     def holds(self) -> np.ndarray:
@@ -50,9 +60,9 @@ class Headline:
     concept, by, probability
         As in :class:`Headlines`.
     adjectives : dict of str to float or None
-        Acoustic words that are said of it, each with its probability; where scores exist, only those that hold.
-    scored : bool
-        Whether its explanations were scored at all.
+        Acoustic words that are said of it, each with its probability; where that is known, only those that hold.
+    calibrated : bool
+        Whether the probability of concepts can be told here at all.
     dead : bool
         Its activation is the same on every clip.
     """
@@ -61,16 +71,13 @@ class Headline:
     by: str | None
     probability: float | None
     adjectives: dict[str, float | None]
-    scored: bool
+    calibrated: bool
     dead: bool = False
 
     @property
     def holds(self) -> bool:
-        """Whether the concept may be said without reserve.
-
-        Where nothing was scored nobody can tell, and it is said with the remark.
-        """
-        return self.concept is not None and (not self.scored or (self.probability or 0.0) >= SURE)
+        """Whether the concept may be said without reserve: it is probable enough."""
+        return self.concept is not None and (self.probability or 0.0) >= SURE
 
     @property
     def parts(self) -> list[tuple[str, bool]]:
@@ -78,6 +85,9 @@ class Headline:
         if self.dead:
             return [("Dead: its activation is the same on every clip, so there is nothing to explain.", False)]
         words, concept = ", ".join(self.adjectives), (self.concept or "").replace("_", " ")
+        if not self.calibrated and concept:
+            known = [("Fires on ", False), (words, True), (" sounds. ", False)] if words else []
+            return [*known, ("Closest concept, not calibrated: ", False), (concept, True), (".", False)]
         if words or self.holds:
             parts = [("Fires on ", False), *([(words, True), (" sounds", False)] if words else [("sounds", False)])]
             return [*parts, *([(" such as ", False), (concept, True)] if self.holds else []), (".", False)]
@@ -99,20 +109,20 @@ class Headline:
         """How probably each part of the sentence holds, in words."""
         if self.dead:
             return ""
-        if not self.scored:
-            return "not scored"
         parts = [
             f"{word} {probability:.2f}" for word, probability in self.adjectives.items() if probability is not None
         ]
         if self.concept is not None and self.probability is not None and (self.holds or not self.adjectives):
             parts.append(f"{METHODS[self.by or 'DB']} {self.probability:.2f}")
-        return f"probability that it holds: {', '.join(parts)}" if parts else "its probability can't be told"
+        known = f"probability that it holds: {', '.join(parts)}" if parts else "its probability can't be told"
+        return known if self.calibrated or not parts else f"{known}; concepts are not calibrated here"
 
 
 def headlines(d: Dissection) -> Headlines:
-    """Return the headline concepts of all neurons: of the methods that say something, the one most probably right.
+    """Return the headline concepts of all neurons: by presence, whose probability is calibrated; where none can be
+    told, DB before the summary before TAB.
 
-    Unscored, DB before the summary.
+    One method alone: the surest of several would be stated too surely.
     """
     table = d.table("explanations/explanations")
     concepts: dict[str, np.ndarray] = {"SUM": _column(table, "thing"), "DB": _column(table, "concept")}
@@ -124,30 +134,45 @@ def headlines(d: Dissection) -> Headlines:
             concepts["TAB"] = names[np.asarray(d.array(f"tab/{similarity}_concepts")[:, 0])]
     count = table.num_rows
     concept, by, probability = np.full(count, None, object), np.full(count, None, object), np.full(count, np.nan)
-    scored = d.document("scores/methods") if d.has("scores") else []
-    for method in ("SUM", "DB", "TAB"):  # at equal probability the later one stands
-        if method in concepts and method in scored:
-            sure = np.asarray(d.array("scores/confidence")[scored.index(method)], float)
-            better = (concepts[method] != None) & np.isfinite(sure) & ~(sure < np.nan_to_num(probability, nan=-1.0))  # noqa: E711 - element by element
-            concept[better], by[better], probability[better] = concepts[method][better], method, sure[better]
+    calibrated = d.document("confidence/methods") if d.calibration_fault is None else []
+    if "PC" in calibrated:
+        names = np.array([*d.document("texts/concepts"), None], dtype=object)
+        concepts["PC"] = names[np.asarray(d.array("confidence/presence_concepts"))]
+        sure = np.asarray(d.array("confidence/probability")[calibrated.index("PC")], float)
+        known = (concepts["PC"] != None) & np.isfinite(sure)  # noqa: E711 - element by element
+        concept[known], by[known], probability[known] = concepts["PC"][known], "PC", sure[known]
     for method in ("DB", "SUM", "TAB"):  # where no probability can be told
         if method in concepts:
             bare = (by == None) & (concepts[method] != None)  # noqa: E711
             concept[bare], by[bare] = concepts[method][bare], method
-    return Headlines(concept, by, probability)
+    return Headlines(concept, by, probability, bool(calibrated))
+
+
+def calibration_fault(d: Dissection) -> str | None:
+    """Return why no probability of a concept can be told: nothing was calibrated, or what was belongs to other data,
+    captions, encoders or another network than are here now; None where it can."""
+    if not d.has("confidence"):
+        return "confidence has not been calibrated; run: and-dissect run CONFIG.yaml"
+    notes = d.notes("confidence")
+    here = {name: d.manifest.stages[name].key for name in HOME if name in d.manifest.stages}
+    other = sorted({name for name in (*here, *notes["home"]) if here.get(name) != notes["home"].get(name)})
+    if other:
+        return f"confidence was calibrated on other {', '.join(other)} than are here; run: and-dissect run CONFIG.yaml"
+    return str(notes["reason"]) if "reason" in notes else None
 
 
 def headline(d: Dissection, index: int, every: Headlines) -> Headline:
     """Return one neuron's headline."""
     row = {name: d.table("explanations/explanations").column(name)[index].as_py() for name in ("adjectives", "dead")}
-    scored = d.has("scores") and bool(d.document("scores/methods"))
     words: dict[str, float | None] = {word: None for word in row["adjectives"].split(", ") if word}
-    if scored:
-        known: list[dict[str, Any]] = d.rows("scores/words", index).to_pylist()
+    if d.words_calibrated:
+        known: list[dict[str, Any]] = d.words_of(d.neuron_id(index)).to_pylist()
         words = {w["word"]: w["confidence"] for w in known if w["confidence"] is not None and w["confidence"] >= SURE}
     probability = float(every.probability[index])
     known_probability = probability if np.isfinite(probability) else None
-    return Headline(every.concept[index], every.by[index], known_probability, words, scored, bool(row["dead"]))
+    return Headline(
+        every.concept[index], every.by[index], known_probability, words, every.calibrated, bool(row["dead"])
+    )
 
 
 def _column(table: Any, name: str) -> np.ndarray:

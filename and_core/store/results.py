@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from and_core.store.artifacts import Artifacts
 
@@ -224,18 +225,56 @@ class Results(Artifacts):
 
     @property
     def confidence(self) -> np.ndarray:
-        """(methods, R) probability that each explanation holds; NaN where there is none or it can't be told."""
-        return self.array("scores/confidence")
+        """(methods, R) probability that each scored explanation holds; NaN where there is none or it can't be told."""
+        scored = self.scored_methods
+        if self.calibration_fault is not None:
+            return np.full((len(scored), len(self.dead)), np.nan, np.float32)
+        methods = self.document("confidence/methods")
+        return np.asarray(self.array("confidence/probability"))[[methods.index(method) for method in scored]]
+
+    @cached_property
+    def calibration_fault(self) -> str | None:
+        """Why no probability of a concept can be told here; None where it can."""
+        raise NotImplementedError
+
+    @property
+    def words_calibrated(self) -> bool:
+        """Whether the probability of adjectives can be told."""
+        return bool(np.isfinite(self.word_confidence).any())
+
+    @cached_property
+    def word_confidence(self) -> np.ndarray:
+        """(rows of ``scores/words``,) probability that each adjective holds; NaN where it can't be told."""
+        rows = self.table("scores/words").num_rows if self.has("scores") and self.scored_methods else 0
+        if (
+            not self.has("confidence")
+            or self.notes("confidence")["home"].get("scores") != self.manifest.stages["scores"].key
+        ):
+            return np.full(rows, np.nan, np.float32)
+        return np.asarray(self.array("confidence/words"))
+
+    @property
+    def confidence_reliability(self) -> dict[str, list[dict[str, float]]]:
+        """Stated probability beside the share that holds, on units that were not fitted on: of concepts, adjectives."""
+        return dict(self.document("confidence/reliability"))
+
+    @property
+    def ears_table(self) -> list[dict[str, Any]]:
+        """How reliable the ears are on their home, by concept; empty where the clips' labels were taken."""
+        return list(self.document("confidence/ears")) if "confidence/ears" in self.manifest.artifacts else []
 
     @property
     def score_values(self) -> np.ndarray:
         """(methods, predictors, metrics, R) held-out scores."""
         return self.array("scores/values")
 
-    @property
+    @cached_property
     def scored_words(self) -> pa.Table:
-        """One row a neuron and adjective: held-out correlation, probability that it holds."""
-        return self.table("scores/words")
+        """One row a neuron and adjective: halves that say it, held-out correlation, probability that it holds."""
+        table, sure = self.table("scores/words"), pa.array(self.word_confidence, pa.float32())
+        if "confidence" in table.column_names:  # of an earlier version, which calibrated elsewhere
+            table = table.drop_columns(["confidence"])
+        return table.append_column("confidence", pc.if_else(pc.is_nan(sure), None, sure))
 
     @property
     def score_layers(self) -> pa.Table:

@@ -27,6 +27,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "acoustics": 2,
     "map": 2,
     "scores": 2,
+    "confidence": 1,
     "judged": 1,
     "planted": 1,
     "split": 1,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from and_core.errors import TargetError, first_line
@@ -81,7 +82,8 @@ class BoundTarget(NamedTarget[B]):
         noise."""
         net = self.bound()
         digest = hashlib.sha256(repr((repr(net), self._names)).encode("utf-8", "backslashreplace"))
-        digest.update(self.prepared(noise(1.0, self.sample_rate)[None]).detach().cpu().numpy().tobytes())
+        with threadpool_limits(1):  # sums in another order are other bytes: the same on any number of cores
+            digest.update(self.prepared(noise(1.0, self.sample_rate)[None]).detach().cpu().numpy().tobytes())
         for name, tensor in net.state_dict().items():
             digest.update(name.encode("utf-8", "backslashreplace"))
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

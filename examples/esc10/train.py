@@ -86,7 +86,7 @@ def main() -> None:
         y[train],
         recipe,
         2 * std,
-        lambda done, total, what: print(f"{done}/{total} {what}", flush=True) if done % 50 == 0 else None,
+        lambda what, done, total: print(f"{done}/{total} {what}", flush=True) if done % 50 == 0 else None,
     )
     model.eval().half().float()
 

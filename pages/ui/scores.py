@@ -50,18 +50,13 @@ def box(d: Dissection, neuron: NeuronId) -> None:
         )
     remark = (
         "On clips that the explanation was not made from, both halves in turn; 95 % bootstrap over clips. Holds: "
-        "probability, calibrated on planted neurons."
+        "probability that the concept is what the neuron fires on best."
     )
     remark += (
         " Beside: the best of another neuron's explanation, shuffled activations, the layer's most common "
         "explanation and an empty one."
     )
-    encoder = d.notes("scores").get("calibrated_with")
-    if encoder is not None and encoder != d.notes("texts")["encoder"]:
-        remark += (
-            f" The probabilities were calibrated with another text encoder ({encoder}): take them with care, or "
-            "plant neurons here and calibrate on them."
-        )
+    remark += f" {calibration_remark(d)}"
     st.html(
         html.about(
             neuron,
@@ -96,6 +91,23 @@ def box(d: Dissection, neuron: NeuronId) -> None:
             for row in words
         )
         st.html(html.about(neuron, html.empty(f"Adjectives, probability that each holds: {baselines}.")))
+
+
+def calibration_remark(d: Dissection) -> str:
+    """Return where the probabilities come from, or why there are none, in whole sentences."""
+    if d.calibration_fault is not None:
+        return f"No probability of a concept is stated here: {d.calibration_fault}."
+    notes = d.notes("confidence")
+    text = (
+        f"Probabilities were calibrated on {notes['planted']:,} units planted in this network on these clips; on concepts "
+        f"that were not fitted they are off by {notes['error']:.2f} on average."
+    )
+    if notes["by"] == "labels":
+        return f"{text} Labels of the clips said what is right."
+    return (
+        f"{text} The clips have no labels: how often the ears are right was measured on {notes['measured_on']}, where "
+        f"they take {100 * notes['ears_right']:.0f} % of the clips for what they are."
+    )
 
 
 def most_wrong(d: Dissection, neuron: NeuronId) -> None:

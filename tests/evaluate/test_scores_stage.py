@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 from and_core import open_dissection, pipeline
-from and_core.data import bundled
-from and_core.errors import ConfigError
 from and_core.evaluate import confidence, sanity
 from and_core.evaluate.explanations import adjective_shares
-from and_core.query.scores import confidence_of_all, neuron_scores, score_of_all
+from and_core.query.scores import neuron_scores, score_of_all
 from tests.conftest import small_config
 from tests.dashboard import app, page_html
 
@@ -86,18 +84,9 @@ def test_confidence_is_calibrated_and_read_back(tmp_path: Path) -> None:
     assert made.weights["pearson"] == pytest.approx(4, abs=0.5) and made.bias == pytest.approx(-1, abs=0.3)
     for row in confidence.reliability(made({"pearson": x}), holds):
         assert row["said"] == pytest.approx(row["hold"], abs=0.06)
-    with pytest.raises(ConfigError, match="both kinds are needed"):
-        confidence.fit({"pearson": x}, np.ones(4000, bool))
-    every = {
-        name: confidence.Calibrator(dict.fromkeys(features, 1.0), 0.5) for name, features in confidence.FEATURES.items()
-    }
-    confidence.save(tmp_path / "c.json", every, {"networks": []})
-    assert confidence.load(str(tmp_path / "c.json")) == every and np.isnan(made({"pearson": np.array([np.nan])})).all()
-    (tmp_path / "d.json").write_text('{"calibrators": {"closed": {"weights": {}, "bias": 0}}}')
-    for name, message in (("d.json", "has no calibrator"), ("none.json", "can't be read")):
-        with pytest.raises(ConfigError, match=message):
-            confidence.load(str(tmp_path / name))
-    assert set(confidence.load()) == set(confidence.FEATURES)
+    assert np.isnan(made({"pearson": np.array([np.nan])})).all()
+    alike = confidence.fit({"pearson": x}, np.ones(4000, bool))({"pearson": x})
+    assert np.allclose(alike, 4001 / 4002), "where all hold, Laplace's rule of succession"
 
 
 def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,21 +163,3 @@ def test_a_language_model_judges_and_a_failed_answer_is_no_score(tmp_path: Path)
     u = np.asarray(d.activations(d.neuron_id(int(rows["neuron"][0]))))[one["clip"]]
     if np.isfinite(rows["pearson"][0]):
         assert rows["pearson"][0] == pytest.approx(np.corrcoef(one["fits"], u)[0, 1], abs=1e-4)
-
-
-def test_a_calibration_of_another_encoder_is_said_so(own, monkeypatch: pytest.MonkeyPatch) -> None:
-    root, before = own.folder.parent, np.array(confidence_of_all(own, "DB"))
-    raw = json.loads(bundled("confidence.json").read_text())
-    raw["about"]["encoder"] = "another one"
-    (root / "calibration.json").write_text(json.dumps(raw))
-    done = pipeline.run(small_config(scores={"draws": 10, "confidence": str(root / "calibration.json")}), root=root)
-    assert done.computed == [], "the same probabilities, so nothing is computed again"
-    raw["calibrators"]["closed"]["bias"] -= 1
-    (root / "calibration.json").write_text(json.dumps(raw))
-    done = pipeline.run(small_config(scores={"draws": 10, "confidence": str(root / "calibration.json")}), root=root)
-    assert done.computed == ["scores"]
-    monkeypatch.setenv("AND_CACHE", str(root))
-    test = app(dissection="small", layer="layer3_output", unit="5").run()
-    assert not test.exception and "another text encoder (another one)" in page_html(test)
-    lower = confidence_of_all(open_dissection("small", root=root), "DB")
-    assert (lower[np.isfinite(lower)] < before[np.isfinite(lower)]).all()
