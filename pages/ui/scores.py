@@ -99,8 +99,8 @@ def calibration_remark(d: Dissection) -> str:
         return f"No probability of a concept is stated here: {d.calibration_fault}."
     notes = d.notes("confidence")
     text = (
-        f"Probabilities were calibrated on {notes['planted']:,} units planted in this network on these clips; on concepts "
-        f"that were not fitted they are off by {notes['error']:.2f} on average."
+        f"Probabilities were calibrated on {notes['planted']:,} units planted in this network on these clips; on "
+        f"concepts that were not fitted they are off by {notes['error']:.2f} on average."
     )
     if notes["by"] == "labels":
         return f"{text} Labels of the clips said what is right."
