@@ -196,6 +196,16 @@ class Results(Artifacts):
         """Its trend with depth."""
         return self.document("interpretability/depth")
 
+    @property
+    def interpretability_by_seed(self) -> pa.Table:
+        """:attr:`interpretability_table` under each seed of K-means, which stands in the column ``seed``."""
+        return self.table("interpretability_seeds/layers")
+
+    @property
+    def interpretability_chance_by_seed(self) -> Any:
+        """:attr:`interpretability_chance` under each seed of K-means."""
+        return self.document("interpretability_seeds/chance")
+
     def most_in_one_cluster(self, k: int) -> np.ndarray:
         """Return (R,) how many of each neuron's K highest clips share a cluster of captions (AND section 8)."""
         return self.array(f"interpretability/most_{k}")

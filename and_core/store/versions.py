@@ -24,6 +24,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "word_counts": 2,
     "clusters": 2,
     "interpretability": 2,
+    "interpretability_seeds": 1,
     "acoustics": 2,
     "map": 2,
     "scores": 2,

@@ -117,6 +117,7 @@ LATE = (
     "word_counts",
     "clusters",
     "interpretability",
+    "interpretability_seeds",
     "acoustics",
     "map",
     "split",
