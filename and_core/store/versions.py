@@ -27,6 +27,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "interpretability_seeds": 1,
     "acoustics": 2,
     "map": 2,
+    "intruder": 1,
     "scores": 2,
     "judged": 1,
     "planted": 1,

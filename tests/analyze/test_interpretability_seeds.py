@@ -102,14 +102,15 @@ def test_a_dissection_without_other_seeds_opens(own, monkeypatch: pytest.MonkeyP
     from and_core.store.manifest import Manifest
 
     manifest = Manifest.load(own.folder)
-    del manifest.stages["interpretability_seeds"]
+    for stage in ("interpretability_seeds", "intruder"):
+        del manifest.stages[stage]
     manifest.artifacts = {k: v for k, v in manifest.artifacts.items() if k.split("/")[0] in manifest.stages}
     manifest.save(own.folder)
     d = open_dissection("small", root=own.folder.parent)
     assert by_seed([d], 5, 4) == {} and len(TABLES["interpretability"](d).parts) == 1
     monkeypatch.setenv("AND_CACHE", str(own.folder.parent))
     test = app(dissection="small").run()
-    assert not test.exception
+    assert not test.exception and "By sound alone" not in page_html(test)
     layers = test.switch_page("pages/layers.py").run()
     assert not layers.exception and "Uninterpretable neurons by depth" in page_html(layers)
     assert "seeds of K-means" not in page_html(layers)

@@ -123,6 +123,7 @@ LATE = (
     "split",
     "unlearning",
     "importance",
+    "intruder",
     "scores",
 )  # what is done with a dissection: fewer kills
 
