@@ -11,8 +11,9 @@ from and_core import Dissection
 from and_core.analyze.interpretability import TAUS
 from and_core.display import csv_text
 from and_core.errors import ANDError
-from and_core.figures.gallery import by_depth, together
-from and_core.figures.network import KINDS, uninterpretable_curves, words_by_block, words_by_kind
+from and_core.figures.gallery import together
+from and_core.figures.interpretability import by_depth, by_seed, seed_remarks, uninterpretable_curves
+from and_core.figures.network import KINDS, words_by_block, words_by_kind
 from and_core.figures.scores import METRIC, SAID, scores_by_depth
 from and_core.figures.theme import EXPORT
 from and_core.query.comparable import comparable
@@ -37,6 +38,10 @@ ABOUT = (
     "A neuron is uninterpretable when fewer than \u03c4 of its K highest clips have captions in one same cluster. "
     "Dotted: random sets of K clips, what "
     "chance gives. Clusters are those of each network's own captions; dead neurons are not counted."
+)
+ABOUT_SEEDS = (
+    "The line is one clustering, as in the paper. K-means begins at random: bars, and the band about chance, go "
+    "from the lowest to the highest of ten seeds."
 )
 
 
@@ -106,13 +111,17 @@ def _interpretability(d: Dissection) -> None:
     tau = two.segmented_control("\u03c4", TAUS[k], default=TAUS[k][1], key=f"tau_{k}", required=True, **BOUND)
     kinds = {"all", *(x.kind.replace("_", " ") for x in d.layers)}
     kind = three.selectbox("Layers", [name for name in LAYERS if name in kinds], key="layer_kind", **BOUND)
-    rows, chance = by_depth(_together(d, "interpretability"), k, tau)
+    every = _together(d, "interpretability")
+    rows, chance = by_depth(every, k, tau)
+    seeds = by_seed(every, k, tau)
     if not any(r["block"] is not None for r in rows[d.name]):
         st.html(html.empty("This network has no blocks, so there is no depth to show; the table below has its layers."))
     else:
-        figure = uninterpretable_curves(rows, chance, LAYERS[kind])
+        figure = uninterpretable_curves(rows, chance, LAYERS[kind], seeds=seeds)
         st.plotly_chart(figure, config=EXPORT, theme=None, key="uninterpretable")
-    st.caption(ABOUT)
+    st.caption(" ".join([ABOUT, *([ABOUT_SEEDS] if seeds else [])]))
+    for remark in seed_remarks(seeds, LAYERS[kind]):
+        st.html(html.empty(remark))
     frame = pd.DataFrame([{"network": name, **r} for name, layer_rows in rows.items() for r in layer_rows])
     with st.expander("By layer"):
         st.dataframe(frame.round(1), hide_index=True, height=260)

@@ -6,8 +6,9 @@ import streamlit as st
 from and_core import Dissection
 from and_core.display import csv_text
 from and_core.errors import ANDError
-from and_core.figures.gallery import by_depth, together
-from and_core.figures.network import uninterpretable_curves, words_by_block
+from and_core.figures.gallery import together
+from and_core.figures.interpretability import by_depth, by_seed, uninterpretable_curves
+from and_core.figures.network import words_by_block
 from and_core.figures.strategies import ABOUT_STRATEGIES, statements
 from and_core.figures.theme import EXPORT
 from pages.ui import html
@@ -35,10 +36,14 @@ def _depth(d: Dissection) -> None:
             st.html(html.empty(NO_DEPTH))
     with right:
         st.html(html.heading("Uninterpretable by depth", "K = 5, \u03c4 = 4"))
-        rows, chance = by_depth([x for x in every if x.has("interpretability")], 5, 4)
+        counted = [x for x in every if x.has("interpretability")]
+        rows, chance = by_depth(counted, 5, 4)
         if any(r["block"] is not None for layer_rows in rows.values() for r in layer_rows):
             st.plotly_chart(
-                uninterpretable_curves(rows, chance), config=EXPORT, theme=None, key="interpretable_by_depth"
+                uninterpretable_curves(rows, chance, seeds=by_seed(counted, 5, 4)),
+                config=EXPORT,
+                theme=None,
+                key="interpretable_by_depth",
             )
         else:
             st.html(

@@ -42,15 +42,11 @@ def most_shared(tops: np.ndarray, related: np.ndarray) -> tuple[np.ndarray, np.n
     return most, cluster
 
 
-def by_chance(
-    related: np.ndarray, allowed: np.ndarray, k: int, seed: int, sources: np.ndarray | None = None
-) -> np.ndarray:
-    """Return (K + 1,) share of random sets of `k` clips whose best cluster holds 0..k of them.
+def random_sets(allowed: np.ndarray, k: int, seed: int, sources: np.ndarray | None = None) -> np.ndarray:
+    """Return (:data:`DRAWS`, k) sets of clips drawn at random.
 
     Parameters
     ----------
-    related : (N, C) bool
-        Clips by clusters.
     allowed : (A,) int
         Clips that are drawn from.
     k : int
@@ -60,14 +56,28 @@ def by_chance(
     """
     rng = np.random.default_rng(seed)
     if sources is None:
-        sets = np.stack([rng.choice(allowed, k, replace=False) for _ in range(DRAWS)])
-    else:
-        mixed = (rng.permutation(len(allowed)) for _ in range(DRAWS))
-        sets = np.stack(
-            [allowed[order[np.sort(np.unique(sources[order], return_index=True)[1])[:k]]] for order in mixed]
-        )
+        return np.stack([rng.choice(allowed, k, replace=False) for _ in range(DRAWS)])
+    mixed = (rng.permutation(len(allowed)) for _ in range(DRAWS))
+    return np.stack([allowed[order[np.sort(np.unique(sources[order], return_index=True)[1])[:k]]] for order in mixed])
+
+
+def shares(sets: np.ndarray, related: np.ndarray) -> np.ndarray:
+    """Return (K + 1,) share of sets (S, K) of clips whose best cluster holds 0..K of them."""
     most, _ = most_shared(sets, related)
-    return np.bincount(most, minlength=k + 1) / DRAWS
+    return np.bincount(most, minlength=sets.shape[1] + 1) / len(sets)
+
+
+def by_chance(
+    related: np.ndarray, allowed: np.ndarray, k: int, seed: int, sources: np.ndarray | None = None
+) -> np.ndarray:
+    """Return (K + 1,) share of random sets of `k` clips (:func:`random_sets`) whose best cluster holds 0..k of them.
+
+    Parameters
+    ----------
+    related : (N, C) bool
+        Clips by clusters.
+    """
+    return shares(random_sets(allowed, k, seed, sources), related)
 
 
 def uninterpretable(most: np.ndarray, alive: np.ndarray, tau: int, layers: Sequence[Layer]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from and_core.errors import DataError
 from and_core.figures.gallery import together
+from and_core.figures.interpretability import ABOUT_SEEDS, layer_spans, seed_table
 from and_core.figures.listening import listening_table
 from and_core.figures.paper_table import PaperTable, Part
 from and_core.figures.scores import planted_table, sanity_table, score_table
@@ -84,31 +85,37 @@ def _clusters(d: Dissection) -> PaperTable:
 
 
 def _interpretability(d: Dissection) -> PaperTable:
-    """Return Figs. 6, 11 to 14 in numbers: uninterpretable neurons by layer."""
+    """Return Figs. 6, 11 to 14 in numbers: uninterpretable neurons by layer, and what K-means's seed makes of them."""
+    networks = together(d, "interpretability")
+    spans = layer_spans(networks)
     rows = [
-        {"network": x.name, **row}
-        for x in together(d, "interpretability")
+        {"network": x.name, **row, **spans.get((x.name, row["layer"], row["k"], row["tau"]), {})}
+        for x in networks
         for row in x.interpretability_table.to_pylist()
     ]
     grid: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
         cells = grid.setdefault((row["network"], row["layer"]), {"network": row["network"], "layer": row["layer"]})
-        cells[f"K={row['k']} \u03c4={row['tau']}"] = (
-            "-" if row["percent"] != row["percent"] else f"{row['percent']:.0f}"
-        )
+        known = row["percent"] == row["percent"]
+        span = f" [{row['low']:.0f}, {row['high']:.0f}]" if known and "low" in row else ""
+        cells[f"K={row['k']} \u03c4={row['tau']}"] = f"{row['percent']:.0f}{span}" if known else "-"
     null = [
         {
             "network": x.name,
             "layer": "random clips",
             **{f"K={c['k']} \u03c4={c['tau']}": f"{c['percent']:.0f}" for c in x.interpretability_chance},
         }
-        for x in together(d, "interpretability")
+        for x in networks
     ]
     note = (
         f"Percentage of uninterpretable neurons; {d.notes('interpretability')['clusters']} clusters. Random clips: "
         "what sets drawn by chance give."
     )
-    return PaperTable([Part("Figures 6, 11 to 14 in numbers", [*grid.values(), *null], note)], rows)
+    if spans:
+        note += " In brackets the lowest and highest over the seeds of K-means."
+    over = seed_table(networks)
+    parts = [Part("Uninterpretable neurons over seeds of K-means", over, ABOUT_SEEDS)] if over else []
+    return PaperTable([Part("Figures 6, 11 to 14 in numbers", [*grid.values(), *null], note), *parts], rows)
 
 
 def _acoustics(d: Dissection) -> PaperTable:

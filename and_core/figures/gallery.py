@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import plotly.graph_objects as go
 
 from and_core.errors import DataError
+from and_core.figures.interpretability import by_depth, by_seed, uninterpretable_curves
 from and_core.figures.network import (
     KINDS,
     adjective_bars,
     elbow_curve,
-    uninterpretable_curves,
     word_boxes,
     words_by_block,
     words_by_kind,
@@ -76,23 +75,11 @@ def interpretability(d: Dissection) -> Figures:
     """Return Figs. 6 and 11 to 14: one for each K and tau."""
     every = together(d, "interpretability")
     return {
-        f"uninterpretable-k{row['k']}-tau{row['tau']}": uninterpretable_curves(*by_depth(every, row["k"], row["tau"]))
+        f"uninterpretable-k{row['k']}-tau{row['tau']}": uninterpretable_curves(
+            *by_depth(every, row["k"], row["tau"]), seeds=by_seed(every, row["k"], row["tau"])
+        )
         for row in d.interpretability_chance
     }
-
-
-def by_depth(
-    networks: Sequence[Dissection], k: int, tau: int
-) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
-    """Return network -> its rows of uninterpretable neurons by layer, and -> the percentage that random clips give, at
-    one K and tau."""
-    rows = {
-        x.name: [r for r in x.interpretability_table.to_pylist() if (r["k"], r["tau"]) == (k, tau)] for x in networks
-    }
-    chance = {
-        x.name: r["percent"] for x in networks for r in x.interpretability_chance if (r["k"], r["tau"]) == (k, tau)
-    }
-    return rows, chance
 
 
 def importance(d: Dissection) -> Figures:

@@ -160,68 +160,6 @@ def elbow_curve(counts: Sequence[int], inertia: Sequence[float], chosen: int, he
     return themed(figure, "clusters", "sum of squared distances", height)
 
 
-def uninterpretable_curves(
-    networks: Mapping[str, Sequence[Mapping[str, Any]]],
-    chance: Mapping[str, float],
-    kind: str | None = None,
-    height: int = 290,
-) -> go.Figure:
-    """Return Figs. 6, 11 to 14: percentage of uninterpretable neurons by block; dotted, what random sets of clips give.
-
-    Parameters
-    ----------
-    networks : mapping
-        Network -> rows of one K and tau, as :func:`and_core.analyze.interpretability.uninterpretable` gives them.
-    chance : mapping of str to float
-        Network -> percentage for random sets of clips, with that network's own clusters; one line where all are the
-        same.
-    kind : str, optional
-        One kind of layer; without it, all hidden layers of a block together.
-    """
-    figure = go.Figure()
-    every: set[int] = set()
-    for (colour, dash), (name, rows) in zip(line_styles(), networks.items(), strict=False):
-        points = [r for r in rows if r["block"] is not None and r["neurons"] and (kind is None or r["kind"] == kind)]
-        blocks = sorted({r["block"] for r in points})
-        every |= set(blocks)
-        share = [
-            100
-            * sum(r["uninterpretable"] for r in points if r["block"] == b)
-            / sum(r["neurons"] for r in points if r["block"] == b)
-            for b in blocks
-        ]
-        label = plain(name, spaces=False)
-        figure.add_scatter(
-            x=blocks,
-            y=share,
-            mode="lines+markers",
-            name=label,
-            line={"color": colour, "dash": dash},
-            hovertemplate=f"{label}, block %{{x}}: %{{y:.1f}} %<extra></extra>",
-        )
-    alike = len({round(percent, 1) for percent in chance.values()}) == 1
-    for (colour, _), name in zip(line_styles(), networks, strict=False):
-        if name not in chance or not every:
-            continue
-        label = "random clips" if alike else f"random clips, {plain(name, spaces=False)}"
-        figure.add_scatter(
-            x=[min(every), max(every)],
-            y=[chance[name]] * 2,
-            mode="lines",
-            name=label,
-            line={"color": GREY if alike else colour, "dash": "dot"},
-            opacity=1 if alike else 0.55,
-            hovertemplate=f"{label}: %{{y:.1f}} %<extra></extra>",
-        )
-        if alike:
-            break
-    themed(figure, "block", "uninterpretable neurons, %", height)
-    figure.update_yaxes(range=[0, 102])
-    figure.update_xaxes(dtick=1)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.14, "x": 0})
-    return figure
-
-
 def word_boxes(values: np.ndarray, word: np.ndarray, name: str, unit: str, height: int = 250) -> go.Figure:
     """Return Fig. 8: a measure of the high clips of neurons with and without a word."""
     finite = np.isfinite(values)

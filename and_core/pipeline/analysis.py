@@ -73,11 +73,8 @@ def cluster_parameters(run: Run) -> dict[str, Any]:
     }
 
 
-def clusters(run: Run, writer: StageWriter) -> None:
-    """Compute sentences of all captions, K-means at each number of clusters, and the clusters at the chosen one."""
-    d, config, seed = run.dissection, run.config.clusters, run.config.seed
-    sentences = [(clip, text) for clip in range(len(d.clips)) for text in sentences_of(d.caption(clip) or "")]
-    distinct = sorted({text for _, text in sentences})
+def sentence_vectors(run: Run, writer: StageWriter, distinct: list[str]) -> np.ndarray:
+    """Return (S, D) float32 embeddings of distinct sentences, as chunks of the stage."""
     starts = range(0, len(distinct), ENCODE_CHUNK)
     parts = run.chunks(
         writer,
@@ -86,10 +83,19 @@ def clusters(run: Run, writer: StageWriter) -> None:
         len(distinct),
         ENCODE_CHUNK,
     )
-    vectors = np.concatenate([part["x"] for part in parts]) if distinct else np.zeros((0, 1), np.float32)
+    return np.concatenate([part["x"] for part in parts]) if distinct else np.zeros((0, 1), np.float32)
+
+
+def clusters(run: Run, writer: StageWriter) -> None:
+    """Compute sentences of all captions, K-means at each number of clusters, and the clusters at the chosen one."""
+    d, config, seed = run.dissection, run.config.clusters, run.config.seed
+    sentences = [(clip, text) for clip in range(len(d.clips)) for text in sentences_of(d.caption(clip) or "")]
+    distinct = sorted({text for _, text in sentences})
+    vectors = sentence_vectors(run, writer, distinct)
     place = {text: i for i, text in enumerate(distinct)}
     at = np.array([place[text] for _, text in sentences], np.int64)
     times = np.bincount(at, minlength=len(distinct))
+    writer.array("vectors", vectors.astype(np.float32), ["sentence", "dimension"], "of distinct sentences, sorted")
     counts, inertia = [], []
     most = min(config.most, len(distinct))
     for count, value in elbow(vectors, times, most, seed):

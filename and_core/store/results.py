@@ -204,6 +204,16 @@ class Results(Artifacts):
         """Its trend with depth."""
         return self.document("interpretability/depth")
 
+    @property
+    def interpretability_by_seed(self) -> pa.Table:
+        """:attr:`interpretability_table` under each seed of K-means, which stands in the column ``seed``."""
+        return self.table("interpretability_seeds/layers")
+
+    @property
+    def interpretability_chance_by_seed(self) -> Any:
+        """:attr:`interpretability_chance` under each seed of K-means."""
+        return self.document("interpretability_seeds/chance")
+
     def most_in_one_cluster(self, k: int) -> np.ndarray:
         """Return (R,) how many of each neuron's K highest clips share a cluster of captions (AND section 8)."""
         return self.array(f"interpretability/most_{k}")
@@ -328,6 +338,26 @@ class Results(Artifacts):
     def wrong_clips_of_all(self, side: Literal["missed", "false"]) -> np.ndarray:
         """Return (methods, R, clips) held-out clips that an explanation gets most wrong; -1 where there are fewer."""
         return self.array(f"scores/{side}")
+
+    @cached_property
+    def intruder(self) -> dict[str, np.ndarray]:
+        """Whether each neuron's high clips can be told from its low ones by sound alone, on recordings it was not
+        looked up in.
+
+        Arrays (R,) by name, NaN where a neuron could not be tested, none where no neuron could: ``auroc`` (chance .5);
+        ``found``, how often one low clip is found among four high ones (chance .2); ``p``, the p-value of ``auroc``;
+        ``neighbours_fire``, the share of the clips nearest to its high ones that fires, and ``neighbours_chance``, the
+        share of all clips that does.
+        """
+        table = self.table("intruder/tests")
+        names = [name for name in table.column_names if name != "neuron" and table.num_rows]
+        return {name: table[name].to_numpy() for name in names}
+
+    @property
+    def hard_negatives(self) -> np.ndarray:
+        """(R, clips) clips at or below each neuron's median that sound most like its high ones, nearest first; -1 where
+        there are fewer."""
+        return self.array("intruder/negatives")
 
     # -- unlearning ----------------------------------------------------------------------------------------------------
 

@@ -117,11 +117,13 @@ LATE = (
     "word_counts",
     "clusters",
     "interpretability",
+    "interpretability_seeds",
     "acoustics",
     "map",
     "split",
     "unlearning",
     "importance",
+    "intruder",
     "scores",
 )  # what is done with a dissection: fewer kills
 
