@@ -26,6 +26,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "interpretability": 2,
     "acoustics": 2,
     "map": 2,
+    "quantities": 1,
     "scores": 2,
     "judged": 1,
     "planted": 1,
