@@ -18,49 +18,115 @@ LEAST = 10  # recordings in each half that a correlation needs
 VALUE_BITS = np.int64(32)
 
 
-def sorted_keys(u: np.ndarray) -> np.ndarray:
-    """Return (R, N) int64: each row's values in rising order, their order above 32 bits and their clip below.
+@dataclass(frozen=True)
+class Ordered:
+    """Activations in rising order.
 
-    Sorting whole numbers is several times as quick as sorting places by value.
+    Attributes
+    ----------
+    clips : (R, N) int32
+        Clips by rising activation.
+    tied : (T,) int
+        Neurons that have equal activations.
+    values : (T, N) int64
+        Of these, whole numbers that are equal where activations are and rise with them.
+    """
+
+    clips: np.ndarray
+    tied: np.ndarray
+    values: np.ndarray
+
+    def among(self, clips: np.ndarray) -> Ordered:
+        """Return the order of some of the clips (N,) bool alone."""
+        count = int(clips.sum())
+        if count == self.clips.shape[1]:
+            return self
+        inside = clips[self.clips]
+        values = self.values[inside[self.tied]].reshape(-1, count)
+        return Ordered(self.clips[inside].reshape(-1, count), self.tied, values)
+
+
+def in_order(u: np.ndarray) -> Ordered:
+    """Put activations (R, N) in order.
+
+    Sorting whole numbers, the value above 32 bits and the clip below, is several times as quick as sorting places by
+    value.
     """
     bits = (np.ascontiguousarray(u, np.float32) + np.float32(0)).view(np.int32)  # + 0: no negative zero
     keys = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits).astype(np.int64) << VALUE_BITS
     keys |= np.arange(u.shape[1], dtype=np.int64)
     keys.sort(axis=1)
-    return keys
+    clips = keys.astype(np.int32)
+    keys >>= VALUE_BITS
+    tied = np.flatnonzero((keys[:, 1:] == keys[:, :-1]).any(1))
+    return Ordered(clips, tied, keys[tied])
 
 
-def unit_ranks(keys: np.ndarray, clips: np.ndarray) -> np.ndarray:
+def unit_ranks(order: np.ndarray, clips: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
     """Return (R, n) mean ranks among some of the clips, centred and of unit norm; NaN rows where all are equal.
 
     Parameters
     ----------
-    keys : (R, N) int64
-        As :func:`sorted_keys` gives them.
+    order : (R, n) int32
+        These clips by rising activation.
     clips : (N,) bool
         The clips to rank among, n of them.
+    values : (R, n) int64, optional
+        As in :class:`Ordered`, where any are equal.
     """
-    order = (keys & 0xFFFFFFFF).astype(np.int32)
-    count, rows = int(clips.sum()), len(keys)
-    values = keys >> VALUE_BITS
+    count, rows = int(clips.sum()), len(order)
+    if count < 2:
+        return np.full((rows, count), np.nan, np.float32)
     if count < len(clips):
-        inside = clips[order]
-        order, values = order[inside].reshape(rows, count), values[inside].reshape(rows, count)
         order = (np.cumsum(clips, dtype=np.int32) - 1)[order]
-    if not count:
-        return np.zeros((rows, 0), np.float32)
+    places = order + (np.arange(rows, dtype=np.int64) * count)[:, None]
+    flat = np.empty(rows * count, np.float32)
+    middle = (count - 1) / 2
+    if values is None:
+        norm = np.sqrt((count**3 - count) / 12)
+        flat[places] = ((np.arange(count) - middle) / norm).astype(np.float32)
+        return flat.reshape(rows, count)
     begins = np.ones((rows, count), bool)
     np.not_equal(values[:, 1:], values[:, :-1], out=begins[:, 1:])
     starts = np.flatnonzero(begins)  # runs of equal values
     lengths = np.diff(starts, append=begins.size)
-    mean = ((starts % count) + (lengths - count) / 2).astype(np.float32)  # rank less the mean of all ranks
-    flat = np.empty(rows * count, np.float32)
-    flat[(order + (np.arange(rows, dtype=np.int64) * count)[:, None]).ravel()] = np.repeat(mean, lengths)
+    flat[places.ravel()] = np.repeat(((starts % count) + (lengths - 1) / 2 - middle).astype(np.float32), lengths)
     ranks = flat.reshape(rows, count)
-    norm = np.sqrt(np.einsum("rn,rn->r", ranks, ranks, dtype=np.float64))[:, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ranks /= np.where(norm > 0, norm, np.nan).astype(np.float32)
-    return ranks
+    norms = np.sqrt(np.einsum("rn,rn->r", ranks, ranks, dtype=np.float64))[:, None]
+    return ranks / np.where(norms > 0, norms, np.nan).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Measures that are defined on the same clips, ranked among these.
+
+    Attributes
+    ----------
+    clips : (N,) bool
+        Clips that count, n of them.
+    columns : (q,) int
+        Measures.
+    ranks : (q, n) float32
+        Mean ranks, centred and of unit norm; NaN where a measure is the same on all clips.
+    """
+
+    clips: np.ndarray
+    columns: np.ndarray
+    ranks: np.ndarray
+
+
+def rankings(measures: np.ndarray, clips: np.ndarray) -> list[Ranking]:
+    """Return the ranks of measures (N, Q) among some of the clips, one entry for all that miss the same clips."""
+    defined = np.isfinite(measures) & clips[:, None]
+    kinds, which = np.unique(defined.T, axis=0, return_inverse=True)
+    made = []
+    for number, used in enumerate(kinds):
+        columns = np.flatnonzero(np.ravel(which) == number)
+        if used.any():
+            ranks = stats.rankdata(measures[np.ix_(used, columns)], axis=0).T - (used.sum() + 1) / 2
+            norm = np.linalg.norm(ranks, axis=1, keepdims=True)
+            made.append(Ranking(used, columns, (ranks / np.where(norm > 0, norm, np.nan)).astype(np.float32)))
+    return made
 
 
 def spearman(u: np.ndarray, measures: np.ndarray, clips: np.ndarray | None = None) -> np.ndarray:
@@ -80,31 +146,22 @@ def spearman(u: np.ndarray, measures: np.ndarray, clips: np.ndarray | None = Non
     (R, Q) float32
         NaN where the neuron or the measure is the same on all clips that count.
     """
+    measures = np.asarray(measures, float)
     every = np.ones(measures.shape[0], bool) if clips is None else clips
-    return _spearman(sorted_keys(u), np.asarray(measures, float), every)
+    return _spearman(in_order(u), rankings(measures, every), measures.shape[1])
 
 
-def _spearman(keys: np.ndarray, measures: np.ndarray, clips: np.ndarray) -> np.ndarray:
-    out = np.full((len(keys), measures.shape[1]), np.nan, np.float32)
-    for used, columns in groups(measures, clips):
-        ranks = unit_ranks(keys, used)
-        out[:, columns] = ranks @ _columns(measures[np.ix_(used, columns)]).T
+def _spearman(u: Ordered, ranked: list[Ranking], measures: int) -> np.ndarray:
+    """Return (R, Q) correlations, of neurons with equal activations and of the others in turn."""
+    out = np.full((len(u.clips), measures), np.nan, np.float32)
+    distinct = np.setdiff1d(np.arange(len(out)), u.tied, assume_unique=True)
+    for r in ranked:
+        x = u.among(r.clips)
+        for rows, values in ((distinct, None), (x.tied, x.values)):
+            if len(rows):
+                order = x.clips if len(rows) == len(out) else x.clips[rows]
+                out[np.ix_(rows, r.columns)] = unit_ranks(order, r.clips, values) @ r.ranks.T
     return np.clip(out, -1, 1)
-
-
-def groups(measures: np.ndarray, clips: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (N,) clips on which measures are defined, with the (q,) columns that are defined on just these."""
-    defined = np.isfinite(measures) & clips[:, None]
-    kinds, which = np.unique(defined.T, axis=0, return_inverse=True)
-    which = np.ravel(which)
-    return [(kinds[g], np.flatnonzero(which == g)) for g in range(len(kinds)) if kinds[g].any()]
-
-
-def _columns(values: np.ndarray) -> np.ndarray:
-    """Return (q, n) unit ranks of measures (n, q), in the precision that they are measured in."""
-    ranks = stats.rankdata(values, axis=0).T - (len(values) + 1) / 2
-    norm = np.linalg.norm(ranks, axis=1, keepdims=True)
-    return (ranks / np.where(norm > 0, norm, np.nan)).astype(np.float32)
 
 
 def recordings(measures: np.ndarray, sources: np.ndarray, clips: np.ndarray) -> np.ndarray:
@@ -168,6 +225,8 @@ class Half:
     Attributes
     ----------
     clips : (N,) bool
+    ranked : list of Ranking
+        Measures ranked among these clips.
     bins : (n, Q * bins) float32
         As :func:`bin_indicators`, of these clips.
     concepts : (n, C) float32
@@ -175,12 +234,23 @@ class Half:
     """
 
     clips: np.ndarray
+    ranked: list[Ranking]
     bins: np.ndarray
     concepts: np.ndarray
 
 
-def halves(measures: np.ndarray, concepts: np.ndarray, first: np.ndarray, used: np.ndarray) -> tuple[Half, Half]:
-    """Return both halves of the clips that are used, prepared once for all neurons.
+@dataclass(frozen=True)
+class Split:
+    """Both halves, and the measures ranked among all clips that count: prepared once for all neurons."""
+
+    measures: int
+    ranked: list[Ranking]
+    first: Half
+    second: Half
+
+
+def halves(measures: np.ndarray, concepts: np.ndarray, first: np.ndarray, used: np.ndarray) -> Split:
+    """Return both halves of the clips that are used.
 
     Parameters
     ----------
@@ -197,16 +267,19 @@ def halves(measures: np.ndarray, concepts: np.ndarray, first: np.ndarray, used: 
         x = x - x.mean(0) if len(x) else x
         norm = np.linalg.norm(x, axis=0)
         x = x / np.where(norm > 1e-9, norm, np.inf)
-        made.append(Half(clips, np.ascontiguousarray(indicators[clips]), x.astype(np.float32)))
-    return made[0], made[1]
+        made.append(
+            Half(clips, rankings(measures, clips), np.ascontiguousarray(indicators[clips]), x.astype(np.float32))
+        )
+    return Split(measures.shape[1], rankings(measures, used), made[0], made[1])
 
 
-def predicted(u: np.ndarray, fit: Half, judge: Half, measures: int) -> tuple[np.ndarray, np.ndarray]:
+def predicted(x: np.ndarray, y: np.ndarray, fit: Half, judge: Half, measures: int) -> tuple[np.ndarray, np.ndarray]:
     """Return how well activations are predicted from one half of the clips to the other.
 
     Parameters
     ----------
-    u : (R, N) float
+    x, y : (R, n) float32
+        Activations on the clips of `fit` and of `judge`, centred and of unit norm.
     fit, judge : Half
         What the means of activations are taken from, and what they are judged on.
     measures : int
@@ -220,7 +293,6 @@ def predicted(u: np.ndarray, fit: Half, judge: Half, measures: int) -> tuple[np.
     by_concept : (R,) float32
         The same by the one concept that fits best on `fit`; NaN without concepts.
     """
-    x, y = (_centred(np.asarray(u[:, half.clips], np.float32)) for half in (fit, judge))
     size = len(x)
     full, other = fit.bins.sum(0), judge.bins.sum(0)
     mean = ((x @ fit.bins) / np.maximum(full, 1)).reshape(size, measures, -1)
@@ -286,26 +358,24 @@ class Correlations:
     by_concept: np.ndarray
 
 
-def correlate(u: np.ndarray, measures: np.ndarray, pair: tuple[Half, Half]) -> Correlations:
+def correlate(u: np.ndarray, split: Split) -> Correlations:
     """Return the correlations of a block of neurons.
 
     Parameters
     ----------
     u : (R, N) float32
         Activations.
-    measures : (N, Q) float
-        NaN where a measure has no meaning for a clip.
-    pair : pair of Half
-        As :func:`halves` gives them.
+    split : Split
+        As :func:`halves` gives it.
     """
-    keys = sorted_keys(u)
-    first, second = pair
-    there = predicted(u, first, second, measures.shape[1])
-    back = predicted(u, second, first, measures.shape[1])
+    ordered, count = in_order(u), split.measures
+    first, second = split.first, split.second
+    one, other = (_centred(np.asarray(u[:, half.clips], np.float32)) for half in (first, second))
+    there, back = predicted(one, other, first, second, count), predicted(other, one, second, first, count)
     return Correlations(
-        _spearman(keys, measures, first.clips | second.clips),
-        _spearman(keys, measures, first.clips),
-        _spearman(keys, measures, second.clips),
+        _spearman(ordered, split.ranked, count),
+        _spearman(ordered.among(first.clips), first.ranked, count),
+        _spearman(ordered.among(second.clips), second.ranked, count),
         np.stack([there[0], back[0]]).astype(np.float32),
         np.stack([there[1], back[1]]).astype(np.float32),
     )
@@ -338,9 +408,6 @@ def followed(c: Correlations, like: np.ndarray, count: np.ndarray) -> Followed:
     enough = count >= 2 * LEAST
     every, first, second = (np.where(enough & np.isfinite(r), r, 0) for r in (c.every, c.first, c.second))
     rows = np.arange(len(every))
-    if not every.shape[1]:
-        nothing = np.full(len(every), np.nan, np.float32)
-        return Followed(np.full(len(every), -1), nothing, nothing, nothing, np.nanmean(c.by_concept, 0), rows < 0)
     on_first, on_second = np.abs(first).argmax(1), np.abs(second).argmax(1)
     measure = np.where(np.abs(every[rows, on_first]) >= np.abs(every[rows, on_second]), on_first, on_second)
     other = np.where(measure == on_first, on_second, on_first)

@@ -19,7 +19,7 @@ from and_core.evaluate.quantities import (
     LEVEL,
     SAME,
     Correlations,
-    Half,
+    Split,
     correlate,
     followed,
     halves,
@@ -57,14 +57,12 @@ def concept_presence(d: Dissection, scale: float) -> np.ndarray:
     return np.concatenate(parts, 1)
 
 
-def correlated_blocks(
-    blocks: Iterable[np.ndarray], measures: np.ndarray, pair: tuple[Half, Half], threads: int
-) -> Iterator[Correlations]:
+def correlated_blocks(blocks: Iterable[np.ndarray], split: Split, threads: int) -> Iterator[Correlations]:
     """Yield the correlations of blocks (R, N) of activations, each block shared among threads."""
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for u in blocks:
             parts = [part for part in np.array_split(u, max(1, threads)) if len(part)]
-            yield joined(list(pool.map(lambda part: correlate(part, measures, pair), parts)))
+            yield joined(list(pool.map(lambda part: correlate(part, split), parts)))
 
 
 def joined(parts: list[Correlations]) -> Correlations:
@@ -81,13 +79,13 @@ def compute(run: Run, writer: StageWriter) -> None:
     names = list(by_name)
     measures = np.stack(list(by_name.values()), 1)
     concepts = concept_presence(d, run.config.closed.softmax_scale)
-    pair = halves(measures, concepts, first_half(d.clips, run.config.seed), used)
+    split = halves(measures, concepts, first_half(d.clips, run.config.seed), used)
     parts = [(layer, slice(i, min(i + BLOCK, layer.size))) for layer in d.layers for i in range(0, layer.size, BLOCK)]
 
     def chunk(i: int) -> dict[str, np.ndarray]:
         layer, units = parts[i]
         u = np.asarray(d.layer_activations(layer.name, units), np.float32).T
-        c = next(correlated_blocks([u], measures, pair, run.config.workers))
+        c = next(correlated_blocks([u], split, run.config.workers))
         return {name: getattr(c, name) for name in FIELDS}
 
     chunks = run.chunks(writer, len(parts), chunk, d.neuron_count, BLOCK)

@@ -119,6 +119,7 @@ LATE = (
     "interpretability",
     "acoustics",
     "map",
+    "quantities",
     "split",
     "unlearning",
     "importance",
