@@ -26,7 +26,7 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     "duration": ("length", "the longer", "the shorter"),
     "level": ("loudness", "the louder", "the quieter"),
     "amplitude": ("mean amplitude", "the louder on average", "the quieter on average"),
-    "median_frequency": ("spectral balance", "the higher its spectrum lies", "the lower its spectrum lies"),
+    "median_frequency": ("median frequency", "the higher its spectrum lies", "the lower its spectrum lies"),
     "centroid": ("brightness", "the brighter", "the duller"),
     "flatness": ("noisiness", "the noisier", "the less noisy"),
     "periodicity": ("tonality", "the more tonal", "the less tonal"),

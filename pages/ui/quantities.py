@@ -43,7 +43,7 @@ def chart(d: Dissection, neuron: NeuronId) -> None:
     words = d.quantity_words[measure]
     st.html(html.about(neuron, html.heading(f"Activation by {words['name']}", "a point a clip")))
     st.plotly_chart(activation_by_measure(d, neuron, measure), config=EXPORT, theme=None, key="by_measure")
-    ends = st.expander(f"Clips with the most and the least {words['name']}", key="measure_ends", on_change="rerun")
+    ends = st.expander("Clips with the most and the least of it", key="measure_ends", on_change="rerun")
     if not ends.open:
         return
     values = d.quantity_clips[measure].to_numpy(zero_copy_only=False).astype(float)
