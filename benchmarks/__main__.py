@@ -7,7 +7,18 @@ import os
 import platform
 import sys
 
-from benchmarks import analysis, browser, coverage, extraction, language, listening, scores, similarity, unlearning
+from benchmarks import (
+    analysis,
+    browser,
+    coverage,
+    extraction,
+    language,
+    listening,
+    quantities,
+    scores,
+    similarity,
+    unlearning,
+)
 
 PARTS = {
     "extraction": extraction.rows,
@@ -16,6 +27,7 @@ PARTS = {
     "unlearning": unlearning.rows,
     "analysis": analysis.rows,
     "scores": scores.rows,
+    "quantities": quantities.rows,
     "listening": listening.rows,
     "browser": browser.rows,
     "coverage": coverage.rows,

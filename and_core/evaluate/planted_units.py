@@ -1,9 +1,8 @@
 """Planted neurons: linear units fitted to mean something known, so that hidden layers have a ground truth.
 
 Each reads one layer of the network and is fitted by ridge regression on clips that are not in the probing set: to a
-class, to a measured property of the sound, to both together, to everything but a class; or it is a random direction and
-means
-nothing.
+class, to a measured property of the sound, to both together, to everything but a class, to the rank of an acoustic
+measure; or it is a random direction and means nothing.
 """
 
 from __future__ import annotations
@@ -13,26 +12,30 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from and_core.audio.adjectives import earned
 from and_core.store.dissection import Dissection
 
-KINDS = ("concept", "property", "conjunction", "negation", "random")
+KINDS = ("concept", "property", "conjunction", "negation", "random", "quantity")
 RIDGE = 100.0  # of features of unit variance
 LEAST = 8  # clips with and without the meaning that a fit needs
+LEAST_MEASURED = 40  # clips with a measure, and different values of it, that a fit to its ranks needs
 EACH = {"conjunction": 10, "negation": 10, "random": 40}  # units of a layer, at most
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What a unit was planted to mean: a class, an adjective that measures bear out, both, all but a class,
-    or nothing."""
+    """What a unit was planted to mean: a class, an adjective that measures bear out, both, all but a class, more of a
+    measure (or less of it, where `sign` is -1), or nothing."""
 
     kind: str
     concept: str = ""
     word: str = ""
+    measure: str = ""
+    sign: int = 1
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, str | int]:
         """Return a dictionary for a file."""
         return asdict(self)
 
@@ -46,7 +49,7 @@ def measured_words(rows: Sequence[Mapping[str, Any]]) -> list[frozenset[str]]:
 
 
 def meant(unit: Unit, labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]]) -> np.ndarray | None:
-    """Return (N,) bool: clips that have a unit's meaning; None for a random direction."""
+    """Return (N,) bool: clips that have a unit's meaning; None for a random direction and for a quantity."""
     of_class = np.array([unit.concept in own for own in labels])
     with_word = np.array([unit.word in of_clip for of_clip in words])
     masks: dict[str, np.ndarray] = {
@@ -90,12 +93,25 @@ def choose_units(labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]
     return [*singles, *drawn[0], *drawn[1], *(Unit("random") for _ in range(EACH["random"]))]
 
 
+def choose_quantities(measures: Mapping[str, np.ndarray]) -> list[Unit]:
+    """Return what is planted of measures: more and less of each one that enough fitting clips have.
+
+    Parameters
+    ----------
+    measures : mapping of str to (N,) float
+        NaN where a measure has no meaning for a clip.
+    """
+    fit = [name for name, values in measures.items() if len(np.unique(values[np.isfinite(values)])) >= LEAST_MEASURED]
+    return [Unit("quantity", measure=name, sign=sign) for name in fit for sign in (1, -1)]
+
+
 def fit_units(
     features: np.ndarray,
     units: Sequence[Unit],
     labels: Sequence[Sequence[str]],
     words: Sequence[frozenset[str]],
     seed: int,
+    measures: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return weights and biases of all units of one layer.
 
@@ -103,6 +119,8 @@ def fit_units(
     ----------
     features : (N, D) float32
         Pooled activations of the layer on the fitting clips.
+    measures : mapping of str to (N,) float, optional
+        What units of kind ``quantity`` are fitted to; clips without the measure are left out of their fit.
 
     Returns
     -------
@@ -117,12 +135,22 @@ def fit_units(
     targets = np.stack(
         [np.zeros(len(x)) if (mask := meant(unit, labels, words)) is None else mask.astype(float) for unit in units], 1
     )
-    weight = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (targets - targets.mean(0)))
+    weight = _ridge(x, targets)
+    for i, unit in enumerate(units):
+        if unit.kind == "quantity":
+            values = np.asarray((measures or {})[unit.measure], float)
+            known = np.isfinite(values)
+            weight[:, i] = unit.sign * _ridge(x[known], rankdata(values[known])[:, None] / known.sum())[:, 0]
     rng = np.random.default_rng(seed)
     nothing = [i for i, unit in enumerate(units) if unit.kind == "random"]
     weight[:, nothing] = rng.standard_normal((x.shape[1], len(nothing)))
     weight = weight / np.maximum((x @ weight).std(0), 1e-12) / spread[:, None]
     return np.ascontiguousarray(weight.T, np.float32), -(middle @ weight).astype(np.float32)
+
+
+def _ridge(x: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return (D, U) weights of ridge regression."""
+    return np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (targets - targets.mean(0)))
 
 
 def auroc(values: np.ndarray, mask: np.ndarray) -> float:

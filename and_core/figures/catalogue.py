@@ -10,6 +10,7 @@ from and_core.figures.gallery import together
 from and_core.figures.interpretability import ABOUT_SEEDS, layer_spans, seed_table
 from and_core.figures.listening import listening_table
 from and_core.figures.paper_table import PaperTable, Part
+from and_core.figures.quantities import quantity_table
 from and_core.figures.scores import planted_table, sanity_table, score_table
 from and_core.figures.strategies import ABOUT_STRATEGIES, statements
 from and_core.figures.tables import REFERENCE_FAULTS, column_name, last_layer_rows, last_layer_table
@@ -161,4 +162,5 @@ TABLES: dict[str, Callable[[Dissection], PaperTable]] = {
     "planted": planted_table,
     "sanity": sanity_table,
     "listening": listening_table,
+    "quantities": quantity_table,
 }

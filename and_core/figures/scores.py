@@ -30,6 +30,10 @@ CURVE_NOTE = (
     "fitted on units planted in the "
     "demo's networks; its check on concepts that were left out is in docs/scores.md."
 )
+QUANTITY_NOTE = (
+    "Units that are said to follow an acoustic measure. Right: the planted measure, or one that goes with it at a rank "
+    "correlation of .9 or more, with the right sign. Spearman .8+: the unit follows its own measure on the probing set."
+)
 METRIC = {"pearson": "Pearson correlation", "auprc": "AUPRC"}
 BESIDE = {
     "shuffled_explanation": "another neuron's",
@@ -180,12 +184,23 @@ def planted_table(d: Dissection) -> PaperTable:
                 about,
             ),
             Part("Planted neurons: the adjective", heard, precise),
+            *_planted_quantities(d),
             Part("Where planted adjectives get lost", lost, "Share that is still there after each step."),
             Part("Named with confidence", sure, SURE_NOTE),
             Part("Confidence", curves, CURVE_NOTE),
         ],
         rows,
     )
+
+
+def _planted_quantities(d: Dissection) -> list[Part]:
+    """Return how many planted units are told to follow a measure; nothing where none were compared."""
+    columns = ("planted", "units", "number", "told %", "right %")
+    cells = [
+        {c: "-" if row[c] is None else f"{row[c]:.1f}" if c.endswith("%") else str(row[c]) for c in columns}
+        for row in d.planted_quantity_rows
+    ]
+    return [Part("Planted neurons: the quantity", cells, QUANTITY_NOTE)] if cells else []
 
 
 def _ordered(rows: list[dict[str, Any]], *first: str) -> list[dict[str, Any]]:

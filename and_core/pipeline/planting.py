@@ -10,12 +10,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from and_core.audio.quantities import clip_measures
 from and_core.config import RunConfig, ScoresConfig, make_config
 from and_core.datasets.base import DATASETS
 from and_core.dissect.probe import probe_mask
 from and_core.dissect.words import content_lemmas
 from and_core.errors import DataError
 from and_core.evaluate.confidence import reliability
+from and_core.evaluate.planted_quantities import quantity_findings, quantity_rows
 from and_core.evaluate.planted_report import (
     HEARD,
     adjective_truths,
@@ -25,7 +27,7 @@ from and_core.evaluate.planted_report import (
     summary_rows,
     sure_rows,
 )
-from and_core.evaluate.planted_units import Unit, choose_units, fit_units, measured_words
+from and_core.evaluate.planted_units import Unit, choose_quantities, choose_units, fit_units, measured_words
 from and_core.pipeline.recorded import check_harmless
 from and_core.pipeline.stage import Progress, Run, Stage
 from and_core.records import Layer
@@ -79,11 +81,12 @@ def plant(
     rows = [row for row, used in zip(fitting.table("clips/clips").to_pylist(), mask, strict=True) if used]
     labels = [clip.labels for clip, used in zip(fitting.clips, mask, strict=True) if used]
     words = measured_words(rows)
-    units = choose_units(labels, words, config.seed)
+    measures = {name: values[mask] for name, values in clip_measures(fitting).items()}
+    units = choose_units(labels, words, config.seed) + choose_quantities(measures)
     tensors: dict[str, Any] = {}
     for number, layer in enumerate(layers):
         features = np.asarray(fitting.layer_activations(layer.name))[mask]
-        weight, bias = fit_units(features, units, labels, words, config.seed + number)
+        weight, bias = fit_units(features, units, labels, words, config.seed + number, measures)
         tensors |= {f"{layer.name}.weight": torch.from_numpy(weight), f"{layer.name}.bias": torch.from_numpy(bias)}
         progress("planting", number + 1, len(layers))
     from safetensors.torch import save
@@ -150,9 +153,15 @@ def compute(run: Run, writer: StageWriter) -> None:
             [text or "" for text in d.table("explanations/explanations")["thing"].to_pylist()], run.config.open.tagger
         )
     ]
-    table = findings(d, meanings(d), [terms[concept][0] for concept in concepts], things, run.explained_from)
+    planted = meanings(d)
+    table = findings(d, planted, [terms[concept][0] for concept in concepts], things, run.explained_from)
     adjectives = adjective_truths(d, run.explained_from)
     writer.provenance = run.captioner.provenance
+    if d.has("quantities"):
+        quantities = quantity_findings(d, planted, run.explained_from)
+        quantities.insert(0, "kind", table["kind"])
+        writer.table("quantities", pa.Table.from_pandas(quantities, preserve_index=False))
+        writer.json("quantity_rows", quantity_rows(quantities))
     writer.table("findings", pa.Table.from_pandas(table, preserve_index=False))
     writer.table("adjectives", pa.Table.from_pandas(adjectives, preserve_index=False))
     sure = np.asarray(d.confidence)
@@ -161,7 +170,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.json("lost", _without_nan(lost_rows(table)))
     named = [confident_rows(table, method, run.config.closed.similarity) for method in methods]
     writer.json("confident", _without_nan([*named, *sure_rows(table, adjectives)]))
-    units = table[table["kind"] != "property"]
+    units = table[~table["kind"].isin(["property", "quantity"])]
     curves = {}
     for method in methods:
         holds = (
@@ -174,7 +183,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     curves["adjectives"] = reliability(adjectives["confidence"].to_numpy(float), adjectives["holds"].to_numpy(bool))
     writer.json("reliability", curves)
     writer.notes = {
-        "units": int((table["kind"] != "random").sum()),
+        "units": int((~table["kind"].isin(["random", "quantity"])).sum()),
         "fires_as_planted": int((table["auroc"] >= HEARD).sum()),
     }
     run.progress("planted", 1, 1)
@@ -248,6 +257,6 @@ STAGE = Stage(
     ),
     parameters,
     compute,
-    optional=("tab", "icl"),
+    optional=("tab", "icl", "quantities"),
     wanted=lambda run: run.config.target.kind == "planted" and run.config.scores is not None,
 )

@@ -66,7 +66,10 @@ class Clips(Artifacts):
         return self._from_pack("spectrogram", index)
 
     def _from_pack(self, what: str, index: int) -> bytes:
-        row = self.clip_row(index)
+        table = self.table("clips/clips")
+        if not 0 <= index < table.num_rows:
+            raise DataError(f"clip={index} is out of range; there are {table.num_rows} clips")
+        row = {name: table.column(name)[index].as_py() for name in ("pack", f"{what}_offset", f"{what}_bytes")}
         with reading(f"clips/{what}"):
             path = self._check(f"clips/{what}", row["pack"])
             with open(path, "rb") as handle:

@@ -65,6 +65,8 @@ class Headline:
         Whether the probability of concepts can be told here at all.
     dead : bool
         Its activation is the same on every clip.
+    quantity : str or None
+        The acoustic measure that it follows, in words.
     """
 
     concept: str | None
@@ -73,6 +75,7 @@ class Headline:
     adjectives: dict[str, float | None]
     calibrated: bool
     dead: bool = False
+    quantity: str | None = None
 
     @property
     def holds(self) -> bool:
@@ -81,7 +84,15 @@ class Headline:
 
     @property
     def parts(self) -> list[tuple[str, bool]]:
-        """The sentence in parts, each with whether it is to stand out."""
+        """What is said in parts, each with whether it is to stand out."""
+        if self.dead or not self.quantity:
+            return self._explained
+        before = [*self._explained, (" ", False)] if self.adjectives or self.holds else []
+        return [*before, ("Follows ", False), (self.quantity, True), (".", False)]
+
+    @property
+    def _explained(self) -> list[tuple[str, bool]]:
+        """The sentence on sounds, in parts."""
         if self.dead:
             return [("Dead: its activation is the same on every clip, so there is nothing to explain.", False)]
         words, concept = ", ".join(self.adjectives), (self.concept or "").replace("_", " ")
@@ -171,8 +182,24 @@ def headline(d: Dissection, index: int, every: Headlines) -> Headline:
     probability = float(every.probability[index])
     known_probability = probability if np.isfinite(probability) else None
     return Headline(
-        every.concept[index], every.by[index], known_probability, words, every.calibrated, bool(row["dead"])
+        every.concept[index],
+        every.by[index],
+        known_probability,
+        words,
+        every.calibrated,
+        bool(row["dead"]),
+        followed(d, index),
     )
+
+
+def followed(d: Dissection, index: int) -> str | None:
+    """Return the acoustic measure that a neuron follows, in words; None where it follows none or none were compared."""
+    if not d.has("quantities") or not d.quantities["follows"][index].as_py():
+        return None
+    row = {name: d.quantities[name][index].as_py() for name in ("measure", "spearman", "sign")}
+    words = d.quantity_words[row["measure"]]
+    value = f"{row['spearman']:.2f}".replace("0.", ".", 1)
+    return f"{words['name']}: {words['more' if row['sign'] > 0 else 'less']}, the higher (Spearman {value})"
 
 
 def _column(table: Any, name: str) -> np.ndarray:

@@ -226,6 +226,32 @@ class Results(Artifacts):
         """Return (R, 2) places of all neurons on a map."""
         return self.array(f"map/{name}")
 
+    @property
+    def quantities(self) -> pa.Table:
+        """One row a neuron: the acoustic measure it goes with, held-out Spearman correlation and its sign, corrected p,
+        what the measure and the best concept predict, and whether it ``follows`` the measure."""
+        return self.table("quantities/neurons")
+
+    @property
+    def quantity_correlations(self) -> np.ndarray:
+        """(R, Q) Spearman correlation of each neuron with each measure over the clips that count."""
+        return self.array("quantities/correlations")
+
+    @property
+    def quantity_names(self) -> list[str]:
+        """The measures, Q of them, in the order of :attr:`quantity_correlations`."""
+        return list(self.notes("quantities")["measures"])
+
+    @property
+    def quantity_words(self) -> Any:
+        """Measure -> its ``name``, its ``unit``, and what clips with ``more`` and ``less`` of it are called."""
+        return self.document("quantities/words")
+
+    @property
+    def quantity_clips(self) -> pa.Table:
+        """One row a clip: every measure that neurons are compared with."""
+        return self.table("quantities/clips")
+
     # -- scores --------------------------------------------------------------------------------------------------------
 
     @property
@@ -320,6 +346,11 @@ class Results(Artifacts):
     def planted_adjectives(self) -> pa.Table:
         """One row a planted unit and adjective."""
         return self.table("planted/adjectives")
+
+    @property
+    def planted_quantity_rows(self) -> Any:
+        """How many planted units are told to follow a measure, by kind; none where they were planted before."""
+        return self.document("planted/quantity_rows") if "planted/quantity_rows" in self.manifest.artifacts else []
 
     @property
     def planted_findings(self) -> pa.Table:

@@ -28,6 +28,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "acoustics": 2,
     "map": 2,
     "intruder": 1,
+    "quantities": 1,
     "scores": 2,
     "confidence": 1,
     "judged": 1,

@@ -18,7 +18,7 @@ from and_core.figures.neuron import activation_histogram, class_means_figure
 from and_core.figures.theme import EXPORT
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
-from pages.ui import html, intruder, listening, scores
+from pages.ui import html, intruder, listening, quantities, scores
 from pages.ui.explorer import choose_neuron, go, header, results
 from pages.ui.media import media_url
 from pages.ui.own import own_value
@@ -51,12 +51,14 @@ def page() -> None:
             _summary(d, neuron)
             _closed(d, neuron)
             _open(d, neuron)
+            quantities.box(d, neuron)
             scores.box(d, neuron)
             _cluster(d, neuron)
             _alike(d, neuron)
             _download(d, neuron)
         with charts:  # last, though they stand on the left: the text is there before a chart is drawn
             _activations(d, neuron)
+            quantities.chart(d, neuron)
     except ANDError as error:
         explain(error)
 

@@ -120,6 +120,7 @@ LATE = (
     "interpretability_seeds",
     "acoustics",
     "map",
+    "quantities",
     "split",
     "unlearning",
     "importance",
