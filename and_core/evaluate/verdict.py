@@ -33,7 +33,7 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Half:
+class HeldHalf:
     """One half of the recordings.
 
     Attributes
@@ -80,7 +80,7 @@ def check_judge(named_by: str, named_on: np.ndarray, judged_by: str, judged_on: 
 
 def pair_of_halves(
     clips: np.ndarray, first: np.ndarray, odds: np.ndarray, draws: Sequence[Sequence[Draw]]
-) -> tuple[Half, Half]:
+) -> tuple[HeldHalf, HeldHalf]:
     """Return both halves.
 
     Parameters
@@ -95,11 +95,11 @@ def pair_of_halves(
         Of the clips of each half, in their order.
     """
     parts = (clips[first[clips]], clips[~first[clips]])
-    halves = tuple(Half(part, softmax(odds[part]), drawn) for part, drawn in zip(parts, draws, strict=True))
+    halves = tuple(HeldHalf(part, softmax(odds[part]), drawn) for part, drawn in zip(parts, draws, strict=True))
     return halves[0], halves[1]
 
 
-def named_by_presence(u: np.ndarray, halves: tuple[Half, Half]) -> Named:
+def named_by_presence(u: np.ndarray, halves: tuple[HeldHalf, HeldHalf]) -> Named:
     """Name the concept whose presence goes with a neuron's activation most closely (Pearson), over all clips and over
     each half.
 
@@ -121,7 +121,7 @@ def _correlations(u: np.ndarray, presence: np.ndarray) -> np.ndarray:
 
 
 def evidence(
-    u: np.ndarray, halves: tuple[Half, Half], methods: Mapping[str, Named]
+    u: np.ndarray, halves: tuple[HeldHalf, HeldHalf], methods: Mapping[str, Named]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Return for each method what supports the concept that it says of each neuron.
 

@@ -16,7 +16,7 @@ from and_core.evaluate.reliability import LEAST_LABELS, fingerprint, truth_of_co
 from and_core.evaluate.verdict import (
     DRAWS,
     FEATURES,
-    Half,
+    HeldHalf,
     Named,
     check_judge,
     evidence,
@@ -53,7 +53,7 @@ class Hearsay:
         Where there are no labels.
     clips : (n,) int
         Clips that may be looked at.
-    halves : pair of Half
+    halves : pair of HeldHalf
     first : (N,) bool
         Clips of the first half.
     """
@@ -63,7 +63,7 @@ class Hearsay:
     truth: np.ndarray | None
     ears: MeasuredEars | None
     clips: np.ndarray
-    halves: tuple[Half, Half]
+    halves: tuple[HeldHalf, HeldHalf]
     first: np.ndarray
 
 
