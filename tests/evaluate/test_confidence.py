@@ -190,7 +190,11 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     categories = small_config().dataset.model_dump()["categories"]
     dataset = {"kind": "synthetic", "per_category": 12, "categories": categories}
     config = small_config(dataset=dataset, scores={"draws": 10})
-    stages = [s for s in pipeline.STAGE_NAMES if s not in ("similar", "map", "clusters", "interpretability", "judged")]
+    stages = [
+        s
+        for s in pipeline.STAGE_NAMES
+        if s not in ("similar", "map", "clusters", "interpretability", "interpretability_seeds", "judged")
+    ]
     pipeline.run(config, root=root, only=stages, progress=lambda *a: None)
     return root
 
