@@ -79,7 +79,8 @@ def energy_centroid(wave: np.ndarray) -> float:
     total = power.sum()
     if not total > 0:
         return float("nan")
-    return float(power @ ((np.arange(len(power)) + 0.5) / len(power)) / total)
+    # summed by NumPy and not as a product of vectors, which comes out otherwise on another number of threads
+    return float((power * ((np.arange(len(power)) + 0.5) / len(power))).sum() / total)
 
 
 def clip_measures(d: Dissection) -> dict[str, np.ndarray]:
@@ -92,11 +93,5 @@ def clip_measures(d: Dissection) -> dict[str, np.ndarray]:
     dict of str to (N,) float64
         NaN where a measure has no meaning for a clip. Measures that an older dissection was not given are left out.
     """
-    table = d.clip_table
-    made = {
-        name: table[name].to_numpy(zero_copy_only=False).astype(float)
-        for name in QUANTITIES
-        if name in table.column_names
-    }
-    centroids = [energy_centroid(read_flac(d.audio(clip))[0]) for clip in range(table.num_rows)]
-    return {**made, ENERGY_CENTROID: np.array(centroids)}
+    centroids = [energy_centroid(read_flac(d.audio(clip))[0]) for clip in range(len(d.clips))]
+    return {**d.measures(QUANTITIES), ENERGY_CENTROID: np.array(centroids)}
