@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from and_core.cli.console import err, out, reported
+from and_core.cli.console import Yes, err, out, reported
 
 NAMED = 20  # names without a partner that are listed
 
@@ -22,7 +22,7 @@ def classes(
     to: Annotated[
         Path | None, typer.Option("--out", help="File that is written; by default beside the configuration.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; a file that is there is never replaced so.")] = False,
+    yes: Yes = False,
     check: Annotated[bool, typer.Option("--check", help="Check the `class_map` of the configuration instead.")] = False,
 ) -> None:
     """Propose which labels of a collection each class of a network stands for, and write what is confirmed to a CSV."""

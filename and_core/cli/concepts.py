@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from and_core.cli.console import out, reported
+from and_core.cli.console import OutFile, Yes, out, reported
 
 if TYPE_CHECKING:
     from and_core.config import RunConfig
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 def concepts(
     config: Annotated[Path, typer.Argument(help="YAML file whose `audio_encoder` is of kind tagger.")],
-    to: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File that is written; by default beside the configuration.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; a file that is there is never replaced so.")] = False,
+    to: OutFile = None,
+    yes: Yes = False,
 ) -> None:
     """Write the weights of a tagger's classes for each concept to a CSV that can be edited."""
     with reported():

@@ -61,6 +61,11 @@ AsRecorded = Annotated[
     typer.Option(help="Start the programs and open the addresses that the dissection has on record; they are shown."),
 ]
 
+OutFile = Annotated[
+    Path | None, typer.Option("--out", "-o", help="File that is written; by default beside the configuration.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; a file that is there is never replaced so.")]
+
 
 def trusted(d: Any, file: Path | None, as_recorded: bool) -> Any:
     """Return the configuration that a command may act on, None where it is the record, which acts on nothing."""

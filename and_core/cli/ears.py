@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from and_core.cli.console import bars, out, reported
+from and_core.cli.console import OutFile, Yes, bars, out, reported
 
 if TYPE_CHECKING:
     from and_core.evaluate.reliability import Measured
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 
 def ears(
     config: Annotated[Path, typer.Argument(help="YAML file whose `dataset` has labels.")],
-    to: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File that is written; by default beside the configuration.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; a file that is there is never replaced so.")] = False,
+    to: OutFile = None,
+    yes: Yes = False,
 ) -> None:
     """Measure how reliable the captions, and the audio encoder, of a configuration are on its labelled clips, and write
     what they heard to a file for other runs of the same captioner and encoders (setting `scores.ears`)."""

@@ -19,7 +19,7 @@ EARS = ("captions", "sounds")
 LEAST = 3  # clips of a concept in a draw, below which it can't be a neuron's best
 STARTS = ((2.0, 1.0, 1.0), (1.0, 0.5, 0.5), (1.0, 0.9, 0.0))
 BIAS_PRIOR = 2.0  # standard deviation of a concept's own error, in log odds, before anything is seen
-SEEN = 12  # decimal digits kept of what is fitted
+DIGITS = 12  # kept of what is fitted
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def fit_hearing(scores: np.ndarray, truth: np.ndarray) -> Hearing:
         return len(odds) * _surprise(shifted, truth) + float((values**2).sum()) / (2 * BIAS_PRIOR**2)
 
     biases = minimize(penalised, np.zeros(len(concepts)), method="L-BFGS-B").x
-    return Hearing(*(round(value, SEEN) for value in (scale, level, spread, float(biases.std()))))
+    return Hearing(*(round(value, DIGITS) for value in (scale, level, spread, float(biases.std()))))
 
 
 def _surprise(odds: np.ndarray, truth: np.ndarray) -> float:
@@ -166,13 +166,23 @@ def drawn_truths(
     return made
 
 
+def rank_shares(u: np.ndarray) -> np.ndarray:
+    """Return (R, N) float32 rank of each clip's activation, equal ones sharing their mean, divided by N."""
+    return (mean_ranks(ranked(np.asarray(u, np.float32))) / max(1, u.shape[1])).astype(np.float32)
+
+
+def whole_draw(truth: np.ndarray) -> Draw:
+    """Return what is known of clips, (N, M) bool, as the one draw that has each clip once."""
+    return Draw(np.ones(len(truth), np.float32), csr_matrix(truth.T.astype(np.float32)))
+
+
 def aurocs(ranks: np.ndarray, draw: Draw, least: float = LEAST) -> tuple[np.ndarray, np.ndarray]:
     """Return how well neurons tell the clips of each concept from the others.
 
     Parameters
     ----------
     ranks : (R, N) float32
-        Rank of each clip's activation, divided by N.
+        By :func:`rank_shares`.
     least : float
         Clips in the draw that a concept, and what is not it, must have.
 
@@ -232,9 +242,7 @@ def best_concepts(u: np.ndarray, truth: np.ndarray, least: float = LEAST) -> tup
     area : (R,) float32
         Its area; NaN where there is none.
     """
-    ranks = (mean_ranks(ranked(np.asarray(u, np.float32))) / max(1, u.shape[1])).astype(np.float32)
-    whole = Draw(np.ones(len(truth), np.float32), csr_matrix(truth.T.astype(np.float32)))
-    area, _ = aurocs(ranks, whole, least)
+    area, _ = aurocs(rank_shares(u), whole_draw(truth), least)
     known = np.isfinite(area).any(0)
     if not known.any():
         return np.full(len(u), -1), np.full(len(u), np.nan, np.float32)

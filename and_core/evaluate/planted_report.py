@@ -11,11 +11,11 @@ import pandas as pd
 from and_core.dissect.attributes import LEXICON, head
 from and_core.evaluate.explanations import CLOSED
 from and_core.evaluate.planted_units import KINDS, Unit, auroc, meant, measured_words, true_words
+from and_core.evaluate.word_areas import BORNE_OUT, adjective_areas
 from and_core.store.dissection import SCORED, Dissection
 from and_core.store.headline import SURE
 
 HEARD = 0.9  # AUROC on the probing set from which a unit counts as planted: it fires on what it should
-BORNE_OUT = 0.75  # AUROC from which measures bear an adjective out
 STEPS = ("high clips earn it", "captions say it", "raw summary", "calibrated", "open concept")
 
 
@@ -107,19 +107,10 @@ def _steps(d: Dissection, index: int, word: str, words: Sequence[frozenset[str]]
 def adjective_truths(d: Dissection, used: np.ndarray) -> pd.DataFrame:
     """Return every adjective of every neuron with its held-out features, and whether measures bear it out over the
     probing set."""
-    rows = d.clip_table.to_pylist()
-    words = measured_words(rows)
-    table = d.scored_words.to_pandas()
-    masks = {word: np.array([word in of_clip for of_clip in words])[used] for word in set(table["word"])}
-    known = {word for word, mask in masks.items() if mask.any() and not mask.all()} & {
-        head(v) for values in LEXICON.values() for v in values
-    }
-    table = table[table["word"].isin(known) & table["pearson"].notna()]
-    values = [
-        auroc(np.asarray(d.activations(d.neuron_id(n)))[used], masks[w])
-        for n, w in zip(table["neuron"], table["word"], strict=True)
-    ]
-    return table.assign(auroc=values, holds=np.array(values) >= BORNE_OUT, network=d.name)
+    area = adjective_areas(d, used, d.scored_words, 1)
+    table = d.scored_words.to_pandas().assign(auroc=area, holds=area >= BORNE_OUT, network=d.name)
+    listed = {head(v) for values in LEXICON.values() for v in values}
+    return table[table["word"].isin(listed) & table["pearson"].notna() & table["auroc"].notna()]
 
 
 def summary_rows(units: pd.DataFrame) -> list[dict[str, Any]]:

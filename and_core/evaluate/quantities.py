@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from and_core.evaluate.metrics import unit_rows
+
 FLOOR = 0.6  # held-out Spearman correlation from which a neuron follows a measure
 LEVEL = 0.01  # of the corrected p
 SAME = 0.8  # rank correlation over clips from which the choices of two halves are the same thing
@@ -309,13 +311,6 @@ def predicted(x: np.ndarray, y: np.ndarray, fit: Half, judge: Half, measures: in
     return by_measure, np.sign(on_fit[rows, best]) * np.einsum("rn,nr->r", y, judge.concepts[:, best])
 
 
-def _centred(x: np.ndarray) -> np.ndarray:
-    """Return rows centred and of unit norm; zeros where all are equal."""
-    x = x - x.mean(1, keepdims=True)
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    return x / np.where(norm > 1e-12, norm, np.inf)
-
-
 @dataclass(frozen=True)
 class Followed:
     """The measure that each neuron goes with best, as columns of R.
@@ -370,7 +365,7 @@ def correlate(u: np.ndarray, split: Split) -> Correlations:
     """
     ordered, count = in_order(u), split.measures
     first, second = split.first, split.second
-    one, other = (_centred(np.asarray(u[:, half.clips], np.float32)) for half in (first, second))
+    one, other = (unit_rows(np.asarray(u[:, half.clips], np.float32)) for half in (first, second))
     there, back = predicted(one, other, first, second, count), predicted(other, one, second, first, count)
     return Correlations(
         _spearman(ordered, split.ranked, count),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from and_core.errors import ConfigError
-from and_core.evaluate.ears import Draw, best_of_draws, softmax
-from and_core.evaluate.metrics import mean_ranks, ranked, unit_rows
+from and_core.evaluate.ears import Draw, best_of_draws, rank_shares, softmax
+from and_core.evaluate.metrics import unit_rows
 
 FEATURES = ("share", "distance", "pearson")
 FLOOR = 0.02  # added to a share and to what is left of it, before its log odds are taken
@@ -143,8 +143,7 @@ def evidence(
     results = {name: np.zeros((len(FEATURES), len(u))) for name in methods}
     for half, other in ((halves[1], "first"), (halves[0], "second")):
         part = np.ascontiguousarray(u[:, half.clips], np.float32)
-        ranks = (mean_ranks(ranked(part)) / max(1, len(half.clips))).astype(np.float32)
-        share, distance = best_of_draws(ranks, half.draws)
+        share, distance = best_of_draws(rank_shares(part), half.draws)
         pearson = _correlations(part, half.presence)
         for name, named in methods.items():
             agrees = (getattr(named, other) == named.shown) & (named.shown >= 0)

@@ -186,12 +186,7 @@ def acoustics(run: Run, writer: StageWriter) -> None:
     And neurons whose word their clips contradict.
     """
     d, k = run.dissection, run.config.k
-    clips = d.table("clips/clips")
-    measures = {
-        name: clips[name].to_numpy(zero_copy_only=False).astype(float)
-        for name in MEASURES
-        if name in clips.column_names
-    }
+    measures = d.measures(MEASURES)
     tops = top_sets(d, "high", k)
     means = means_of_clips(tops, measures)
     words = d.table("open/words")

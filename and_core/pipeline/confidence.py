@@ -23,17 +23,17 @@ from and_core.evaluate.verdict import (
     named_by_presence,
     pair_of_halves,
 )
+from and_core.pipeline import scores
 from and_core.pipeline.ears import MeasuredEars, concept_scores, homes, measured_ears, spoken_concepts
 from and_core.pipeline.neurons import blocks, source_numbers
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.word_confidence import add_words
-from and_core.store.headline import HOME
+from and_core.store.score_results import HOME
 from and_core.store.writer import StageWriter
 from and_core.unlearn.selection import concept_words
 
 PRESENCE = "PC"  # the method that names a concept by its presence
 LEAST_CLIPS = 8  # of a label, for it to be evidence
-VIEWS = ("first-half", "second-half")
 REAL = ("distance", "pearson")  # features by which a unit that means something is told from noise
 
 
@@ -43,8 +43,6 @@ class Hearsay:
 
     Attributes
     ----------
-    by : str
-        ``labels``, or ``ears``.
     odds : (N, M) float32
         Log odds of each concept, by the ears.
     truth : (N, M) bool or None
@@ -58,13 +56,17 @@ class Hearsay:
         Clips of the first half.
     """
 
-    by: str
     odds: np.ndarray
     truth: np.ndarray | None
     ears: MeasuredEars | None
     clips: np.ndarray
     halves: tuple[HeldHalf, HeldHalf]
     first: np.ndarray
+
+    @property
+    def by(self) -> str:
+        """``labels``, or ``ears``."""
+        return "ears" if self.truth is None else "labels"
 
 
 def parameters(run: Run) -> dict[str, Any]:
@@ -80,8 +82,7 @@ def parameters(run: Run) -> dict[str, Any]:
 def hearsay(run: Run) -> Hearsay | str:
     """Return what is taken for true of the clips, or why nothing can be."""
     d, seed = run.dissection, run.config.seed
-    heard = np.array([d.caption(i) is not None for i in range(len(d.clips))])
-    clips, first = np.flatnonzero(heard & run.explained_from), first_half(d.clips, seed)
+    clips, first = np.flatnonzero(d.captioned & run.explained_from), first_half(d.clips, seed)
     truth = truth_of_concepts(d.classes, d.label_mask, d.concept_set) if d.classes else None
     if truth is not None and (truth[clips].sum(0) >= LEAST_CLIPS).sum() < LEAST_LABELS:
         truth = None
@@ -100,8 +101,8 @@ def hearsay(run: Run) -> Hearsay | str:
         assert truth is not None
         pairs = ["captions", *(["sounds"] if d.has("sounds") else [])]
         for name in pairs:
-            scores = concept_scores(d, name)[clips]
-            odds[clips] += log_odds(scores, fit_hearing(scores, truth[clips])) / len(pairs)
+            near = concept_scores(d, name)[clips]
+            odds[clips] += log_odds(near, fit_hearing(near, truth[clips])) / len(pairs)
     sources, bias = source_numbers(d), 0.0 if ears is None else ears.measured.hearing.bias
     parts = (clips[first[clips]], clips[~first[clips]])
     draws = [
@@ -111,15 +112,7 @@ def hearsay(run: Run) -> Hearsay | str:
     judge = "labels" if truth is not None else ears.name if ears is not None else ""
     for part, other in (parts, parts[::-1]):
         check_judge(ears.name if ears is not None else "ears", part, judge, other)
-    return Hearsay(
-        "ears" if truth is None else "labels",
-        odds,
-        truth,
-        ears,
-        clips,
-        pair_of_halves(clips, first, odds, draws),
-        first,
-    )
+    return Hearsay(odds, truth, ears, clips, pair_of_halves(clips, first, odds, draws), first)
 
 
 def compute(run: Run, writer: StageWriter) -> None:
@@ -213,8 +206,7 @@ def calibrated_here(run: Run, basis: Hearsay) -> tuple[confidence.Calibrator, tu
         holds = np.asarray((concept >= 0) & (area >= confidence.BORNE_OUT))
         if basis.truth is not None:
             holds &= best == named.shown
-        group = np.where(concept >= 0, concept, np.arange(len(concept)))
-        part = np.array([number % 2 == 0 for number in group.tolist()])
+        part = np.asarray(np.where(concept >= 0, concept, np.arange(len(concept))) % 2 == 0)
         rows.append(({name: features[name] for name in _used(basis)}, holds, part))
     features = {name: np.concatenate([row[0][name] for row in rows]) for name in _used(basis)}
     holds, part = (np.concatenate([row[i] for row in rows]) for i in (1, 2))
@@ -228,7 +220,7 @@ def _used(basis: Hearsay) -> tuple[str, ...]:
 def named_by_methods(run: Run) -> dict[str, Named]:
     """Return the concept that each scored method says of each neuron, from all clips and from each half."""
     d, similarity = run.dissection, run.config.closed.similarity
-    views, spoken = [d.view(name) for name in VIEWS], spoken_concepts(run)
+    views, spoken = [d.view(name) for name in scores.STAGE.views], spoken_concepts(run)
     named = {}
     for method in d.scored_methods:
         if method in CLOSED:

@@ -19,6 +19,7 @@ from and_core.names import readable
 from and_core.pipeline.stage import Run
 from and_core.progress import Progress
 from and_core.store.dissection import Dissection
+from and_core.unlearn.selection import hidden
 
 BUNDLED = "ears"
 TWINS = 1500  # neurons whose twins are looked at on a home
@@ -44,11 +45,17 @@ def identities(run: Run) -> dict[str, str]:
 def homes(run: Run) -> dict[str, Home]:
     """Return for each pair of ears the collection on which it was measured: that of `scores.ears`, else a bundled one.
 
+    A run reads them once.
+
     Raises
     ------
     ConfigError
         `scores.ears` can't be read, or was made with other ears than this run has.
     """
+    return dict(run.once("homes", lambda: _homes(run)))
+
+
+def _homes(run: Run) -> dict[str, Home]:
     known, made = identities(run), dict[str, Home]()
     for path in sorted(bundled(BUNDLED).glob("*.safetensors")):
         home = load(path)
@@ -100,12 +107,13 @@ def measured_ears(run: Run) -> MeasuredEars | None:
     """Return of the measured pairs of ears the one that takes most clips of its home for what they are; None where none
     was measured on labels that the concept set has."""
     d = run.dissection
+    there = {name: home for name, home in homes(run).items() if name != "sounds" or d.has("sounds")}
+    if not there:
+        return None
     clips = np.flatnonzero(run.explained_from)
     best: MeasuredEars | None = None
     u = some_neurons(run)[:, clips]
-    for name, home in homes(run).items():
-        if name == "sounds" and not d.has("sounds"):
-            continue
+    for name, home in there.items():
         here = (clip_vectors(d, name)[clips], u)
         result = measured(home, name, concept_vectors(d, name), d.concept_set, run.config.seed, here)
         if result is not None and (best is None or result.right > best.measured.right):
@@ -116,11 +124,11 @@ def measured_ears(run: Run) -> MeasuredEars | None:
 def some_neurons(run: Run) -> np.ndarray:
     """Return (R, N) float32 activations of at most :data:`TWINS` hidden neurons, drawn alike from every layer."""
     d, rng = run.dissection, np.random.default_rng(run.config.seed)
-    hidden = [layer for layer in d.layers if layer.kind != "fc"] or d.layers
-    each = max(1, TWINS // len(hidden))
+    read = hidden(d.layers) or d.layers
+    each = max(1, TWINS // len(read))
     parts = [
         np.asarray(d.layer_activations(layer.name), np.float32)[:, np.sort(rng.permutation(layer.size)[:each])].T
-        for layer in hidden
+        for layer in read
     ]
     return np.concatenate(parts)
 
@@ -136,8 +144,7 @@ def home_of(run: Run) -> Home:
     from and_core.pipeline.neurons import source_numbers
 
     d = run.dissection
-    heard = np.array([d.caption(i) is not None for i in range(len(d.clips))])
-    clips = np.flatnonzero(heard & d.label_mask.any(1)) if len(d.classes) else np.zeros(0, int)
+    clips = np.flatnonzero(d.captioned & d.label_mask.any(1)) if len(d.classes) else np.zeros(0, int)
     if len(d.classes) < 2 or not len(clips):
         raise ConfigError(
             f"dataset: {run.dataset.describe()} has no labels, so how reliable ears are can't be measured on it"

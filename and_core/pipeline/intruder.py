@@ -24,7 +24,7 @@ from and_core.evaluate.intruder import (
     random_neurons,
     sound_vectors,
 )
-from and_core.pipeline.neurons import source_numbers
+from and_core.pipeline.neurons import blocks, source_numbers
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
@@ -53,12 +53,7 @@ def vectors(d: Dissection, clips: np.ndarray) -> tuple[np.ndarray, str]:
     measures."""
     if d.has("sounds"):
         return sound_vectors(np.asarray(d.array("sounds/clip_embeddings"))[clips]), d.notes("sounds")["encoder"]
-    table = d.table("clips/clips")
-    measures = {
-        name: table[name].to_numpy(zero_copy_only=False).astype(float)[clips]
-        for name in MEASURES
-        if name in table.column_names
-    }
+    measures = {name: values[clips] for name, values in d.measures(MEASURES).items()}
     return measure_vectors(measures), "acoustic measures"
 
 
@@ -77,7 +72,7 @@ def compute(run: Run, writer: StageWriter) -> None:
         writer.notes = {**notes, "reason": reason}
         return
     x, by = vectors(d, clips)
-    parts = [(layer, slice(i, min(i + BLOCK, layer.size))) for layer in d.layers for i in range(0, layer.size, BLOCK)]
+    parts = blocks(d, BLOCK)
     starts = range(0, DRAWS, BLOCK)
     sources = source_numbers(d)[clips]
 
@@ -86,8 +81,8 @@ def compute(run: Run, writer: StageWriter) -> None:
             start = starts[i - len(parts)]
             u = random_neurons(sources, min(BLOCK, DRAWS - start), [seed, start])
             return {"z": both_ways(u, x, first)["z"]}
-        layer, units = parts[i]
-        u = np.ascontiguousarray(np.asarray(d.layer_activations(layer.name, units), np.float32)[clips].T)
+        name, units = parts[i]
+        u = np.ascontiguousarray(np.asarray(d.layer_activations(name, units), np.float32)[clips].T)
         near = hard_negatives(u, x)
         return {**both_ways(u, x, first), "negatives": np.where(near >= 0, clips[near], -1)}
 

@@ -18,12 +18,12 @@ BLOCK = 2048  # neurons a chunk
 NEIGHBOURS = 6
 
 
-def blocks(dissection: Dissection) -> list[tuple[str, slice]]:
-    """Return (layer, units) chunks of at most :data:`BLOCK` neurons, in network order."""
+def blocks(dissection: Dissection, most: int = BLOCK) -> list[tuple[str, slice]]:
+    """Return (layer, units) chunks of at most so many neurons, in network order."""
     return [
-        (layer.name, slice(i, min(i + BLOCK, layer.size)))
+        (layer.name, slice(i, min(i + most, layer.size)))
         for layer in dissection.layers
-        for i in range(0, layer.size, BLOCK)
+        for i in range(0, layer.size, most)
     ]
 
 

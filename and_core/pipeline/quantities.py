@@ -26,7 +26,7 @@ from and_core.evaluate.quantities import (
     likeness,
     recordings,
 )
-from and_core.pipeline.neurons import source_numbers
+from and_core.pipeline.neurons import blocks, source_numbers
 from and_core.pipeline.scores import presence
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.dissection import Dissection
@@ -80,13 +80,13 @@ def compute(run: Run, writer: StageWriter) -> None:
     measures = np.stack(list(by_name.values()), 1)
     concepts = concept_presence(d, run.config.closed.softmax_scale)
     split = halves(measures, concepts, first_half(d.clips, run.config.seed), used)
-    parts = [(layer, slice(i, min(i + BLOCK, layer.size))) for layer in d.layers for i in range(0, layer.size, BLOCK)]
+    parts = blocks(d, BLOCK)
 
     def chunk(i: int) -> dict[str, np.ndarray]:
-        layer, units = parts[i]
-        u = np.asarray(d.layer_activations(layer.name, units), np.float32).T
+        name, units = parts[i]
+        u = np.asarray(d.layer_activations(name, units), np.float32).T
         c = next(correlated_blocks([u], split, run.config.workers))
-        return {name: getattr(c, name) for name in FIELDS}
+        return {field: getattr(c, field) for field in FIELDS}
 
     chunks = run.chunks(writer, len(parts), chunk, d.neuron_count, BLOCK)
     every = joined([Correlations(**arrays) for arrays in chunks])

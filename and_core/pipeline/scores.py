@@ -60,9 +60,8 @@ def parameters(run: Run) -> dict[str, Any]:
 def held_clips(run: Run, half: str) -> np.ndarray:
     """Return captioned clips of the probing set that lie outside a half: what the half's explanations are scored on."""
     d = run.dissection
-    heard = np.array([d.caption(i) is not None for i in range(len(d.clips))])
     of_half = first_half(d.clips, run.config.seed) == (half == "first")
-    return np.flatnonzero(~of_half & heard & run.explained_from)
+    return np.flatnonzero(~of_half & d.captioned & run.explained_from)
 
 
 class Fold:

@@ -70,9 +70,13 @@ class Run:
     @property
     def dissection(self) -> Dissection:
         """Reader of what is finished; made anew after each stage."""
-        if "dissection" not in self._memo:
-            self._memo["dissection"] = Dissection(self.folder)
-        return self._memo["dissection"]
+        return self.once("dissection", lambda: Dissection(self.folder))
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what a stage reads more than once in a run, made at the first call under its name."""
+        if name not in self._memo:
+            self._memo[name] = make()
+        return self._memo[name]
 
     def reopen(self) -> None:
         """Forget the reader, since the manifest has changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -64,6 +65,21 @@ class Clips(Artifacts):
     def spectrogram(self, index: int) -> bytes:
         """Return the clip's mel spectrogram as JPEG."""
         return self._from_pack("spectrogram", index)
+
+    def measures(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """Return (N,) float64 acoustic measures by name, NaN where one has no meaning for a clip; those that the table
+        lacks, being made before, are left out."""
+        table = self.table("clips/clips")
+        return {
+            name: table[name].to_numpy(zero_copy_only=False).astype(float)
+            for name in names
+            if name in table.column_names
+        }
+
+    @property
+    def captioned(self) -> np.ndarray:
+        """(N,) bool: clips with a caption."""
+        return np.array([self.caption(i) is not None for i in range(len(self.clips))], bool)
 
     def _from_pack(self, what: str, index: int) -> bytes:
         table = self.table("clips/clips")

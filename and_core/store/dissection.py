@@ -15,7 +15,7 @@ from and_core.records import Concept, Layer, NeuronId, Point, Side, TopClip
 from and_core.store.artifacts import VIEWS, layer_artifact, reading
 from and_core.store.clips import Clips
 from and_core.store.files import SAFE_NAME, cache_root, inside, safe_name
-from and_core.store.headline import Headline, Headlines, calibration_fault, headline, headlines
+from and_core.store.headline import Headline, Headlines, headline, headlines
 from and_core.store.manifest import FILE
 from and_core.store.results import SCORED, Results, ScoredMethod
 
@@ -209,11 +209,6 @@ class Dissection(Clips, Results):
         neurons = self.scored_words["neuron"].to_numpy()
         start, stop = np.searchsorted(neurons, [self.index(neuron), self.index(neuron) + 1])
         return self.scored_words.slice(int(start), int(stop - start))
-
-    @cached_property
-    def calibration_fault(self) -> str | None:
-        """Why no probability of a concept can be told here; None where it can."""
-        return calibration_fault(self)
 
     def judged_of(self, neuron: NeuronId | str) -> pa.Table:
         """Return what a language model as judge makes of one neuron's explanations."""

@@ -20,7 +20,6 @@ METHODS = {
     "TAB": "closed concept by sound",
     "PC": "closed concept by presence",
 }
-HOME = ("clips", "activations", "captions", "texts", "sounds", "scores")  # stages that a calibration belongs to
 
 
 @dataclass(frozen=True)
@@ -157,19 +156,6 @@ def headlines(d: Dissection) -> Headlines:
             bare = (by == None) & (concepts[method] != None)  # noqa: E711
             concept[bare], by[bare] = concepts[method][bare], method
     return Headlines(concept, by, probability, bool(calibrated))
-
-
-def calibration_fault(d: Dissection) -> str | None:
-    """Return why no probability of a concept can be told: nothing was calibrated, or what was belongs to other data,
-    captions, encoders or another network than are here now; None where it can."""
-    if not d.has("confidence"):
-        return "confidence has not been calibrated; run: and-dissect run CONFIG.yaml"
-    notes = d.notes("confidence")
-    here = {name: d.manifest.stages[name].key for name in HOME if name in d.manifest.stages}
-    other = sorted({name for name in (*here, *notes["home"]) if here.get(name) != notes["home"].get(name)})
-    if other:
-        return f"confidence was calibrated on other {', '.join(other)} than are here; run: and-dissect run CONFIG.yaml"
-    return str(notes["reason"]) if "reason" in notes else None
 
 
 def headline(d: Dissection, index: int, every: Headlines) -> Headline:

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from and_core.store.artifacts import Artifacts
 
+HOME = ("clips", "activations", "captions", "texts", "sounds", "scores")  # stages that a calibration belongs to
+
 
 class ScoreResults(Artifacts):
     """Typed names for scores of explanations, and how probably they hold."""
@@ -31,8 +33,18 @@ class ScoreResults(Artifacts):
 
     @cached_property
     def calibration_fault(self) -> str | None:
-        """Why no probability of a concept can be told here; None where it can."""
-        raise NotImplementedError
+        """Why no probability of a concept can be told: nothing was calibrated, or what was belongs to other data,
+        captions, encoders or another network than are here now; None where it can."""
+        if not self.has("confidence"):
+            return "confidence has not been calibrated; run: and-dissect run CONFIG.yaml"
+        notes = self.notes("confidence")
+        here = {name: self.manifest.stages[name].key for name in HOME if name in self.manifest.stages}
+        other = sorted({name for name in (*here, *notes["home"]) if here.get(name) != notes["home"].get(name)})
+        if other:
+            return (
+                f"confidence was calibrated on other {', '.join(other)} than are here; run: and-dissect run CONFIG.yaml"
+            )
+        return str(notes["reason"]) if "reason" in notes else None
 
     @property
     def words_calibrated(self) -> bool:
