@@ -159,3 +159,21 @@ class Skipped(Record):
 
     name: str
     reason: str
+
+
+def direction(more: str, less: str, sign: float) -> str:
+    """Return in words which way a neuron follows a measure.
+
+    Parameters
+    ----------
+    more, less : str
+        What clips with more, and with less, of the measure are called.
+    sign : float
+        Of the correlation.
+
+    Examples
+    --------
+    >>> direction("the louder", "the quieter", -0.7)
+    'the quieter, the higher'
+    """
+    return f"{more if sign > 0 else less}, the higher"

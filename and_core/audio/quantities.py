@@ -8,6 +8,7 @@ import numpy as np
 
 from and_core.audio.measures import MEASURES, UNITS
 from and_core.audio.media import read_flac
+from and_core.records import direction
 from and_core.store.dissection import Dissection
 
 
@@ -64,7 +65,7 @@ def in_words(measure: str, sign: int) -> str:
     ('the brighter, the higher', 'the quieter, the higher')
     """
     quantity = QUANTITIES[measure]
-    return f"{quantity.more if sign > 0 else quantity.less}, the higher"
+    return direction(quantity.more, quantity.less, sign)
 
 
 def energy_centroid(wave: np.ndarray) -> float:

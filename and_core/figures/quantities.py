@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from and_core.figures.paper_table import PaperTable, Part
 from and_core.figures.theme import HIGH, LOW, plain, themed
-from and_core.records import NeuronId
+from and_core.records import NeuronId, direction
 from and_core.store.dissection import Dissection
 
 SHOWN = 40
@@ -48,7 +48,7 @@ def _row(d: Dissection, row: dict[str, Any]) -> dict[str, Any]:
         "layer": neuron.layer,
         "unit": neuron.unit,
         "measure": words["name"],
-        "says": f"{words['more' if row['sign'] > 0 else 'less']}, the higher",
+        "says": direction(words["more"], words["less"], row["sign"]),
         "Spearman": float(row["spearman"]),
         "p": float(row["p"]),
         "predicted by measure": float(row["by_measure"]),

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from and_core.records import direction
+
 if TYPE_CHECKING:
     from and_core.store.dissection import Dissection
 
@@ -185,7 +187,7 @@ def followed(d: Dissection, index: int) -> str | None:
     row = {name: d.quantities[name][index].as_py() for name in ("measure", "spearman", "sign")}
     words = d.quantity_words[row["measure"]]
     value = f"{row['spearman']:.2f}".replace("0.", ".", 1)
-    return f"{words['name']}: {words['more' if row['sign'] > 0 else 'less']}, the higher (Spearman {value})"
+    return f"{words['name']}: {direction(words['more'], words['less'], row['sign'])} (Spearman {value})"
 
 
 def _column(table: Any, name: str) -> np.ndarray:
