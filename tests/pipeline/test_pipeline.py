@@ -110,6 +110,7 @@ def test_a_second_run_computes_nothing_and_a_changed_one_only_what_changed(cache
         "acoustics",
         "map",
         "scores",
+        "confidence",
         "split",
         "unlearning",
         "importance",
