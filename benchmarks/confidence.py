@@ -29,7 +29,7 @@ def blocks() -> Iterator[np.ndarray]:
         yield noise[shift : shift + min(BLOCK, NEURONS - start)]
 
 
-def heard() -> None:
+def by_sound() -> None:
     """The intruder test, hard negatives, and the neurons that fire at random behind its p-values."""
     rng = np.random.default_rng(1)
     x = sound_vectors(rng.standard_normal((CLIPS, WIDTH)).astype(np.float32))
@@ -62,7 +62,7 @@ def judged() -> None:
 def rows() -> Iterator[Row]:
     """Time and peak memory of each, and of both."""
     parts = {
-        "the intruder test and hard negatives": alone("benchmarks.confidence", "heard"),
+        "the intruder test and hard negatives": alone("benchmarks.confidence", "by_sound"),
         f"evidence of confidence for four methods, {CONCEPTS} concepts": alone("benchmarks.confidence", "judged"),
     }
     for name, values in parts.items():
@@ -75,4 +75,4 @@ def rows() -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    {"heard": heard, "judged": judged}[sys.argv[1]]()
+    {"by_sound": by_sound, "judged": judged}[sys.argv[1]]()

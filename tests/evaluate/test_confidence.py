@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
 
 from and_core import open_dissection, pipeline
+from and_core.cli.main import app as cli
 from and_core.errors import ConfigError
 from and_core.evaluate import confidence, readouts, reliability
 from and_core.evaluate.ears import (
@@ -250,6 +253,18 @@ def test_stated_probabilities_are_shown_beside_what_holds(labelled: Path) -> Non
     (line,) = [trace for trace in figure.data if trace.name == "concepts"]
     assert list(line.y) == [row["hold"] for row in rows] and list(line.x) == [row["stated"] for row in rows]
     assert "calibrated on" in table.parts[0].note and len(table.parts) == 1  # labels: no ears to show
+
+
+def test_ears_are_measured_by_a_command(labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AND_CACHE", str(labelled))
+    config = tmp_path / "labelled.yaml"
+    config.write_text(yaml.safe_dump(open_dissection("small", root=labelled).manifest.config))
+    done = CliRunner().invoke(cli, ["ears", str(config), "--only", "sounds", "--yes"])
+    assert done.exit_code == 0 and "taken for what they are" in done.output, done.output
+    home = reliability.load(tmp_path / "labelled.ears.safetensors")
+    assert set(home.vectors) == {"sounds"} == set(home.about["ears"]) and len(home.labels) > 2
+    done = CliRunner().invoke(cli, ["ears", str(config), "--only", "sounds", "--yes"])
+    assert done.exit_code == 1 and "labelled.ears.safetensors" in done.output  # a measurement is never replaced unasked
 
 
 def test_the_small_clap_was_measured_on_real_sound(tmp_path: Path) -> None:
