@@ -1,6 +1,6 @@
 """The dashboard: `streamlit run app.py`, or `and-dissect app`.
 
-This is its first page, Neurons; the others are in `pages/`.
+This is its first page, Start; the others are in `pages/`.
 """
 
 import streamlit as st
@@ -16,6 +16,6 @@ app = st.App(
 )  # `streamlit run` serves this object: pages, and the clips' sound and pictures
 
 if get_script_run_ctx(suppress_warning=True) is not None:
-    from pages.ui.neurons import page
+    from pages.ui.start import page
 
     page()

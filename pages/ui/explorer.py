@@ -56,7 +56,7 @@ def open_neuron(neuron: NeuronId) -> None:
     By its state too, since an address alone drops what is a default.
     """
     go(neuron)
-    st.switch_page("app.py", query_params={"layer": neuron.layer, "unit": str(neuron.unit)})
+    st.switch_page("pages/neurons.py", query_params={"layer": neuron.layer, "unit": str(neuron.unit)})
 
 
 def neuron_button(label: str, dissection: str, neuron: NeuronId, key: str, notice: str = "") -> None:
