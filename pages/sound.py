@@ -66,7 +66,11 @@ def _neurons(d: Dissection, response: Reaction) -> None:
     rows = unusual(d, response.activations)
     for i, row in enumerate(rows):
         neuron = row["neuron"]
-        line = scores.sentence(d.headline(neuron)) if d.has("explanations") else html.text("not explained yet")
+        line = (
+            scores.sentence(d.headline(neuron)) + scores.verdict(d.headline(neuron))
+            if d.has("explanations")
+            else html.text("It is not explained yet.")
+        )
         with st.container(border=True, gap=None, key=f"unusual_{i}"):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 neuron_button(str(neuron), d.name, neuron, f"open_{i}")  # within the session: the sound comes along

@@ -3,7 +3,6 @@ say most."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -91,17 +90,17 @@ def surest_neuron(d: Dissection) -> NeuronId:
     if not able.any():
         return d.neuron_id(0)
     probability = np.round(np.nan_to_num(d.headlines.probability), 2)
-    share = np.round(np.nan_to_num(d.explanation_table["class_share"].to_numpy(zero_copy_only=False).astype(float)), 3)
-    keys = (-np.nan_to_num(_held_out(d), nan=-2.0), -share, -_agreeing(d), -probability, ~able)
+    keys = (-np.nan_to_num(_held_out(d), nan=-2.0), -_class_share(d), -_agreeing(d), -probability, ~able)
     return d.neuron_id(int(np.lexsort(keys)[0]))
 
 
 @lru_cache(maxsize=KEPT)
 def unclear_neuron(d: Dissection) -> NeuronId | None:
     """Return the hidden neuron of which least can be told: of those that fire and of which neither a concept nor an
-    adjective nor a measure holds, the one with the lowest probability; None where there is none.
+    adjective nor a measure holds, the one whose highest clips have least in common, then the least probable; None where
+    there is none.
 
-    Where no probability can be told at all, the one with the lowest held-out score.
+    Where no probability can be told at all, the lowest held-out score stands for it.
 
     Raises
     ------
@@ -111,10 +110,9 @@ def unclear_neuron(d: Dissection) -> NeuronId | None:
     d.require("explanations")
     able = hidden(d) & ~d.dead & ~d.headlines.holds & ~_described(d)
     by = d.headlines.probability if d.headlines.calibrated else _held_out(d)
-    known = able & np.isfinite(by)
     if not able.any():
         return None
-    return d.neuron_id(int(np.flatnonzero(known)[np.argmin(by[known])] if known.any() else np.flatnonzero(able)[0]))
+    return d.neuron_id(int(np.lexsort((np.nan_to_num(by, nan=np.inf), _class_share(d), ~able))[0]))
 
 
 def disagreement(d: Dissection, neuron: NeuronId | str) -> list[tuple[str, str]]:
@@ -141,12 +139,12 @@ def disagreement(d: Dissection, neuron: NeuronId | str) -> list[tuple[str, str]]
 def leading_concept(d: Dissection) -> str | None:
     """Return the concept of which most can be told: by the sum of the probabilities of its neurons, where they are
     known, else by their number; None where no neuron has a concept."""
-    weights: Counter[str] = Counter()
+    weights: dict[str, float] = {}
     probability = np.nan_to_num(d.headlines.probability)
     calibrated = bool(d.headlines.holds.any())
     for concept, p in zip(d.headlines.concept.tolist(), probability.tolist(), strict=True):
         if concept:
-            weights[concept] += (p if p >= SURE else 0.0) if calibrated else 1.0
+            weights[concept] = weights.get(concept, 0.0) + ((p if p >= SURE else 0.0) if calibrated else 1.0)
     return max(sorted(weights), key=lambda concept: weights[concept]) if weights else None
 
 
@@ -218,6 +216,11 @@ def _described(d: Dissection) -> np.ndarray:
     if d.has("quantities"):
         described |= np.asarray(d.quantities["follows"].to_numpy(zero_copy_only=False), bool)
     return described
+
+
+def _class_share(d: Dissection) -> np.ndarray:
+    """Return (R,) share of each neuron's highest clips in one class."""
+    return np.round(np.nan_to_num(d.explanation_table["class_share"].to_numpy(zero_copy_only=False).astype(float)), 3)
 
 
 def _held_out(d: Dissection) -> np.ndarray:

@@ -26,11 +26,8 @@ INTERPRETABLE = {"any": None, "yes": True, "no": False}
 def choose_neuron(d: Dissection) -> NeuronId:
     """Return the chosen neuron; widgets for layer and unit in the sidebar, steps in the head of the page."""
     names = [layer.name for layer in d.layers]
-    default = next((n for n in names if n.endswith("_output")), names[0])
     with st.sidebar:
-        name = st.selectbox(
-            "Layer", names, index=names.index(default), key="layer", bind="query-params", persist_state="session"
-        )
+        name = st.selectbox("Layer", names, key="layer", bind="query-params", persist_state="session")
         layer = d.layer(name)
         if st.session_state.get("unit") is not None and st.session_state["unit"] >= layer.size:
             st.session_state["unit"] = layer.size - 1

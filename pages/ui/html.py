@@ -37,11 +37,21 @@ def explained(sentence: str, *anchors: str) -> str:
         names = sorted((re.escape(text(name)) for name in entry.names), key=len, reverse=True)
 
         def mark(match: re.Match[str], means: str = entry.text) -> str:
-            marks.append(f'<span class="and-term" tabindex="0" data-and-means="{text(means)}">{match[0]}</span>')
+            marks.append(_term(match[0], means))
             return f"\0{len(marks) - 1}\0"  # put in at the end: nothing inside an explanation is explained
 
         markup = re.sub(rf"(?<!\w)(?:{'|'.join(names)})s?(?!\w)", mark, markup, count=1, flags=re.IGNORECASE)
     return re.sub("\0(\\d+)\0", lambda match: marks[int(match[1])], markup)
+
+
+def term(label: str, anchor: str) -> str:
+    """Return words that stand for a term of the glossary, explained on hover and focus."""
+    entry = terms.term(anchor)
+    return text(label) if entry is None else _term(text(label), entry.text)
+
+
+def _term(markup: str, means: str) -> str:
+    return f'<span class="and-term" tabindex="0" data-and-means="{text(means)}">{markup}</span>'
 
 
 def note(sentence: str, *anchors: str) -> str:

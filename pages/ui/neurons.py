@@ -16,6 +16,7 @@ from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.neuron import activation_histogram, class_means_figure
 from and_core.figures.theme import EXPORT
+from and_core.query.openings import surest_neuron
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
 from pages.ui import html, intruder, listening, quantities, scores
@@ -31,6 +32,7 @@ def page() -> None:
     """Draw the page."""
     d = setup("Neurons")
     try:
+        _open_on_the_surest(d)
         neuron = choose_neuron(d)
         provenance(d)
         typed = header(d, neuron)
@@ -63,22 +65,27 @@ def page() -> None:
         explain(error)
 
 
+def _open_on_the_surest(d: Dissection) -> None:
+    """Choose the neuron that is told most surely, where neither the address nor the session names one of this
+    network's."""
+    asked = st.session_state.get("layer") or st.query_params.get("layer")
+    named = asked is not None or "unit" in st.query_params or "unit" in st.session_state
+    if d.has("explanations") and (not named or (asked is not None and asked not in {x.name for x in d.layers})):
+        go(surest_neuron(d))
+
+
 def _headline(d: Dissection, neuron: NeuronId) -> None:
     if not d.has("explanations"):
         st.html(html.empty("Not explained yet. Run", "and-dissect run CONFIG.yaml"))
         return
     headline, e = d.headline(neuron), d.explanation(neuron)
     leading = (
-        f"{e['class_count']} of {e['of']} highest clips: {e['leading_class'].replace('_', ' ')}"
+        f"{e['class_count']} of its {e['of']} highest clips are {e['leading_class'].replace('_', ' ')}"
         if e["leading_class"] and not headline.dead
         else ""
     )
-    sure = html.text(" · ".join(text for text in (leading, headline.sureness) if text))
-    st.html(
-        html.about(
-            neuron, f'<div class="and-headline">{scores.sentence(headline)}<span class="sure">{sure}</span></div>'
-        )
-    )
+    sentence = f'<div class="and-headline">{scores.sentence(headline)}</div>'
+    st.html(html.about(neuron, sentence + scores.verdict(headline, leading) + scores.differing(d, neuron)))
 
 
 def _clips(d: Dissection, neuron: NeuronId) -> None:

@@ -6,17 +6,50 @@ import streamlit as st
 
 from and_core import Dissection, NeuronId
 from and_core.figures.scores import SAID
+from and_core.query.openings import disagreement
 from and_core.query.scores import confident_words, judged_scores, neuron_scores, wrong_clips
 from and_core.store.headline import SURE, Headline
 from pages.ui import html
 from pages.ui.media import media_url
 
+METHOD_OF = {"by captions": "db", "by sound": "tab"}  # how a concept was found -> the method's entry in the glossary
 SHORT = {"DB": "DB", "TAB": "TAB", "ICL": "ICL", "SUM": "summary", "OPEN": "open"}  # for a narrow column
 
 
 def sentence(headline: Headline) -> str:
     """Return the headline's sentence as markup."""
     return "".join(f"<mark>{html.text(part)}</mark>" if marked else html.text(part) for part, marked in headline.parts)
+
+
+def verdict(headline: Headline, *beside: str) -> str:
+    """Return how surely a headline holds, as every page shows it: the meter, what it is the probability of, and what
+    stands beside it."""
+    if headline.dead:
+        return ""
+    probable = {word: p for word, p in headline.adjectives.items() if p is not None}
+    if headline.concept and headline.probability is not None and (headline.holds or not headline.adjectives):
+        probable[headline.concept.replace("_", " ")] = headline.probability
+    if headline.certainty is None:
+        what = html.explained("The probability that it holds is not known here.", "confidence")
+    else:
+        what = html.explained(f"probability that {'this' if len(probable) < 2 else 'each part'} holds", "confidence")
+        parts = ", ".join(f"{word} {html.points_of(p)}" for word, p in probable.items())
+        what += f": {html.text(parts)}" if len(probable) > 1 else ""
+    rest = "".join(f"<span>{html.text(line)}</span>" for line in beside if line)
+    return f'<div class="and-sure">{html.meter(headline.certainty)}<span>{what}</span>{rest}</div>'
+
+
+def differing(d: Dissection, neuron: NeuronId) -> str:
+    """Return the line under a headline that says where captions and sound put another concept first; empty where they
+    agree with it."""
+    beside = disagreement(d, neuron)
+    if not beside:
+        return ""
+    by: dict[str, list[str]] = {}
+    for how, concept in beside:
+        by.setdefault(concept.replace("_", " "), []).append(html.term(how, METHOD_OF[how]))
+    parts = ", ".join(f"{' and '.join(hows)} <b>{html.text(concept)}</b>" for concept, hows in by.items())
+    return f'<div class="and-differ">The methods disagree: {parts}.</div>'
 
 
 def box(d: Dissection, neuron: NeuronId) -> None:
