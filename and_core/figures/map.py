@@ -48,7 +48,7 @@ def islands(coordinates: np.ndarray, concepts: np.ndarray, most: int = ISLANDS) 
         own = names == name
         grid = np.zeros((CELLS + 2, CELLS + 2))
         np.add.at(grid, tuple(cells[own].T + 1), 1)
-        around = sum(grid[i : i + CELLS, j : j + CELLS] for i in range(3) for j in range(3))
+        around = np.sum([grid[i : i + CELLS, j : j + CELLS] for i in range(3) for j in range(3)], axis=0)
         peak = np.array(np.unravel_index(int(np.argmax(around)), around.shape))
         inside = own & (np.abs(cells - peak) <= 1).all(1)
         x, y = np.median(places[inside], axis=0)

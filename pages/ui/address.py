@@ -1,4 +1,4 @@
-"""Where the dashboard lies, told to the browser: else it asks under a page's address first, and the server knows nothing
+"""Where the dashboard lies, told to the browser: else it asks beneath a page first, and the server knows nothing
 there."""
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ import json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEAD = b"<head>"
+NEVER = (b"accept-encoding", b"if-none-match", b"if-modified-since")  # a page is written anew, and is small
+FIXED = (b"content-length", b"etag", b"last-modified", b"accept-ranges")  # of the file as it was
 
 
 class BaseAddress:
@@ -27,9 +29,10 @@ class BaseAddress:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and what is answered with the address in it."""
-        if scope["type"] != "http" or scope["method"] != "GET":
-            await self.app(scope, receive, send)
+        if scope["type"] != "http" or b"text/html" not in dict(scope["headers"]).get(b"accept", b""):
+            await self.app(scope, receive, send)  # no browser that opens a page
             return
+        plain = [(key, value) for key, value in scope["headers"] if key not in NEVER]
         begun: Message = {}
         parts: list[bytes] = []
 
@@ -47,10 +50,7 @@ class BaseAddress:
             else:
                 await send(message)
 
-        await self.app(scope, receive, written)
-
-
-FIXED = (b"content-length", b"etag", b"last-modified", b"accept-ranges")  # of the file as it was
+        await self.app({**scope, "headers": plain}, receive, written)
 
 
 def _is_page(message: Message) -> bool:
