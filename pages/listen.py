@@ -158,7 +158,9 @@ def _components(d: Dissection, decision: Any, classes: list[str], tau: float, mo
     kept = []
     left, right = st.columns([1.3, 1], gap="medium")
     with left:
-        st.html(html.heading("Components by relevance", f"ticked: above \u03c4 = {tau:g}", "relevance", "tau-relevance"))
+        st.html(
+            html.heading("Components by relevance", f"ticked: above \u03c4 = {tau:g}", "relevance", "tau-relevance")
+        )
         for k in order:
             row = st.columns([1.2, 1, 3], vertical_alignment="center")
             if row[0].checkbox(

@@ -60,6 +60,30 @@ def statements(networks: Sequence[Dissection]) -> list[dict[str, Any]]:
     return rows
 
 
+def summary(rows: Sequence[dict[str, Any]]) -> str:
+    """Return one sentence on how far these networks bear out the paper, from the rows of :func:`statements`.
+
+    A statement is borne out where it agrees for some network and is contradicted for none.
+    """
+    by_statement = {row["statement"]: [r["agrees"] for r in rows if r["statement"] == row["statement"]] for row in rows}
+    verdicts = {
+        statement: "no" if "no" in answers else "yes" if "yes" in answers else ""
+        for statement, answers in by_statement.items()
+    }
+    networks = len({row["network"] for row in rows})
+    counts = {verdict: sum(v == verdict for v in verdicts.values()) for verdict in ("yes", "no", "")}
+    who = "This network" if networks == 1 else f"These {networks} networks"
+    s = "s" if networks == 1 else ""
+    parts = [
+        f"bear{s} out {counts['yes']} of the {len(verdicts)} statements that the paper makes on training",
+        f"contradict{s} {counts['no']}",
+        f"show{s} nothing clear on {counts['']}",
+    ]
+    borne = [statement[0].lower() + statement[1:] for statement, verdict in verdicts.items() if verdict == "yes"]
+    which = f" What holds here: {'; '.join(borne)}." if borne else ""
+    return f"{who} {parts[0]}, {parts[1]}, and {parts[2]}.{which}"
+
+
 def _last_layers(networks: Sequence[Dissection]) -> list[dict[str, Any]]:
     """Return all networks against each other: the verdict needs a supervised and a frozen one, and is the same in every
     row."""

@@ -17,6 +17,7 @@ from and_core.query.search import Query
 from pages.ui import html
 from pages.ui.data import found_neurons
 from pages.ui.html import markdown
+from pages.ui.scores import probability_column
 
 MODES = ("words", "meaning")
 SHOWN = 200
@@ -178,6 +179,7 @@ def results(d: Dissection, typed: str) -> None:
         height=min(260, 38 + 35 * len(frame)),
         on_select=opened,
         selection_mode="single-row",
+        column_config={"probability": probability_column()},
         key=key,
     )
 

@@ -188,10 +188,10 @@ def verdict_card(
     return _clip(clip, audio, picture, lines)
 
 
-def figures(items: Sequence[tuple[str, str, str]]) -> str:
-    """Return figures in a row: name, value, and what stands beside it."""
+def figures(items: Sequence[tuple[str, str, str]], *anchors: str) -> str:
+    """Return figures in a row: name, value, and what stands beside it; terms of the glossary in names are explained."""
     cells = "".join(
-        f"<div><span>{text(name)}</span><b>{text(value)}</b><small>{text(beside)}</small></div>"
+        f"<div><span>{explained(name, *anchors)}</span><b>{text(value)}</b><small>{text(beside)}</small></div>"
         for name, value, beside in items
     )
     return f'<div class="and-figures">{cells}</div>'
@@ -215,8 +215,8 @@ def points(summary: Sequence[Point]) -> str:
 def concept_table(columns: dict[str, Sequence[Concept]], named: Sequence[str] | None = None, rows: int = 5) -> str:
     """Return ranked concepts side by side: scored ones of one or more methods, and names alone of a method that only
     ranks."""
-    head = "".join(f'<th>{text(name)}</th><th class="n">score</th>' for name in columns) + (
-        "<th>ICL</th>" if named is not None else ""
+    head = "".join(f'<th>{explained(name, "db", "tab")}</th><th class="n">score</th>' for name in columns) + (
+        f"<th>{term('ICL', 'icl')}</th>" if named is not None else ""
     )
     lines = []
     for i in range(min(rows, max([len(c) for c in columns.values()] + [len(named or [])], default=0))):
@@ -232,9 +232,9 @@ def concept_table(columns: dict[str, Sequence[Concept]], named: Sequence[str] | 
     return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
 
 
-def plain_table(rows: Sequence[dict[str, str]]) -> str:
-    """Return rows of texts as they stand."""
-    head = "".join(f"<th>{text(name)}</th>" for name in rows[0])
+def plain_table(rows: Sequence[dict[str, str]], *anchors: str) -> str:
+    """Return rows of texts as they stand; terms of the glossary in the head are explained."""
+    head = "".join(f"<th>{explained(name, *anchors)}</th>" for name in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row.values()) + "</tr>" for row in rows)
     return f'<div class="and-scroll"><table><tr>{head}</tr>{body}</table></div>'
 

@@ -16,6 +16,7 @@ from and_core.query.search import interpretable
 from pages.ui import html
 
 SCORED_BY = "held-out score, "
+AGREE = "whether its clips' captions agree"
 SCORE_STEPS = (
     ("below 0", 0.0),
     ("0 to .1", 0.1),
@@ -96,6 +97,6 @@ def groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
         ]
     if by == "adjective":
         return [word if word in words.split(", ") else None for words in table["adjectives"].to_pylist()]
-    if by == "interpretable":
-        return ["interpretable" if yes else "not interpretable" for yes in interpretable(d)]
+    if by == AGREE:
+        return ["captions agree" if yes else "captions do not agree" for yes in interpretable(d)]
     return d.headlines.concept.tolist()

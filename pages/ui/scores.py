@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import quote
+
 import streamlit as st
 
 from and_core import Dissection, NeuronId
+from and_core.analyze.interpretability import TAUS
 from and_core.figures.scores import SAID
+from and_core.query.cluster_names import cluster_names
 from and_core.query.openings import disagreement
 from and_core.query.scores import confident_words, judged_scores, neuron_scores, wrong_clips
 from and_core.store.headline import SURE, Headline
-from pages.ui import html
+from pages.ui import html, terms
 from pages.ui.media import media_url
 
 METHOD_OF = {"by captions": "db", "by sound": "tab"}  # how a concept was found -> the method's entry in the glossary
@@ -37,6 +42,12 @@ def verdict(headline: Headline, *beside: str) -> str:
         what += f": {html.text(parts)}" if len(probable) > 1 else ""
     rest = "".join(f"<span>{html.text(line)}</span>" for line in beside if line)
     return f'<div class="and-sure">{html.meter(headline.certainty)}<span>{what}</span>{rest}</div>'
+
+
+def probability_column() -> Any:
+    """Return how a table shows the probability of a headline: as the meter, with its number."""
+    about = terms.meaning("confidence")
+    return st.column_config.ProgressColumn("probability", help=about, format="%.2f", min_value=0.0, max_value=1.0)
 
 
 def differing(d: Dissection, neuron: NeuronId) -> str:
@@ -82,20 +93,22 @@ def box(d: Dissection, neuron: NeuronId) -> None:
             }
         )
     remark = (
-        "On clips that the explanation was not made from, both halves in turn; 95 % bootstrap over clips. Holds: "
-        "probability that the concept is what the neuron fires on best."
+        "Each explanation is scored on the half of the clips that it was not made from; brackets hold 95 % bootstrap "
+        "intervals over clips. Holds is the probability that the concept is what the neuron fires on best."
     )
     remark += (
-        " Beside: the best of another neuron's explanation, shuffled activations, the layer's most common "
-        "explanation and an empty one."
+        " Beside is the best score of what says nothing of this neuron: another neuron's explanation, shuffled "
+        "activations, the layer's most common explanation and an empty one."
     )
     remark += f" {calibration_remark(d)}"
     st.html(
         html.about(
             neuron,
-            html.heading("Held-out scores", "by similarity to captions")
+            html.heading("Held-out scores", "by similarity to captions", "held-out")
             + html.box(
-                html.plain_table([{k: row[k] for k in ("by", "holds", "Pearson", "AUPRC", "beside")} for row in rows])
+                html.plain_table(
+                    [{k: row[k] for k in ("by", "holds", "Pearson", "AUPRC", "beside")} for row in rows], "auroc"
+                )
                 + html.empty(remark)
             ),
         )
@@ -120,10 +133,10 @@ def box(d: Dissection, neuron: NeuronId) -> None:
     words = [row for row in confident_words(d, neuron) if row["confidence"] is not None]
     if words:
         baselines = ", ".join(
-            f"{row['word']} {row['confidence']:.2f}" + ("" if row["confidence"] >= SURE else " (unclear)")
+            f"{row['word']} {html.points_of(row['confidence'])}" + ("" if row["confidence"] >= SURE else " (unclear)")
             for row in words
         )
-        st.html(html.about(neuron, html.empty(f"Adjectives, probability that each holds: {baselines}.")))
+        st.html(html.about(neuron, html.empty(f"Each adjective holds with a probability of its own: {baselines}.")))
 
 
 def calibration_remark(d: Dissection) -> str:
@@ -140,6 +153,36 @@ def calibration_remark(d: Dissection) -> str:
     return (
         f"{text} The clips have no labels: how often the ears are right was measured on {notes['measured_on']}, where "
         f"they take {100 * notes['ears_right']:.0f} % of the clips for what they are."
+    )
+
+
+def captions_agree(d: Dissection, neuron: NeuronId) -> None:
+    """Draw which cluster of captions the highest clips share, and whether enough of them do."""
+    if not d.has("interpretability"):
+        return
+    index, lines = d.index(neuron), []
+    if d.statistics(neuron)["dead"]:
+        return
+    for k, tau in ((k, TAUS[k][1]) for k in d.notes("interpretability")["k"]):
+        most, cluster = int(d.most_in_one_cluster(k)[index]), int(d.shared_cluster(k)[index])
+        if cluster < 0:
+            continue
+        name = cluster_names(d)[cluster] if cluster < len(cluster_names(d)) else f"cluster {cluster}"
+        address = f"/words?dissection={quote(d.name)}&cluster={cluster}"
+        link = f'<a href="{html.text(address)}" target="_self">{html.text(name)}</a>'
+        lines.append(
+            f"<li>{most} of its {k} highest clips share {link}: {'they agree' if most >= tau else 'too few agree'} "
+            f"(\u03c4 = {tau})</li>"
+        )
+    body = f"<ul>{''.join(lines)}</ul>" if lines else html.empty("Its highest clips have no captions in any cluster.")
+    st.html(
+        html.about(
+            neuron,
+            html.heading("Do its clips' captions agree?", "the paper's cluster test", "cluster")
+            + html.box(
+                body + html.note("Interpretable is what the paper calls a neuron where they do.", "interpretable")
+            ),
+        )
     )
 
 
