@@ -65,9 +65,11 @@ def _neurons(d: Dissection) -> None:
             key="per_layer",
         )
     with right:
-        st.html(html.heading("Its neurons", f"the first {SHOWN}" if len(neurons) > SHOWN else ""))
-        frame = result_frame(d, neurons[:SHOWN], None)
-        frame.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(int(i))) for i in neurons[:SHOWN]])
+        st.html(html.heading("Its neurons", f"the surest {SHOWN}" if len(neurons) > SHOWN else "the surest first"))
+        surest = neurons[np.argsort(-np.nan_to_num(d.headlines.probability[neurons]), kind="stable")][:SHOWN]
+        frame = result_frame(d, surest, None)
+        frame.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(int(i))) for i in surest])
+        frame.insert(3, "probability", frame.pop("probability"))
         st.dataframe(
             frame,
             hide_index=True,

@@ -86,10 +86,9 @@ def _scores(d: Dissection) -> None:
     else:
         st.html(html.empty("This network has no blocks, so there is no depth to show; the table below has its layers."))
     st.caption(
-        "Mean over the neurons that the method says something of, by similarity of the explanation to captions. A "
-        "method that is no better than another "
-        "neuron's explanation says nothing of the neuron. Noticed that an explanation was made worse, on these clips: "
-        f"{_trusted(d)}."
+        "Each point is the mean over the neurons of a block that the method explains, by similarity of the explanation "
+        "to captions. A method that is no better than another neuron's explanation says nothing of the neuron. Scores "
+        f"that notice on these clips when an explanation is made worse: {_trusted(d)}."
     )
     frame = pd.DataFrame([{"network": name, **row} for name, layer_rows in rows.items() for row in layer_rows])
     with st.expander("By layer and method"):
@@ -182,7 +181,7 @@ def _words_by_block(networks: dict[str, dict[str, Any]], kind: str) -> None:
     st.plotly_chart(words_by_block(networks, kind), config=EXPORT, theme=None, key="words_by_block")
     fitted = {name: row for name, row in networks.items() if row["slope_low"] is not None}
     slopes = [
-        f"{name}: {row['slope']:+.3f} a block [{row['slope_low']:+.3f}, {row['slope_high']:+.3f}]"
+        f"{name}: {row['slope']:+.3f} per block [{row['slope_low']:+.3f}, {row['slope_high']:+.3f}]"
         for name, row in fitted.items()
     ]
     slopes_text = f" Slopes: {'; '.join(slopes)}." if slopes else ""

@@ -38,19 +38,22 @@ def _trust(d: Dissection) -> None:
     """Draw, in one line a mode, how far what is heard can be trusted."""
     lines = []
     for one in trust(d):
-        clips = f"{one.clips} clips" + (", which are few" if one.clips < FEW else "")
+        clips = f"{one.clips} clips" + (", which are few" if one.low is None and one.clips < FEW else "")
         claim = {
             True: "What is heard is what decides",
             False: "What is heard is not what decides: take it with care",
             None: "No difference from chance is shown: take it with care",
         }[one.better]
         lines.append(
-            f"{one.mode.capitalize()}: {claim}. Without the relevant components the class loses "
+            f"{claim}. Without the relevant components the class loses "
             f"{100 * one.lost:.0f} points of probability, without random ones of as much energy "
             f"{100 * one.random_lost:.0f} ({clips})."
         )
     if lines:
-        shown = "<br>".join(html.explained(line, "by-design", "component", "relevance") for line in lines)
+        shown = "<br>".join(
+            f"{html.term(one.mode.capitalize(), 'by-design')}: {html.text(line)}"
+            for one, line in zip(trust(d), lines, strict=True)
+        )
         st.html(html.box(f"<b>How far to trust it.</b> {shown}"))
 
 

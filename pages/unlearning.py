@@ -109,7 +109,7 @@ def _about(d: Dissection) -> None:
 def _preview(d: Dissection, request: AblationRequest, choice: RankedSelection) -> None:
     hidden = [layer for layer in d.layers if layer.kind != "fc"]
     total = sum(layer.size for layer in hidden)
-    st.html(html.heading("Neurons to silence", f"{choice.count:,} of {total:,} hidden ones", "ablation"))
+    st.html(html.heading("Neurons to silence", f"{choice.count:,} of {total:,} hidden neurons", "ablation"))
     for note in choice.notes:
         st.html(html.empty(note))
     if not choice.count:

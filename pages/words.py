@@ -1,6 +1,8 @@
 """The Words and clusters page: what a network's neurons are said to hear, what the captions speak of, and whether the
 words are true."""
 
+import re
+
 import pandas as pd
 import streamlit as st
 
@@ -11,13 +13,13 @@ from and_core.errors import ANDError
 from and_core.figures.gallery import MEASURED, adjectives, called, together
 from and_core.figures.network import elbow_curve, word_boxes
 from and_core.figures.theme import EXPORT
-from and_core.query.cluster_names import cluster_names
+from and_core.query.cluster_names import cluster_names, cluster_words
 from and_core.query.openings import leading_cluster
 from pages.ui import html
 from pages.ui.media import media_url
 from pages.ui.setup import BOUND, explain, provenance, setup
 
-NEAREST, EXAMPLES = 6, 5
+NEAREST, EXAMPLES, CLOUD = 6, 5, 30
 COLUMNS = {
     "delta": "Cliff's \u03b4",
     "with": "neurons with it",
@@ -31,7 +33,10 @@ COLUMNS = {
 def _measure(name: str) -> str:
     """Return a measure as people call it, with its unit."""
     known = QUANTITIES.get(name)
-    return f"{known.name} ({known.unit})" if known and known.unit else known.name if known else name.replace("_", " ")
+    if known is None:
+        return name.replace("_", " ")
+    unit = re.split("[,;]", known.unit)[0].strip()  # without how it is measured
+    return f"{known.name} ({unit})" if unit else known.name
 
 
 def _adjectives(d: Dissection) -> None:
@@ -115,16 +120,11 @@ def _clusters(d: Dissection) -> None:
     st.html(f'<div class="and-headline">Cluster {number}: <mark>{html.text(names[number])}</mark></div>')
     st.html(html.note("Named after the words that set its sentences apart from all others, without stop words."))
     sentences = table[table["cluster"] == number].sort_values("distance", kind="stable")
-    picture = d.cluster_clouds[number]
+    words = cluster_words(d)[number][:CLOUD]
     cloud, column = st.columns([1, 1.6], gap="medium")
     with cloud:
-        image = (
-            f'<img class="and-cloud" alt="word cloud of cluster {number}" '
-            f'src="data:image/png;base64,{html.text(picture)}">'
-            if picture
-            else ""
-        )
-        st.html(html.box(image or html.empty("No word to show.")))
+        st.html(html.heading("Words that set it apart", "the larger, the further"))
+        st.html(html.box(html.word_cloud(words) if words else html.empty("No word sets it apart.")))
     nearest = sentences.drop_duplicates("text").head(NEAREST)["text"]
     with column:
         st.html(

@@ -18,8 +18,8 @@ ABOUT_STRATEGIES = (
     "without it nothing can agree."
 )
 STATEMENTS = {
-    "words": "Adjectives a neuron fall with depth under supervision, less after self-supervision, and are flat in the "
-    "frozen network",
+    "words": "The number of adjectives per neuron falls with depth under supervision, falls less after "
+    "self-supervision, and is flat in the frozen network",
     "interpretable": "Uninterpretable neurons (K=5, \u03c4=4) get fewer with depth under supervision, and stay as many "
     "in the frozen network",
     "named": "The last layer is named best under supervision, worst in the frozen network",
@@ -39,10 +39,10 @@ def statements(networks: Sequence[Dissection]) -> list[dict[str, Any]]:
     rows = []
     supervised = [d.block_word_counts["adjective"] for d in networks if _training(d) == "supervised"]
     for d in networks:
-        rows.append(_row("words", d, d.block_word_counts["adjective"], "a block", supervised))
+        rows.append(_row("words", d, d.block_word_counts["adjective"], "per block", supervised))
     for d in networks:
         if d.has("interpretability"):
-            rows.append(_row("interpretable", d, d.interpretability_depth, "points a block"))
+            rows.append(_row("interpretable", d, d.interpretability_depth, "points per block"))
     rows += _last_layers([d for d in networks if d.has("last_layer")])
     for d in networks:
         if d.has("unlearning"):
@@ -79,9 +79,11 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
         f"contradict{s} {counts['no']}",
         f"show{s} nothing clear on {counts['']}",
     ]
-    borne = [statement[0].lower() + statement[1:] for statement, verdict in verdicts.items() if verdict == "yes"]
-    which = f" What holds here: {'; '.join(borne)}." if borne else ""
-    return f"{who} {parts[0]}, {parts[1]}, and {parts[2]}.{which}"
+    lines = [f"{who} {parts[0]}, {parts[1]}, and {parts[2]}."]
+    for verdict, what in (("yes", "What holds here"), ("no", "What does not")):
+        named = [statement[0].lower() + statement[1:] for statement, v in verdicts.items() if v == verdict]
+        lines += [f"{what}: {'; '.join(named)}."] if named else []
+    return " ".join(lines)
 
 
 def _last_layers(networks: Sequence[Dissection]) -> list[dict[str, Any]]:

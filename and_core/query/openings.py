@@ -170,15 +170,21 @@ def best_scored_method(d: Dissection) -> str | None:
 
 @lru_cache(maxsize=KEPT)
 def leading_cluster(d: Dissection) -> int:
-    """Return the cluster of captions that most neurons' highest clips share; the largest where that was not counted."""
+    """Return the cluster of captions that most neurons share for the number of its clips, since a large one is shared
+    by chance: neurons most of whose highest clips lie in it, over its clips; the largest where that was not counted."""
+    table = d.cluster_sentences
+    clusters, clips = table["cluster"].to_numpy(), table["clip"].to_numpy()
+    if not (clusters >= 0).any():
+        return 0
     ks = d.notes("interpretability")["k"] if d.has("interpretability") else []
     if ks:
         shared, most = np.asarray(d.shared_cluster(ks[0])), np.asarray(d.most_in_one_cluster(ks[0]))
-        agree = shared[(shared >= 0) & (2 * most > ks[0])]
-        if len(agree):
-            return int(np.bincount(agree).argmax())
-    clusters = d.cluster_sentences["cluster"].to_numpy()
-    return int(np.bincount(clusters[clusters >= 0]).argmax()) if (clusters >= 0).any() else 0
+        agree = np.bincount(shared[(shared >= 0) & (2 * most > ks[0])], minlength=int(clusters.max()) + 1)
+        pairs = np.unique(np.stack([clusters, clips], 1)[clusters >= 0], axis=0)
+        sizes = np.bincount(pairs[:, 0], minlength=len(agree))
+        if agree.any():
+            return int((agree / np.maximum(sizes, 1)).argmax())
+    return int(np.bincount(clusters[clusters >= 0]).argmax())
 
 
 @lru_cache(maxsize=KEPT)

@@ -36,7 +36,7 @@ class BaseAddress:
         begun: Message = {}
         parts: list[bytes] = []
 
-        async def written(message: Message) -> None:
+        async def send_page(message: Message) -> None:
             if message["type"] == "http.response.start" and _is_page(message):
                 begun.update(message)
             elif begun and message["type"] == "http.response.body":
@@ -50,7 +50,7 @@ class BaseAddress:
             else:
                 await send(message)
 
-        await self.app({**scope, "headers": plain}, receive, written)
+        await self.app({**scope, "headers": plain}, receive, send_page)
 
 
 def _is_page(message: Message) -> bool:

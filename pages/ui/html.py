@@ -249,6 +249,14 @@ def neuron_link(dissection: str, neuron: NeuronId) -> str:
     return f"/neurons?dissection={quote(dissection)}&layer={quote(neuron.layer)}&unit={neuron.unit}"
 
 
+def word_cloud(words: Sequence[tuple[str, float]]) -> str:
+    """Return words in the sizes of their weights, the largest first."""
+    most = max((weight for _, weight in words), default=1.0)
+    sizes = [(word, 13 + 19 * (weight / most) ** 0.5) for word, weight in words]
+    spans = "".join(f'<span style="font-size:{size:.0f}px">{text(word)}</span>' for word, size in sizes)
+    return f'<div class="and-cloud">{spans}</div>'
+
+
 def picture(jpeg: bytes, what: str) -> str:
     """Return a spectrogram of a sound that has no address of its own."""
     return (

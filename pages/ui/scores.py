@@ -35,13 +35,19 @@ def verdict(headline: Headline, *beside: str) -> str:
     if headline.concept and headline.probability is not None and (headline.holds or not headline.adjectives):
         probable[headline.concept.replace("_", " ")] = headline.probability
     if headline.certainty is None:
-        what = html.explained("The probability that it holds is not known here.", "confidence")
+        what = f"The {html.term('probability', 'confidence')} that it holds is not known here."
     else:
-        what = html.explained(f"probability that {'this' if len(probable) < 2 else 'each part'} holds", "confidence")
+        each = "this" if len(probable) < 2 else "each part"
+        what = f"{html.term('probability', 'confidence')} that {each} holds"
         parts = ", ".join(f"{word} {html.points_of(p)}" for word, p in probable.items())
         what += f": {html.text(parts)}" if len(probable) > 1 else ""
     rest = "".join(f"<span>{html.text(line)}</span>" for line in beside if line)
     return f'<div class="and-sure">{html.meter(headline.certainty)}<span>{what}</span>{rest}</div>'
+
+
+def short(value: float) -> str:
+    """Return a number below 1 without its zero, for a narrow column."""
+    return f"{value:.2f}".replace("0.", ".", 1)
 
 
 def probability_column() -> Any:
@@ -86,10 +92,10 @@ def box(d: Dissection, neuron: NeuronId) -> None:
         rows.append(
             {
                 "by": SHORT[row["method"]],
-                "Pearson": f"{row['pearson']:.2f} [{row['pearson_low']:.2f}, {row['pearson_high']:.2f}]",
-                "beside": f"{max((v for v in row['pearson_beside'].values() if v is not None), default=0.0):.2f}",
-                "AUPRC": f"{row['auprc']:.2f}",
-                "holds": "" if row["confidence"] is None else f"{row['confidence']:.2f}",
+                "Pearson": f"{short(row['pearson'])} [{short(row['pearson_low'])}, {short(row['pearson_high'])}]",
+                "beside": short(max((v for v in row["pearson_beside"].values() if v is not None), default=0.0)),
+                "AUPRC": short(row["auprc"]),
+                "holds": "" if row["confidence"] is None else html.points_of(row["confidence"]),
             }
         )
     remark = (

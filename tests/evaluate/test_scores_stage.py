@@ -96,7 +96,7 @@ def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert (
         not test.exception
         and "Held-out scores" in text
-        and "the best of another neuron" in text
+        and "another neuron&#x27;s explanation, shuffled activations" in text
         and "probability" in text
     )
     test.session_state["most_wrong"] = True
