@@ -37,7 +37,7 @@ FLAGS = [
     "--disable-sync",
     "--mute-audio",
 ]
-PATIENCE = 120_000  # milliseconds until a state that does not come is a fault: a busy machine is none
+PATIENCE = 25_000  # milliseconds until a state that does not come is a fault: a busy machine is none
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 EVIL = "<img src=x onerror=window.hacked=1>"
@@ -185,7 +185,7 @@ def test_from_the_first_page_to_a_neuron_that_is_heard(server: str, page) -> Non
     neuron.locator("a", has_text="/").click()
     page.wait_for_selector(f'[data-and-neuron="{name}"] .and-headline')
     assert "/neurons?" in page.url and page.locator(".and-headline").first.inner_text() == said
-    open_page(page, f"{server}/neurons")
+    open_page(page, f"{server}/neurons?dissection=small", ".and-card")
     assert page.locator("[data-and-neuron]").first.get_attribute("data-and-neuron") == name, "the page opens on it too"
     open_page(page, f"{server}/?dissection=small&layer=fc&unit=3", ".and-card")
     assert title(page) == "fc / 3" and "/neurons?" in page.url
@@ -206,13 +206,13 @@ def test_a_term_is_explained_by_pointer_and_by_keys(server: str, page) -> None:
     assert box["x"] >= 0 and box["x"] + box["width"] <= 1440 and page.faults == []
 
 
-@pytest.mark.parametrize("path", ["/", "/neurons", "/unlearning", "/words", "/listen", "/strategies"])
+@pytest.mark.parametrize("path", ["/", "/neurons", "/layers", "/concepts", "/unlearning", "/words", "/listen"])
 def test_pages_have_no_faults_of_labels_and_contrast(server: str, page, path: str) -> None:
-    """What axe finds in what the pages draw themselves; Streamlit's own widgets are Streamlit's."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     open_page(page, f"{server}{path}?dissection=small")
     settle(page)
-    found = axe.run(page, context='[data-testid="stHtml"], [data-testid="stCaptionContainer"]', options=RULES)
+    found = axe.run(page, options=RULES)
+    assert len(found.response["passes"]) > 5
     faults = {v["id"]: [n["html"][:160] for n in v["nodes"]][:4] for v in found.response["violations"]}
     assert faults == {}
 
