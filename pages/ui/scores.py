@@ -9,6 +9,7 @@ import streamlit as st
 
 from and_core import Dissection, NeuronId
 from and_core.analyze.interpretability import TAUS
+from and_core.figures.confidence import basis
 from and_core.figures.scores import SAID
 from and_core.query.cluster_names import cluster_names
 from and_core.query.openings import disagreement
@@ -106,7 +107,7 @@ def box(d: Dissection, neuron: NeuronId) -> None:
         " Beside is the best score of what says nothing of this neuron: another neuron's explanation, shuffled "
         "activations, the layer's most common explanation and an empty one."
     )
-    remark += f" {calibration_remark(d)}"
+    remark += f" {basis(d)}"
     st.html(
         html.about(
             neuron,
@@ -143,23 +144,6 @@ def box(d: Dissection, neuron: NeuronId) -> None:
             for row in words
         )
         st.html(html.about(neuron, html.empty(f"Each adjective holds with a probability of its own: {baselines}.")))
-
-
-def calibration_remark(d: Dissection) -> str:
-    """Return where the probabilities come from, or why there are none, in whole sentences."""
-    if d.calibration_fault is not None:
-        return f"No probability of a concept is stated here: {d.calibration_fault}."
-    notes = d.notes("confidence")
-    text = (
-        f"Probabilities were calibrated on {notes['planted']:,} units planted in this network on these clips; on "
-        f"concepts that were not fitted they are off by {notes['error']:.2f} on average."
-    )
-    if notes["by"] == "labels":
-        return f"{text} Labels of the clips said what is right."
-    return (
-        f"{text} The clips have no labels: how often the ears are right was measured on {notes['measured_on']}, where "
-        f"they take {100 * notes['ears_right']:.0f} % of the clips for what they are."
-    )
 
 
 def captions_agree(d: Dissection, neuron: NeuronId) -> None:

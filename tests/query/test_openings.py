@@ -37,14 +37,8 @@ def test_among_equals_methods_that_agree_come_first_then_clips_then_scores() -> 
     agree = {"tab": [0, 0, 1, 1, 0], "db": ["dog", "dog", "rain", "dog", "dog"]}
     assert surest([0.9] * 5, **agree) == "a/0"
     assert surest([0.9] * 5, **agree, share=[0.4, 0.8, 1.0, 1.0, 1.0]) == "a/1"
-    assert (
-        surest([0.9] * 5, share=[0.8] * 5, score=[0.1, 0.2, 0.4, NAN, 0.9])
-        == "b/0"
-    )
-    assert (
-        surest([0.904, 0.901, 0.9, 0.9, 0.9], score=[0.1, 0.2, 0.3, 0, 1])
-        == "b/0"
-    )
+    assert surest([0.9] * 5, share=[0.8] * 5, score=[0.1, 0.2, 0.4, NAN, 0.9]) == "b/0"
+    assert surest([0.904, 0.901, 0.9, 0.9, 0.9], score=[0.1, 0.2, 0.3, 0, 1]) == "b/0"
 
 
 def test_without_any_probability_what_is_held_out_decides() -> None:
