@@ -72,12 +72,20 @@ def _scores(d: Dissection) -> None:
         methods,
         default=best_scored_method(d),
         key="scored_method",
+        wrap=True,
         required=True,
         format_func=SAID.__getitem__,
         **BOUND,
     )
     metric = two.segmented_control(
-        "Score", list(METRIC), default="pearson", key="metric", required=True, format_func=METRIC.__getitem__, **BOUND
+        "Score",
+        list(METRIC),
+        default="pearson",
+        key="metric",
+        wrap=True,
+        required=True,
+        format_func=METRIC.__getitem__,
+        **BOUND,
     )
     rows = {x.name: x.score_layers.to_pylist() for x in every if x.scored_methods}
     if any(row["block"] is not None for layer_rows in rows.values() for row in layer_rows):
@@ -170,12 +178,13 @@ def _words(d: Dissection) -> None:
         list(KINDS),
         default="adjective",
         key="word_kind",
+        wrap=True,
         required=True,
         format_func=KINDS.__getitem__,
         **BOUND,
     )
     across = two.segmented_control(
-        "Counted by", ["block", "kind of layer"], default="block", key="counted_by", required=True, **BOUND
+        "Counted by", ["block", "kind of layer"], default="block", key="counted_by", wrap=True, required=True, **BOUND
     )
     if across == "kind of layer":
         st.plotly_chart(
@@ -219,6 +228,7 @@ def _map(d: Dissection) -> None:
         ["explanation", "activation"],
         default="explanation",
         key="near_by",
+        wrap=True,
         required=True,
         **BOUND,
     )
