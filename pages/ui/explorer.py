@@ -121,7 +121,12 @@ def _filters(d: Dissection) -> None:
         )
     if d.has("interpretability"):
         st.segmented_control(
-            "Interpretable", list(INTERPRETABLE), default="any", key="interpretable", bind="query-params", required=True
+            "Its clips' captions agree",
+            list(INTERPRETABLE),
+            default="any",
+            key="interpretable",
+            bind="query-params",
+            required=True,
         )
     if d.has("scores") and (methods := d.scored_methods):
         st.segmented_control(
