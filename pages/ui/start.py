@@ -21,6 +21,7 @@ DOORS = (
     ("pages/unlearning.py", "Unlearn a concept", "Silence the neurons of a sound and hear what the network forgets."),
     ("pages/studies.py", "Rate explanations", "Let people judge, clip by clip, whether the sentences are true."),
 )
+TIED = {"DB": "by captions", "TAB": "by sound", "OCP": "by their summaries"}  # how a strategy chooses neurons
 FLIPS = 3  # clips shown
 
 
@@ -140,7 +141,7 @@ def _unlearning(d: Dissection) -> None:
 def _effect(d: Dissection, clear: ClearUnlearning) -> str:
     name = clear.concept.replace("_", " ")
     first = (
-        f"{clear.count:,} neurons that {clear.strategy} ties to {name} are silenced. On {clear.clips} clips of {name} "
+        f"{clear.count:,} neurons tied to {name} {TIED[clear.strategy]} are silenced. On {clear.clips} clips of {name} "
         f"that they were not chosen from, its output falls by {clear.gap:.2f} more than those of the other classes"
     )
     random = "" if clear.fair_gap != clear.fair_gap else f"; fair random: {clear.fair_gap:+.2f}"
@@ -155,7 +156,9 @@ def _effect(d: Dissection, clear: ClearUnlearning) -> str:
     else:
         what = _why_none(clear, name)
     sentences = [f"{first}{random}.", what, kept]
-    lines = "".join(f"<p>{html.explained(line, clear.strategy.lower(), 'fair-random')}</p>" for line in sentences)
+    lines = "".join(f"<p>{html.explained(line, 'fair-random')}</p>" for line in sentences)
+    how = TIED[clear.strategy]
+    lines = lines.replace(how, html.term(how, clear.strategy.lower()), 1)
     address = f"/unlearning?dissection={html.text(d.name)}&concept={html.text(clear.concept)}"
     return f'{lines}<a href="{address}&strategy={html.text(clear.strategy)}" target="_self">See all that changes</a>'
 

@@ -46,7 +46,8 @@ def test_the_first_page_shows_a_neuron_one_that_is_unclear_and_an_unlearning(dis
     ):
         assert f"{number:,} {what}" in text
     best = clearest_unlearning(d)
-    assert f"{best.count:,} neurons that {best.strategy} ties to {best.concept.replace('_', ' ')} are silenced" in text
+    how = {"DB": "by captions", "TAB": "by sound", "OCP": "by their summaries"}[best.strategy]
+    assert f"{best.count:,} neurons tied to {best.concept.replace('_', ' ')} {how} are silenced" in text
     assert "No prediction flips" in text and "The largest fall is from" in text and "fair random" in text
     doors = {link.proto.label: link.proto.page for link in test.get("page_link") if "**" in link.proto.label}
     assert list(doors.values()) == ["neurons", "unlearning", "studies"] and "Browse" in next(iter(doors))
