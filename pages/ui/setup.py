@@ -59,8 +59,8 @@ def frame(title: str) -> str | None:
         page_title=f"{title} · Audio Network Dissection", page_icon=str(HERE / "icon.png"), layout="wide"
     )
     st.html(HERE / "theme.css")
-    for script in ("player.html", "terms.html"):
-        st.html((HERE / script).read_text(encoding="utf-8"), unsafe_allow_javascript=True)
+    scripts = "".join((HERE / name).read_text(encoding="utf-8") for name in ("player.html", "terms.html"))
+    st.html(scripts, unsafe_allow_javascript=True)
     names = dissection_names()
     with st.sidebar:
         st.html('<div class="and-brand">Audio Network Dissection<small>what each neuron listens to</small></div>')
