@@ -17,7 +17,7 @@ from and_core.figures.theme import EXPORT
 from and_core.query.openings import surest_neuron
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
-from pages.ui import html, intruder, listening, quantities, scores
+from pages.ui import html, intruder, listening, quantities, scores, senses
 from pages.ui.explorer import choose_neuron, go, header, results
 from pages.ui.media import media_url
 from pages.ui.own import own_value
@@ -42,6 +42,7 @@ def page() -> None:
         left, right = st.columns([2.25, 1], gap="medium")
         with left:
             _clips(d, neuron)
+            senses.clips(d, neuron)
             intruder.by_sound(d, neuron)
             listening.where_it_fires(d, neuron)
             listening.what_moves_it(d, neuron)
@@ -51,6 +52,7 @@ def page() -> None:
             _summary(d, neuron)
             _closed(d, neuron)
             _open(d, neuron)
+            senses.box(d, neuron)
             quantities.box(d, neuron)
             scores.box(d, neuron)
             scores.captions_agree(d, neuron)
