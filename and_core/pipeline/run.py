@@ -23,6 +23,7 @@ from and_core.pipeline import (
     closed,
     compositions,
     confidence,
+    decisions,
     ears,
     explanations,
     icl,
@@ -84,6 +85,7 @@ STAGES: tuple[Stage, ...] = (
     unlearning.UNLEARNING,
     unlearning.IMPORTANCE,
     listening.STAGE,
+    decisions.STAGE,
 )
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
 UNLABELLED_NAMED = 5  # clips without a label that are named

@@ -17,6 +17,7 @@ from and_core.query.search import Query
 from pages.ui import html
 from pages.ui.data import found_neurons
 from pages.ui.html import markdown
+from pages.ui.scores import probability_column
 
 MODES = ("words", "meaning")
 SHOWN = 200
@@ -26,11 +27,8 @@ INTERPRETABLE = {"any": None, "yes": True, "no": False}
 def choose_neuron(d: Dissection) -> NeuronId:
     """Return the chosen neuron; widgets for layer and unit in the sidebar, steps in the head of the page."""
     names = [layer.name for layer in d.layers]
-    default = next((n for n in names if n.endswith("_output")), names[0])
     with st.sidebar:
-        name = st.selectbox(
-            "Layer", names, index=names.index(default), key="layer", bind="query-params", persist_state="session"
-        )
+        name = st.selectbox("Layer", names, key="layer", bind="query-params", persist_state="session")
         layer = d.layer(name)
         if st.session_state.get("unit") is not None and st.session_state["unit"] >= layer.size:
             st.session_state["unit"] = layer.size - 1
@@ -56,7 +54,7 @@ def open_neuron(neuron: NeuronId) -> None:
     By its state too, since an address alone drops what is a default.
     """
     go(neuron)
-    st.switch_page("app.py", query_params={"layer": neuron.layer, "unit": str(neuron.unit)})
+    st.switch_page("pages/neurons.py", query_params={"layer": neuron.layer, "unit": str(neuron.unit)})
 
 
 def neuron_button(label: str, dissection: str, neuron: NeuronId, key: str, notice: str = "") -> None:
@@ -123,7 +121,12 @@ def _filters(d: Dissection) -> None:
         )
     if d.has("interpretability"):
         st.segmented_control(
-            "Interpretable", list(INTERPRETABLE), default="any", key="interpretable", bind="query-params", required=True
+            "Its clips' captions agree",
+            list(INTERPRETABLE),
+            default="any",
+            key="interpretable",
+            bind="query-params",
+            required=True,
         )
     if d.has("scores") and (methods := d.scored_methods):
         st.segmented_control(
@@ -181,6 +184,7 @@ def results(d: Dissection, typed: str) -> None:
         height=min(260, 38 + 35 * len(frame)),
         on_select=opened,
         selection_mode="single-row",
+        column_config={"probability": probability_column()},
         key=key,
     )
 

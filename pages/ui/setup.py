@@ -20,7 +20,8 @@ from pages.ui.data import dissection_names, get_dissection
 
 HERE = Path(__file__).parent
 PAGES = (
-    ("app.py", "Neurons"),
+    ("app.py", "Start"),
+    ("pages/neurons.py", "Neurons"),
     ("pages/layers.py", "Layers"),
     ("pages/concepts.py", "Concepts"),
     ("pages/words.py", "Words and clusters"),
@@ -58,7 +59,8 @@ def frame(title: str) -> str | None:
         page_title=f"{title} · Audio Network Dissection", page_icon=str(HERE / "icon.png"), layout="wide"
     )
     st.html(HERE / "theme.css")
-    st.html((HERE / "player.html").read_text(encoding="utf-8"), unsafe_allow_javascript=True)
+    scripts = "".join((HERE / name).read_text(encoding="utf-8") for name in ("player.html", "terms.html"))
+    st.html(scripts, unsafe_allow_javascript=True)
     names = dissection_names()
     with st.sidebar:
         st.html('<div class="and-brand">Audio Network Dissection<small>what each neuron listens to</small></div>')
