@@ -300,8 +300,6 @@ def _share(p: Compared, one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _adjective_within(
     every: Compared, halves: list[Compared], predicates: Predicates, made: Composition
 ) -> Composition:
-    every: Compared, halves: list[Compared], predicates: Predicates, made: Composition
-) -> Composition:
     adjectives, base = predicates.of_kind("adjective"), best(every.strength, predicates.of_kind("concept"))
     shown = best(among(every, base)[0], adjectives)
     inside = [among(p, base) for p in halves]
