@@ -5,12 +5,17 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Sequence
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from and_core import display
 from and_core.records import Clip, Concept, NeuronId, Point, Side, TopClip
 
 COPY_LINK = '<button class="and-copylink" data-and-copy="1" title="copy the address of this view">Copy link</button>'
+
+
+def place(**names: object) -> str:
+    """Return a mark of what is shown, for an address that leaves nothing to defaults."""
+    return f'<i hidden data-and-place="{text(urlencode(names))}"></i>'
 
 
 def text(value: object) -> str:

@@ -19,7 +19,8 @@ from and_core.figures.theme import EXPORT
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
 from pages.ui import html, intruder, listening, quantities, scores
-from pages.ui.explorer import choose_neuron, go, header, results
+from pages.ui.explorer import choose_neuron, go
+from pages.ui.header import arrive, header
 from pages.ui.media import media_url
 from pages.ui.own import own_value
 from pages.ui.setup import explain, provenance, setup
@@ -31,14 +32,14 @@ def page() -> None:
     """Draw the page."""
     d = setup("Neurons")
     try:
+        arrive(d)
         neuron = choose_neuron(d)
         provenance(d)
-        typed = header(d, neuron)
+        header(d, neuron)
         notice = st.session_state.pop("notice", "")
         if notice:
             st.html(html.box(html.empty(notice)))
         _headline(d, neuron)
-        results(d, typed)
         left, right = st.columns([2.25, 1], gap="medium")
         with left:
             _clips(d, neuron)

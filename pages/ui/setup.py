@@ -16,6 +16,7 @@ from and_core.progress import in_progress
 from and_core.store.files import cache_root
 from and_core.store.permission import permit
 from pages.ui import html
+from pages.ui.address import check_dissection, check_names, show_refused
 from pages.ui.data import dissection_names, get_dissection
 
 HERE = Path(__file__).parent
@@ -58,8 +59,11 @@ def frame(title: str) -> str | None:
         page_title=f"{title} · Audio Network Dissection", page_icon=str(HERE / "icon.png"), layout="wide"
     )
     st.html(HERE / "theme.css")
-    st.html((HERE / "player.html").read_text(encoding="utf-8"), unsafe_allow_javascript=True)
+    for script in ("history.html", "player.html"):
+        st.html((HERE / script).read_text(encoding="utf-8"), unsafe_allow_javascript=True)
     names = dissection_names()
+    check_dissection(names)
+    show_refused()
     with st.sidebar:
         st.html('<div class="and-brand">Audio Network Dissection<small>what each neuron listens to</small></div>')
         for path, label in PAGES:
@@ -92,9 +96,11 @@ def setup(title: str) -> Dissection:
         dissection.require("clips")
         dissection.require("activations")
         dissection.require("neurons")
+        check_names(dissection)
     except ANDError as error:
         explain(error)
         st.stop()
+    st.session_state["arrived"] = True
     return dissection
 
 

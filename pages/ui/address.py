@@ -1,0 +1,65 @@
+"""Names in an address, looked up before anything is drawn: one that is not here is said so and chooses nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+import streamlit as st
+
+from and_core import Dissection
+from pages.ui import html
+from pages.ui.explorer import default_layer
+
+CONCEPTS, ADJECTIVES = ("with_concept", "chosen_concept"), ("with_adjective", "chosen_adjective")
+FLUSHED = 0.05  # seconds until a changed address has left for the browser
+
+
+def refuse(names: Collection[str], sentence: str) -> None:
+    """Take names out of the address before a widget reads them, and begin again; the sentence stands above the page."""
+    st.session_state["refused"] = f"{sentence} Nothing was changed."
+    kept = {name: st.query_params.get_all(name) for name in st.query_params if name not in names}
+    st.query_params.from_dict(kept)
+    time.sleep(FLUSHED)
+    st.rerun()
+
+
+def show_refused() -> None:
+    """Say what was wrong with the address, until the page is drawn again."""
+    if sentence := st.session_state.pop("refused", None):
+        st.html(f'<div role="alert">{html.box(html.empty(sentence))}</div>')
+
+
+def check_dissection(names: Collection[str]) -> None:
+    """Refuse a dissection that is not in the cache, with all that the address says of it."""
+    asked = st.query_params.get("dissection")
+    if asked is not None and asked not in names and not st.session_state.get("arrived"):
+        refuse(list(st.query_params), f"There is no dissection “{asked}” here.")
+
+
+def check_names(d: Dissection) -> None:
+    """Refuse a layer, a neuron, a concept or an adjective that a dissection does not have.
+
+    Once a page was drawn, all that is chosen is chosen among what is here.
+    """
+    if st.session_state.get("arrived"):
+        return
+    asked, unit = st.query_params.get("layer"), st.query_params.get("unit")
+    sizes = {layer.name: layer.size for layer in d.layers}
+    if asked is not None and asked not in sizes:
+        refuse(("layer", "unit"), f"{d.name} has no layer “{asked}”.")
+    if unit is not None:
+        layer = asked or default_layer(d)
+        if not (unit.isdecimal() and len(unit) < 10 and int(unit) < sizes[layer]):
+            last = sizes[layer] - 1
+            refuse(("layer", "unit"), f"{layer} of {d.name} has no neuron “{unit}”: they go from 0 to {last}.")
+    if not d.has("explanations"):
+        return
+    for keys, known, kind in (
+        (CONCEPTS, d.explained_concepts, "closed concept"),
+        (ADJECTIVES, d.explained_adjectives, "adjective"),
+    ):
+        for key in keys:
+            asked = st.query_params.get(key)
+            if asked is not None and asked not in known:
+                refuse((key,), f"No neuron of {d.name} has the {kind} “{asked}”.")
