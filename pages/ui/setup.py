@@ -61,6 +61,8 @@ def frame(title: str) -> str | None:
     st.html(HERE / "theme.css")
     for script in ("history.html", "player.html"):
         st.html((HERE / script).read_text(encoding="utf-8"), unsafe_allow_javascript=True)
+    path = next((path for path, label in PAGES if label == title), "")
+    st.html(f'<i hidden data-and-page="{html.text("" if path == "app.py" else Path(path).stem)}"></i>')
     names = dissection_names()
     check_dissection(names)
     show_refused()
