@@ -57,11 +57,14 @@ def _matches(d: Dissection, query: Query) -> tuple[Matches | None, str | None]:
 
 
 def arrive(d: Dissection) -> None:
-    """Open the first result of an address that asks for a search and names no neuron, once."""
+    """Open the first result of an address that asks for a search and names no neuron, or asks for its ``first``."""
     asked = st.query_params
-    if not st.session_state.get("searched") and "layer" not in asked and "unit" not in asked and asked.get("q"):
+    begun = not st.session_state.get("searched") and "layer" not in asked and "unit" not in asked
+    if asked.get("q") and (begun or "first" in asked):
         st.session_state["q"] = asked["q"]
         open_first(d)
+    if "first" in asked:
+        del asked["first"]
     st.session_state["searched"] = True
 
 

@@ -12,6 +12,8 @@ from and_core.records import Clip, Concept, NeuronId, Point, Side, TopClip
 
 COPY_LINK = '<button class="and-copylink" data-and-copy="1" title="copy the address of this view">Copy link</button>'
 
+JUMP = '<button class="and-jump" data-and-jump="1" aria-haspopup="dialog">Jump to anything <kbd>Ctrl K</kbd></button>'
+
 
 def place(**names: object) -> str:
     """Return a mark of what is shown, for an address that leaves nothing to defaults."""

@@ -59,15 +59,16 @@ def frame(title: str) -> str | None:
         page_title=f"{title} · Audio Network Dissection", page_icon=str(HERE / "icon.png"), layout="wide"
     )
     st.html(HERE / "theme.css")
-    for script in ("history.html", "player.html"):
-        st.html((HERE / script).read_text(encoding="utf-8"), unsafe_allow_javascript=True)
     path = next((path for path, label in PAGES if label == title), "")
-    st.html(f'<i hidden data-and-page="{html.text("" if path == "app.py" else Path(path).stem)}"></i>')
+    mark = f'<i hidden data-and-page="{html.text("" if path == "app.py" else Path(path).stem)}"></i>'
+    scripts = [(HERE / f"{name}.html").read_text(encoding="utf-8") for name in ("history", "palette", "player")]
+    st.html("".join([mark, *scripts]), unsafe_allow_javascript=True)
     names = dissection_names()
     check_dissection(names)
     show_refused()
     with st.sidebar:
         st.html('<div class="and-brand">Audio Network Dissection<small>what each neuron listens to</small></div>')
+        st.html(html.JUMP)
         for path, label in PAGES:
             st.page_link(path, label=label)
         st.divider()
@@ -78,6 +79,7 @@ def frame(title: str) -> str | None:
                     "dissection"
                 ]  # one that came by address is lost on the first change of pages unless set
             chosen = st.selectbox("Dissection", names, key="dissection", bind="query-params", persist_state="session")
+            st.html(f'<i hidden data-and-dissection="{html.text(chosen)}"></i>')
         if in_progress(cache_root()):
             _being_made()
     return chosen

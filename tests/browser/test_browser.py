@@ -218,59 +218,6 @@ def test_a_caption_opens_and_tells_what_was_measured(server: str, page) -> None:
     assert "Measured." in details.inner_text()
 
 
-def test_search_and_step_through_what_it_gives(server: str, page) -> None:
-    open_page(page, f"{server}/?dissection=small&layer=fc&unit=0", ".and-card")
-    at = "(() => { const b = document.querySelector('.st-key-next').getBoundingClientRect(); return [b.x, b.y] })()"
-    before = page.evaluate(at)
-    page.get_by_label("Search").first.fill("siren")
-    page.keyboard.press("Enter")
-    page.get_by_text("Neuron 1 of").wait_for()
-    settle(page)
-    assert "q=siren" in page.url and title(page) != "fc / 0" and page.evaluate(at) == before, "buttons stay in place"
-    first = title(page)
-    page.get_by_role("button", name="Next").click()
-    page.get_by_text("Neuron 2 of").wait_for()
-    page.get_by_text("Neuron 2 of").click()
-    box = page.locator('[data-testid="stDataFrame"]:visible').first.bounding_box()
-    settle(page)
-    page.mouse.click(box["x"] + 14, box["y"] + 53)
-    page.get_by_text("Neuron 1 of").wait_for()
-    assert title(page) == first and "q=siren" in page.url and page.faults == []
-
-
-def test_back_and_forward_return_to_each_view(server: str, page) -> None:
-    views = []
-
-    def seen() -> None:
-        settle(page)
-        views.append((page.evaluate("location.href"), title(page), page.locator("[data-and-neuron]").count()))
-
-    open_page(page, f"{server}/?layer=fc&unit=3", ".and-card")
-    seen()
-    page.get_by_role("button", name="Next").click()
-    page.wait_for_function("document.querySelector('h1.and').innerText.includes('4')")
-    seen()
-    page.get_by_label("Search").first.fill("siren")
-    page.keyboard.press("Enter")
-    page.get_by_text("Neuron 1 of").wait_for()
-    seen()
-    for name in ("Layers", "Concepts", "Words and clusters", "Glossary"):
-        page.get_by_role("link", name=name, exact=True).click()
-        page.wait_for_function("name => document.querySelector('h1.and')?.innerText === name", arg=name)
-        seen()
-    assert len({url for url, *_ in views}) == len(views)
-    for step, order in (("back", views[-2::-1]), ("forward", views[1:])):
-        for url, name, neurons in order:
-            page.go_back() if step == "back" else page.go_forward()
-            page.wait_for_function(
-                "w => document.querySelector('h1.and')?.innerText.split(/\\s+/).join(' ') === w", arg=name
-            )
-            settle(page)
-            assert page.evaluate("location.href") == url, "one step, one view"
-            assert title(page) == name and page.locator("[data-and-neuron]").count() == neurons
-    assert page.faults == []
-
-
 def test_a_deep_link_to_another_page_opens_cold(server: str, page) -> None:
     open_page(page, f"{server}/concepts?dissection=small", ".and-headline")
     assert page.inner_text("h1.and") == "Concepts" and "is the closed concept" in page.inner_text(".and-headline")

@@ -13,6 +13,7 @@ from and_core import pipeline
 from and_core.query.search import Query, rank_neurons
 from pages.ui import html
 from pages.ui.media import media_routes
+from pages.ui.palette import palette_routes
 from tests.conftest import small_config
 from tests.dashboard import app, page_html
 from tests.tiny import tiny_ast
@@ -203,6 +204,18 @@ def test_a_damaged_dissection_is_said_so(cache: Path, tmp_path: Path, monkeypatc
         file.write_bytes(file.read_bytes()[:-1])
     test = app().run()
     assert not test.exception and "&#x27;captions/captions&#x27; is truncated" in page_html(test)
+
+
+def test_the_palette_offers_addresses_and_takes_nothing_for_markup(dissection) -> None:
+    client = TestClient(Starlette(routes=palette_routes()))
+    rows = client.get("/jump/small", params={"q": "layer2_intermediate/412"}).json()
+    assert rows[0]["kind"] == "neuron" and "layer=layer2_intermediate&unit=412" in rows[0]["href"]
+    first = client.get("/jump/small", params={"q": "rain"}).json()[0]
+    assert first["kind"] == "closed concept" and first["href"].endswith("from=concept&chosen_concept=rain")
+    assert client.get("/jump/small", params={"q": "glossary"}).json()[0]["href"].startswith("/glossary")
+    answer = client.get("/jump/none", params={"q": "<b>"})
+    assert answer.status_code == 200 and answer.headers["content-type"] == "application/json"
+    assert [row["kind"] for row in answer.json()] == ["search"] and len(client.get("/jump/x").json()) > 5
 
 
 def test_media_routes() -> None:

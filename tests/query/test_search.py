@@ -1,10 +1,11 @@
-"""Search: what fits, in which order, and how sure."""
+"""Search: what fits, in which order, and how sure; and what a few letters jump to."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from and_core.query.jump import jump_places
 from and_core.query.scores import confidence_of_all
 from and_core.query.search import NEAREST, Query, find_neurons, rank_neurons
 
@@ -32,3 +33,17 @@ def test_results_are_ranked_by_confidence_and_words_fall_back_to_meaning(dissect
 @pytest.mark.parametrize("text", ["(", "$", "a|b", "\\", "*", "ain"])
 def test_a_word_is_matched_from_its_beginning_and_never_as_a_pattern(dissection, text: str) -> None:
     assert len(find_neurons(dissection, Query(text=text))[0]) == 0
+
+
+def test_letters_jump_to_neurons_layers_concepts_and_words(dissection) -> None:
+    assert jump_places(dissection, "  ") == []
+    exact = jump_places(dissection, "layer2_intermediate/412")
+    assert [(p.kind, p.name) for p in exact] == [("neuron", "layer2_intermediate/412")]
+    assert jump_places(dissection, "2 inter 412") == exact
+    assert [p.name for p in jump_places(dissection, "fc") if p.kind == "layer"] == ["fc"]
+    assert not any(p.kind == "neuron" for p in jump_places(dissection, "fc/4000")), "no such unit"
+    concept = dissection.explained_concepts[0]
+    assert ("concept", concept) in [(p.kind, p.name) for p in jump_places(dissection, concept.upper())]
+    word = dissection.explained_adjectives[0]
+    assert ("adjective", word) in [(p.kind, p.name) for p in jump_places(dissection, word)]
+    assert max(sum(p.kind == "neuron" for p in jump_places(dissection, "7", each=k)) for k in (1, 2)) == 2
