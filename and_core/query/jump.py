@@ -12,7 +12,7 @@ Kind = Literal["neuron", "layer", "concept", "adjective"]
 EACH = 5  # of a kind
 
 
-class Place(NamedTuple):
+class Destination(NamedTuple):
     """Something to jump to."""
 
     kind: Kind
@@ -20,7 +20,7 @@ class Place(NamedTuple):
     note: str = ""
 
 
-def jump_places(d: Dissection, typed: str, each: int = EACH) -> list[Place]:
+def jump_places(d: Dissection, typed: str, each: int = EACH) -> list[Destination]:
     """Return what a few letters may mean in a dissection, neurons first where a unit is named.
 
     ``layer2_intermediate/412``, ``2 inter 412`` and ``412`` name neurons; letters alone name layers, closed concepts
@@ -37,17 +37,17 @@ def jump_places(d: Dissection, typed: str, each: int = EACH) -> list[Place]:
     if not words:
         return []
     layers = [layer.name for layer in d.layers]
-    places: list[Place] = []
+    places: list[Destination] = []
     if words[-1].isdecimal() and len(words[-1]) < 10:
         unit = int(words[-1])
         fitting = [layer for layer in d.layers if unit < layer.size and _fits(layer.name, words[:-1])]
         places += [_neuron(d, NeuronId(layer.name, unit)) for layer in fitting[:each]]
     sizes = {layer.name: layer.size for layer in d.layers}
-    places += [Place("layer", name, f"{sizes[name]:,} neurons") for name in layers if _fits(name, words)][:each]
+    places += [Destination("layer", name, f"{sizes[name]:,} neurons") for name in layers if _fits(name, words)][:each]
     if d.has("explanations"):
         for kind, names in (("concept", d.explained_concepts), ("adjective", d.explained_adjectives)):
             fitting_names = sorted((n for n in names if _fits(n, words)), key=lambda n: not n.startswith(words[0]))
-            places += [Place(kind, name) for name in fitting_names[:each]]  # type: ignore[arg-type]
+            places += [Destination(kind, name) for name in fitting_names[:each]]  # type: ignore[arg-type]
     return places
 
 
@@ -57,6 +57,6 @@ def _fits(name: str, words: list[str]) -> bool:
     return all(word.replace("_", " ") in spaced for word in words)
 
 
-def _neuron(d: Dissection, neuron: NeuronId) -> Place:
+def _neuron(d: Dissection, neuron: NeuronId) -> Destination:
     concept = d.headlines.concept[d.index(neuron)] if d.has("explanations") else None
-    return Place("neuron", str(neuron), (concept or "").replace("_", " "))
+    return Destination("neuron", str(neuron), (concept or "").replace("_", " "))

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from and_core import Dissection
 from and_core.display import visible
 from and_core.errors import ANDError
-from and_core.query.jump import Place, jump_places
+from and_core.query.jump import Destination, jump_places
 from pages.ui import html
 from pages.ui.data import dissection_names, get_dissection
 
@@ -65,7 +65,7 @@ def neurons_address(pages: tuple[tuple[str, str], ...]) -> str:
     return pages_address(next(path for path, label in pages if label == "Neurons"))
 
 
-def _offer(d: Dissection, place: Place, pages: tuple[tuple[str, str], ...]) -> dict[str, str]:
+def _offer(d: Dissection, place: Destination, pages: tuple[tuple[str, str], ...]) -> dict[str, str]:
     row = {"kind": SAID[place.kind], "name": visible(place.name.replace("_", " ")), "note": visible(place.note)}
     if place.kind == "neuron":
         return {**row, "name": visible(place.name), "href": html.neuron_link(d.name, d.neuron_id(d.index(place.name)))}

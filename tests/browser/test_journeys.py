@@ -1,3 +1,4 @@
+# ruff: noqa: F811  # fixtures that come from another module
 """Journeys through the dashboard: searching, going back, jumping, comparing, keeping, correcting."""
 
 from __future__ import annotations
