@@ -9,9 +9,11 @@ import streamlit as st
 
 from and_core import Dissection
 from pages.ui import html
+from pages.ui.data import dissection_names, get_dissection
 from pages.ui.explorer import default_layer
 
 CONCEPTS, ADJECTIVES = ("with_concept", "chosen_concept"), ("with_adjective", "chosen_adjective")
+SECOND = ("with", "with_layer", "with_unit")
 FLUSHED = 0.05  # seconds until a changed address has left for the browser
 
 
@@ -53,6 +55,7 @@ def check_names(d: Dissection) -> None:
         if not (unit.isdecimal() and len(unit) < 10 and int(unit) < sizes[layer]):
             last = sizes[layer] - 1
             refuse(("layer", "unit"), f"{layer} of {d.name} has no neuron “{unit}”: they go from 0 to {last}.")
+    _check_second(d)
     if not d.has("explanations"):
         return
     for keys, known, kind in (
@@ -63,3 +66,19 @@ def check_names(d: Dissection) -> None:
             asked = st.query_params.get(key)
             if asked is not None and asked not in known:
                 refuse((key,), f"No neuron of {d.name} has the {kind} “{asked}”.")
+
+
+def _check_second(d: Dissection) -> None:
+    """Refuse a neuron to compare with that is not here."""
+    asked = st.query_params.get("with")
+    if asked is not None and asked not in dissection_names():
+        refuse(SECOND, f"There is no dissection “{asked}” here to compare with.")
+    layer, unit = st.query_params.get("with_layer"), st.query_params.get("with_unit")
+    if layer is None:
+        return
+    other = get_dissection(asked) if asked else d
+    size = next((x.size for x in other.layers if x.name == layer), None)
+    if size is None:
+        refuse(SECOND[1:], f"{other.name} has no layer “{layer}”.")
+    elif unit is not None and not (unit.isdecimal() and len(unit) < 10 and int(unit) < size):
+        refuse(SECOND[1:], f"{layer} of {other.name} has no neuron “{unit}”: they go from 0 to {size - 1}.")

@@ -7,8 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from and_core import Dissection, list_dissections, open_dissection
+from and_core import Dissection, NeuronId, list_dissections, open_dissection
 from and_core.errors import ArtifactError
+from and_core.query.counterpart import counterparts
 from and_core.query.search import Matches, Query, find_neurons, rank_neurons
 from and_core.store.files import cache_root, safe_name
 from and_core.store.manifest import FILE
@@ -67,6 +68,12 @@ def found_neurons(dissection: Dissection, query: Query) -> tuple[np.ndarray, np.
 def ranked_neurons(dissection: Dissection, query: Query) -> Matches:
     """Return search results, surest first, kept while they are stepped through."""
     return rank_neurons(dissection, query)
+
+
+@lru_cache(maxsize=64)
+def kept_counterparts(d: Dissection, neuron: NeuronId, other: Dissection) -> list[tuple[NeuronId, float]]:
+    """Return a neuron's places in another network, kept while others are looked at."""
+    return counterparts(d, neuron, other)
 
 
 def study_names() -> list[str]:

@@ -18,7 +18,7 @@ from and_core.figures.neuron import activation_histogram, class_means_figure
 from and_core.figures.theme import EXPORT
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
-from pages.ui import html, intruder, listening, quantities, scores
+from pages.ui import html, intruder, keep, listening, quantities, scores
 from pages.ui.explorer import choose_neuron, go
 from pages.ui.header import arrive, header
 from pages.ui.media import media_url
@@ -40,6 +40,7 @@ def page() -> None:
         if notice:
             st.html(html.box(html.empty(notice)))
         _headline(d, neuron)
+        keep.actions(d, neuron)
         left, right = st.columns([2.25, 1], gap="medium")
         with left:
             _clips(d, neuron)
@@ -109,7 +110,7 @@ def _clips(d: Dissection, neuron: NeuronId) -> None:
 
 
 def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, float], pictures: bool) -> str:
-    low, high = span
+    (low, high), standing = span, keep.standing_edits(d)
     cards = []
     for top in tops:
         share = (top.activation - low) / (high - low) if high > low else 0.0
@@ -119,6 +120,7 @@ def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, flo
             f"{top.clip.name}, {top.clip.seconds:.1f} s"
             + (f", fold {top.clip.fold}" if top.clip.fold is not None else ""),
             *(["Measured. " + "; ".join(measured)] if measured else []),
+            *keep.remarks(standing, top.clip.name, top.caption),
         ]
         picture = media_url(d, top.clip.index, "jpg") if pictures else None
         cards.append(

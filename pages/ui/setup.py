@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 PAGES = (
     ("app.py", "Neurons"),
     ("pages/layers.py", "Layers"),
+    ("pages/compare.py", "Compare"),
     ("pages/concepts.py", "Concepts"),
     ("pages/words.py", "Words and clusters"),
     ("pages/strategies.py", "Training strategies"),
@@ -30,6 +31,7 @@ PAGES = (
     ("pages/importance.py", "Feature importance"),
     ("pages/listen.py", "Listen"),
     ("pages/sound.py", "Your sound"),
+    ("pages/kept.py", "Kept"),
     ("pages/studies.py", "Human studies"),
     ("pages/glossary.py", "Glossary"),
 )
