@@ -22,6 +22,9 @@ def default_layer(d: Dissection) -> str:
 def choose_neuron(d: Dissection) -> NeuronId:
     """Return the chosen neuron; widgets for layer and unit in the sidebar, steps in the head of the page."""
     names = [layer.name for layer in d.layers]
+    for key in ("layer", "unit"):
+        if key not in st.query_params and key in st.session_state:
+            st.session_state[key] = st.session_state[key]  # else one that came by address is lost where pages change
     with st.sidebar:
         name = st.selectbox(
             "Layer",

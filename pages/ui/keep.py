@@ -110,8 +110,12 @@ NEXT = {
 
 
 def standing_edits(d: Dissection) -> dict[tuple[str, str], Edit]:
-    """Return the corrections of a dissection that stand, by kind and clip."""
-    return {(edit.kind, edit.clip): edit for edit in edits(KeptFile(d.folder.parent), d.name)}
+    """Return the corrections of a dissection that stand, by kind and clip; none where their file can't be read, which
+    :func:`actions` says."""
+    try:
+        return {(edit.kind, edit.clip): edit for edit in edits(KeptFile(d.folder.parent), d.name)}
+    except ANDError:
+        return {}
 
 
 def corrected_by(edit: Edit) -> str:
