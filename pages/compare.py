@@ -14,7 +14,7 @@ from and_core.figures.theme import EXPORT
 from and_core.query.counterpart import same_clips
 from pages.ui import html, scores
 from pages.ui.data import dissection_names, get_dissection, kept_counterparts
-from pages.ui.explorer import choose_neuron, default_layer
+from pages.ui.explorer import choose_neuron, default_layer, hold
 from pages.ui.media import media_url
 from pages.ui.setup import BOUND, explain, provenance, setup
 
@@ -27,13 +27,15 @@ def _second(d: Dissection, neuron: NeuronId) -> tuple[Dissection, NeuronId]:
     named = "with_layer" in st.query_params or "with_unit" in st.query_params
     if not named and "with" not in st.query_params and state.get("with") not in names:
         others = [name for name in names if name != d.name and same_clips(d, get_dissection(name))]
-        state["with"] = others[0] if others else d.name
+        hold("with", others[0] if others else d.name)
     one, two, three = st.columns([1.4, 1.4, 1])
     name = one.selectbox("With a neuron of", names, key="with", persist_state="session", **BOUND)
     other = get_dissection(name)
     other.require("neurons")
     if not named and state.get("compared") != (d.name, str(neuron), name):
-        _put(next(iter(_alike(d, neuron, other)), None))
+        for best in list(_alike(d, neuron, other))[:1]:
+            hold("with_layer", best.layer)
+            hold("with_unit", best.unit)
     state["compared"] = (d.name, str(neuron), name)
     layers = [layer.name for layer in other.layers]
     default = layers.index(default_layer(other))
@@ -48,10 +50,9 @@ def _alike(d: Dissection, neuron: NeuronId, other: Dissection) -> dict[NeuronId,
     return dict(kept_counterparts(d, neuron, other)) if same_clips(d, other) else {}
 
 
-def _put(neuron: NeuronId | None) -> None:
-    """Show a neuron on the right."""
-    if neuron is not None:
-        st.session_state["with_layer"], st.session_state["with_unit"] = neuron.layer, neuron.unit
+def _put(neuron: NeuronId) -> None:
+    """Show a neuron on the right; to be used as a callback."""
+    st.session_state["with_layer"], st.session_state["with_unit"] = neuron.layer, neuron.unit
 
 
 def _places(d: Dissection, neuron: NeuronId, other: Dissection, shown: NeuronId) -> None:

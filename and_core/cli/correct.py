@@ -17,6 +17,9 @@ def correct(
     name: Annotated[str, typer.Argument(help="Name of a dissection in the cache, or its folder.")],
     config: OwnConfig = None,
     as_recorded: AsRecorded = False,
+    reuse: Annotated[
+        bool, typer.Option(help="Take over the dissection's results although they were made elsewhere.")
+    ] = False,
 ) -> None:
     """Run what depends on captions that were corrected on the dashboard, and print which headlines changed."""
     with reported():
@@ -28,7 +31,7 @@ def correct(
         d, began = open_dissection(name), time.time()
         own = trusted(d, config, as_recorded)
         with bars() as progress:
-            done = run_corrections(d, own, progress)
+            done = run_corrections(d, own, progress, reuse)
         out.print(
             f"{d.name}: {len(done.computed)} stages computed, {len(done.changes)} headlines changed, "
             f"{time.time() - began:.0f} s"

@@ -38,7 +38,9 @@ def corrected_config(d: Dissection, config: RunConfig) -> RunConfig:
     return config.model_copy(update={"captions": captions})
 
 
-def run_corrections(d: Dissection, config: RunConfig | None = None, progress: Progress | None = None) -> Corrections:
+def run_corrections(
+    d: Dissection, config: RunConfig | None = None, progress: Progress | None = None, reuse: bool = False
+) -> Corrections:
     """Run what depends on the corrected captions of a dissection, and keep what that changed.
 
     Parameters
@@ -49,6 +51,8 @@ def run_corrections(d: Dissection, config: RunConfig | None = None, progress: Pr
         The user's own configuration; without it the one on record, which starts and opens nothing.
     progress : callable, optional
         As of :func:`and_core.pipeline.run`.
+    reuse : bool
+        Take over the dissection's results although they were made elsewhere.
 
     Raises
     ------
@@ -61,7 +65,7 @@ def run_corrections(d: Dissection, config: RunConfig | None = None, progress: Pr
         )
     before = headline_texts(d)
     chosen = corrected_config(d, config or config_for(d, None))
-    outcome = run(chosen, root=d.folder.parent, progress=progress, recorded=config is None)
+    outcome = run(chosen, root=d.folder.parent, progress=progress, recorded=config is None, reuse=[d.name] * reuse)
     after = headline_texts(Dissection(d.folder))
     changes = [
         Change(str(d.neuron_id(i)), old, new)

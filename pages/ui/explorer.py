@@ -5,9 +5,13 @@ The choice stands in the address.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from and_core import Dissection, NeuronId
 from pages.ui.html import markdown
@@ -24,7 +28,7 @@ def choose_neuron(d: Dissection) -> NeuronId:
     names = [layer.name for layer in d.layers]
     for key in ("layer", "unit"):
         if key not in st.query_params and key in st.session_state:
-            st.session_state[key] = st.session_state[key]  # else one that came by address is lost where pages change
+            hold(key, st.session_state[key])  # else one that came by address is lost where pages change
     with st.sidebar:
         name = st.selectbox(
             "Layer",
@@ -46,6 +50,14 @@ def choose_neuron(d: Dissection) -> NeuronId:
             persist_state="session",
         )
     return NeuronId(name, int(unit))
+
+
+def hold(key: str, value: Any) -> None:
+    """Choose the value of a widget before it is drawn, and write it into the address, which the widget itself does
+    only from its second run on."""
+    st.session_state[key] = value
+    with suppress(StreamlitAPIException):  # bound by now: the widget writes
+        st.query_params[key] = str(value)
 
 
 def go(neuron: NeuronId) -> None:

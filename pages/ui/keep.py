@@ -12,7 +12,6 @@ from and_core.kept.database import KeptFile
 from and_core.kept.edits import Edit, Kind, edits, keep_edit
 from and_core.kept.lists import DEFAULT, keep_star, stars
 from pages.ui import html
-from pages.ui.explorer import go
 
 
 def actions(d: Dissection, neuron: NeuronId) -> None:
@@ -24,9 +23,7 @@ def actions(d: Dissection, neuron: NeuronId) -> None:
             st.html(html.empty(str(error)))
             kept = []
         keep = st.popover("\u2605 Kept" if kept else "\u2606 Keep", key="keep", on_change="rerun")
-        if st.button("Compare", key="compare", help="beside another neuron, of this network or of another"):
-            go(neuron)
-            st.switch_page("pages/compare.py", query_params={"layer": neuron.layer, "unit": str(neuron.unit)})
+        st.page_link("pages/compare.py", label="Compare", help="beside another neuron, of this network or of another")
         about = "a caption or a label that is wrong"
         correct = st.popover("Correct", key="correct", help=about, on_change="rerun")
         for star in kept:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -15,6 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from and_core import open_dissection
+from and_core.kept.database import KeptFile
+from and_core.kept.edits import keep_edit
+from and_core.kept.lists import stars
 from tests.browser.test_browser import context, open_page, page, settle, title  # noqa: F401  # fixtures among them
 from tests.conftest import ROOT
 
@@ -128,3 +133,59 @@ def test_the_palette_jumps_by_keyboard(server: str, page) -> None:
     page.keyboard.press("Control+k")
     page.keyboard.press("Escape")
     assert page.locator(".and-palette[open]").count() == 0 and page.faults == []
+
+
+def test_two_neurons_are_compared_by_address_and_one_is_starred(server: str, page, root: Path) -> None:
+    open_page(page, f"{server}/?layer=layer2_intermediate&unit=412", ".and-card")
+    page.locator(".st-key-actions").get_by_role("link", name="Compare").click()
+    page.get_by_text("Its places in the same network").wait_for()
+    settle(page)
+    address = page.evaluate("location.href")
+    assert "layer=layer2_intermediate" in address and "with_unit=" in address
+    assert page.locator("h2.and").count() == 2 and page.locator(".and-card").count() == 12
+    second = page.locator("h2.and").nth(1).inner_text()
+    page.locator(".st-key-place_1 button").click()
+    page.wait_for_function("was => document.querySelectorAll('h2.and')[1].innerText !== was", arg=second)
+    settle(page)
+    page.go_back()
+    page.wait_for_function("was => document.querySelectorAll('h2.and')[1]?.innerText === was", arg=second)
+    settle(page)
+    page.locator("h2.and a").first.click()
+    page.wait_for_function("document.querySelector('h1.and')?.innerText.includes('412')")
+    settle(page)
+    page.get_by_role("button", name="Keep").click()
+    page.get_by_label("Note").fill("a <b>bell</b>")
+    page.locator(".st-key-keep_it button").click()
+    page.get_by_text("Starred: a <b>bell</b>").wait_for()
+    (star,) = stars(KeptFile(root))
+    assert (star.neuron, star.note) == ("layer2_intermediate/412", "a <b>bell</b>")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Kept").click()
+    page.get_by_role("button", name="Lists (JSON)").wait_for()
+    with page.expect_download() as lists:
+        page.get_by_role("button", name="Lists (JSON)").click()
+    assert json.loads(Path(lists.value.path()).read_text()) == [star.row()]
+    assert page.faults == []
+
+
+def test_a_corrected_caption_is_run_and_what_it_changed_is_shown(server: str, page, root: Path) -> None:
+    d = open_dissection("small", root=root)
+    neuron, mended = "layer2_intermediate/412", "A person is snoring loudly. It is deep and slow."
+    for top in d.extreme_clips(neuron)[1:]:
+        keep_edit(KeptFile(root), "small", "caption", top.clip.name, top.caption or "", mended, "Ada")
+    top = d.extreme_clips(neuron)[0]
+    open_page(page, f"{server}/?layer=layer2_intermediate&unit=412", ".and-card")
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_label("As it should be").fill(mended)
+    page.get_by_role("button", name="Keep the correction").click()
+    page.get_by_text("is corrected; on the page Kept").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Kept").click()
+    page.get_by_role("button", name="Run what depends on the captions").click()
+    page.get_by_text("What the last run changed").wait_for(timeout=240_000)
+    settle(page)
+    again = open_dissection("small", root=root)
+    assert again.extreme_clips(neuron)[0].caption == mended and top.caption != mended
+    assert "captions" in page.inner_text('[data-testid="stMain"]').split("Run anew:")[1]
+    assert again.manifest.stages["activations"].key == d.manifest.stages["activations"].key
+    assert page.faults == []
