@@ -35,6 +35,7 @@ PAGES = (
     ("pages/studies.py", "Human studies"),
     ("pages/glossary.py", "Glossary"),
 )
+SCRIPTS = ("history", "palette", "player", "hover")
 BOUND: dict[str, Any] = {"bind": "query-params"}  # the setting stands in the address
 PROVENANCE = (
     "target",
@@ -63,7 +64,9 @@ def frame(title: str) -> str | None:
     st.html(HERE / "theme.css")
     path = next((path for path, label in PAGES if label == title), "")
     mark = f'<i hidden data-and-page="{html.text("" if path == "app.py" else Path(path).stem)}"></i>'
-    scripts = [(HERE / f"{name}.html").read_text(encoding="utf-8") for name in ("history", "palette", "player")]
+    scripts = [
+        (HERE / f"{name}.html").read_text(encoding="utf-8") for name in ("history", "palette", "player", "hover")
+    ]
     st.html("".join([mark, *scripts]), unsafe_allow_javascript=True)
     names = dissection_names()
     check_dissection(names)

@@ -226,6 +226,8 @@ def test_media_routes() -> None:
         and whole.content[:4] == b"fLaC"
         and whole.headers["x-content-type-options"] == "nosniff"
     )
+    assert client.get("/highest/small/7.flac").content[:4] == b"fLaC"
+    assert all(client.get(f"/highest/small/{x}").status_code == 404 for x in ("999999.flac", "x.flac", "7.jpg"))
     part = client.get("/clips/small/3.flac", headers={"Range": "bytes=10-19"})
     assert part.status_code == 206 and part.content == whole.content[10:20]
     assert client.get("/clips/small/3.flac", headers={"Range": "bytes=-5"}).content == whole.content[-5:]
