@@ -11,6 +11,7 @@ from and_core import Dissection
 from and_core.analyze.interpretability import TAUS
 from and_core.display import csv_text
 from and_core.errors import ANDError
+from and_core.figures.confidence import basis, confidence_table, reliability_figure
 from and_core.figures.gallery import together
 from and_core.figures.interpretability import by_depth, by_seed, seed_remarks, uninterpretable_curves
 from and_core.figures.network import KINDS, words_by_block, words_by_kind
@@ -92,6 +93,24 @@ def _scores(d: Dissection) -> None:
     with st.expander("By layer and method"):
         st.dataframe(frame.round(3), hide_index=True, height=260)
     st.download_button("Scores by layer (CSV)", csv_text(frame).encode(), "scores.csv", "text/csv", on_click="ignore")
+
+
+def _confidence(d: Dissection) -> None:
+    st.html(html.heading("How far stated probabilities can be trusted", "on units that were not fitted on"))
+    d.require("confidence")
+    if not d.confidence_reliability:
+        st.html(html.empty(basis(d)))
+        return
+    st.plotly_chart(reliability_figure(d), config=EXPORT, theme=None, key="reliability")
+    st.caption(
+        "A point on the dotted line means that explanations hold as often as was stated; below it, that they were "
+        f"stated too surely. {basis(d)}"
+    )
+    _, *heard = confidence_table(d).parts
+    for part in heard:
+        with st.expander(part.title):
+            st.dataframe(pd.DataFrame(part.cells), hide_index=True, height=260)
+            st.caption(part.note)
 
 
 def _trusted(d: Dissection) -> str:
@@ -248,7 +267,7 @@ def page() -> None:
     provenance(d)
     if len(comparable(d, "word_counts")) > 1:
         st.toggle("beside all networks of the same clips", value=True, key="beside", **BOUND)
-    for part in (_map, _scores, _interpretability, _words):
+    for part in (_map, _scores, _confidence, _interpretability, _words):
         try:
             part(d)
         except ANDError as error:

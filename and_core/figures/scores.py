@@ -26,9 +26,8 @@ SURE_NOTE = (
     "adjectives: at the dashboard's threshold."
 )
 CURVE_NOTE = (
-    "Of the explanations given a probability between the first two columns, how many hold. The bundled calibration was "
-    "fitted on units planted in the "
-    "demo's networks; its check on concepts that were left out is in docs/scores.md."
+    "Of the explanations given a probability between the first two columns, how many hold. The probability was "
+    "calibrated on read-outs of this network's activations, not on these units."
 )
 QUANTITY_NOTE = (
     "Units that are said to follow an acoustic measure. Right: the planted measure, or one that goes with it at a rank "

@@ -146,11 +146,11 @@ def headlines(d: Dissection) -> Headlines:
             concepts["TAB"] = names[np.asarray(d.array(f"tab/{similarity}_concepts")[:, 0])]
     count = table.num_rows
     concept, by, probability = np.full(count, None, object), np.full(count, None, object), np.full(count, np.nan)
-    calibrated = d.document("confidence/methods") if d.calibration_fault is None else []
+    calibrated = d.calibrated_methods
     if "PC" in calibrated:
         names = np.array([*d.document("texts/concepts"), None], dtype=object)
-        concepts["PC"] = names[np.asarray(d.array("confidence/presence_concepts"))]
-        sure = np.asarray(d.array("confidence/probability")[calibrated.index("PC")], float)
+        concepts["PC"] = names[d.presence_concepts]
+        sure = d.calibrated[calibrated.index("PC")].astype(float)
         known = (concepts["PC"] != None) & np.isfinite(sure)  # noqa: E711 - element by element
         concept[known], by[known], probability[known] = concepts["PC"][known], "PC", sure[known]
     for method in ("DB", "SUM", "TAB"):  # where no probability can be told

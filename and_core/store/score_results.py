@@ -28,8 +28,24 @@ class ScoreResults(Artifacts):
         scored = self.scored_methods
         if self.calibration_fault is not None:
             return np.full((len(scored), self.table("neurons/statistics").num_rows), np.nan, np.float32)
-        methods = self.document("confidence/methods")
-        return np.asarray(self.array("confidence/probability"))[[methods.index(method) for method in scored]]
+        methods = self.calibrated_methods
+        return self.calibrated[[methods.index(method) for method in scored]]
+
+    @property
+    def calibrated_methods(self) -> list[str]:
+        """Methods whose concepts have a probability, in the order of :attr:`calibrated`; none where none can be
+        told."""
+        return list(self.document("confidence/methods")) if self.calibration_fault is None else []
+
+    @property
+    def calibrated(self) -> np.ndarray:
+        """(methods, R) probability that each method's concept is what the neuron fires on best."""
+        return np.asarray(self.array("confidence/probability"))
+
+    @property
+    def presence_concepts(self) -> np.ndarray:
+        """(R,) number of the concept whose presence goes with each neuron's activation most closely; -1 for none."""
+        return np.asarray(self.array("confidence/presence_concepts"))
 
     @cached_property
     def calibration_fault(self) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from and_core import Dissection, NeuronId
+from and_core.figures.confidence import basis
 from and_core.figures.scores import SAID
 from and_core.query.scores import confident_words, judged_scores, neuron_scores, wrong_clips
 from and_core.store.headline import SURE, Headline
@@ -56,7 +57,7 @@ def box(d: Dissection, neuron: NeuronId) -> None:
         " Beside: the best of another neuron's explanation, shuffled activations, the layer's most common "
         "explanation and an empty one."
     )
-    remark += f" {calibration_remark(d)}"
+    remark += f" {basis(d)}"
     st.html(
         html.about(
             neuron,
@@ -91,23 +92,6 @@ def box(d: Dissection, neuron: NeuronId) -> None:
             for row in words
         )
         st.html(html.about(neuron, html.empty(f"Adjectives, probability that each holds: {baselines}.")))
-
-
-def calibration_remark(d: Dissection) -> str:
-    """Return where the probabilities come from, or why there are none, in whole sentences."""
-    if d.calibration_fault is not None:
-        return f"No probability of a concept is stated here: {d.calibration_fault}."
-    notes = d.notes("confidence")
-    text = (
-        f"Probabilities were calibrated on {notes['planted']:,} units planted in this network on these clips; on "
-        f"concepts that were not fitted they are off by {notes['error']:.2f} on average."
-    )
-    if notes["by"] == "labels":
-        return f"{text} Labels of the clips said what is right."
-    return (
-        f"{text} The clips have no labels: how often the ears are right was measured on {notes['measured_on']}, where "
-        f"they take {100 * notes['ears_right']:.0f} % of the clips for what they are."
-    )
 
 
 def most_wrong(d: Dissection, neuron: NeuronId) -> None:
