@@ -14,7 +14,7 @@ from and_core.figures.theme import EXPORT
 from and_core.query.counterpart import same_clips
 from pages.ui import html, scores
 from pages.ui.data import dissection_names, get_dissection, kept_counterparts
-from pages.ui.explorer import choose_neuron, default_layer, hold
+from pages.ui.explorer import choose_neuron, hold
 from pages.ui.media import media_url
 from pages.ui.setup import BOUND, explain, provenance, setup
 
@@ -38,8 +38,7 @@ def _second(d: Dissection, neuron: NeuronId) -> tuple[Dissection, NeuronId]:
             hold("with_unit", best.unit)
     state["compared"] = (d.name, str(neuron), name)
     layers = [layer.name for layer in other.layers]
-    default = layers.index(default_layer(other))
-    layer = other.layer(two.selectbox("Layer of it", layers, index=default, key="with_layer", **BOUND))
+    layer = other.layer(two.selectbox("Layer of it", layers, key="with_layer", **BOUND))
     if (state.get("with_unit") or 0) >= layer.size:
         state["with_unit"] = layer.size - 1
     unit = three.number_input(f"Neuron, 0 to {layer.size - 1}", 0, layer.size - 1, key="with_unit", **BOUND)

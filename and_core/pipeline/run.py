@@ -22,6 +22,7 @@ from and_core.pipeline import (
     clips,
     closed,
     confidence,
+    decisions,
     ears,
     explanations,
     icl,
@@ -82,6 +83,7 @@ STAGES: tuple[Stage, ...] = (
     unlearning.UNLEARNING,
     unlearning.IMPORTANCE,
     listening.STAGE,
+    decisions.STAGE,
 )
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
 UNLABELLED_NAMED = 5  # clips without a label that are named

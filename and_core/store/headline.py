@@ -117,6 +117,16 @@ class Headline:
         return "".join(part for part, _ in self.parts)
 
     @property
+    def certainty(self) -> float | None:
+        """The probability that stands beside the sentence: of the concept where it is said or is all there is, else of
+        the surest adjective; None where none can be told."""
+        if self.dead or (self.concept is None and not self.adjectives):
+            return None
+        if self.holds or not self.adjectives:
+            return self.probability
+        return max((p for p in self.adjectives.values() if p is not None), default=None)
+
+    @property
     def sureness(self) -> str:
         """How probably each part of the sentence holds, in words."""
         if self.dead:

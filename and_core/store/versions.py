@@ -37,5 +37,6 @@ STAGE_VERSIONS: dict[str, int] = {
     "unlearning": 1,
     "importance": 1,
     "listening": 1,
+    "decisions": 1,
     "kept": 1,  # one result that a user kept, under the name kept-KEY
 }

@@ -1,84 +1,59 @@
-"""Names in an address, looked up before anything is drawn: one that is not here is said so and chooses nothing."""
+"""Where the dashboard lies, told to the browser: else it asks beneath a page first, and the server knows nothing
+there."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection
+import json
 
-import streamlit as st
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from and_core import Dissection
-from pages.ui import html
-from pages.ui.data import dissection_names, get_dissection
-from pages.ui.explorer import default_layer
-
-CONCEPTS, ADJECTIVES = ("with_concept", "chosen_concept"), ("with_adjective", "chosen_adjective")
-SECOND = ("with", "with_layer", "with_unit")
-FLUSHED = 0.05  # seconds until a changed address has left for the browser
+HEAD = b"<head>"
+NEVER = (b"accept-encoding", b"if-none-match", b"if-modified-since")  # a page is written anew, and is small
+FIXED = (b"content-length", b"etag", b"last-modified", b"accept-ranges")  # of the file as it was
 
 
-def refuse(names: Collection[str], sentence: str) -> None:
-    """Take names out of the address before a widget reads them, and begin again; the sentence stands above the page."""
-    st.session_state["refused"] = f"{sentence} Nothing was changed."
-    kept = {name: st.query_params.get_all(name) for name in st.query_params if name not in names}
-    st.query_params.from_dict(kept)
-    time.sleep(FLUSHED)
-    st.rerun()
+class BaseAddress:
+    """Write into every page of HTML at which address the server's own routes begin.
 
-
-def show_refused() -> None:
-    """Say what was wrong with the address, until the page is drawn again."""
-    if sentence := st.session_state.pop("refused", None):
-        st.html(f'<div role="alert">{html.box(html.empty(sentence))}</div>')
-
-
-def check_dissection(names: Collection[str]) -> None:
-    """Refuse a dissection that is not in the cache, with all that the address says of it."""
-    asked = st.query_params.get("dissection")
-    if asked is not None and asked not in names and not st.session_state.get("arrived"):
-        refuse(list(st.query_params), f"There is no dissection “{asked}” here.")
-
-
-def check_names(d: Dissection) -> None:
-    """Refuse a layer, a neuron, a concept or an adjective that a dissection does not have.
-
-    Once a page was drawn, all that is chosen is chosen among what is here.
+    Parameters
+    ----------
+    app : ASGI application
+    base : str
+        Path under which the dashboard is served; empty at the top of a host.
     """
-    if st.session_state.get("arrived"):
-        return
-    asked, unit = st.query_params.get("layer"), st.query_params.get("unit")
-    sizes = {layer.name: layer.size for layer in d.layers}
-    if asked is not None and asked not in sizes:
-        refuse(("layer", "unit"), f"{d.name} has no layer “{asked}”.")
-    if unit is not None:
-        layer = asked or default_layer(d)
-        if not (unit.isdecimal() and len(unit) < 10 and int(unit) < sizes[layer]):
-            last = sizes[layer] - 1
-            refuse(("layer", "unit"), f"{layer} of {d.name} has no neuron “{unit}”: they go from 0 to {last}.")
-    _check_second(d)
-    if not d.has("explanations"):
-        return
-    for keys, known, kind in (
-        (CONCEPTS, d.explained_concepts, "closed concept"),
-        (ADJECTIVES, d.explained_adjectives, "adjective"),
-    ):
-        for key in keys:
-            asked = st.query_params.get(key)
-            if asked is not None and asked not in known:
-                refuse((key,), f"No neuron of {d.name} has the {kind} “{asked}”.")
+
+    def __init__(self, app: ASGIApp, base: str = "") -> None:
+        self.app, path = app, "/" + base.strip("/")
+        script = f"window.__streamlit = {{ BACKEND_BASE_URL: location.origin + {json.dumps(path)} }};"
+        self.script = f"<script>{script}</script>".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and what is answered with the address in it."""
+        if scope["type"] != "http" or b"text/html" not in dict(scope["headers"]).get(b"accept", b""):
+            await self.app(scope, receive, send)  # no browser that opens a page
+            return
+        plain = [(key, value) for key, value in scope["headers"] if key not in NEVER]
+        begun: Message = {}
+        parts: list[bytes] = []
+
+        async def send_page(message: Message) -> None:
+            if message["type"] == "http.response.start" and _is_page(message):
+                begun.update(message)
+            elif begun and message["type"] == "http.response.body":
+                parts.append(message.get("body", b""))
+                if not message.get("more_body"):
+                    body = b"".join(parts).replace(HEAD, HEAD + self.script, 1)
+                    kept = [(key, value) for key, value in begun["headers"] if key.lower() not in FIXED]
+                    length = (b"content-length", str(len(body)).encode())
+                    await send({**begun, "headers": [*kept, length]})
+                    await send({"type": "http.response.body", "body": body})
+            else:
+                await send(message)
+
+        await self.app({**scope, "headers": plain}, receive, send_page)
 
 
-def _check_second(d: Dissection) -> None:
-    """Refuse a neuron to compare with that is not here."""
-    asked = st.query_params.get("with")
-    if asked is not None and asked not in dissection_names():
-        refuse(SECOND, f"There is no dissection “{asked}” here to compare with.")
-    layer, unit = st.query_params.get("with_layer"), st.query_params.get("with_unit")
-    if layer is None:
-        return
-    other = get_dissection(asked) if asked else d
-    size = next((x.size for x in other.layers if x.name == layer), None)
-    if size is None:
-        refuse(SECOND[1:], f"{other.name} has no layer “{layer}”.")
-    elif unit is not None and not (unit.isdecimal() and len(unit) < 10 and int(unit) < size):
-        refuse(SECOND[1:], f"{layer} of {other.name} has no neuron “{unit}”: they go from 0 to {size - 1}.")
+def _is_page(message: Message) -> bool:
+    headers = {key.lower(): value for key, value in message["headers"]}
+    plain = b"content-encoding" not in headers
+    return message["status"] == 200 and plain and headers.get(b"content-type", b"").startswith(b"text/html")

@@ -17,12 +17,6 @@ from and_core import Dissection, NeuronId
 from pages.ui.html import markdown
 
 
-def default_layer(d: Dissection) -> str:
-    """Return the layer that is shown where none was chosen."""
-    names = [layer.name for layer in d.layers]
-    return next((name for name in names if name.endswith("_output")), names[0])
-
-
 def choose_neuron(d: Dissection) -> NeuronId:
     """Return the chosen neuron; widgets for layer and unit in the sidebar, steps in the head of the page."""
     names = [layer.name for layer in d.layers]
@@ -30,14 +24,7 @@ def choose_neuron(d: Dissection) -> NeuronId:
         if key not in st.query_params and key in st.session_state:
             hold(key, st.session_state[key])  # else one that came by address is lost where pages change
     with st.sidebar:
-        name = st.selectbox(
-            "Layer",
-            names,
-            index=names.index(default_layer(d)),
-            key="layer",
-            bind="query-params",
-            persist_state="session",
-        )
+        name = st.selectbox("Layer", names, key="layer", bind="query-params", persist_state="session")
         layer = d.layer(name)
         if st.session_state.get("unit") is not None and st.session_state["unit"] >= layer.size:
             st.session_state["unit"] = layer.size - 1
@@ -71,7 +58,7 @@ def open_neuron(neuron: NeuronId) -> None:
     By its state too, since an address alone drops what is a default.
     """
     go(neuron)
-    st.switch_page("app.py", query_params={"layer": neuron.layer, "unit": str(neuron.unit)})
+    st.switch_page("pages/neurons.py", query_params={"layer": neuron.layer, "unit": str(neuron.unit)})
 
 
 def neuron_button(label: str, dissection: str, neuron: NeuronId, key: str, notice: str = "") -> None:

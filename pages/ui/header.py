@@ -16,6 +16,7 @@ from and_core.query.search import Matches, Query
 from pages.ui import html
 from pages.ui.data import ranked_neurons
 from pages.ui.explorer import go, result_frame
+from pages.ui.scores import probability_column
 
 MODES = {"either": "words, else meaning", "words": "words", "meaning": "meaning"}
 SHOWN = 200
@@ -168,7 +169,12 @@ def _filters(d: Dissection) -> None:
         )
     if d.has("interpretability"):
         st.segmented_control(
-            "Interpretable", list(INTERPRETABLE), default="any", key="interpretable", **bound, required=True
+            "Its clips' captions agree",
+            list(INTERPRETABLE),
+            default="any",
+            key="interpretable",
+            required=True,
+            **bound,
         )
     if d.has("scores") and (methods := d.scored_methods):
         st.segmented_control("Explanation by", methods, default=methods[0], key="scored", **bound, required=True)
@@ -213,6 +219,7 @@ def _result_list(d: Dissection, index: int, query: Query, matches: Matches) -> N
         height=min(260, 38 + 35 * len(frame)),
         on_select=opened,
         selection_mode="single-row",
+        column_config={"confidence": probability_column()},
         key=key,
     )
     if count > SHOWN:

@@ -16,12 +16,13 @@ from and_core.progress import in_progress
 from and_core.store.files import cache_root
 from and_core.store.permission import permit
 from pages.ui import html
-from pages.ui.address import check_dissection, check_names, show_refused
 from pages.ui.data import dissection_names, get_dissection
+from pages.ui.links import check_dissection, check_names, show_refused
 
 HERE = Path(__file__).parent
 PAGES = (
-    ("app.py", "Neurons"),
+    ("app.py", "Start"),
+    ("pages/neurons.py", "Neurons"),
     ("pages/layers.py", "Layers"),
     ("pages/compare.py", "Compare"),
     ("pages/concepts.py", "Concepts"),
@@ -35,7 +36,7 @@ PAGES = (
     ("pages/studies.py", "Human studies"),
     ("pages/glossary.py", "Glossary"),
 )
-SCRIPTS = ("history", "palette", "player", "hover")
+SCRIPTS = ("history", "palette", "player", "terms", "hover")
 BOUND: dict[str, Any] = {"bind": "query-params"}  # the setting stands in the address
 PROVENANCE = (
     "target",
@@ -64,9 +65,7 @@ def frame(title: str) -> str | None:
     st.html(HERE / "theme.css")
     path = next((path for path, label in PAGES if label == title), "")
     mark = f'<i hidden data-and-page="{html.text("" if path == "app.py" else Path(path).stem)}"></i>'
-    scripts = [
-        (HERE / f"{name}.html").read_text(encoding="utf-8") for name in ("history", "palette", "player", "hover")
-    ]
+    scripts = [(HERE / f"{name}.html").read_text(encoding="utf-8") for name in SCRIPTS]
     st.html("".join([mark, *scripts]), unsafe_allow_javascript=True)
     names = dissection_names()
     check_dissection(names)

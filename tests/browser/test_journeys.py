@@ -59,7 +59,7 @@ def server(root: Path) -> Iterator[str]:
 
 
 def test_search_and_step_through_what_it_gives(server: str, page) -> None:
-    open_page(page, f"{server}/?dissection=small&layer=fc&unit=0", ".and-card")
+    open_page(page, f"{server}/neurons?dissection=small&layer=fc&unit=0", ".and-card")
     at = "(() => { const b = document.querySelector('.st-key-next').getBoundingClientRect(); return [b.x, b.y] })()"
     before = page.evaluate(at)
     page.get_by_label("Search").first.fill("siren")
@@ -85,7 +85,7 @@ def test_back_and_forward_return_to_each_view(server: str, page) -> None:
         settle(page)
         views.append((page.evaluate("location.href"), title(page), page.locator("[data-and-neuron]").count()))
 
-    open_page(page, f"{server}/?layer=fc&unit=3", ".and-card")
+    open_page(page, f"{server}/neurons?layer=fc&unit=3", ".and-card")
     seen()
     page.get_by_role("button", name="Next").click()
     page.wait_for_function("document.querySelector('h1.and').innerText.includes('4')")
@@ -112,7 +112,7 @@ def test_back_and_forward_return_to_each_view(server: str, page) -> None:
 
 
 def test_the_palette_jumps_by_keyboard(server: str, page) -> None:
-    open_page(page, f"{server}/?layer=fc&unit=3", ".and-card")
+    open_page(page, f"{server}/neurons?layer=fc&unit=3", ".and-card")
     for typed, until in (
         ("2 inter 412", "document.querySelector('h1.and')?.innerText.includes('412')"),
         ("words and", "document.querySelector('h1.and')?.innerText === 'Words and clusters'"),
@@ -136,7 +136,7 @@ def test_the_palette_jumps_by_keyboard(server: str, page) -> None:
 
 
 def test_two_neurons_are_compared_by_address_and_one_is_starred(server: str, page, root: Path) -> None:
-    open_page(page, f"{server}/?layer=layer2_intermediate&unit=412", ".and-card")
+    open_page(page, f"{server}/neurons?layer=layer2_intermediate&unit=412", ".and-card")
     page.locator(".st-key-actions").get_by_role("link", name="Compare").click()
     page.get_by_text("Its places in the same network").wait_for()
     settle(page)
@@ -174,7 +174,7 @@ def test_a_corrected_caption_is_run_and_what_it_changed_is_shown(server: str, pa
     for top in d.extreme_clips(neuron)[1:]:
         keep_edit(KeptFile(root), "small", "caption", top.clip.name, top.caption or "", mended, "Ada")
     top = d.extreme_clips(neuron)[0]
-    open_page(page, f"{server}/?layer=layer2_intermediate&unit=412", ".and-card")
+    open_page(page, f"{server}/neurons?layer=layer2_intermediate&unit=412", ".and-card")
     page.get_by_role("button", name="Correct").click()
     page.get_by_label("As it should be").fill(mended)
     page.get_by_role("button", name="Keep the correction").click()
