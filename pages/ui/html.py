@@ -7,7 +7,7 @@ import html
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from and_core import display
 from and_core.records import Clip, Concept, NeuronId, Point, Side, TopClip
@@ -16,6 +16,13 @@ from pages.ui import terms
 
 STEPS, FULL, EMPTY = 10, "\u25ae", "\u25af"  # of a meter in characters
 COPY_LINK = '<button class="and-copylink" data-and-copy="1" title="copy the address of this view">Copy link</button>'
+
+JUMP = '<button class="and-jump" data-and-jump="1" aria-haspopup="dialog">Jump to anything <kbd>Ctrl K</kbd></button>'
+
+
+def place(**names: object) -> str:
+    """Return a mark of what is shown, for an address that leaves nothing to defaults."""
+    return f'<i hidden data-and-place="{text(urlencode(names))}"></i>'
 
 
 def text(value: object) -> str:

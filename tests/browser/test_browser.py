@@ -253,6 +253,7 @@ def test_keys_and_buttons_step_and_the_address_follows(server: str, page) -> Non
     page.locator(".and-copylink").click()
     page.wait_for_function("document.querySelector('.and-copylink').innerText === 'Copied'")
     link = page.evaluate("navigator.clipboard.readText()")
+    assert "dissection=" in link and "layer=fc" in link, "nothing is left to a default"
     open_page(page, link, ".and-card")
     assert title(page) == "fc / 3" and page.faults == []
 
@@ -263,17 +264,6 @@ def test_a_caption_opens_and_tells_what_was_measured(server: str, page) -> None:
     details.locator("summary").click()
     assert details.evaluate("d => d.open")
     assert "Measured." in details.inner_text()
-
-
-def test_search_and_open_a_neuron(server: str, page) -> None:
-    open_page(page, f"{server}/neurons?dissection=small&q=siren", '[data-testid="stDataFrame"]:visible')
-    assert "neurons" in page.locator(".and-h small").first.inner_text()
-    before = page.url
-    box = page.locator('[data-testid="stDataFrame"]:visible').first.bounding_box()
-    page.mouse.click(box["x"] + 14, box["y"] + 90)
-    page.wait_for_function("u => location.href !== u", arg=before)
-    assert "unit=" in page.url and "q=siren" in page.url
-    assert page.faults == []
 
 
 def test_a_deep_link_to_another_page_opens_cold(server: str, page) -> None:
