@@ -18,7 +18,7 @@ from and_core.figures.neuron import activation_histogram, class_means_figure
 from and_core.figures.theme import EXPORT
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
-from pages.ui import html, intruder, listening, quantities, scores
+from pages.ui import html, intruder, listening, player, quantities, scores
 from pages.ui.explorer import choose_neuron, go, header, results
 from pages.ui.media import media_url
 from pages.ui.own import own_value
@@ -98,16 +98,24 @@ def _clips(d: Dissection, neuron: NeuronId) -> None:
     pictures = show.toggle("spectrograms", value=True, key="pictures", bind="query-params")
     span = d.statistics(neuron)["minimum"], d.statistics(neuron)["maximum"]
     high, low = d.extreme_clips(neuron, "high", k), d.extreme_clips(neuron, "low", k)
-    title.html(html.heading(f"Highest {len(high)}", "loudness kept: one gain for all"))
+    title.html(html.heading("Clips", "loudness kept: one gain for all"))
+    over = player.Overlays(d, neuron)
     grids = (
-        _grid(d, high, "high", span, pictures)
-        + html.heading(f"Lowest {len(low)}")
-        + _grid(d, low, "low", span, pictures)
+        player.group(f"Highest {len(high)}", _grid(d, high, "high", span, pictures, over))
+        + player.group(f"Lowest {len(low)}", _grid(d, low, "low", span, pictures, over), keys=False)
+        + player.trace_note(d, neuron)
     )
     st.html(html.about(neuron, grids))
 
 
-def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, float], pictures: bool) -> str:
+def _grid(
+    d: Dissection,
+    tops: list[TopClip],
+    side: Side,
+    span: tuple[float, float],
+    pictures: bool,
+    over: player.Overlays,
+) -> str:
     low, high = span
     cards = []
     for top in tops:
@@ -128,6 +136,8 @@ def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, flo
                 media_url(d, top.clip.index, "flac"),
                 picture,
                 details,
+                over=over.over(top.clip),
+                attributes=over.attributes(top.clip),
             )
         )
     return f'<div class="and-cards">{"".join(cards)}</div>'

@@ -19,6 +19,7 @@ from pages.ui import html
 from pages.ui.data import dissection_names, get_dissection
 
 HERE = Path(__file__).parent
+STYLES = ("theme.css", "player.css")
 PAGES = (
     ("app.py", "Neurons"),
     ("pages/layers.py", "Layers"),
@@ -57,7 +58,7 @@ def frame(title: str) -> str | None:
     st.set_page_config(
         page_title=f"{title} · Audio Network Dissection", page_icon=str(HERE / "icon.png"), layout="wide"
     )
-    st.html(HERE / "theme.css")
+    st.html("".join(f"<style>{(HERE / name).read_text(encoding='utf-8')}</style>" for name in STYLES))
     st.html((HERE / "player.html").read_text(encoding="utf-8"), unsafe_allow_javascript=True)
     names = dissection_names()
     with st.sidebar:
