@@ -65,15 +65,19 @@ def hold(data: bytes) -> str:
 
 def sound(wave: np.ndarray, rate: int, name: str, *, low: bool = False, note: str = "") -> str:
     """Return a player of a sound that no dissection holds; `low` for one of many."""
-    return flac_sound(flac(wave, rate), len(wave) / rate, name, low=low, note=note)
+    level = 20 * np.log10(max(float(np.sqrt(np.mean(np.square(wave, dtype=np.float64)))) if len(wave) else 0.0, 1e-5))
+    attribute = f' data-and-level="{level:.1f}"'
+    return flac_sound(flac(wave, rate), len(wave) / rate, name, low=low, note=note, attributes=attribute)
 
 
-def flac_sound(data: bytes, seconds: float, name: str, *, low: bool = False, note: str = "") -> str:
+def flac_sound(
+    data: bytes, seconds: float, name: str, *, low: bool = False, note: str = "", attributes: str = ""
+) -> str:
     """Return a player of a sound that is FLAC already; its picture is as wide as there is room."""
     address, shown = hold(data), html.text(name)
     return (
         f'<div class="and-card and-sound{" low" if low else ""}" data-and-clip="sound" '
-        f'data-and-seconds="{seconds:.3f}" data-and-name="{shown}">'
+        f'data-and-seconds="{seconds:.3f}" data-and-name="{shown}"{attributes}>'
         f'<div class="and-pic"><img src="{address}.jpg" alt="spectrogram of {shown}"><span class="head"></span>'
         f'<button class="and-play" aria-label="play {shown}" title="play">&#9654;</button></div>'
         f'<audio preload="none" src="{address}.flac"></audio><div class="and-body"><div class="and-row">'
