@@ -99,15 +99,15 @@ def _sentence(d: Dissection, choice: RankedSelection, values: np.ndarray, step: 
     classes = list(d.network_classes)
     count = round(SHARES[step] * choice.count)
 
-    def said(row: np.ndarray) -> str:
+    def likeliest(row: np.ndarray) -> str:
         top = int(row.argmax())
         return f"{classes[top].replace('_', ' ')} ({row[top]:.0%})"
 
     flip = first_flip(values)
-    after = said(values[step])
+    after = likeliest(values[step])
     changed = values[step].argmax() != values[0].argmax()
     first = f"With {count:,} of the {choice.count:,} neurons silenced the network takes it for {after}"
-    first += f" instead of {said(values[0])}." if changed else f"; with all of its neurons, for {said(values[0])}."
+    first += f" instead of {likeliest(values[0])}." if changed else f"; with all of its neurons, for {likeliest(values[0])}."
     second = (
         f"The prediction changes at {round(SHARES[flip] * choice.count):,} neurons."
         if flip is not None
