@@ -10,6 +10,7 @@ import sys
 from benchmarks import (
     analysis,
     browser,
+    confidence,
     coverage,
     extraction,
     language,
@@ -28,6 +29,7 @@ PARTS = {
     "analysis": analysis.rows,
     "scores": scores.rows,
     "quantities": quantities.rows,
+    "confidence": confidence.rows,
     "listening": listening.rows,
     "browser": browser.rows,
     "coverage": coverage.rows,

@@ -19,8 +19,8 @@ from pages.ui.own import SOURCES, Own, bring, bring_in, brought, reaction
 from pages.ui.setup import explain, provenance, setup
 
 ABOUT = (
-    "Unusual: furthest above its mean over the probing clips, in standard deviations. Each links to its page, "
-    "where this sound stands in the histogram."
+    "These neurons lie furthest above their mean over the probing clips, in standard deviations (SD). Each links to "
+    "its page, where this sound stands in the histogram."
 )
 
 
@@ -61,11 +61,15 @@ def _prediction(response: Reaction) -> None:
 
 
 def _neurons(d: Dissection, response: Reaction) -> None:
-    st.html(html.heading("Neurons that fire unusually", "hidden layers"))
+    st.html(html.heading("Neurons that fire unusually", "of the hidden layers", "activation"))
     rows = unusual(d, response.activations)
     for i, row in enumerate(rows):
         neuron = row["neuron"]
-        line = scores.sentence(d.headline(neuron)) if d.has("explanations") else html.text("not explained yet")
+        line = (
+            scores.sentence(d.headline(neuron)) + scores.verdict(d.headline(neuron))
+            if d.has("explanations")
+            else html.text("It is not explained yet.")
+        )
         with st.container(border=True, gap=None, key=f"unusual_{i}"):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 neuron_button(str(neuron), d.name, neuron, f"open_{i}")  # within the session: the sound comes along
@@ -114,7 +118,7 @@ def _unlearned(d: Dissection, own: Own, response: Reaction) -> None:
     st.html(
         html.box(html.plain_table(cells))
         + html.empty(
-            f"{count} neurons that DB names {concept.replace('_', ' ')} are ablated, as on the Unlearning page."
+            f"{count} neurons that DB names {concept.replace('_', ' ')} are silenced, as on the Unlearning page."
         )
     )
 

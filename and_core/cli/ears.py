@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def ears(
     config: Annotated[Path, typer.Argument(help="YAML file whose `dataset` has labels.")],
     to: OutFile = None,
+    only: Annotated[Literal["captions", "sounds"] | None, typer.Option(help="Keep one pair of ears alone.")] = None,
     yes: Yes = False,
 ) -> None:
     """Measure how reliable the captions, and the audio encoder, of a configuration are on its labelled clips, and write
@@ -31,7 +32,7 @@ def ears(
         path = to or config.with_name(f"{config.stem}.ears.safetensors")
         confirm_file(path, yes)
         with bars() as progress:
-            home, results = measure(checked, progress=progress)
+            home, results = measure(checked, only=only, progress=progress)
         for name, result in results.items():
             out.print(_grid(f"{name}: {home.about['described'][name]}", result))
             error = f"{result.error:.3f}"

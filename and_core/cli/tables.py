@@ -23,7 +23,7 @@ def table(
         typer.Argument(
             help="last-layer (Tables 2 and 7), unlearning (4), clusters (8), importance, interpretability, acoustics, "
             "strategies, scores, planted, "
-            "sanity, listening, quantities."
+            "sanity, confidence, listening, quantities."
         ),
     ],
     name: Name = "demo-ast",

@@ -166,6 +166,17 @@ def both_ways(u: np.ndarray, x: np.ndarray, first: np.ndarray) -> dict[str, np.n
     return {name: np.where(tested, (one + other) / 2, np.nan) for name, one, other in zip(COLUMNS, *ways, strict=True)}
 
 
+def selectivity(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return what sound alone says of a block of neurons, as features (R,) of confidence; 0, chance, where nothing was
+    tested.
+
+    ``apart``: how far the AUROC of high against low clips lies above chance; ``neighbours``: how much more often the
+    nearest clips fire than clips do, so that a neuron with many hard negatives has little.
+    """
+    gain = np.asarray(columns["neighbours_fire"], float) - columns["neighbours_chance"]
+    return {"apart": np.nan_to_num(np.asarray(columns["auroc"], float) - 0.5), "neighbours": np.nan_to_num(gain)}
+
+
 def highest(values: np.ndarray, count: int) -> np.ndarray:
     """Return (R, count) places of the highest values, highest first."""
     count = min(count, values.shape[1])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from and_core.errors import DataError
+from and_core.figures.confidence import confidence_table
 from and_core.figures.gallery import together
 from and_core.figures.interpretability import ABOUT_SEEDS, layer_spans, seed_table
 from and_core.figures.listening import listening_table
@@ -160,6 +161,7 @@ TABLES: dict[str, Callable[[Dissection], PaperTable]] = {
     "strategies": _strategies,
     "scores": score_table,
     "planted": planted_table,
+    "confidence": confidence_table,
     "sanity": sanity_table,
     "listening": listening_table,
     "quantities": quantity_table,

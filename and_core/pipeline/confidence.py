@@ -12,6 +12,7 @@ from and_core.dissect.words import content_lemmas
 from and_core.evaluate import confidence, readouts
 from and_core.evaluate.ears import best_concepts, drawn_truths, fit_hearing, log_odds
 from and_core.evaluate.explanations import CLOSED, load_explanations, things
+from and_core.evaluate.intruder import both_ways, selectivity
 from and_core.evaluate.reliability import LEAST_LABELS, fingerprint, truth_of_concepts
 from and_core.evaluate.verdict import (
     DRAWS,
@@ -23,7 +24,7 @@ from and_core.evaluate.verdict import (
     named_by_presence,
     pair_of_halves,
 )
-from and_core.pipeline import scores
+from and_core.pipeline import intruder, scores
 from and_core.pipeline.ears import MeasuredEars, concept_scores, homes, measured_ears, spoken_concepts
 from and_core.pipeline.neurons import blocks, source_numbers
 from and_core.pipeline.stage import Run, Stage
@@ -35,6 +36,7 @@ from and_core.unlearn.selection import concept_words
 PRESENCE = "PC"  # the method that names a concept by its presence
 LEAST_CLIPS = 8  # of a label, for it to be evidence
 REAL = ("distance", "pearson")  # features by which a unit that means something is told from noise
+BY_SOUND = ("apart", "neighbours")  # what sound alone says, see and_core.evaluate.intruder.selectivity
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Hearsay:
     halves : pair of HeldHalf
     first : (N,) bool
         Clips of the first half.
+    by_sound : bool
+        Whether neurons were tested by sound alone (stage `intruder`).
     """
 
     odds: np.ndarray
@@ -62,6 +66,12 @@ class Hearsay:
     clips: np.ndarray
     halves: tuple[HeldHalf, HeldHalf]
     first: np.ndarray
+    by_sound: bool
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """Features that the calibrator of planted units takes."""
+        return (*(FEATURES if self.ears is None else REAL), *(BY_SOUND if self.by_sound else ()))
 
     @property
     def by(self) -> str:
@@ -80,7 +90,11 @@ def parameters(run: Run) -> dict[str, Any]:
 
 
 def hearsay(run: Run) -> Hearsay | str:
-    """Return what is taken for true of the clips, or why nothing can be."""
+    """Return what is taken for true of the clips, or why nothing can be; a run finds out once."""
+    return run.once("hearsay", lambda: _hearsay(run))
+
+
+def _hearsay(run: Run) -> Hearsay | str:
     d, seed = run.dissection, run.config.seed
     clips, first = np.flatnonzero(d.captioned & run.explained_from), first_half(d.clips, seed)
     truth = truth_of_concepts(d.classes, d.label_mask, d.concept_set) if d.classes else None
@@ -112,7 +126,8 @@ def hearsay(run: Run) -> Hearsay | str:
     judge = "labels" if truth is not None else ears.name if ears is not None else ""
     for part, other in (parts, parts[::-1]):
         check_judge(ears.name if ears is not None else "ears", part, judge, other)
-    return Hearsay(odds, truth, ears, clips, pair_of_halves(clips, first, odds, draws), first)
+    by_sound = d.has("intruder") and bool(d.intruder)
+    return Hearsay(odds, truth, ears, clips, pair_of_halves(clips, first, odds, draws), first, by_sound)
 
 
 def compute(run: Run, writer: StageWriter) -> None:
@@ -152,6 +167,9 @@ def compute(run: Run, writer: StageWriter) -> None:
         }
         own[PRESENCE] = named_by_presence(u, basis.halves)
         features = evidence(u, basis.halves, own)
+        if basis.by_sound:
+            alone = selectivity({name: values[start : start + len(u)] for name, values in d.intruder.items()})
+            features = {m: {**of_method, **alone} for m, of_method in features.items()}
         p = [_probability(basis, calibrator, features[m], own[m].shown) for m in methods]
         return {"shown": own[PRESENCE].shown.astype(np.int32), "p": np.stack(p).astype(np.float32)}
 
@@ -173,11 +191,11 @@ def _probability(
     basis: Hearsay, calibrator: confidence.Calibrator, features: dict[str, np.ndarray], shown: np.ndarray
 ) -> np.ndarray:
     if basis.ears is not None:
-        own = calibrator({name: features[name] for name in REAL})
+        own = calibrator({name: features[name] for name in basis.used})
         return own * basis.ears.measured.probability(features, shown)
     assert basis.truth is not None
     unknown = ~np.asarray(basis.truth.any(0))[np.maximum(shown, 0)]
-    return np.where(unknown, np.nan, calibrator(features))
+    return np.where(unknown, np.nan, calibrator({name: features[name] for name in basis.used}))
 
 
 def calibrated_here(run: Run, basis: Hearsay) -> tuple[confidence.Calibrator, tuple[np.ndarray, np.ndarray]]:
@@ -195,6 +213,7 @@ def calibrated_here(run: Run, basis: Hearsay) -> tuple[confidence.Calibrator, tu
     d, rows = run.dissection, []
     clips, here = basis.clips, np.isin(np.arange(len(d.clips)), basis.clips)
     truth = basis.truth if basis.truth is not None else basis.odds.argmax(1)[:, None] == np.arange(basis.odds.shape[1])
+    sounds = intruder.vectors(d, clips)[0] if basis.by_sound else None
     for number, layer in enumerate(readouts.read_layers(d.layers)):
         x = np.asarray(d.layer_activations(layer.name), np.float32)[clips]
         units, concept = readouts.planted(x, truth[clips], basis.first[clips], run.config.seed + number)
@@ -202,19 +221,17 @@ def calibrated_here(run: Run, basis: Hearsay) -> tuple[confidence.Calibrator, tu
         u[:, clips] = units.T
         named = named_by_presence(u, basis.halves)
         features = evidence(u, basis.halves, {"": named})[""]
+        if sounds is not None:
+            features |= selectivity(both_ways(u[:, clips], sounds, basis.first[clips]))
         best, area = best_concepts(np.ascontiguousarray(units.T), truth[clips])
         holds = np.asarray((concept >= 0) & (area >= confidence.BORNE_OUT))
         if basis.truth is not None:
             holds &= best == named.shown
         part = np.asarray(np.where(concept >= 0, concept, np.arange(len(concept))) % 2 == 0)
-        rows.append(({name: features[name] for name in _used(basis)}, holds, part))
-    features = {name: np.concatenate([row[0][name] for row in rows]) for name in _used(basis)}
+        rows.append(({name: features[name] for name in basis.used}, holds, part))
+    features = {name: np.concatenate([row[0][name] for row in rows]) for name in basis.used}
     holds, part = (np.concatenate([row[i] for row in rows]) for i in (1, 2))
     return confidence.fit(features, holds), (confidence.cross_checked(features, holds, part), holds)
-
-
-def _used(basis: Hearsay) -> tuple[str, ...]:
-    return FEATURES if basis.truth is not None else REAL
 
 
 def named_by_methods(run: Run) -> dict[str, Named]:
@@ -257,6 +274,6 @@ STAGE = Stage(
     ("clips", "activations", "neurons", "captions", "texts", "calibration", "closed", "open", "scores"),
     parameters,
     compute,
-    optional=("sounds", "tab", "icl"),
+    optional=("sounds", "tab", "icl", "intruder"),
     wanted=lambda run: run.config.scores is not None,
 )

@@ -133,13 +133,13 @@ def some_neurons(run: Run) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def home_of(run: Run) -> Home:
+def home_of(run: Run, only: str | None = None) -> Home:
     """Return what the ears of a run heard of its labelled collection, to be kept as their home.
 
     Raises
     ------
     ConfigError
-        The clips have no labels.
+        The clips have no labels, or `only` names a pair of ears that the run does not have.
     """
     from and_core.pipeline.neurons import source_numbers
 
@@ -149,23 +149,28 @@ def home_of(run: Run) -> Home:
         raise ConfigError(
             f"dataset: {run.dataset.describe()} has no labels, so how reliable ears are can't be measured on it"
         )
-    names = [name for name in EARS if name == "captions" or d.has("sounds")]
+    there = [name for name in EARS if name == "captions" or d.has("sounds")]
+    names = [name for name in there if only in (None, name)]
+    if not names:
+        raise ConfigError(f"only={only!r}: this configuration has {' and '.join(there)} alone; give an audio_encoder")
     reader = (run.closed_encoder or run.encoder).describe()
     described = {"captions": f"{run.captioner.describe()}, read by {reader}"}
     if run.audio_encoder is not None:
         described["sounds"] = run.audio_encoder.describe()
+    own = identities(run)
     about = {
-        "home": run.dataset.describe(), "data": run.dataset_fingerprint, "ears": identities(run),
-        "described": described, "clips": len(clips), "recordings": len(np.unique(source_numbers(d)[clips])),
+        "home": run.dataset.describe(), "data": run.dataset_fingerprint, "ears": {name: own[name] for name in names},
+        "described": {name: described[name] for name in names}, "clips": len(clips),
+        "recordings": len(np.unique(source_numbers(d)[clips])),
     }  # fmt: skip
     vectors = {name: clip_vectors(d, name)[clips] for name in names}
     return Home(vectors, d.label_mask[clips], list(d.classes), source_numbers(d)[clips], about)
 
 
 def measure(
-    config: RunConfig, root: Path | None = None, progress: Progress | None = None
+    config: RunConfig, root: Path | None = None, only: str | None = None, progress: Progress | None = None
 ) -> tuple[Home, dict[str, Measured]]:
-    """Let the ears of a configuration hear its labelled clips; its network is not run.
+    """Let the ears of a configuration hear its labelled clips, both pairs or one alone; its network is not run.
 
     Returns
     -------
@@ -184,7 +189,7 @@ def measure(
     root = root or cache_root()
     run_stages(config, root=root, only=("clips", "captions", "texts", "sounds"), progress=progress)
     own = Run(config, root / config.name)
-    home = home_of(own)
+    home = home_of(own, only)
     vectors = {name: concept_vectors(own.dissection, name) for name in home.vectors}
     concepts = own.dissection.concept_set
     results = {

@@ -355,7 +355,7 @@ def by_layer(
                     }
                     row["high"] = np.percentile(samples, 97.5)
                     row |= {
-                        name.replace(" ", "_"): np.nanmean(baselines[m, b, h, units][explained])
+                        name.replace(" ", "_"): _known_mean(baselines[m, b, h, units][explained])
                         for b, name in enumerate(BASELINES)
                     }
                 rows.append(row)
@@ -373,6 +373,10 @@ def by_layer(
             [*types, ("neurons", pa.int32()), ("explained", pa.int32()), *((name, pa.float64()) for name in columns)]
         ),
     )
+
+
+def _known_mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def _words(d: Dissection, pair: list[Fold], correlations: list[np.ndarray]) -> pa.Table:

@@ -1,4 +1,5 @@
-"""How probably adjectives hold: correlation with captions that say them, calibrated on what the clips measure."""
+"""How probably adjectives hold: correlation with captions that say them, and how many halves of the recordings say
+them, calibrated on what the clips measure."""
 
 from __future__ import annotations
 
@@ -32,9 +33,11 @@ def add_words(run: Run, writer: StageWriter) -> dict[str, Any]:
     probability, curve = np.full(len(correlation), np.nan), dict[str, Any]()
     if known.sum() >= LEAST_WORDS:
         holds = area[known] >= BORNE_OUT
-        features = {"pearson": correlation[known]}
+        halves = table["halves"].to_numpy().astype(float)
+        every = {"pearson": correlation, "halves": halves, "both": correlation * halves}
+        features = {name: values[known] for name, values in every.items()}
         neurons = table["neuron"].to_numpy()[known]
-        probability = confidence.fit(features, holds)({"pearson": correlation})
+        probability = confidence.fit(features, holds)(every)
         stated = confidence.cross_checked(features, holds, neurons % 2 == 0)
         curve = {"adjectives": confidence.reliability(stated, holds)}
     writer.array("words", probability.astype(np.float32), ["row of scores/words"], "probability that it holds")

@@ -28,8 +28,24 @@ class ScoreResults(Artifacts):
         scored = self.scored_methods
         if self.calibration_fault is not None:
             return np.full((len(scored), self.table("neurons/statistics").num_rows), np.nan, np.float32)
-        methods = self.document("confidence/methods")
-        return np.asarray(self.array("confidence/probability"))[[methods.index(method) for method in scored]]
+        methods = self.calibrated_methods
+        return self.calibrated[[methods.index(method) for method in scored]]
+
+    @property
+    def calibrated_methods(self) -> list[str]:
+        """Methods whose concepts have a probability, in the order of :attr:`calibrated`; none where none can be
+        told."""
+        return list(self.document("confidence/methods")) if self.calibration_fault is None else []
+
+    @property
+    def calibrated(self) -> np.ndarray:
+        """(methods, R) probability that each method's concept is what the neuron fires on best."""
+        return np.asarray(self.array("confidence/probability"))
+
+    @property
+    def presence_concepts(self) -> np.ndarray:
+        """(R,) number of the concept whose presence goes with each neuron's activation most closely; -1 for none."""
+        return np.asarray(self.array("confidence/presence_concepts"))
 
     @cached_property
     def calibration_fault(self) -> str | None:
@@ -126,6 +142,11 @@ class ScoreResults(Artifacts):
         return self.document("planted/quantity_rows") if "planted/quantity_rows" in self.manifest.artifacts else []
 
     @property
+    def planted_form_rows(self) -> Any:
+        """How many planted units get which composition, by kind; none where they were planted before."""
+        return self.document("planted/form_rows") if "planted/form_rows" in self.manifest.artifacts else []
+
+    @property
     def planted_findings(self) -> pa.Table:
         """One row a planted unit: what it means and what each method says."""
         return self.table("planted/findings")
@@ -142,6 +163,13 @@ class ScoreResults(Artifacts):
     def wrong_clips_of_all(self, side: Literal["missed", "false"]) -> np.ndarray:
         """Return (methods, R, clips) held-out clips that an explanation gets most wrong; -1 where there are fewer."""
         return self.array(f"scores/{side}")
+
+    @property
+    def compositions(self) -> pa.Table:
+        """One row a neuron: the ``form`` of what it means beyond one concept (see
+        :class:`and_core.store.composition.Composed`), none where one says it; ``first`` and ``second``, ``share``,
+        held-out ``score``, and the score of the best single concept ``alone``."""
+        return self.table("compositions/neurons")
 
     @cached_property
     def intruder(self) -> dict[str, np.ndarray]:

@@ -61,7 +61,7 @@ def _figures(split: TestedClips, result: Result) -> None:
         return f"{row[p + name]:+.{digits}f}", beside
 
     random = f"{np.mean([r[p + 'gap'] for r in fair]):+.{digits}f}" if fair else "not run"
-    spread = f"gap of as many random neurons in the same layers, {len(fair)} draw{'s' if len(fair) != 1 else ''}"
+    spread = f"the gap of as many random neurons in the same layers, {len(fair)} draw{'s' if len(fair) != 1 else ''}"
     concept = (
         "undefined"
         if np.isnan(row["concept_accuracy_before"])
@@ -81,7 +81,10 @@ def _figures(split: TestedClips, result: Result) -> None:
                     "all tested clips",
                 ),
                 ("On the concept's clips", concept, "average precision" if split.multi_label else "accuracy"),
-            ]
+            ],
+            "delta",
+            "gap",
+            "fair-random",
         )
     )
     counts = [int(n) for n in split.truth.sum(0) if n]
@@ -90,8 +93,7 @@ def _figures(split: TestedClips, result: Result) -> None:
     st.caption(f"The network was {tested_on(counts, len(split.clips))}; {clips} of them of the concept.{few}")
     st.caption(
         "Changes are means over clips, with 95 % bootstrap intervals. A good ablation moves the concept down and "
-        "leaves the others: a large "
-        "gap, well above fair random's."
+        "leaves the others where they are: its gap is large, and well above that of as many random neurons."
     )
 
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
-from urllib.parse import quote
+from functools import lru_cache
+from urllib.parse import quote, urlencode
 
 from and_core import display
 from and_core.records import Clip, Concept, NeuronId, Point, Side, TopClip
+from and_core.store.headline import SURE
+from pages.ui import terms
 
+STEPS, FULL, EMPTY = 10, "\u25ae", "\u25af"  # of a meter in characters
 COPY_LINK = '<button class="and-copylink" data-and-copy="1" title="copy the address of this view">Copy link</button>'
+
+JUMP = '<button class="and-jump" data-and-jump="1" aria-haspopup="dialog">Jump to anything <kbd>Ctrl K</kbd></button>'
+
+
+def place(**names: object) -> str:
+    """Return a mark of what is shown, for an address that leaves nothing to defaults."""
+    return f'<i hidden data-and-place="{text(urlencode(names))}"></i>'
 
 
 def text(value: object) -> str:
@@ -17,9 +29,66 @@ def text(value: object) -> str:
     return html.escape("" if value is None else display.visible(value), quote=True)
 
 
-def heading(title: str, note: str = "") -> str:
-    """Return small heading with a note on the right."""
-    return f'<div class="and-h"><span>{text(title)}</span><small>{text(note)}</small></div>'
+def heading(title: str, note: str = "", *anchors: str) -> str:
+    """Return small heading with a note on the right; terms of the glossary, by their anchors, are explained."""
+    return f'<h2 class="and-h"><span>{explained(title, *anchors)}</span><small>{explained(note, *anchors)}</small></h2>'
+
+
+@lru_cache(maxsize=1024)
+def explained(sentence: str, *anchors: str) -> str:
+    """Return a sentence whose terms of the glossary are explained on hover and focus, each where it first stands."""
+    marks: list[str] = []
+    markup = text(sentence)
+    for entry in filter(None, map(terms.term, anchors)):
+        names = sorted((re.escape(text(name)) for name in entry.names), key=len, reverse=True)
+
+        def mark(match: re.Match[str], means: str = entry.text) -> str:
+            marks.append(_term(match[0], means))
+            return f"\0{len(marks) - 1}\0"  # put in at the end: nothing inside an explanation is explained
+
+        markup = re.sub(rf"(?<!\w)(?:{'|'.join(names)})s?(?!\w)", mark, markup, count=1, flags=re.IGNORECASE)
+    return re.sub("\0(\\d+)\0", lambda match: marks[int(match[1])], markup)
+
+
+def term(label: str, anchor: str) -> str:
+    """Return words that stand for a term of the glossary, explained on hover and focus."""
+    entry = terms.term(anchor)
+    return text(label) if entry is None else _term(text(label), entry.text)
+
+
+def _term(markup: str, means: str) -> str:
+    return f'<span class="and-term" tabindex="0" data-and-means="{text(means)}">{markup}</span>'
+
+
+def note(sentence: str, *anchors: str) -> str:
+    """Return a sentence beside a figure, with terms of the glossary explained."""
+    return f'<div class="and-empty">{explained(sentence, *anchors)}</div>'
+
+
+def meter(probability: float | None) -> str:
+    """Return how sure a statement is, as a small bar with its number: blue from :data:`SURE` on, where it may be said
+    without reserve; grey below; empty where no probability can be told."""
+    if probability is None:
+        return '<span class="and-meter" role="img" aria-label="probability not known"></span>'
+    kind = "sure" if probability >= SURE else "unsure"
+    return (
+        f'<span class="and-meter {kind}" role="img" aria-label="probability {probability:.2f}">'
+        f'<i style="width:{100 * probability:.0f}%"></i></span>'
+        f'<b class="and-p" aria-hidden="true">{points_of(probability)}</b>'
+    )
+
+
+def meter_text(probability: float | None) -> str:
+    """Return :func:`meter` where only characters can stand, as in the hover of a chart."""
+    if probability is None or probability != probability:
+        return ""
+    full = int(STEPS * probability + 1e-6)
+    return f"{FULL * full}{EMPTY * (STEPS - full)} {points_of(probability)}"
+
+
+def points_of(probability: float) -> str:
+    """Return a probability as it is written everywhere: .94, and 1 only where it is 1."""
+    return f"{min(probability, 0.99) if probability < 1 else 1:.2f}".removeprefix("0")
 
 
 def about(neuron: NeuronId, inner: str) -> str:
@@ -139,10 +208,10 @@ def verdict_card(
     return _clip(clip, audio, picture, lines, attributes)
 
 
-def figures(items: Sequence[tuple[str, str, str]]) -> str:
-    """Return figures in a row: name, value, and what stands beside it."""
+def figures(items: Sequence[tuple[str, str, str]], *anchors: str) -> str:
+    """Return figures in a row: name, value, and what stands beside it; terms of the glossary in names are explained."""
     cells = "".join(
-        f"<div><span>{text(name)}</span><b>{text(value)}</b><small>{text(beside)}</small></div>"
+        f"<div><span>{explained(name, *anchors)}</span><b>{text(value)}</b><small>{text(beside)}</small></div>"
         for name, value, beside in items
     )
     return f'<div class="and-figures">{cells}</div>'
@@ -166,8 +235,8 @@ def points(summary: Sequence[Point]) -> str:
 def concept_table(columns: dict[str, Sequence[Concept]], named: Sequence[str] | None = None, rows: int = 5) -> str:
     """Return ranked concepts side by side: scored ones of one or more methods, and names alone of a method that only
     ranks."""
-    head = "".join(f'<th>{text(name)}</th><th class="n">score</th>' for name in columns) + (
-        "<th>ICL</th>" if named is not None else ""
+    head = "".join(f'<th>{explained(name, "db", "tab")}</th><th class="n">score</th>' for name in columns) + (
+        f"<th>{term('ICL', 'icl')}</th>" if named is not None else ""
     )
     lines = []
     for i in range(min(rows, max([len(c) for c in columns.values()] + [len(named or [])], default=0))):
@@ -183,9 +252,9 @@ def concept_table(columns: dict[str, Sequence[Concept]], named: Sequence[str] | 
     return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
 
 
-def plain_table(rows: Sequence[dict[str, str]]) -> str:
-    """Return rows of texts as they stand."""
-    head = "".join(f"<th>{text(name)}</th>" for name in rows[0])
+def plain_table(rows: Sequence[dict[str, str]], *anchors: str) -> str:
+    """Return rows of texts as they stand; terms of the glossary in the head are explained."""
+    head = "".join(f"<th>{explained(name, *anchors)}</th>" for name in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row.values()) + "</tr>" for row in rows)
     return f'<div class="and-scroll"><table><tr>{head}</tr>{body}</table></div>'
 
@@ -197,7 +266,15 @@ def markdown(value: object) -> str:
 
 def neuron_link(dissection: str, neuron: NeuronId) -> str:
     """Return the address of a neuron's page."""
-    return f"/?dissection={quote(dissection)}&layer={quote(neuron.layer)}&unit={neuron.unit}"
+    return f"/neurons?dissection={quote(dissection)}&layer={quote(neuron.layer)}&unit={neuron.unit}"
+
+
+def word_cloud(words: Sequence[tuple[str, float]]) -> str:
+    """Return words in the sizes of their weights, the largest first."""
+    most = max((weight for _, weight in words), default=1.0)
+    sizes = [(word, 13 + 19 * (weight / most) ** 0.5) for word, weight in words]
+    spans = "".join(f'<span style="font-size:{size:.0f}px">{text(word)}</span>' for word, size in sizes)
+    return f'<div class="and-cloud">{spans}</div>'
 
 
 def chips(words: Sequence[str], dissection: str) -> str:

@@ -75,6 +75,24 @@ async def _part(request: Request) -> Response:
     return ranged(request.headers.get("range"), data, PARTS[parameters["what"]], BRIEFLY)
 
 
+async def _highest(request: Request) -> Response:
+    """Answer with the sound of a neuron's highest clip."""
+    match = re.fullmatch(r"(\d{1,9})\.flac", request.path_params["file"])
+    if match is None:
+        return PlainTextResponse("no such file", 404)
+
+    def work() -> bytes:
+        d = get_dissection(request.path_params["name"])
+        tops = d.extreme_clips(d.neuron_id(int(match[1])), "high", 1)
+        return d.audio(tops[0].clip.index) if tops else b""
+
+    try:
+        data = await run_in_threadpool(work)
+    except ANDError as error:
+        return PlainTextResponse(str(error), 404, headers={"X-Content-Type-Options": "nosniff"})
+    return ranged(request.headers.get("range"), data, "audio/flac", BRIEFLY)
+
+
 async def _sound(request: Request) -> Response:
     token, _, ending = request.path_params["file"].rpartition(".")
     held = held_sound(token) if ending in SOUNDS else None
@@ -88,6 +106,7 @@ def media_routes() -> list[Route]:
     """Return routes for the server."""
     return [
         Route("/clips/{name}/{file}", _serve, methods=["GET", "HEAD"]),
+        Route("/highest/{name}/{file}", _highest, methods=["GET"]),
         Route("/sounds/{file}", _sound, methods=["GET", "HEAD"]),
         Route("/parts/{name}/{layer:path}/{unit}/{clip}/{what}", _part, methods=["GET"]),
     ]

@@ -112,10 +112,10 @@ def results(study: Study) -> None:
     if parts["ratings"]:
         left, right = st.columns(2, gap="medium")
         left.html(html.heading("Mean rating by method", "95 % over neurons"))
-        left.plotly_chart(rating_figure(parts["ratings"]), config=EXPORT, theme=None, key="ratings")
+        left.plotly_chart(rating_figure(parts["ratings"], study.mark), config=EXPORT, theme=None, key="ratings")
         right.html(html.heading("By depth"))
         if parts["blocks"]:
-            right.plotly_chart(block_figure(parts["blocks"]), config=EXPORT, theme=None, key="blocks")
+            right.plotly_chart(block_figure(parts["blocks"], study.mark), config=EXPORT, theme=None, key="blocks")
         else:
             right.html(html.empty("The rated neurons stand in no block."))
     last = fault_part(parts["faults"], ABOUT)
@@ -169,7 +169,7 @@ def _scores(report: Report) -> None:
         for s, r, m, n in zip(scores, rated["rating"], rated["method"], rated["neuron"], strict=True)
         if name in s
     ]
-    st.plotly_chart(score_figure(points, name), config=EXPORT, theme=None, key="against_score")
+    st.plotly_chart(score_figure(points, name, report.study.mark), config=EXPORT, theme=None, key="against_score")
     st.html(
         html.empty(
             "Each point is one description. If the score said what people say, the points would rise from left to "
@@ -245,13 +245,10 @@ def export(study: Study) -> None:
             f"{len(answers)} rows, one an answer; taken-back answers and reported faults are among them and marked."
         )
     )
+    stem = study.name + (f"-{study.mark.replace(' ', '-')}" if study.mark else "")
     columns = st.columns(3)
-    columns[0].download_button(
-        "Answers (CSV)", as_file(answers, "csv"), f"{study.name}.csv", "text/csv", on_click="ignore"
-    )
-    columns[1].download_button(
-        "Answers (Parquet)", as_file(answers, "parquet"), f"{study.name}.parquet", on_click="ignore"
-    )
+    columns[0].download_button("Answers (CSV)", as_file(answers, "csv"), f"{stem}.csv", "text/csv", on_click="ignore")
+    columns[1].download_button("Answers (Parquet)", as_file(answers, "parquet"), f"{stem}.parquet", on_click="ignore")
     dictionary = pd.DataFrame(DICTIONARY.items(), columns=["column", "meaning"])
     columns[2].download_button(
         "What the columns mean (CSV)",

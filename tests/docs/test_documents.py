@@ -42,6 +42,9 @@ ELSEWHERE = {  # command -> why this test does not run it, and what does
     "and-dissect run examples/paper/ast.yaml": "the same",
     "and-dissect run examples/paper/beats-finetuned.yaml": "the same",
     "and-dissect table last-layer ast-esc50": "the same; `table last-layer` is run on another dissection",
+    "and-dissect ears CONFIG.yaml": "more labelled clips than these: tests/evaluate/test_confidence.py",
+    "and-dissect ears labelled.yaml": "the same",
+    "and-dissect concepts CONFIG.yaml": "a network of classes as ears: tests/cli/test_classes.py",
 }
 STANDS_FOR = {"NAME": "demo-ast", "NAME...": "demo-ast", "FILE": "own.json", "TABLE": "scores"}
 

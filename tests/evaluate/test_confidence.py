@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
 
 from and_core import open_dissection, pipeline
+from and_core.cli.main import app as cli
 from and_core.errors import ConfigError
 from and_core.evaluate import confidence, readouts, reliability
 from and_core.evaluate.ears import (
@@ -27,8 +30,12 @@ from and_core.evaluate.ears import (
     log_odds,
     softmax,
 )
+from and_core.evaluate.intruder import selectivity
 from and_core.evaluate.metrics import mean_ranks, ranked
 from and_core.evaluate.verdict import check_judge, evidence, named_by_presence, pair_of_halves
+from and_core.figures.confidence import confidence_table, reliability_figure
+from and_core.pipeline import ears
+from and_core.pipeline.stage import Run
 from and_core.store.manifest import Manifest
 from tests.conftest import small_config
 from tests.dashboard import app, page_html
@@ -161,9 +168,9 @@ def test_a_judge_that_named_on_the_same_clips_is_refused() -> None:
     a, b = np.arange(10), np.arange(10, 20)
     check_judge("sounds", a, "sounds", b)
     check_judge("sounds", a, "labels", a)
-    for ears in ("sounds", "labels"):
-        with pytest.raises(ConfigError, match=f"judge='{ears}' named the concepts on 10 of these clips"):
-            check_judge(ears, a, ears, a)
+    for pair in ("sounds", "labels"):
+        with pytest.raises(ConfigError, match=f"judge='{pair}' named the concepts on 10 of these clips"):
+            check_judge(pair, a, pair, a)
 
 
 def test_evidence_tells_meaning_from_noise() -> None:
@@ -230,6 +237,43 @@ def test_a_calibration_from_another_world_is_refused(labelled: Path, tmp_path: P
     assert "not calibrated" in said.text and said.probability is None
 
 
+def test_what_sound_alone_says_is_among_the_features(labelled: Path) -> None:
+    d = open_dissection("small", root=labelled)
+    weights = d.notes("confidence")["calibrator"]["weights"]
+    assert set(weights) == {"share", "distance", "pearson", "apart", "neighbours"}
+    alone = selectivity({name: np.array([0.9, 0.5, np.nan]) for name in d.intruder})
+    assert alone["apart"] == pytest.approx([0.4, 0, 0]) and alone["neighbours"] == pytest.approx([0, 0, 0])
+
+
+def test_stated_probabilities_are_shown_beside_what_holds(labelled: Path) -> None:
+    d = open_dissection("small", root=labelled)
+    table, figure = confidence_table(d), reliability_figure(d)
+    rows = [row for row in table.rows if row["of"] == "concepts"]
+    assert sum(row["explanations"] for row in rows) == d.notes("confidence")["planted"]
+    (line,) = [trace for trace in figure.data if trace.name == "concepts"]
+    assert list(line.y) == [row["hold"] for row in rows] and list(line.x) == [row["stated"] for row in rows]
+    assert "calibrated on" in table.parts[0].note and len(table.parts) == 1  # labels: no ears to show
+
+
+def test_ears_are_measured_by_a_command(labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AND_CACHE", str(labelled))
+    config = tmp_path / "labelled.yaml"
+    config.write_text(yaml.safe_dump(open_dissection("small", root=labelled).manifest.config))
+    done = CliRunner().invoke(cli, ["ears", str(config), "--only", "sounds", "--yes"])
+    assert done.exit_code == 0 and "taken for what they are" in done.output, done.output
+    home = reliability.load(tmp_path / "labelled.ears.safetensors")
+    assert set(home.vectors) == {"sounds"} == set(home.about["ears"]) and len(home.labels) > 2
+    done = CliRunner().invoke(cli, ["ears", str(config), "--only", "sounds", "--yes"])
+    assert done.exit_code == 1 and "labelled.ears.safetensors" in done.output  # a measurement is never replaced unasked
+
+
+def test_the_small_clap_was_measured_on_real_sound(tmp_path: Path) -> None:
+    run = Run(small_config(), tmp_path / "small")
+    homes = ears.homes(run)
+    assert set(homes) == {"sounds"} and homes["sounds"].about["home"] == "esc50: esc10"
+    assert homes["sounds"].truth.sum() == 400 and "captions" not in homes["sounds"].vectors
+
+
 def test_ears_of_other_parts_are_refused_before_anything_is_computed(labelled: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     reliability.save(path, home(0.1))
@@ -241,7 +285,7 @@ def test_ears_of_other_parts_are_refused_before_anything_is_computed(labelled: P
 def test_the_page_says_that_nothing_is_calibrated(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AND_CACHE", str(cache))
     d = open_dissection("small", root=cache)
-    assert d.calibration_fault is not None and "labels of 8 clips or more" in d.calibration_fault
+    assert d.calibration_fault is not None and "clips are too few to calibrate on" in d.calibration_fault
     test = app(dissection="small", layer="layer3_output", unit="5").run()
     assert not test.exception and "not calibrated" in page_html(test)
     assert json.dumps(d.confidence_reliability)  # adjectives are calibrated all the same

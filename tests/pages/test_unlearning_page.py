@@ -71,7 +71,7 @@ def test_a_run_from_choice_to_result_and_back_by_link(root: Path) -> None:
         and f"{count:,} of 3,072 hidden neurons" in page_html(test)
         and "Not run yet: DB of rain" in page_html(test)
     )
-    assert "Tested on" in page_html(test) and "fold 1" in page_html(test)
+    assert "The effect is measured on" in page_html(test) and "fold 1" in page_html(test)
     button(test, "Run").click().run()
     test = until_done(test, request, d)
     text = page_html(test)
