@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from and_core.pipeline.activations import _array
 from and_core.pipeline.traces import TraceTaker
 from and_core.targets.base import TARGETS
 from and_core.targets.hooks import Capture
-from benchmarks.report import Row, alone, finish, seconds
+from benchmarks.report import Row, alone, finish
 
 BATCHES, BATCH, REPEATS = 2, 2, 3
 
@@ -30,6 +32,13 @@ def paper_size(folder: Path, frames: int) -> str:
     ASTForAudioClassification(ASTConfig(max_length=frames, num_labels=50)).save_pretrained(folder)  # type: ignore[call-arg]
     ASTFeatureExtractor(max_length=frames).save_pretrained(folder)
     return str(folder)
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    """Processor time of one call: a few percent are lost in wall time wherever others use the machine."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
 
 
 def ratio() -> None:
@@ -65,7 +74,7 @@ def ratio() -> None:
                         arrays[name][number * BATCH : (number + 1) * BATCH] = values.numpy()
 
         bare()
-        pairs = [(seconds(bare), seconds(captured)) for _ in range(REPEATS)]
+        pairs = [(processor_seconds(bare), processor_seconds(captured)) for _ in range(REPEATS)]
         finish(
             neurons=neurons,
             ratio=statistics.median(c / b for b, c in pairs),
@@ -105,7 +114,8 @@ def rows() -> list[Row]:
     return [
         Row(
             f"extraction of {found['neurons']:,} neurons with traces (AST, 12 blocks, 10 s clips, "
-            f"{found['bare']:.2f} s a clip) against a bare forward pass",
+            f"{found['bare']:.2f} s a clip) against a bare forward pass, processor time, while every clip enters every "
+            "top-ten",
             f"{found['ratio']:.3f}x",
             "1.08x",
             found["ratio"] <= 1.08,

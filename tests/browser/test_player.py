@@ -23,7 +23,7 @@ def server(cache: Path) -> Iterator[str]:
 
 @pytest.fixture
 def neuron(server, page):  # noqa: F811
-    open_page(page, f"{server}/?dissection=small&layer=layer2_intermediate&unit=100", ".and-card")
+    open_page(page, f"{server}/neurons?dissection=small&layer=layer2_intermediate&unit=100", ".and-card")
     settle(page)
     page.wait_for_function("window.andPlayer")
     return page
