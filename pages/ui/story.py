@@ -107,7 +107,8 @@ def _sentence(d: Dissection, choice: RankedSelection, values: np.ndarray, step: 
     after = likeliest(values[step])
     changed = values[step].argmax() != values[0].argmax()
     first = f"With {count:,} of the {choice.count:,} neurons silenced the network takes it for {after}"
-    first += f" instead of {likeliest(values[0])}." if changed else f"; with all of its neurons, for {likeliest(values[0])}."
+    whole = likeliest(values[0])
+    first += f" instead of {whole}." if changed else f"; with all of its neurons, for {whole}."
     second = (
         f"The prediction changes at {round(SHARES[flip] * choice.count):,} neurons."
         if flip is not None
