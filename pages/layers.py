@@ -247,6 +247,9 @@ def _map(d: Dissection) -> None:
     words = d.explained_adjectives
     word = two.selectbox("Adjective shown", words, key="map_word", **BOUND) if by == "adjective" and words else None
     typed = three.text_input("Light up neurons by meaning", key="light", placeholder="short metallic clicks", **BOUND)
+    about = "the highest clip of the neuron under the pointer"  # never by a link: who hears it has turned it on
+    if st.toggle("play what the pointer is on", key="hover_sound", help=about, persist_state="session"):
+        st.html(f'<i hidden data-and-hover="{html.text(d.name)}"></i>')
     neurons = found_neurons(d, Query(text=typed.strip(), by="meaning"))[0][:LIT] if typed.strip() else None
     figure = map_figure(d, places, by, word, tuple(int(i) for i in neurons) if neurons is not None else ())
     event = st.plotly_chart(

@@ -57,7 +57,7 @@ class Predicates:
 
 
 @dataclass(frozen=True)
-class Part:
+class Compared:
     """A block of neurons on some clips.
 
     Attributes
@@ -109,7 +109,7 @@ class Composition:
     alone: np.ndarray
 
 
-def part(u: np.ndarray, holds: np.ndarray) -> Part:
+def compared(u: np.ndarray, holds: np.ndarray) -> Compared:
     """Compare a block of neurons (R, n) with every predicate (n, Q) on some clips."""
     ranks = rank_shares(u)
     n = max(1, u.shape[1])
@@ -118,7 +118,7 @@ def part(u: np.ndarray, holds: np.ndarray) -> Part:
     known = (holds.sum(0) >= LEAST) & ((~holds).sum(0) >= LEAST)
     strength = np.where(known, scores @ holds.astype(np.float32) / counts, np.nan).astype(np.float32)
     area, z = aurocs(ranks, whole_draw(holds), LEAST)
-    return Part(standardised(u.T).T.astype(np.float32), ranks, holds, area, z, strength)
+    return Compared(standardised(u.T).T.astype(np.float32), ranks, holds, area, z, strength)
 
 
 def best(values: np.ndarray, allowed: np.ndarray) -> np.ndarray:
@@ -137,7 +137,7 @@ def at(values: np.ndarray, number: np.ndarray) -> np.ndarray:
     return result
 
 
-def among(p: Part, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def among(p: Compared, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return how well predicates tell a neuron's activations among the clips that have its base (R,).
 
     Returns
@@ -154,7 +154,7 @@ def among(p: Part, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return area, z
 
 
-def top_two(p: Part, concepts: np.ndarray) -> np.ndarray:
+def top_two(p: Compared, concepts: np.ndarray) -> np.ndarray:
     """Return (R, 2) the two strongest concepts by number, the smaller number first; -1 where there are fewer."""
     filled = np.where(concepts & np.isfinite(p.strength), p.strength, -np.inf)
     if filled.shape[1] < 2:
@@ -164,7 +164,7 @@ def top_two(p: Part, concepts: np.ndarray) -> np.ndarray:
     return np.where(known, np.sort(pair, 1), -1)
 
 
-def means(p: Part) -> np.ndarray:
+def means(p: Compared) -> np.ndarray:
     """Return (R, Q) mean activation on the clips of each predicate."""
     return p.u @ p.holds.astype(np.float32) / np.maximum(p.holds.sum(0), 1)
 
@@ -200,8 +200,8 @@ def compose(u: np.ndarray, predicates: Predicates, first: np.ndarray, expected: 
     expected : (C, C)
         By :func:`expected_levels`, concepts in the order in which they come among the predicates.
     """
-    every = part(u, predicates.holds)
-    halves = [part(u[:, clips], predicates.holds[clips]) for clips in (first, ~first)]
+    every = compared(u, predicates.holds)
+    halves = [compared(u[:, clips], predicates.holds[clips]) for clips in (first, ~first)]
     made = _nothing(len(u))
     made = _second_sense(every, halves, predicates, expected, made)
     for form in (_adjective_within, _two_adjectives, _everything_but, _category):  # the later one stands
@@ -238,7 +238,7 @@ def _where(mask: np.ndarray, made: Composition, form: str, **columns: np.ndarray
 
 
 def _second_sense(
-    every: Part, halves: list[Part], predicates: Predicates, expected: np.ndarray, made: Composition
+    every: Compared, halves: list[Compared], predicates: Predicates, expected: np.ndarray, made: Composition
 ) -> Composition:
     concepts = predicates.of_kind("concept")
     pair = top_two(every, concepts)
@@ -273,7 +273,7 @@ def _mean_known(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(one), other, np.where(np.isnan(other), one, (one + other) / 2))
 
 
-def _union_area(p: Part, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _union_area(p: Compared, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return (R,) area under the ROC curve of the clips with either of two predicates."""
     area = np.full(len(p.u), np.nan)
     pairs, of_row = np.unique(np.stack([one, other], 1), axis=0, return_inverse=True)
@@ -285,7 +285,7 @@ def _union_area(p: Part, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return area
 
 
-def _share(p: Part, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _share(p: Compared, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return (R,) of the highest clips with either concept, as many as the rarer one has, those with the second."""
     share = np.full(len(p.u), np.nan)
     for row in np.flatnonzero((one >= 0) & (other >= 0)).tolist():
@@ -297,7 +297,9 @@ def _share(p: Part, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return share
 
 
-def _adjective_within(every: Part, halves: list[Part], predicates: Predicates, made: Composition) -> Composition:
+def _adjective_within(
+    every: Compared, halves: list[Compared], predicates: Predicates, made: Composition
+) -> Composition:
     adjectives, base = predicates.of_kind("adjective"), best(every.strength, predicates.of_kind("concept"))
     shown = best(among(every, base)[0], adjectives)
     inside = [among(p, base) for p in halves]
@@ -309,13 +311,13 @@ def _adjective_within(every: Part, halves: list[Part], predicates: Predicates, m
     return _where(told, made, "and", first=base, second=shown, score=area)
 
 
-def _two_adjectives(every: Part, halves: list[Part], predicates: Predicates, made: Composition) -> Composition:
+def _two_adjectives(every: Compared, halves: list[Compared], predicates: Predicates, made: Composition) -> Composition:
     places = np.flatnonzero(predicates.of_kind("adjective"))
     pairs = np.array([(a, b) for n, a in enumerate(places) for b in places[n + 1 :]]).reshape(-1, 2)
     if not len(pairs):
         return made
 
-    def areas(p: Part) -> np.ndarray:
+    def areas(p: Compared) -> np.ndarray:
         both = p.holds[:, pairs[:, 0]] & p.holds[:, pairs[:, 1]]
         return aurocs(p.ranks, whole_draw(both), LEAST)[0]
 
@@ -336,7 +338,7 @@ def _two_adjectives(every: Part, halves: list[Part], predicates: Predicates, mad
     return _where(told, made, "both", first=one, second=other, score=area)
 
 
-def _within_both(p: Part, one: np.ndarray, other: np.ndarray, concept: np.ndarray) -> np.ndarray:
+def _within_both(p: Compared, one: np.ndarray, other: np.ndarray, concept: np.ndarray) -> np.ndarray:
     """Return (R,) area of a concept among the clips with both of two predicates; 1 where nearly all of them have it,
     0 where next to none has."""
     area = np.full(len(p.u), np.nan)
@@ -352,7 +354,7 @@ def _within_both(p: Part, one: np.ndarray, other: np.ndarray, concept: np.ndarra
     return area
 
 
-def _everything_but(every: Part, halves: list[Part], predicates: Predicates, made: Composition) -> Composition:
+def _everything_but(every: Compared, halves: list[Compared], predicates: Predicates, made: Composition) -> Composition:
     concepts = predicates.of_kind("concept")
     least = best(1 - every.area, concepts)
     agrees = np.logical_and(*(best(1 - p.area, concepts) == least for p in halves)) & (least >= 0)
@@ -362,7 +364,7 @@ def _everything_but(every: Part, halves: list[Part], predicates: Predicates, mad
     return _where(told, made, "not", first=least, score=area)
 
 
-def _category(every: Part, halves: list[Part], predicates: Predicates, made: Composition) -> Composition:
+def _category(every: Compared, halves: list[Compared], predicates: Predicates, made: Composition) -> Composition:
     categories, concepts = predicates.of_kind("category"), predicates.of_kind("concept")
     if not categories.any():
         return made

@@ -17,8 +17,9 @@ from and_core.figures.theme import EXPORT
 from and_core.query.openings import surest_neuron
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
-from pages.ui import html, intruder, listening, quantities, scores, senses
-from pages.ui.explorer import choose_neuron, go, header, results
+from pages.ui import html, intruder, keep, listening, player, quantities, scores, senses
+from pages.ui.explorer import choose_neuron, go
+from pages.ui.header import arrive, header
 from pages.ui.media import media_url
 from pages.ui.own import own_value
 from pages.ui.setup import explain, provenance, setup
@@ -30,15 +31,16 @@ def page() -> None:
     """Draw the page."""
     d = setup("Neurons")
     try:
+        arrive(d)
         _open_on_the_surest(d)
         neuron = choose_neuron(d)
         provenance(d)
-        typed = header(d, neuron)
+        header(d, neuron)
         notice = st.session_state.pop("notice", "")
         if notice:
             st.html(html.box(html.empty(notice)))
         _headline(d, neuron)
-        results(d, typed)
+        keep.actions(d, neuron)
         left, right = st.columns([2.25, 1], gap="medium")
         with left:
             _clips(d, neuron)
@@ -105,17 +107,25 @@ def _clips(d: Dissection, neuron: NeuronId) -> None:
     pictures = show.toggle("spectrograms", value=True, key="pictures", bind="query-params")
     span = d.statistics(neuron)["minimum"], d.statistics(neuron)["maximum"]
     high, low = d.extreme_clips(neuron, "high", k), d.extreme_clips(neuron, "low", k)
-    title.html(html.heading(f"Highest {len(high)} clips", "played as loud as they are", "top-k"))
+    title.html(html.heading("Clips", "played as loud as they are", "top-k"))
+    over = player.Overlays(d, neuron)
     grids = (
-        _grid(d, high, "high", span, pictures)
-        + html.heading(f"Lowest {len(low)} clips")
-        + _grid(d, low, "low", span, pictures)
+        player.group(f"Highest {len(high)}", _grid(d, high, "high", span, pictures, over))
+        + player.group(f"Lowest {len(low)}", _grid(d, low, "low", span, pictures, over), keys=False)
+        + player.trace_note(d, neuron)
     )
     st.html(html.about(neuron, grids))
 
 
-def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, float], pictures: bool) -> str:
-    low, high = span
+def _grid(
+    d: Dissection,
+    tops: list[TopClip],
+    side: Side,
+    span: tuple[float, float],
+    pictures: bool,
+    over: player.Overlays,
+) -> str:
+    (low, high), standing = span, keep.standing_edits(d)
     cards = []
     for top in tops:
         share = (top.activation - low) / (high - low) if high > low else 0.0
@@ -125,6 +135,7 @@ def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, flo
             f"{top.clip.name}, {top.clip.seconds:.1f} s"
             + (f", fold {top.clip.fold}" if top.clip.fold is not None else ""),
             *(["Measured. " + "; ".join(measured)] if measured else []),
+            *keep.remarks(standing, top.clip.name, top.caption),
         ]
         picture = media_url(d, top.clip.index, "jpg") if pictures else None
         cards.append(
@@ -135,6 +146,8 @@ def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, flo
                 media_url(d, top.clip.index, "flac"),
                 picture,
                 details,
+                over=over.over(top.clip),
+                attributes=over.attributes(top.clip),
             )
         )
     return f'<div class="and-cards">{"".join(cards)}</div>'

@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +15,8 @@ import pytest
 import soundfile as sf
 
 from and_core import open_dissection, pipeline
-from tests.conftest import ROOT, small_config, tone
+from tests.conftest import small_config, tone
+from tests.serving import dashboard_server
 
 pytestmark = pytest.mark.browser
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -69,34 +66,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ),
         root=root,
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        "app.py",
-        "--server.port",
-        str(port),
-        "--server.headless",
-        "true",
-    ]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "AND_CACHE": str(root)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(480):
-        try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
-            break
-        except OSError:
-            time.sleep(0.25)
     os.environ["AND_BROWSER_CACHE"] = str(root)
-    yield url
-    process.terminate()
-    process.wait(10)
+    with dashboard_server(root) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +225,7 @@ def test_keys_and_buttons_step_and_the_address_follows(server: str, page) -> Non
     page.locator(".and-copylink").click()
     page.wait_for_function("document.querySelector('.and-copylink').innerText === 'Copied'")
     link = page.evaluate("navigator.clipboard.readText()")
+    assert "dissection=" in link and "layer=fc" in link, "nothing is left to a default"
     open_page(page, link, ".and-card")
     assert title(page) == "fc / 3" and page.faults == []
 
@@ -263,17 +236,6 @@ def test_a_caption_opens_and_tells_what_was_measured(server: str, page) -> None:
     details.locator("summary").click()
     assert details.evaluate("d => d.open")
     assert "Measured." in details.inner_text()
-
-
-def test_search_and_open_a_neuron(server: str, page) -> None:
-    open_page(page, f"{server}/neurons?dissection=small&q=siren", '[data-testid="stDataFrame"]:visible')
-    assert "neurons" in page.locator(".and-h small").first.inner_text()
-    before = page.url
-    box = page.locator('[data-testid="stDataFrame"]:visible').first.bounding_box()
-    page.mouse.click(box["x"] + 14, box["y"] + 90)
-    page.wait_for_function("u => location.href !== u", arg=before)
-    assert "unit=" in page.url and "q=siren" in page.url
-    assert page.faults == []
 
 
 def test_a_deep_link_to_another_page_opens_cold(server: str, page) -> None:

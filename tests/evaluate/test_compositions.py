@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from and_core import open_dissection
-from and_core.evaluate.compositions import FORMS, Composition, Predicates, compose, expected_levels, part, top_two
+from and_core.evaluate.compositions import FORMS, Composition, Predicates, compared, compose, expected_levels, top_two
 from and_core.evaluate.ears import rank_shares
 from and_core.store.composition import Composed, clips_with, composed
 from tests.dashboard import app, page_html
@@ -105,7 +105,7 @@ def test_without_concepts_adjectives_alone_are_looked_at(world) -> None:
 
 def test_the_strongest_two_are_by_number(world) -> None:
     predicates, _, _, noise = world
-    p = part(noise[:3] + 4 * predicates.holds[:, 5] + 2 * predicates.holds[:, 2], predicates.holds)
+    p = compared(noise[:3] + 4 * predicates.holds[:, 5] + 2 * predicates.holds[:, 2], predicates.holds)
     assert top_two(p, predicates.of_kind("concept")).tolist() == [[2, 5]] * 3
     assert np.allclose(p.ranks, rank_shares(p.u))
 
