@@ -21,7 +21,7 @@ from and_core.unlearn.request import AblationRequest, Kind
 from and_core.unlearn.result import Result, forget, inputs_of, keep, kept, stored
 from and_core.unlearn.runs import read_split
 from and_core.unlearn.selection import RankedSelection, select_neurons
-from pages.ui import html
+from pages.ui import html, story
 from pages.ui.ablation import address, choose_request
 from pages.ui.ablation_result import draw, file_name, number
 from pages.ui.setup import explain, provenance, setup
@@ -41,6 +41,7 @@ def page() -> None:
     d = setup("Unlearning")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.html('<h1 class="and">Unlearning</h1>', width="stretch")
+        presenting = story.presented()
         st.html(html.COPY_LINK, width=110)
     try:
         provenance(d)
@@ -59,8 +60,10 @@ def page() -> None:
             _open_on_the_clearest(d)
             request = choose_request(d)
             choice = select_neurons(d, request)
-            _preview(d, request, choice)
+            if not presenting:
+                _preview(d, request, choice)
         with right:
+            story.draw(d, request, choice)
             result = _result(d, "run", request, choice, "Run")
             if result is not None:
                 draw(d, read_split(d), result)
