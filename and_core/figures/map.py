@@ -86,7 +86,7 @@ def island_map(
             text=plain(name),
             showarrow=False,
             font={"size": 12, "color": INK},
-            bgcolor="rgba(251,250,246,.82)",
+            bgcolor=VEIL,
         )
     figure.update_layout(showlegend=False)
     figure.update_yaxes(scaleanchor=None)  # what is near counts, not how far things are: the whole width serves

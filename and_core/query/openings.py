@@ -31,7 +31,8 @@ class Totals:
     probability : float or None
         Mean stated probability over those named; None where there are none.
     described : int
-        Not named, of which an adjective holds or which follow an acoustic measure.
+        Not named, of which an adjective holds, which follow an acoustic measure, or which mean more than one concept
+        says.
     unclear : int
     dead : int
     """
@@ -77,8 +78,8 @@ def totals(d: Dissection) -> Totals:
 
 @lru_cache(maxsize=KEPT)
 def surest_neuron(d: Dissection) -> NeuronId:
-    """Return the hidden neuron that is told most surely: by probability, then by how many methods say the same, by the
-    share of its highest clips in one class, by held-out score; the first of equals.
+    """Return the hidden neuron that is told most surely: by probability, then one that one concept says, by how many
+    methods say the same, by the share of its highest clips in one class, by held-out score; the first of equals.
 
     Raises
     ------
@@ -90,7 +91,8 @@ def surest_neuron(d: Dissection) -> NeuronId:
     if not able.any():
         return d.neuron_id(0)
     probability = np.round(np.nan_to_num(d.headlines.probability), 2)
-    keys = (-np.nan_to_num(_held_out(d), nan=-2.0), -_class_share(d), -_agreeing(d), -probability, ~able)
+    scores = -np.nan_to_num(_held_out(d), nan=-2.0)
+    keys = (scores, -_class_share(d), -_agreeing(d), _composed(d), -probability, ~able)
     return d.neuron_id(int(np.lexsort(keys)[0]))
 
 
@@ -211,7 +213,8 @@ def _agreeing(d: Dissection) -> np.ndarray:
 
 @lru_cache(maxsize=KEPT)
 def _described(d: Dissection) -> np.ndarray:
-    """Return (R,) bool: an adjective holds of the neuron, or it follows an acoustic measure."""
+    """Return (R,) bool: an adjective holds of the neuron, it follows an acoustic measure, or it means more than one
+    concept says."""
     described = np.zeros(d.neuron_count, bool)
     if d.words_calibrated:
         words = d.scored_words
@@ -219,9 +222,17 @@ def _described(d: Dissection) -> np.ndarray:
         described[words["neuron"].to_numpy()[sure]] = True
     else:
         described |= np.array([bool(words) for words in d.explanation_table["adjectives"].to_pylist()])
+    described |= _composed(d)
     if d.has("quantities"):
         described |= np.asarray(d.quantities["follows"].to_numpy(zero_copy_only=False), bool)
     return described
+
+
+def _composed(d: Dissection) -> np.ndarray:
+    """Return (R,) bool: the neuron means more than one concept says."""
+    if not d.has("compositions"):
+        return np.zeros(d.neuron_count, bool)
+    return np.asarray(d.compositions["form"].is_valid().to_numpy(zero_copy_only=False), bool)
 
 
 def _class_share(d: Dissection) -> np.ndarray:

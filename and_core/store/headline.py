@@ -131,7 +131,7 @@ class Headline:
         the surest adjective; None where none can be told."""
         if self.dead or (self.concept is None and not self.adjectives):
             return None
-        if self.holds or not self.adjectives:
+        if self.holds or (not self.adjectives and self.composition is None):
             return self.probability
         return max((p for p in self.adjectives.values() if p is not None), default=None)
 

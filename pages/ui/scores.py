@@ -33,9 +33,16 @@ def verdict(headline: Headline, *beside: str) -> str:
     if headline.dead:
         return ""
     probable = {word: p for word, p in headline.adjectives.items() if p is not None}
-    if headline.concept and headline.probability is not None and (headline.holds or not headline.adjectives):
+    alone = not headline.adjectives and headline.composition is None
+    if headline.concept and headline.probability is not None and (headline.holds or alone):
         probable[headline.concept.replace("_", " ")] = headline.probability
-    if headline.certainty is None:
+    if headline.composition is not None:
+        lines = [
+            headline.composition.evidence,
+            *(f"probability of {word} {html.points_of(p)}" for word, p in probable.items()),
+        ]
+        what = html.explained("; ".join(lines), "auroc", "held-out")
+    elif headline.certainty is None:
         what = f"The {html.term('probability', 'confidence')} that it holds is not known here."
     else:
         each = "this" if len(probable) < 2 else "each part"
@@ -43,7 +50,9 @@ def verdict(headline: Headline, *beside: str) -> str:
         parts = ", ".join(f"{word} {html.points_of(p)}" for word, p in probable.items())
         what += f": {html.text(parts)}" if len(probable) > 1 else ""
     rest = "".join(f"<span>{html.text(line)}</span>" for line in beside if line)
-    return f'<div class="and-sure">{html.meter(headline.certainty)}<span>{what}</span>{rest}</div>'
+    known = headline.certainty is not None or headline.composition is None
+    meter = html.meter(headline.certainty) if known else ""
+    return f'<div class="and-sure">{meter}<span>{what}</span>{rest}</div>'
 
 
 def short(value: float) -> str:

@@ -62,7 +62,11 @@ def _network(d: Dissection) -> None:
             count.named,
             f"the sentence names a sound; mean probability that it holds {mean}" if mean else why,
         ),
-        ("are described", count.described, "an adjective or an acoustic measure holds, and no name does"),
+        (
+            "are described",
+            count.described,
+            "an adjective, a measure or several meanings hold, and no one name does",
+        ),
         ("stay unclear", count.unclear, f"nothing is {html.term('sure enough', 'unclear')} to be said of them"),
     ]
     if count.dead:

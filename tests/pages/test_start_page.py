@@ -17,6 +17,7 @@ from and_core import pipeline
 from and_core.query.cluster_names import cluster_names
 from and_core.query.flips import clearest_unlearning
 from and_core.query.openings import leading_cluster, leading_concept, surest_neuron, totals, unclear_neuron
+from and_core.store.composition import Composed
 from and_core.store.headline import Headline
 from pages.ui import html, scores, terms
 from pages.ui.address import BaseAddress
@@ -109,6 +110,9 @@ def test_one_verdict_and_its_meter_everywhere(dissection) -> None:
         Headline("rain", "PC", 0.2, {}, True).certainty == 0.2
         and Headline(None, None, None, {}, True).certainty is None
     )
+    two = Composed("or", "dog", "siren", 0.4, 0.93)
+    several = Headline("dog", "PC", 0.2, {}, True, composition=two)
+    assert several.certainty is None and "AUROC 0.93" in re.sub("<[^>]+>", "", scores.verdict(several))
     assert "is not known here" in scores.verdict(Headline("rain", "DB", None, {}, False))
 
 

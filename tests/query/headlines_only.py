@@ -32,6 +32,7 @@ class HeadlinesOnly:
         self.headlines = Headlines(known, np.where(p == p, "PC", None), p, bool(np.isfinite(p).any()))
         self.dead = np.array(columns.get("dead", [False] * n))
         self.follows = columns.get("follows", [False] * n)
+        self.forms = columns.get("forms", [None] * n)
         self.tab = columns.get("tab", [-1] * n)
         self.words_calibrated = "words" in columns
         words = columns.get("words", [])
@@ -55,10 +56,14 @@ class HeadlinesOnly:
         assert self.has(stage)
 
     def has(self, stage: str) -> bool:
-        return stage in ("explanations", "tab", "scores", "quantities", "word_counts")
+        return stage in ("explanations", "tab", "scores", "quantities", "compositions", "word_counts")
 
     def notes(self, stage: str) -> dict[str, Any]:
         return {"similarities": ["wpmi"]}
+
+    @property
+    def compositions(self) -> pa.Table:
+        return pa.table({"form": pa.array(self.forms, pa.string())})
 
     @property
     def quantities(self) -> pa.Table:

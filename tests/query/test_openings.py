@@ -57,6 +57,9 @@ def test_an_unclear_neuron_has_no_adjective_and_no_measure_that_holds() -> None:
         share=[1, 0.2, 0.6, 0.2, 0.4, 0.2, 0.2],
     )
     assert str(unclear_neuron(d)) == "b/1"  # its clips have less in common than those of neuron 2
+    several = HeadlinesOnly(["dog"] * 4, [0.9, 0.9, 0.1, 0.9], forms=["or", None, "and", None])
+    assert str(surest_neuron(several)) == "a/1", "one concept says it"
+    assert unclear_neuron(several) is None and totals(several).described == 1
     count = totals(d)
     assert (count.neurons, count.layers, count.named, count.described, count.unclear, count.dead) == (6, 2, 1, 2, 2, 1)
     assert count.probability == 0.9
