@@ -10,15 +10,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from and_core import Dissection
-from and_core.audio.decode import resample
-from and_core.audio.measures import ANALYSIS_RATE
-from and_core.audio.media import flac, read_flac, spectrogram_jpeg
+from and_core.audio.media import read_flac
 from and_core.errors import ANDError
 from and_core.figures.catalogue import TABLES
 from and_core.figures.listening import FEW
 from and_core.listen.decision import component_sound, dissection_listener, interpret, keep_components
 from and_core.query.heard import explained_decision, trust, trusted_mode
-from pages.ui import html
+from pages.ui import html, player
 from pages.ui.own import bring_in, brought, reaction
 from pages.ui.setup import BOUND, explain, provenance, setup
 
@@ -149,7 +147,7 @@ def _apart(d: Dissection) -> None:
     )
     if decision.remark:
         st.html(html.box(html.empty(f"{decision.remark[:1].upper()}{decision.remark[1:]}.")))
-        st.audio(flac(decision.wave, listener.target.sample_rate), format="audio/flac")
+        st.html(player.sound(decision.wave, listener.target.sample_rate, name))
         return
     tau = float(d.listening_report["tau"][0])
     _components(d, decision, classes, tau, mode or "post-hoc", listener.target.sample_rate)
@@ -175,7 +173,7 @@ def _components(d: Dissection, decision: Any, classes: list[str], tau: float, mo
             relevance = float(decision.relevance[k])
             bar = f'<i class="high" style="width:{100 * max(0.0, relevance):.0f}%"></i>'
             row[1].html(f'<div class="and-bar">{bar}</div>{relevance:.2f}')
-            row[2].audio(flac(component_sound(d, decision, k, mode), rate), format="audio/flac")
+            row[2].html(player.sound(component_sound(d, decision, k, mode), rate, f"component {k}", low=True))
     with right:
         result = keep_components(d, decision, kept, mode)
         st.html(html.heading("What you hear", f"{len(kept)} of {len(decision.relevance)} components are kept"))
@@ -183,12 +181,10 @@ def _components(d: Dissection, decision: Any, classes: list[str], tau: float, mo
             ("The clip", decision.wave, decision.probabilities),
             ("What is kept: the interpretation", result.kept, result.kept_probabilities),
         ]
+        cards = ""
         for label, sound, sentence in (*heard, ("What is left", result.left, result.left_probabilities)):
-            st.html(
-                html.empty(f"{label}: {_top(sentence, classes)}")
-                + html.picture(spectrogram_jpeg(resample(sound, rate, ANALYSIS_RATE)), label)
-            )
-            st.audio(flac(sound, rate), format="audio/flac")
+            cards += player.sound(sound, rate, label, note=_top(sentence, classes))
+        st.html(f'<div class="and-group">{cards}</div>')
         c = decision.shown
         p, kept_p, left_p = (
             values[c] for values in (decision.probabilities, result.kept_probabilities, result.left_probabilities)

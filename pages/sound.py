@@ -9,12 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from and_core import Dissection
-from and_core.audio.media import flac
 from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.store.files import cache_root
 from and_core.uploads.sound import Reaction, forget, keep, unusual, without_concept
-from pages.ui import html, scores
+from pages.ui import html, player, scores
 from pages.ui.explorer import neuron_button
 from pages.ui.own import SOURCES, Own, bring, bring_in, brought, reaction
 from pages.ui.setup import explain, provenance, setup
@@ -149,7 +148,7 @@ def page() -> None:
                 + (f", of which the network hears {response.heard:.1f} s" if response.heard < seconds - 0.05 else ""),
             )
         )
-        st.audio(flac(own.sound.wave, own.sound.rate), format="audio/flac")
+        st.html(player.sound(own.sound.wave, own.sound.rate, own.sound.name))
         left, right = st.columns([1.6, 1], gap="medium")
         with right:
             _prediction(response)

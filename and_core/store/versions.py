@@ -31,6 +31,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "quantities": 1,
     "scores": 2,
     "confidence": 1,
+    "compositions": 1,
     "judged": 1,
     "planted": 1,
     "split": 1,

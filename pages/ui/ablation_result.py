@@ -16,7 +16,7 @@ from and_core.unlearn.measure import accuracy_by_class, named_rightly
 from and_core.unlearn.request import AblationRequest
 from and_core.unlearn.result import Result
 from and_core.unlearn.runs import TestedClips
-from pages.ui import html
+from pages.ui import html, player
 from pages.ui.media import media_url
 from pages.ui.setup import BOUND
 
@@ -155,19 +155,18 @@ def _clips(d: Dissection, split: TestedClips, result: Result) -> None:
                     (bool(right[0][i]), bool(right[1][i])),
                     media_url(d, clip.index, "flac"),
                     media_url(d, clip.index, "jpg"),
+                    player.level_attribute(d, clip),
                 )
             )
         return f'<div class="and-cards">{"".join(made)}</div>'
 
     if clips:
         st.html(
-            html.heading("The concept's clips", "before and after, with the network's own probability") + cards(clips)
+            player.group("The concept's clips", cards(clips), "before and after, with the network's own probability")
         )
     note = f"{len(changed)} of {len(split.clips) - len(clips)}" + (
         f", the first {CARDS}" if len(changed) > CARDS else ""
     )
     nothing = html.empty("No other clip is taken for something else than before.")
-    st.html(
-        html.heading("Other clips that are now taken for something else", note)
-        + (cards(changed) if changed else nothing)
-    )
+    title = "Other clips that are now taken for something else"
+    st.html(player.group(title, cards(changed), note, keys=False) if changed else html.heading(title, note) + nothing)

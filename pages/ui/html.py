@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import re
 from collections.abc import Sequence
@@ -108,8 +107,21 @@ def box(inner: str) -> str:
     return f'<div class="and-box">{inner}</div>'
 
 
-def card(top: TopClip, side: Side, share: float, audio: str, picture: str | None, details: Sequence[str]) -> str:
-    """Return one clip to see and hear; `share` is the length of its activation bar, 0 to 1."""
+def card(
+    top: TopClip,
+    side: Side,
+    share: float,
+    audio: str,
+    picture: str | None,
+    details: Sequence[str],
+    *,
+    over: str = "",
+    attributes: str = "",
+) -> str:
+    """Return one clip to see and hear; `share` is the length of its activation bar, 0 to 1.
+
+    `over` is markup that lies over the picture, `attributes` markup of the card's own, for the player.
+    """
     clip = top.clip
     name = clip.label.replace("_", " ") if clip.label else clip.name
     trained = {True: "train", False: "test", None: ""}[clip.trained]
@@ -123,8 +135,8 @@ def card(top: TopClip, side: Side, share: float, audio: str, picture: str | None
     more = "".join(f"<p>{text(line)}</p>" for line in details)
     return (
         f'<div class="and-card{"" if picture else " and-nopic"}" data-and-clip="{clip.index}" '
-        f'data-and-seconds="{clip.seconds:.3f}">'
-        f'<div class="and-pic">{image}<span class="head"></span><span class="rank">{top.rank}</span>'
+        f'data-and-seconds="{clip.seconds:.3f}"{attributes}>'
+        f'<div class="and-pic">{image}{over}<span class="head"></span><span class="rank">{top.rank}</span>'
         f'<button class="and-play" aria-label="play clip {top.rank}, {text(name)}" title="play">&#9654;</button></div>'
         f'<audio preload="none" src="{text(audio)}"></audio>'
         f'<div class="and-body"><div class="and-row"><b title="{text(clip.name)}">{text(name)}</b>{tag}'
@@ -140,11 +152,11 @@ def clip_card(clip: Clip, caption: str | None, audio: str, picture: str) -> str:
     return _clip(clip, audio, picture, f"<details><summary>{shown_caption}</summary></details>")
 
 
-def _clip(clip: Clip, audio: str, picture: str, body: str) -> str:
+def _clip(clip: Clip, audio: str, picture: str, body: str, attributes: str = "") -> str:
     """Return a card with spectrogram, player and name; `body` is markup."""
     name = clip.label.replace("_", " ") if clip.label else clip.name
     return (
-        f'<div class="and-card" data-and-clip="{clip.index}" data-and-seconds="{clip.seconds:.3f}">'
+        f'<div class="and-card" data-and-clip="{clip.index}" data-and-seconds="{clip.seconds:.3f}"{attributes}>'
         f'<div class="and-pic"><img src="{text(picture)}" alt="spectrogram of {text(clip.name)}" loading="lazy"><span '
         'class="head"></span>'
         f'<button class="and-play" aria-label="play {text(name)}, {text(clip.name)}" '
@@ -155,15 +167,15 @@ def _clip(clip: Clip, audio: str, picture: str, body: str) -> str:
     )
 
 
-def part_card(top: TopClip, parts: Sequence[tuple[str, str]], picture: str) -> str:
+def part_card(top: TopClip, parts: Sequence[tuple[str, str]], picture: str, hz: float) -> str:
     """Return one high clip with the sounds it falls into, each to hear, over a picture of where the neuron fires.
 
-    `parts` are (name, address).
+    `parts` are (name, address); frequency runs evenly up to `hz` in the picture.
     """
     name = top.clip.label.replace("_", " ") if top.clip.label else top.clip.name
     players = "".join(
-        f'<div class="and-part" data-and-clip="{top.clip.index}" data-and-seconds="{top.clip.seconds:.3f}"><button '
-        'class="and-play" '
+        f'<div class="and-part" data-and-clip="{top.clip.index}" data-and-seconds="{top.clip.seconds:.3f}" '
+        f'data-and-hz="{hz:.0f}"><button class="and-play" '
         f'aria-label="play {text(what)} of clip {top.rank}, {text(name)}" title="play {text(what)}">&#9654;</button>'
         f'<audio preload="none" src="{text(address)}"></audio><span>{text(what)}</span></div>'
         for what, address in parts
@@ -184,6 +196,7 @@ def verdict_card(
     right: tuple[bool, bool],
     audio: str,
     picture: str,
+    attributes: str = "",
 ) -> str:
     """Return one tested clip to hear, with what the network took it for before and after, and whether it was right."""
     predictions = [f"{what[0].replace('_', ' ')} {what[1]:.0%}" for what in (before, after)]
@@ -192,7 +205,7 @@ def verdict_card(
         f'<div class="and-verdict"><span>before</span> {text(predictions[0])}</div><div '
         f'class="and-verdict{kind}"><span>after</span> {text(predictions[1])}</div>'
     )
-    return _clip(clip, audio, picture, lines)
+    return _clip(clip, audio, picture, lines, attributes)
 
 
 def figures(items: Sequence[tuple[str, str, str]], *anchors: str) -> str:
@@ -262,14 +275,6 @@ def word_cloud(words: Sequence[tuple[str, float]]) -> str:
     sizes = [(word, 13 + 19 * (weight / most) ** 0.5) for word, weight in words]
     spans = "".join(f'<span style="font-size:{size:.0f}px">{text(word)}</span>' for word, size in sizes)
     return f'<div class="and-cloud">{spans}</div>'
-
-
-def picture(jpeg: bytes, what: str) -> str:
-    """Return a spectrogram of a sound that has no address of its own."""
-    return (
-        f'<img class="and-wide" alt="spectrogram: {text(what)}" '
-        f'src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
-    )
 
 
 def chips(words: Sequence[str], dissection: str) -> str:

@@ -17,7 +17,7 @@ from and_core.figures.theme import EXPORT
 from and_core.query.openings import surest_neuron
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
-from pages.ui import html, intruder, keep, listening, quantities, scores
+from pages.ui import html, intruder, keep, listening, player, quantities, scores, senses
 from pages.ui.explorer import choose_neuron, go
 from pages.ui.header import arrive, header
 from pages.ui.media import media_url
@@ -44,6 +44,7 @@ def page() -> None:
         left, right = st.columns([2.25, 1], gap="medium")
         with left:
             _clips(d, neuron)
+            senses.clips(d, neuron)
             intruder.by_sound(d, neuron)
             listening.where_it_fires(d, neuron)
             listening.what_moves_it(d, neuron)
@@ -53,6 +54,7 @@ def page() -> None:
             _summary(d, neuron)
             _closed(d, neuron)
             _open(d, neuron)
+            senses.box(d, neuron)
             quantities.box(d, neuron)
             scores.box(d, neuron)
             scores.captions_agree(d, neuron)
@@ -105,16 +107,24 @@ def _clips(d: Dissection, neuron: NeuronId) -> None:
     pictures = show.toggle("spectrograms", value=True, key="pictures", bind="query-params")
     span = d.statistics(neuron)["minimum"], d.statistics(neuron)["maximum"]
     high, low = d.extreme_clips(neuron, "high", k), d.extreme_clips(neuron, "low", k)
-    title.html(html.heading(f"Highest {len(high)} clips", "played as loud as they are", "top-k"))
+    title.html(html.heading("Clips", "played as loud as they are", "top-k"))
+    over = player.Overlays(d, neuron)
     grids = (
-        _grid(d, high, "high", span, pictures)
-        + html.heading(f"Lowest {len(low)} clips")
-        + _grid(d, low, "low", span, pictures)
+        player.group(f"Highest {len(high)}", _grid(d, high, "high", span, pictures, over))
+        + player.group(f"Lowest {len(low)}", _grid(d, low, "low", span, pictures, over), keys=False)
+        + player.trace_note(d, neuron)
     )
     st.html(html.about(neuron, grids))
 
 
-def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, float], pictures: bool) -> str:
+def _grid(
+    d: Dissection,
+    tops: list[TopClip],
+    side: Side,
+    span: tuple[float, float],
+    pictures: bool,
+    over: player.Overlays,
+) -> str:
     (low, high), standing = span, keep.standing_edits(d)
     cards = []
     for top in tops:
@@ -136,6 +146,8 @@ def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, flo
                 media_url(d, top.clip.index, "flac"),
                 picture,
                 details,
+                over=over.over(top.clip),
+                attributes=over.attributes(top.clip),
             )
         )
     return f'<div class="and-cards">{"".join(cards)}</div>'

@@ -20,6 +20,7 @@ from pages.ui.data import dissection_names, get_dissection
 from pages.ui.links import check_dissection, check_names, show_refused
 
 HERE = Path(__file__).parent
+STYLES = ("theme.css", "player.css")
 PAGES = (
     ("app.py", "Start"),
     ("pages/neurons.py", "Neurons"),
@@ -62,7 +63,7 @@ def frame(title: str) -> str | None:
     st.set_page_config(
         page_title=f"{title} · Audio Network Dissection", page_icon=str(HERE / "icon.png"), layout="wide"
     )
-    st.html(HERE / "theme.css")
+    st.html("".join(f"<style>{(HERE / name).read_text(encoding='utf-8')}</style>" for name in STYLES))
     path = next((path for path, label in PAGES if label == title), "")
     mark = f'<i hidden data-and-page="{html.text("" if path == "app.py" else Path(path).stem)}"></i>'
     scripts = [(HERE / f"{name}.html").read_text(encoding="utf-8") for name in SCRIPTS]

@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from and_core import NeuronId
+from and_core.audio.media import read_flac
 from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.study import block_figure, fault_part, rating_figure, result_parts, score_figure
@@ -22,7 +23,7 @@ from and_core.study.report import Report
 from and_core.study.results import item_ratings
 from and_core.study.sounds import read_sound
 from and_core.study.study import Study
-from pages.ui import html
+from pages.ui import html, player
 from pages.ui.explorer import neuron_button
 from pages.ui.setup import BOUND, explain
 
@@ -210,7 +211,9 @@ def items(study: Study) -> None:
                     + (", the intruder" if item["task"] == "intruder" and i == 0 else "")
                 )
             )
-            st.audio(read_sound(study.sounds, clip["sound"]), format="audio/flac")
+            data = read_sound(study.sounds, clip["sound"])
+            wave, rate = read_flac(data)
+            st.html(player.flac_sound(data, len(wave) / rate, truth["clip_names"][i], low=True))
             if shown["captions"]:
                 st.html(html.empty(shown["captions"][i]))
     answers = report.answers_of(number)

@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +15,8 @@ import pytest
 import soundfile as sf
 
 from and_core import open_dissection, pipeline
-from tests.conftest import ROOT, small_config, tone
+from tests.conftest import small_config, tone
+from tests.serving import dashboard_server
 
 pytestmark = pytest.mark.browser
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -69,34 +66,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ),
         root=root,
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        "app.py",
-        "--server.port",
-        str(port),
-        "--server.headless",
-        "true",
-    ]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "AND_CACHE": str(root)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(480):
-        try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
-            break
-        except OSError:
-            time.sleep(0.25)
     os.environ["AND_BROWSER_CACHE"] = str(root)
-    yield url
-    process.terminate()
-    process.wait(10)
+    with dashboard_server(root) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -112,6 +112,7 @@ def test_a_second_run_computes_nothing_and_a_changed_one_only_what_changed(cache
         "map",
         "scores",
         "confidence",
+        "compositions",
         "split",
         "unlearning",
         "importance",
