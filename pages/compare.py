@@ -80,8 +80,8 @@ def _side(d: Dissection, neuron: NeuronId, shared: set[int], side: str) -> None:
     if d.has("explanations"):
         headline = d.headline(neuron)
         st.html(
-            f'<div class="and-headline and-two">{scores.sentence(headline)}'
-            f'<span class="sure">{html.text(headline.sureness)}</span></div>'
+            f'<div class="and-two"><div class="and-headline">{scores.sentence(headline)}</div>'
+            f"{scores.verdict(headline, '')}</div>"
         )
     else:
         st.html(html.empty("Not explained yet. Run", "and-dissect run CONFIG.yaml"))
