@@ -14,7 +14,7 @@ from and_core.figures.theme import EXPORT
 from and_core.query.counterpart import same_clips
 from pages.ui import html, scores
 from pages.ui.data import dissection_names, get_dissection, kept_counterparts
-from pages.ui.explorer import choose_neuron, hold
+from pages.ui.explorer import choose_neuron, hold, returning
 from pages.ui.media import media_url
 from pages.ui.setup import BOUND, explain, provenance, setup
 
@@ -24,7 +24,7 @@ SHOWN = 6  # clips of each, at most
 def _second(d: Dissection, neuron: NeuronId) -> tuple[Dissection, NeuronId]:
     """Return the neuron that stands on the right; widgets for its dissection, layer and unit."""
     state, names = st.session_state, dissection_names()
-    named = "with_layer" in st.query_params or "with_unit" in st.query_params
+    named = returning() or "with_layer" in st.query_params or "with_unit" in st.query_params
     if not named and "with" not in st.query_params and state.get("with") not in names:
         others = [name for name in names if name != d.name and same_clips(d, get_dissection(name))]
         hold("with", others[0] if others else d.name)
@@ -80,8 +80,8 @@ def _side(d: Dissection, neuron: NeuronId, shared: set[int], side: str) -> None:
     if d.has("explanations"):
         headline = d.headline(neuron)
         st.html(
-            f'<div class="and-headline and-two">{scores.sentence(headline)}'
-            f'<span class="sure">{html.text(headline.sureness)}</span></div>'
+            f'<div class="and-two"><div class="and-headline">{scores.sentence(headline)}</div>'
+            f"{scores.verdict(headline, '')}</div>"
         )
     else:
         st.html(html.empty("Not explained yet. Run", "and-dissect run CONFIG.yaml"))

@@ -110,7 +110,9 @@ def _changes(d: Dissection, file: KeptFile) -> None:
         frame.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(d.index(c.neuron))) for c in changes])
         more = f", the first {CHANGES} listed" if len(changes) > CHANGES else ""
         st.html(html.empty(f"{len(changes):,} of {d.neuron_count:,} headlines changed{more}."))
-        st.dataframe(frame.head(CHANGES), hide_index=True, height=300, column_config={"open": LINK})
+        st.dataframe(
+            frame.head(CHANGES), hide_index=True, height=min(300, 40 + 35 * len(frame)), column_config={"open": LINK}
+        )
         st.download_button("Changes (CSV)", csv_text(frame).encode(), "changes.csv", "text/csv", on_click="ignore")
     st.html(html.empty(f"Run anew: {', '.join(last['computed'])}."))
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from and_core import Dissection, NeuronId
 from pages.ui.html import markdown
@@ -20,9 +21,11 @@ from pages.ui.html import markdown
 def choose_neuron(d: Dissection) -> NeuronId:
     """Return the chosen neuron; widgets for layer and unit in the sidebar, steps in the head of the page."""
     names = [layer.name for layer in d.layers]
-    for key in ("layer", "unit"):
-        if key not in st.query_params and key in st.session_state:
-            hold(key, st.session_state[key])  # else one that came by address is lost where pages change
+    if not returning():
+        for key, default in (("layer", names[0]), ("unit", 0)):
+            value = st.session_state.get(key, default)
+            if key not in st.query_params and value != default:
+                hold(key, value)  # else one that came by address is lost where pages change
     with st.sidebar:
         name = st.selectbox("Layer", names, key="layer", bind="query-params", persist_state="session")
         layer = d.layer(name)
@@ -37,6 +40,11 @@ def choose_neuron(d: Dissection) -> NeuronId:
             persist_state="session",
         )
     return NeuronId(name, int(unit))
+
+
+def returning() -> bool:
+    """Return whether Back or Forward leads here: then the address alone says what is shown."""
+    return bool(getattr(get_script_run_ctx(suppress_warning=True), "is_history_navigation", False))
 
 
 def hold(key: str, value: Any) -> None:

@@ -94,6 +94,9 @@ def test_back_and_forward_return_to_each_view(server: str, page) -> None:
     page.keyboard.press("Enter")
     page.get_by_text("Neuron 1 of").wait_for()
     seen()
+    page.get_by_role("button", name="Next").click()
+    page.get_by_text("Neuron 2 of").wait_for()
+    seen()
     for name in ("Layers", "Concepts", "Words and clusters", "Glossary"):
         page.get_by_role("link", name=name, exact=True).click()
         page.wait_for_function("name => document.querySelector('h1.and')?.innerText === name", arg=name)

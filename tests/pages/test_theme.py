@@ -45,5 +45,6 @@ def test_streamlits_own_colours_stand_out(name: str) -> None:
     theme, side = THEME[name], ["light", "dark"].index(name)
     for ground in (theme["backgroundColor"], theme["secondaryBackgroundColor"], theme["sidebar"]["backgroundColor"]):
         assert contrast(theme["textColor"], ground) >= 4.5 and contrast(theme["linkColor"], ground) >= 4.5
+    assert contrast("#ffffff", theme["primaryColor"]) >= 4.5, "on a button"
     assert theme["backgroundColor"].lower() == VARIABLES["paper"][side]
     assert theme["textColor"].lower() == VARIABLES["ink"][side]
