@@ -162,6 +162,11 @@ def spreads(tops: np.ndarray, p: float, threads: int) -> np.ndarray:
     return out
 
 
+def add_products(columns: np.ndarray, others: np.ndarray, out: np.ndarray, threads: int) -> None:
+    """Add to out (R, C) the product of each row of columns (R, n) with the rows `others` (R, C) names."""
+    over_blocks(lambda a, b: add_row_products(columns, a, b, others, out), len(columns), 256, threads)
+
+
 def squares(x: np.ndarray, threads: int) -> np.ndarray:
     """Return (R,) float64 sum of squares of each column of (N, R)."""
     total = np.empty(x.shape[1])
@@ -319,3 +324,15 @@ def scale(x, rows, columns):  # type: ignore[no-untyped-def]
     for r in range(x.shape[0]):
         for m in range(x.shape[1]):
             x[r, m] *= rows[r] * columns[m]
+
+
+@compiled("void(float32[:, ::1], int64, int64, int64[:, ::1], float64[:, ::1])")
+def add_row_products(columns, start, stop, others, out):  # type: ignore[no-untyped-def]
+    """Add to rows of out (R, C) products of rows of columns (R, n)."""
+    for r in range(start, stop):
+        one = columns[r]
+        for c in range(others.shape[1]):
+            other, total = columns[others[r, c]], np.float32(0)
+            for i in range(columns.shape[1]):
+                total += one[i] * other[i]
+            out[r, c] += total

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from and_core.analyze.acoustics import disagreements, every_test, means_of_clips
 from and_core.analyze.clusters import bend, cloud, elbow, fit, related, sentences_of
 from and_core.analyze.interpretability import TAUS, by_chance, most_shared, uninterpretable
-from and_core.analyze.map import components, gram, layout
+from and_core.analyze.map import components, gram, layout, leading_axes
 from and_core.analyze.words import KINDS, by_block, by_layer, counts_per_neuron, distribution, summary_tokens
 from and_core.audio.measures import MEASURES
-from and_core.pipeline.neurons import blocks, source_numbers
+from and_core.pipeline.neurons import EXACT_CLIPS, blocks, source_numbers
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.summaries import top_sets
 from and_core.store.writer import StageWriter
@@ -243,7 +243,12 @@ def neuron_map(run: Run, writer: StageWriter) -> None:
             projected = centred @ components(gram([centred[~dead]]))
             projected[~np.asarray(vectors).any(1)] = np.nan  # nothing is said of them
         else:
-            axes = components(gram(patterns(*part) for part in parts))
+            few = len(d.clips) <= EXACT_CLIPS
+            axes = (
+                components(gram(patterns(*part) for part in parts))
+                if few
+                else leading_axes(lambda: (patterns(*part) for part in parts), len(d.clips), run.config.seed)
+            )
             projected = np.concatenate([patterns(*part) @ axes for part in parts])
         projected[dead] = np.nan
         places, used = layout(projected, run.config.seed, method)
