@@ -41,7 +41,10 @@ def spread(cosine: np.ndarray, kind: str, scale: float) -> np.ndarray:
 
 
 def closed(run: Run, writer: StageWriter) -> None:
-    """Compute DB: best concepts of every neuron by the captions of its clips."""
+    """Compute DB: best concepts of every neuron by the captions of its clips.
+
+    Cost: N (R + M), and R M for scores; cos and cos_cubed N R M; rank_reorder N R M / 20.
+    """
     d, config = run.dissection, run.config.closed
     kind = "closed_" if config.encoder is not None else ""
     captions, concepts = (np.asarray(d.array(f"texts/{kind}{what}_embeddings")) for what in ("caption", "concept"))
@@ -67,7 +70,10 @@ def tab_features(run: Run) -> str:
 
 
 def tab(run: Run, writer: StageWriter) -> None:
-    """Compute TAB: best concepts of every neuron by the sound of its clips."""
+    """Compute TAB: best concepts of every neuron by the sound of its clips.
+
+    Cost: as `closed`.
+    """
     d, config = run.dissection, run.config.tab
     cosine = np.asarray(d.array("sounds/clip_embeddings")) @ np.asarray(d.array("sounds/concept_embeddings")).T
     clips = np.flatnonzero(run.explained_from)
@@ -87,7 +93,10 @@ def sound_parameters(run: Run) -> dict[str, Any]:
 
 
 def sounds(run: Run, writer: StageWriter) -> None:
-    """Score every clip heard once by the text-audio encoder, every concept read once."""
+    """Score every clip heard once by the text-audio encoder, every concept read once.
+
+    Cost: N.
+    """
     d, encoder = run.dissection, run.audio_encoder
     assert encoder is not None
     check_spread(encoder, "audio_encoder")

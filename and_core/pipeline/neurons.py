@@ -42,7 +42,10 @@ def source_numbers(dissection: Dissection) -> np.ndarray:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Compute statistics in blocks of neurons, over the clips that explanations are made from."""
+    """Compute statistics in blocks of neurons, over the clips that explanations are made from.
+
+    Cost: N R, a partial selection for extreme clips.
+    """
     d, config = run.dissection, run.config.neurons
     used = np.flatnonzero(run.explained_from)
     label_mask = d.label_mask[used]
@@ -88,6 +91,8 @@ def similar(run: Run, writer: StageWriter) -> None:
 
     Blocks of neurons are read from the store and multiplied pair by pair, so memory holds two blocks, not all
     activations.
+
+    Cost: N R^2 up to 4,096 clips; beyond, N R by projection, and R^2 without clips.
     """
     d = run.dissection
     count = min(NEIGHBOURS, d.neuron_count - 1)
