@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 COMPONENTS = 50  # principal components that distances are taken in
 PERPLEXITY = 30
 ROUNDS = (100, 200)  # early exaggeration, then plain
+MORE, PASSES = 14, 4  # directions beside those that are asked for, and passes over the rows, of `leading_axes`
 LEAST = 100  # neurons; fewer are shown by their first two principal components
 
 
@@ -31,6 +32,33 @@ def gram(blocks: Iterable[np.ndarray]) -> np.ndarray:
         part = block.T.astype(np.float64) @ block.astype(np.float64)
         total = part if total is None else total + part
     return np.zeros((0, 0)) if total is None else total
+
+
+def leading_axes(
+    blocks: Callable[[], Iterable[np.ndarray]], width: int, seed: int, count: int = COMPONENTS
+) -> np.ndarray:
+    """Return (D, count) about what `components` gives of `gram`, without the (D, D) matrix: subspace iteration from a
+    random start (Halko, Martinsson and Tropp 2011), linear in D.
+
+    Parameters
+    ----------
+    blocks : callable
+        Gives the rows block by block (each (n, D)); called once for each of :data:`PASSES` and once more.
+    width : int
+        D.
+    seed : int
+        Of the start.
+    """
+    start = np.random.default_rng(seed).standard_normal((width, min(count + MORE, width)), np.float32)
+    basis = np.linalg.qr(start)[0]
+    for _ in range(PASSES):
+        moved = np.zeros(basis.shape)
+        for block in blocks():
+            moved += block.T @ (block @ basis)
+        basis = np.linalg.qr(moved)[0].astype(np.float32)
+    axes = basis @ components(gram(block @ basis for block in blocks()), count)
+    signs = np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
+    return (axes * np.where(signs == 0, 1, signs)).astype(np.float32)
 
 
 def layout(points: np.ndarray, seed: int, method: str = "tsne") -> tuple[np.ndarray, str]:

@@ -2,15 +2,14 @@
 
 Each takes activations (N, R) and concept features (N, M), float32 NumPy arrays or tensors on any device, and returns
 scores (R, M) of the same kind; larger is better. Neurons given together share the prior of `wpmi` and `soft_wpmi`: give
-a
-layer whole.
+a layer whole, or in parts to :func:`score_in_parts`. What stands here in tensors runs on a GPU;
+on a processor :mod:`and_core.dissect.similarity_cpu` does the same with compiled loops.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from and_core.errors import ConfigError
 Scores = Callable[..., Any]
 BLOCK = 4_000_000  # elements of the largest temporary of one block
 SIMILARITIES: dict[str, Scores] = {}
+OF_TENSORS: dict[str, Scores] = {}  # the same without checks, as a GPU runs them
 
 
 def _similarity(function: Scores) -> Scores:
@@ -33,14 +33,29 @@ def _similarity(function: Scores) -> Scores:
                 f"activations {tuple(activations.shape)} and concept features {tuple(features.shape)} must be (N, R) "
                 "and (N, M) with the same N"
             )
-        if isinstance(activations, np.ndarray):
-            t = torch.from_numpy(np.ascontiguousarray(activations, np.float32))
-            p = torch.from_numpy(np.ascontiguousarray(features, np.float32))
-            return function(t, p, **options).numpy()
-        return function(activations.float(), features.to(activations.device).float(), **options)
+        given = not isinstance(activations, np.ndarray)
+        if given and activations.device.type != "cpu":
+            return function(activations.float(), features.to(activations.device).float(), **options)
+        t, p = (
+            np.ascontiguousarray(x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x, np.float32)
+            for x in (activations, features)
+        )
+        scores = _on_cpu(function, t, p, options)
+        return torch.from_numpy(scores) if given else scores
 
+    OF_TENSORS[function.__name__] = function
     SIMILARITIES[function.__name__] = checked
     return checked
+
+
+def _on_cpu(function: Scores, t: np.ndarray, p: np.ndarray, options: dict[str, Any]) -> np.ndarray:
+    from and_core.dissect import similarity_cpu  # compiled: a second to load
+
+    every = {**(function.__kwdefaults__ or {}), **options}
+    if function.__name__ == "rank_reorder":
+        every["n"] = _top_count(len(t), every.pop("top_fraction"), every["variant"])
+    scores: np.ndarray = getattr(similarity_cpu, function.__name__)(t, p, **every)
+    return scores
 
 
 @_similarity
@@ -87,14 +102,7 @@ def rank_reorder(
         Too few clips (n = 0), or an unknown variant.
     """
     clips, neurons = activations.shape
-    n = int(top_fraction * clips)
-    if n < 1:
-        raise ConfigError(
-            f"rank_reorder needs at least {int(np.ceil(1 / top_fraction))} clips for top_fraction={top_fraction}; "
-            f"there are {clips}"
-        )
-    if variant not in ("argsort", "rank"):
-        raise ConfigError(f"variant={variant!r} is not known; allowed: argsort, rank")
+    n = _top_count(clips, top_fraction, variant)
     best = top_clips(activations, n)
     t = activations.T.gather(1, best)
     base = torch.cat(
@@ -124,18 +132,8 @@ def rank_reorder(
         value = torch.where(spread > 0, value, torch.zeros_like(value))
         scores[start : start + size] = torch.where(weight > 0, value, torch.full_like(value, -torch.inf))
 
-    starts = range(0, neurons, size)
-    if activations.is_cuda or len(starts) == 1:
-        for start in starts:
-            block(start)
-    else:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # one block a thread: sorting is the work, and it runs on one core
-        try:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(block, starts))
-        finally:
-            torch.set_num_threads(threads)
+    for start in range(0, neurons, size):
+        block(start)
     return scores
 
 
@@ -186,6 +184,11 @@ def top_clips(activations: torch.Tensor, k: int) -> torch.Tensor:
     >>> top_clips(torch.tensor([[1.0], [3.0], [3.0]]), 2).tolist()
     [[1, 2]]
     """
+    if activations.device.type == "cpu":
+        from and_core.dissect import similarity_kernels  # compiled: a second to load
+
+        x = np.ascontiguousarray(activations.detach().numpy(), np.float32)
+        return torch.from_numpy(similarity_kernels.highest(x, min(k, len(x)), torch.get_num_threads()))
     size = max(1, BLOCK // len(activations))
     parts = []
     for columns in activations.split(size, 1):
@@ -196,6 +199,19 @@ def top_clips(activations: torch.Tensor, k: int) -> torch.Tensor:
         order[tied] = rows[tied].sort(dim=1, descending=True, stable=True).indices[:, :k]
         parts.append(order)
     return torch.cat(parts)
+
+
+def score_in_parts(name: str, parts: Iterable[np.ndarray], features: np.ndarray, **options: Any) -> np.ndarray:
+    """Return scores (R, M) of neurons that are given in parts, each (N, R'), so that memory holds one; they share one
+    prior all the same."""
+    lam = options.get("lam", (OF_TENSORS[name].__kwdefaults__ or {}).get("lam"))
+    given = options if lam is None else {**options, "lam": 0.0}
+    scores = np.concatenate([SIMILARITIES[name](part, features, **given) for part in parts])
+    if lam is not None:
+        from and_core.dissect.similarity_cpu import minus_prior
+
+        minus_prior(scores, lam)
+    return scores
 
 
 def score_as_reference(
@@ -215,6 +231,18 @@ def score_as_reference(
     return np.concatenate(rows)
 
 
+def _top_count(clips: int, top_fraction: float, variant: str) -> int:
+    n = int(top_fraction * clips)
+    if n < 1:
+        raise ConfigError(
+            f"rank_reorder needs at least {int(np.ceil(1 / top_fraction))} clips for top_fraction={top_fraction}; "
+            f"there are {clips}"
+        )
+    if variant not in ("argsort", "rank"):
+        raise ConfigError(f"variant={variant!r} is not known; allowed: argsort, rank")
+    return n
+
+
 def _unit(x: torch.Tensor, floor: float = 1e-12) -> torch.Tensor:
     return x / x.norm(dim=0).clamp_min(floor)
 
@@ -230,9 +258,4 @@ def _argsort_small(ranks: torch.Tensor) -> torch.Tensor:
     n = ranks.shape[-1]
     bits = max(1, int(n - 1).bit_length())
     packed = (ranks << bits) | torch.arange(n, device=ranks.device)
-    mask = (1 << bits) - 1
-    if ranks.is_cuda:
-        return packed.sort(dim=-1).values & mask
-    small: np.ndarray = packed.numpy().astype(np.uint32 if int(packed.max()) < 2**32 else np.uint64)
-    small.sort(-1)  # NumPy sorts integers with vector instructions; torch's CPU sort does not
-    return torch.from_numpy(np.bitwise_and(small, small.dtype.type(mask)).astype(np.int64))
+    return packed.sort(dim=-1).values & ((1 << bits) - 1)

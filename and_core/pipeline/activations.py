@@ -47,7 +47,10 @@ def parameters(run: Run) -> dict[str, Any]:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Stream activations in chunks of rows; a chunk that is marked is never computed again."""
+    """Stream activations in chunks of rows; a chunk that is marked is never computed again.
+
+    Cost: N R.
+    """
     config, target, dissection = run.config.activations, run.network, run.dissection
     device = pick_device(config.device)
     layers, total = target.layers(), len(dissection.clips)

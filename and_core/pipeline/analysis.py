@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from and_core.analyze.acoustics import disagreements, every_test, means_of_clips
 from and_core.analyze.clusters import bend, cloud, elbow, fit, related, sentences_of
 from and_core.analyze.interpretability import TAUS, by_chance, most_shared, uninterpretable
-from and_core.analyze.map import components, gram, layout
+from and_core.analyze.map import components, gram, layout, leading_axes
 from and_core.analyze.words import KINDS, by_block, by_layer, counts_per_neuron, distribution, summary_tokens
 from and_core.audio.measures import MEASURES
-from and_core.pipeline.neurons import blocks, source_numbers
+from and_core.pipeline.neurons import EXACT_CLIPS, blocks, source_numbers
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.summaries import top_sets
 from and_core.store.writer import StageWriter
@@ -38,7 +38,10 @@ INTERPRETABILITY_ROWS = pa.schema(
 
 
 def word_counts(run: Run, writer: StageWriter) -> None:
-    """Compute words by neuron, by layer and by block, and the network's adjectives."""
+    """Compute words by neuron, by layer and by block, and the network's adjectives.
+
+    Cost: R.
+    """
     d = run.dissection
     words = d.table("open/words")
     alive = ~d.table("neurons/statistics")["dead"].to_numpy()
@@ -87,7 +90,10 @@ def sentence_vectors(run: Run, writer: StageWriter, distinct: list[str]) -> np.n
 
 
 def clusters(run: Run, writer: StageWriter) -> None:
-    """Compute sentences of all captions, K-means at each number of clusters, and the clusters at the chosen one."""
+    """Compute sentences of all captions, K-means at each number of clusters, and the clusters at the chosen one.
+
+    Cost: distinct sentences, at most in proportion to N.
+    """
     d, config, seed = run.dissection, run.config.clusters, run.config.seed
     sentences = [(clip, text) for clip in range(len(d.clips)) for text in sentences_of(d.caption(clip) or "")]
     distinct = sorted({text for _, text in sentences})
@@ -152,6 +158,8 @@ def interpretability(run: Run, writer: StageWriter) -> None:
     """Compute for each K that there are clips for, how many of a neuron's high clips share a cluster.
 
     By layer, and for random sets of clips.
+
+    Cost: R, and N for random sets.
     """
     d = run.dissection
     shared_by = np.asarray(d.array("clusters/related"))
@@ -184,6 +192,8 @@ def acoustics(run: Run, writer: StageWriter) -> None:
     """Score every acoustic adjective against every measure of the neurons' high clips.
 
     And neurons whose word their clips contradict.
+
+    Cost: R words, and N measures.
     """
     d, k = run.dissection, run.config.k
     measures = d.measures(MEASURES)
@@ -222,6 +232,8 @@ def neuron_map(run: Run, writer: StageWriter) -> None:
     """Compute two maps of all neurons: by what is said of them, and by how they fire over the clips.
 
     Each is a chunk that a stopped run does not repeat.
+
+    Cost: N^2 R + N^3 up to 4,096 clips; beyond, N R in five passes; the layout R.
     """
     d = run.dissection
     dead = d.table("neurons/statistics")["dead"].to_numpy()
@@ -243,7 +255,12 @@ def neuron_map(run: Run, writer: StageWriter) -> None:
             projected = centred @ components(gram([centred[~dead]]))
             projected[~np.asarray(vectors).any(1)] = np.nan  # nothing is said of them
         else:
-            axes = components(gram(patterns(*part) for part in parts))
+            few = len(d.clips) <= EXACT_CLIPS
+            axes = (
+                components(gram(patterns(*part) for part in parts))
+                if few
+                else leading_axes(lambda: (patterns(*part) for part in parts), len(d.clips), run.config.seed)
+            )
             projected = np.concatenate([patterns(*part) @ axes for part in parts])
         projected[dead] = np.nan
         places, used = layout(projected, run.config.seed, method)

@@ -34,7 +34,10 @@ def parameters(run: Run) -> dict[str, Any]:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Work through the clips in chunks, several at a time, then join the tables."""
+    """Work through the clips in chunks, several at a time, then join the tables.
+
+    Cost: N.
+    """
     dataset, refs = run.dataset, run.dataset.references()
     chunks = [refs[i : i + PER_CHUNK] for i in range(0, len(refs), PER_CHUNK)]
     todo = [i for i in range(len(chunks)) if not writer.done(i)]

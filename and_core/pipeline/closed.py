@@ -10,11 +10,12 @@ import torch
 
 from and_core.audio.media import clip_wave
 from and_core.config import ClosedConfig
-from and_core.dissect.similarity import SIMILARITIES, score_as_reference, top_clips
+from and_core.dissect.similarity import SIMILARITIES, score_as_reference, score_in_parts, top_clips
 from and_core.encoders.base import check_spread
 from and_core.errors import ConfigError
 from and_core.labels.concept_classes import ConceptClass
 from and_core.names import readable
+from and_core.pipeline.neurons import blocks
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.texts import check_own_network
 from and_core.store.writer import StageWriter
@@ -40,7 +41,10 @@ def spread(cosine: np.ndarray, kind: str, scale: float) -> np.ndarray:
 
 
 def closed(run: Run, writer: StageWriter) -> None:
-    """Compute DB: best concepts of every neuron by the captions of its clips."""
+    """Compute DB: best concepts of every neuron by the captions of its clips.
+
+    Cost: N (R + M), and R M for scores; cos and cos_cubed N R M; rank_reorder N R M / 20.
+    """
     d, config = run.dissection, run.config.closed
     kind = "closed_" if config.encoder is not None else ""
     captions, concepts = (np.asarray(d.array(f"texts/{kind}{what}_embeddings")) for what in ("caption", "concept"))
@@ -66,7 +70,10 @@ def tab_features(run: Run) -> str:
 
 
 def tab(run: Run, writer: StageWriter) -> None:
-    """Compute TAB: best concepts of every neuron by the sound of its clips."""
+    """Compute TAB: best concepts of every neuron by the sound of its clips.
+
+    Cost: as `closed`.
+    """
     d, config = run.dissection, run.config.tab
     cosine = np.asarray(d.array("sounds/clip_embeddings")) @ np.asarray(d.array("sounds/concept_embeddings")).T
     clips = np.flatnonzero(run.explained_from)
@@ -86,7 +93,10 @@ def sound_parameters(run: Run) -> dict[str, Any]:
 
 
 def sounds(run: Run, writer: StageWriter) -> None:
-    """Score every clip heard once by the text-audio encoder, every concept read once."""
+    """Score every clip heard once by the text-audio encoder, every concept read once.
+
+    Cost: N.
+    """
     d, encoder = run.dissection, run.audio_encoder
     assert encoder is not None
     check_spread(encoder, "audio_encoder")
@@ -124,6 +134,9 @@ def score(run: Run, writer: StageWriter, clips: np.ndarray, features: np.ndarray
     dead = d.table("neurons/statistics")["dead"].to_numpy()
     top = min(config.top, features.shape[1])
     options = {"rank_reorder": {"variant": config.rank_variant}}
+    units_of: dict[str, list[slice]] = {}
+    for layer_name, units in blocks(d, max(layer.size for layer in d.layers)):
+        units_of.setdefault(layer_name, []).append(units)
     names, failed = [], {}
     for name in config.similarities:
         try:
@@ -139,13 +152,18 @@ def score(run: Run, writer: StageWriter, clips: np.ndarray, features: np.ndarray
 
     def chunk(i: int) -> dict[str, np.ndarray]:
         layer, name = d.layers[i // len(names)], names[i % len(names)]
-        u = np.asarray(d.layer_activations(layer.name), np.float32)[clips]
         extra = options.get(name, {})
+        parts = (
+            np.asarray(d.layer_activations(layer.name, units), np.float32)[clips] for units in units_of[layer.name]
+        )
         if config.scoring == "reference":
-            seen = None if layer.kind == "fc" else _top(u, run.config.k)
-            scores = torch.from_numpy(score_as_reference(name, u, features, seen, **extra))
+            rows = []
+            for u in parts:
+                seen = None if layer.kind == "fc" else _top(u, run.config.k)
+                rows.append(score_as_reference(name, u, features, seen, **extra))
+            scores = torch.from_numpy(np.concatenate(rows))
         else:
-            scores = torch.from_numpy(SIMILARITIES[name](u, features, **extra))
+            scores = torch.from_numpy(score_in_parts(name, parts, features, **extra))
         best = scores.sort(dim=1, descending=True, stable=True)
         order = best.indices[:, :top].numpy().astype(np.int32)
         order[dead[layer.offset : layer.offset + layer.size]] = -1

@@ -9,17 +9,25 @@ import pyarrow as pa
 import torch
 
 from and_core.config import ProbeConfig
+from and_core.dissect.neighbours import CANDIDATES, DIMENSIONS, SEED, alike
 from and_core.dissect.statistics import class_means, extreme, histograms, moments
+from and_core.pipeline.activations import UNIT_CHUNK
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 
 BLOCK = 2048  # neurons a chunk
 NEIGHBOURS = 6
+EXACT_CLIPS = 4096  # up to these, all pairs of neurons are compared, and maps come of a matrix of clips by clips
+CLIPS_AT_ONCE = 256
 
 
 def blocks(dissection: Dissection, most: int = BLOCK) -> list[tuple[str, slice]]:
-    """Return (layer, units) chunks of at most so many neurons, in network order."""
+    """Return (layer, units) chunks of at most so many neurons, in network order; of fewer where there are more than
+    :data:`EXACT_CLIPS` clips, so that a chunk's activations do not grow with them."""
+    clips = len(dissection.clips)
+    if clips > EXACT_CLIPS:
+        most = min(most, max(1, BLOCK * EXACT_CLIPS // clips // UNIT_CHUNK) * UNIT_CHUNK)
     return [
         (layer.name, slice(i, min(i + most, layer.size)))
         for layer in dissection.layers
@@ -34,7 +42,10 @@ def source_numbers(dissection: Dissection) -> np.ndarray:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Compute statistics in blocks of neurons, over the clips that explanations are made from."""
+    """Compute statistics in blocks of neurons, over the clips that explanations are made from.
+
+    Cost: N R, a partial selection for extreme clips.
+    """
     d, config = run.dissection, run.config.neurons
     used = np.flatnonzero(run.explained_from)
     label_mask = d.label_mask[used]
@@ -80,12 +91,17 @@ def similar(run: Run, writer: StageWriter) -> None:
 
     Blocks of neurons are read from the store and multiplied pair by pair, so memory holds two blocks, not all
     activations.
+
+    Cost: N R^2 up to 4,096 clips; beyond, N R by projection, and R^2 without clips.
     """
     d = run.dissection
+    count = min(NEIGHBOURS, d.neuron_count - 1)
+    if len(d.clips) > EXACT_CLIPS:
+        nearest_of_many(run, writer, count)
+        return
     parts = blocks(d)
     dead = torch.from_numpy(d.table("neurons/statistics")["dead"].to_numpy())
     offsets = [d.layer(name).offset + units.start for name, units in parts]
-    count = min(NEIGHBOURS, d.neuron_count - 1)
 
     def unit_columns(i: int) -> torch.Tensor:
         u = torch.from_numpy(np.asarray(d.layer_activations(*parts[i]), np.float32))
@@ -112,8 +128,33 @@ def similar(run: Run, writer: StageWriter) -> None:
         }
 
     chunks = list(run.chunks(writer, len(parts), chunk))
+    write_neighbours(writer, {name: np.concatenate([f[name] for f in chunks]) for name in ("neurons", "correlations")})
+
+
+def nearest_of_many(run: Run, writer: StageWriter, count: int) -> None:
+    """Compute the same among more than :data:`EXACT_CLIPS` clips: candidates by random projection, then their true
+    correlations, in two passes over the activations."""
+    d = run.dissection
+    statistics = d.table("neurons/statistics")
+
+    def whole(_: int) -> dict[str, np.ndarray]:
+        neurons, correlations = alike(
+            lambda: d.activation_rows(CLIPS_AT_ONCE),
+            statistics["dead"].to_numpy(),
+            statistics["mean"].to_numpy(),
+            count,
+        )
+        return {"neurons": neurons, "correlations": correlations}
+
+    (arrays,) = run.chunks(writer, 1, whole)
+    write_neighbours(writer, arrays)
+    writer.notes = {"candidates": CANDIDATES, "dimensions": DIMENSIONS, "seed": SEED}
+
+
+def write_neighbours(writer: StageWriter, arrays: dict[str, np.ndarray]) -> None:
+    """Write each neuron's nearest and their correlations."""
     for name, unit in (("neurons", "neuron index, -1 for none"), ("correlations", "Pearson correlation")):
-        writer.array(name, np.concatenate([f[name] for f in chunks]), ["neuron", "rank"], unit)
+        writer.array(name, arrays[name], ["neuron", "rank"], unit)
 
 
 def parameters(run: Run) -> dict[str, Any]:

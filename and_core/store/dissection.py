@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -138,6 +139,12 @@ class Dissection(Clips, Results, TraceResults):
     def layer_activations(self, layer: str, units: slice = slice(None)) -> np.ndarray:
         """Return (N, R) activations of a layer, or of some of its units."""
         return self._zarr(self.layer(layer).name)[:, units]
+
+    def activation_rows(self, most: int) -> Iterator[np.ndarray]:
+        """Yield (n, R) activations of all neurons on at most so many clips at once, in order."""
+        arrays = [self._zarr(layer.name) for layer in self.layers]
+        for start in range(0, len(self.clips), most):
+            yield np.concatenate([np.asarray(x[start : start + most], np.float32) for x in arrays], 1)
 
     def _zarr(self, layer: str) -> Any:
         import zarr

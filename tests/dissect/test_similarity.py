@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from and_core.dissect.similarity import SIMILARITIES, score_as_reference, top_clips
+from and_core.dissect.similarity import OF_TENSORS, SIMILARITIES, score_as_reference, score_in_parts, top_clips
 from and_core.errors import ConfigError
 
 
@@ -148,3 +148,67 @@ def test_top_clips_break_ties_by_index(seed: int, k: int) -> None:
     u = np.random.default_rng(seed).integers(0, 6, (12, 5)).astype(np.float32)
     expected = np.argsort(-u, axis=0, kind="stable")[:k].T
     assert np.array_equal(top_clips(torch.from_numpy(u), k).numpy(), expected)
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_tensors_of_a_gpu_and_compiled_loops_agree(name: str, seed: int) -> None:
+    t, p = data(120, 7, 9, seed)
+    t, p = t.round(1), p.round(2)  # ties among clips and among features
+    whole = OF_TENSORS[name](torch.from_numpy(t), torch.from_numpy(p)).numpy()
+    made = SIMILARITIES[name](t, p)
+    assert np.array_equal(np.isneginf(made), np.isneginf(whole))
+    assert np.allclose(made, whole, rtol=1e-3, atol=1e-3)  # the tensors' soft_wpmi rounds memberships to float32
+
+
+def test_many_clips_and_other_powers() -> None:
+    rng = np.random.default_rng(0)
+    t, p = rng.standard_normal((3000, 5)).astype(np.float32), rng.random((3000, 600)).astype(np.float32)
+    for options in ({}, {"p": 2.0}, {"variant": "rank"}, {"variant": "rank", "p": 2.0, "scale_p": 1.0}):
+        made = SIMILARITIES["rank_reorder"](t, p, **options)
+        whole = OF_TENSORS["rank_reorder"](torch.from_numpy(t), torch.from_numpy(p), **options)
+        assert np.allclose(made, whole.numpy(), rtol=1e-4), options
+    for name in ("cos_cubed", "wpmi", "soft_wpmi"):
+        assert np.allclose(SIMILARITIES[name](t, p)[:, 512:], loop(name, t, p[:, :])[:, 512:], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+def test_the_same_bytes_on_any_number_of_threads(name: str) -> None:
+    t, p = data(700, 1100, 70)
+    threads = torch.get_num_threads()
+    try:
+        made = []
+        for count in (1, 2, 5):
+            torch.set_num_threads(count)
+            made.append(SIMILARITIES[name](t, p).tobytes())
+    finally:
+        torch.set_num_threads(threads)
+    assert made[0] == made[1] == made[2]
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+def test_neurons_in_parts_share_one_prior(name: str) -> None:
+    t, p = data(100, 30, 6)
+    parts = score_in_parts(name, (t[:, i : i + 7] for i in range(0, 30, 7)), p)
+    assert np.allclose(parts, SIMILARITIES[name](t, p), atol=1e-5)
+    if name in ("wpmi", "soft_wpmi"):
+        assert not np.allclose(parts[:7], SIMILARITIES[name](t[:, :7], p), atol=1e-3)
+
+
+def test_loops_are_compiled_where_no_folder_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numba
+
+    from and_core.dissect import similarity_kernels
+
+    plain, tried = numba.njit, []
+
+    def njit(*arguments, cache=False, **options):
+        tried.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(similarity_kernels.numba, "njit", njit)
+    double = similarity_kernels.compiled("int64(int64)")(lambda x: 2 * x)
+    assert double(4) == 8 and tried == [True, False]
