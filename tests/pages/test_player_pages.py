@@ -67,7 +67,8 @@ def test_no_page_has_a_native_player() -> None:
 
 
 def test_a_sound_of_a_session_is_served_while_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    client, state = TestClient(Starlette(routes=media_routes())), {}
+    client = TestClient(Starlette(routes=media_routes()))
+    state: dict[str, object] = {}
     monkeypatch.setattr(st, "session_state", state)
     card = player.sound(tone(0.5), 16_000, "<b>mine</b>", note="loud")
     assert "<b>mine" not in card and "&lt;b&gt;mine" in card and "loud" in card
