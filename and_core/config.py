@@ -53,6 +53,7 @@ class ActivationsConfig(Section):
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     resampler: Literal["soxr", "torchaudio"] = "soxr"  # torchaudio (an extra) resamples on the device
+    traces: Annotated[bool, LaterSetting()] = True  # activation over time of each neuron's ten highest and lowest clips
 
 
 class NeuronsConfig(Section):

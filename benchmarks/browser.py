@@ -184,7 +184,7 @@ def switch() -> None:
             )
             page = chromium.pages[0]
             began = time.time()
-            page.goto(f"{url}/?dissection={NAME}&layer=layer4_intermediate&unit=1000")
+            page.goto(f"{url}/neurons?dissection={NAME}&layer=layer4_intermediate&unit=1000")
             page.wait_for_selector(".and-card")
             first = time.time() - began
             page.wait_for_timeout(4000)

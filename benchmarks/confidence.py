@@ -1,5 +1,5 @@
-"""What confidence costs for 55,346 neurons on 2,000 clips: the intruder test with hard negatives, and the evidence
-behind every probability."""
+"""What headlines cost for 55,346 neurons on 2,000 clips: the intruder test with hard negatives, the evidence behind
+every probability, several meanings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from and_core.evaluate.compositions import Predicates, compose, expected_levels
 from and_core.evaluate.ears import drawn_truths
 from and_core.evaluate.intruder import both_ways, hard_negatives, random_neurons, sound_vectors
 from and_core.evaluate.verdict import DRAWS, Named, evidence, named_by_presence, pair_of_halves
@@ -16,6 +17,7 @@ from and_core.pipeline import intruder
 from benchmarks.report import Row, alone, finish
 
 NEURONS, CLIPS, CONCEPTS, WIDTH = 55_346, 2_000, 50, 128
+ADJECTIVES = 18
 METHODS = ("DB", "TAB", "SUM")  # beside presence
 BLOCK = intruder.BLOCK
 MOST_SECONDS, MOST_MB = 300, 6 * 1024
@@ -59,11 +61,29 @@ def judged() -> None:
     finish(seconds=time.perf_counter() - began, busy=time.process_time() - busy)
 
 
+def composed() -> None:
+    """Several meanings: every form for every neuron, both halves; eleven layers with their read-outs."""
+    rng = np.random.default_rng(1)
+    concept = rng.integers(0, CONCEPTS, CLIPS)[:, None] == np.arange(CONCEPTS)
+    adjectives = rng.random((CLIPS, ADJECTIVES)) < 0.2
+    categories = np.stack([concept[:, start : start + 5].any(1) for start in range(0, CONCEPTS, 5)], 1)
+    holds = np.concatenate([concept, adjectives, categories], 1)
+    kinds = np.repeat(["concept", "adjective", "category"], [CONCEPTS, ADJECTIVES, categories.shape[1]])
+    predicates, first = Predicates([str(q) for q in range(len(kinds))], kinds, holds), rng.random(CLIPS) < 0.5
+    began, busy = time.perf_counter(), time.process_time()
+    for number, u in enumerate(blocks()):
+        if number % 5 == 0:
+            expected = expected_levels(np.repeat(u.T, 3, axis=1), concept, first)
+        compose(u, predicates, first, expected)
+    finish(seconds=time.perf_counter() - began, busy=time.process_time() - busy)
+
+
 def rows() -> Iterator[Row]:
-    """Time and peak memory of each, and of both."""
+    """Time and peak memory of each; the limit is on all together."""
     parts = {
         "the intruder test and hard negatives": alone("benchmarks.confidence", "by_sound"),
         f"evidence of confidence for four methods, {CONCEPTS} concepts": alone("benchmarks.confidence", "judged"),
+        "several meanings": alone("benchmarks.confidence", "composed"),
     }
     for name, values in parts.items():
         yield Row(
@@ -75,4 +95,4 @@ def rows() -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    {"by_sound": by_sound, "judged": judged}[sys.argv[1]]()
+    {"by_sound": by_sound, "judged": judged, "composed": composed}[sys.argv[1]]()

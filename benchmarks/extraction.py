@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,12 @@ import torch
 
 from and_core import pipeline
 from and_core.config import PluginConfig, make_config
+from and_core.dissect.traces import RunningTraces
 from and_core.pipeline.activations import _array
+from and_core.pipeline.traces import TraceTaker
 from and_core.targets.base import TARGETS
 from and_core.targets.hooks import Capture
-from benchmarks.report import Row, alone, finish, seconds
+from benchmarks.report import Row, alone, finish
 
 BATCHES, BATCH, REPEATS = 2, 2, 3
 
@@ -30,9 +34,16 @@ def paper_size(folder: Path, frames: int) -> str:
     return str(folder)
 
 
+def processor_seconds(work: Callable[[], object]) -> float:
+    """Processor time of one call: a few percent are lost in wall time wherever others use the machine."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
 def ratio() -> None:
-    """Same network, same decoded batches of 10 s: forward alone, and forward with capture, pooling and streaming to
-    Zarr."""
+    """Same network, same decoded batches of 10 s: forward alone, and forward with capture, pooling, traces and
+    streaming to Zarr."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         target = TARGETS.create(PluginConfig(kind="ast", checkpoint=paper_size(folder / "net", 1024), pooling="mean"))
@@ -44,22 +55,26 @@ def ratio() -> None:
             target.features([(rng.standard_normal(160_000) * 0.1).astype(np.float32) for _ in range(BATCH)])
             for _ in range(BATCHES)
         ]
-        arrays = {layer.name: _array(folder / "out", layer, BATCH * BATCHES, BATCH) for layer in layers}
+        arrays = {layer.name: _array(folder / "out" / layer.name, layer, BATCH * BATCHES, BATCH) for layer in layers}
 
         def bare() -> None:
             with torch.inference_mode():
                 for batch in batches:
                     target.forward(batch)
 
+        taker = TraceTaker(target, layers, [10.0] * (BATCH * BATCHES))
+
         def captured() -> None:
-            with Capture(target.hook_points(), target.pool) as capture:
+            taker.running = RunningTraces(neurons)  # every clip enters: traces are never dearer
+            with Capture(target.hook_points(), target.pool, watch=taker.watch) as capture:
                 for number, batch in enumerate(batches):
+                    taker.first = number * BATCH
                     capture.run(lambda: target.forward(batch))  # noqa: B023 - called at once
                     for name, values in capture.outputs.items():
                         arrays[name][number * BATCH : (number + 1) * BATCH] = values.numpy()
 
         bare()
-        pairs = [(seconds(bare), seconds(captured)) for _ in range(REPEATS)]
+        pairs = [(processor_seconds(bare), processor_seconds(captured)) for _ in range(REPEATS)]
         finish(
             neurons=neurons,
             ratio=statistics.median(c / b for b, c in pairs),
@@ -98,11 +113,12 @@ def rows() -> list[Row]:
     growth = many["peak_mb"] - few["peak_mb"]
     return [
         Row(
-            f"extraction of {found['neurons']:,} neurons (AST, 12 blocks, 10 s clips, {found['bare']:.2f} s a clip) "
-            "against a bare forward pass",
+            f"extraction of {found['neurons']:,} neurons with traces (AST, 12 blocks, 10 s clips, "
+            f"{found['bare']:.2f} s a clip) against a bare forward pass, processor time, while every clip enters every "
+            "top-ten",
             f"{found['ratio']:.3f}x",
-            "1.15x",
-            found["ratio"] <= 1.15,
+            "1.08x",
+            found["ratio"] <= 1.08,
         ),
         Row(
             "growth of peak memory from 100 to 1,000 clips",

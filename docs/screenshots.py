@@ -17,12 +17,13 @@ from playwright.sync_api import Page, sync_playwright
 FOLDER = Path(__file__).parent / "pictures"
 NEURON = "layer=layer3_intermediate&unit=128"  # footsteps
 PAGES = {
-    "neurons": f"/?dissection=demo-ast&{NEURON}",
+    "start": "/?dissection=demo-ast",
+    "neurons": f"/neurons?dissection=demo-ast&{NEURON}",
     "layers": "/layers?dissection=demo-ast",
     "concepts": "/concepts?dissection=demo-ast",
     "words": "/words?dissection=demo-ast",
-    "unlearning": "/unlearning?dissection=demo-ast&concept=rain&strategy=DB",
-    "listen": "/listen?dissection=demo-ast&listen_class=dog",
+    "unlearning": "/unlearning?dissection=demo-ast",
+    "listen": "/listen?dissection=demo-ast",
 }
 PATIENCE = 300_000  # ms
 FINISHED = '[data-testid="stApp"][data-test-script-state="notRunning"]'
@@ -41,7 +42,6 @@ def shoot(page: Page, name: str, address: str) -> None:
     page.goto(address)
     settle(page)
     if name == "unlearning":
-        page.get_by_role("button", name="Run", exact=True).click()
         page.wait_for_selector(".and-figures")
         settle(page)
     file = FOLDER / f"{name}.png"

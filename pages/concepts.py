@@ -13,10 +13,12 @@ from and_core.figures.theme import EXPORT
 from and_core.labels.class_map import label_truth
 from and_core.labels.truth import class_map_of
 from and_core.query.comparable import comparable
+from and_core.query.openings import leading_adjective, leading_concept
 from and_core.query.search import Query
 from pages.ui import html
 from pages.ui.data import found_neurons
 from pages.ui.explorer import result_frame
+from pages.ui.scores import probability_column
 from pages.ui.setup import explain, provenance, setup
 
 SHOWN = 500
@@ -38,17 +40,24 @@ def _neurons(d: Dissection) -> None:
     if not options:
         st.html(html.empty(f"No neuron has a {by}."))
         return
-    chosen = pick.selectbox("to its neurons", options, key=f"chosen_{by}", bind="query-params")
+    best = leading_concept(d) if by == "concept" else leading_adjective(d)
+    first = options.index(best) if best in options else 0
+    chosen = pick.selectbox("to its neurons", options, first, key=f"chosen_{by}", bind="query-params")
     query = Query(concept=chosen) if by == "concept" else Query(adjective=chosen)
     neurons, _ = found_neurons(d, query)
     counts = [int(np.sum((neurons >= layer.offset) & (neurons < layer.offset + layer.size))) for layer in d.layers]
-    label = f"closed concept under {d.similarity}" if by == "concept" else "open concept"
     name = html.text(str(chosen).replace("_", " "))
     count = f"{len(neurons):,} of {d.neuron_count:,} neurons"
-    st.html(f'<div class="and-headline"><mark>{name}</mark> is the {label} of {count}.</div>')
+    if by == "concept":
+        holds = int(d.headlines.holds[neurons].sum())
+        sure = f"; of {holds:,} it holds with a probability of .6 or more" if d.headlines.calibrated else ""
+        about = f" stands in the {html.term('headline', 'headline')} of {count}{sure}."
+    else:
+        about = f" is among the {html.term('open concepts', 'open-concepts')} of {count}."
+    st.html(f'<div class="and-headline"><mark>{name}</mark>{about}</div>')
     left, right = st.columns([1.25, 1], gap="medium")
     with left:
-        st.html(html.heading("By layer", "share of the layer's neurons; the count stands on the bar"))
+        st.html(html.heading("By layer", "bars show the share of a layer's neurons, with their number"))
         st.plotly_chart(
             neurons_per_layer([x.name for x in d.layers], counts, [x.size for x in d.layers]),
             config=EXPORT,
@@ -56,14 +65,19 @@ def _neurons(d: Dissection) -> None:
             key="per_layer",
         )
     with right:
-        st.html(html.heading("Its neurons", f"the first {SHOWN}" if len(neurons) > SHOWN else ""))
-        frame = result_frame(d, neurons[:SHOWN], None)
-        frame.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(int(i))) for i in neurons[:SHOWN]])
+        st.html(html.heading("Its neurons", f"the surest {SHOWN}" if len(neurons) > SHOWN else "the surest first"))
+        surest = neurons[np.argsort(-np.nan_to_num(d.headlines.probability[neurons]), kind="stable")][:SHOWN]
+        frame = result_frame(d, surest, None)
+        frame.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(int(i))) for i in surest])
+        frame.insert(3, "probability", frame.pop("probability"))
         st.dataframe(
             frame,
             hide_index=True,
             height=300,
-            column_config={"open": st.column_config.LinkColumn("open", display_text="open", width="small")},
+            column_config={
+                "open": st.column_config.LinkColumn("open", display_text="open", width="small"),
+                "probability": probability_column(),
+            },
         )
 
 
@@ -71,7 +85,8 @@ def _last_layer(d: Dissection) -> None:
     notes = d.notes("last_layer")
     st.html(
         html.heading(
-            "Last layer: is the right class named?", f"{notes['classes']} classes; cosine by {notes['encoder']}"
+            "Last layer: is each neuron named after its own class?",
+            f"{notes['classes']} classes; cosine by {notes['encoder']}",
         )
     )
     if not d.last_layer_scores:
@@ -85,9 +100,9 @@ def _last_layer(d: Dissection) -> None:
             f"{len(networks)} networks on these clips and concepts",
         )
     )
-    st.html(html.box(html.plain_table(best_table(networks))))
-    st.html(html.heading("Table 7: by similarity function"))
-    st.html(html.box(html.plain_table(last_layer_table(networks))))
+    st.html(html.box(html.plain_table(best_table(networks), "db", "tab", "icl")))
+    st.html(html.heading("Table 7: by similarity function", "", "similarity"))
+    st.html(html.box(html.plain_table(last_layer_table(networks), "wpmi")))
     st.html(html.empty(REFERENCE_FAULTS))
     rows = pd.DataFrame(last_layer_rows(networks))
     st.download_button("Tables 2 and 7 (CSV)", csv_text(rows).encode(), "last-layer.csv", "text/csv", on_click="ignore")

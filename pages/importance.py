@@ -13,10 +13,9 @@ from pages.ui import html
 from pages.ui.setup import explain, provenance, setup
 
 CAUTION = (
-    "Dotted in colour: as many neurons in the same layers at random, so that a curve tells of its words only where it "
-    "leaves its own dotted one. "
-    "Black: random over all hidden neurons. Bars span the seeds. The paper's own curves may rest on the number per "
-    "layer alone, since its reference "
+    "A dotted curve in colour is fair random: as many neurons in the same layers, drawn at random. A curve tells of "
+    "its words only where it leaves its own dotted one. The black curve is random over all hidden neurons, and bars "
+    "span the seeds. The paper's own curves may rest on the number of neurons per layer alone, since its reference "
     "implementation ablates the first rows of each layer."
 )
 
@@ -26,8 +25,8 @@ def _curves(d: Dissection) -> None:
     split, measure = d.notes("split"), accuracy_name(d.multi_label)
     st.html(
         html.empty(
-            f"{measure.capitalize()} on {split['tested_clips']} tested clips when a share of the {notes['neurons']:,} "
-            "hidden neurons is ablated; whole network "
+            f"How much does each kind of word matter? The curves show the {measure} on {split['tested_clips']} tested "
+            f"clips when a share of the {notes['neurons']:,} hidden neurons is ablated; the whole network reaches "
             f"{notes['accuracy']:.1f} %. Neurons are chosen from explanations over the other {split['choosing_clips']} "
             "clips. "
             f"Seeds {', '.join(map(str, notes['seeds']))}."
@@ -41,8 +40,10 @@ def _curves(d: Dissection) -> None:
             theme=None,
             key=f"importance_{name}",
         )
-    st.html(html.empty(f"{CAUTION} One clip is {100 / split['tested_clips']:.1f} points."))
-    st.html(html.heading(f"Loss of {measure}, points", "mean over seeds; fair random in brackets"))
+    st.html(html.note(f"{CAUTION} One clip is {100 / split['tested_clips']:.1f} points.", "fair-random"))
+    st.html(
+        html.heading(f"Loss of {measure} in points", "mean over seeds; fair random stands in brackets", "fair-random")
+    )
     st.html(html.box(html.plain_table(importance_table(rows, notes["accuracy"]))))
     st.download_button(
         "Curves (CSV)", csv_text(pd.DataFrame(rows)).encode(), f"{d.name}-importance.csv", "text/csv", on_click="ignore"

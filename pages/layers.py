@@ -18,12 +18,15 @@ from and_core.figures.network import KINDS, words_by_block, words_by_kind
 from and_core.figures.scores import METRIC, SAID, scores_by_depth
 from and_core.figures.theme import EXPORT
 from and_core.query.comparable import comparable
+from and_core.query.openings import best_scored_method
 from and_core.query.search import Query
 from pages.ui import html
 from pages.ui.data import found_neurons
 from pages.ui.explorer import open_neuron, result_frame
-from pages.ui.map import map_figure
+from pages.ui.map import AGREE, map_figure
+from pages.ui.scores import probability_column
 from pages.ui.setup import BOUND, explain, provenance, setup
+from pages.ui.terms import meaning
 
 LIT, LISTED = 60, 300
 WITH_LASSO = {**EXPORT, "modeBarButtonsToRemove": ["autoScale2d"], "scrollZoom": True}
@@ -36,9 +39,9 @@ LAYERS = {
     "fc2": "fc2",
 }
 ABOUT = (
-    "A neuron is uninterpretable when fewer than \u03c4 of its K highest clips have captions in one same cluster. "
-    "Dotted: random sets of K clips, what "
-    "chance gives. Clusters are those of each network's own captions; dead neurons are not counted."
+    "Captions of a neuron's clips do not agree when fewer than \u03c4 of its K highest clips have captions in one same "
+    "cluster; the paper calls such a neuron uninterpretable. The dotted line is what random sets of K clips give. "
+    "Clusters are those of each network's own captions; dead neurons are not counted."
 )
 ABOUT_SEEDS = (
     "The line is one clustering, as in the paper. K-means begins at random: bars, and the band about chance, go "
@@ -52,7 +55,7 @@ def _together(d: Dissection, stage: str) -> list[Dissection]:
 
 
 def _scores(d: Dissection) -> None:
-    st.html(html.heading("How good explanations are, by depth", "on clips they were not made from"))
+    st.html(html.heading("How good explanations are, by depth", "held-out scores", "held-out"))
     every = _together(d, "scores")
     one, two = st.columns([1.6, 1])
     methods = d.scored_methods
@@ -67,14 +70,22 @@ def _scores(d: Dissection) -> None:
     method = one.segmented_control(
         "Explanation by",
         methods,
-        default=methods[0],
+        default=best_scored_method(d),
         key="scored_method",
+        wrap=True,
         required=True,
         format_func=SAID.__getitem__,
         **BOUND,
     )
     metric = two.segmented_control(
-        "Score", list(METRIC), default="pearson", key="metric", required=True, format_func=METRIC.__getitem__, **BOUND
+        "Score",
+        list(METRIC),
+        default="pearson",
+        key="metric",
+        wrap=True,
+        required=True,
+        format_func=METRIC.__getitem__,
+        **BOUND,
     )
     rows = {x.name: x.score_layers.to_pylist() for x in every if x.scored_methods}
     if any(row["block"] is not None for layer_rows in rows.values() for row in layer_rows):
@@ -84,10 +95,9 @@ def _scores(d: Dissection) -> None:
     else:
         st.html(html.empty("This network has no blocks, so there is no depth to show; the table below has its layers."))
     st.caption(
-        "Mean over the neurons that the method says something of, by similarity of the explanation to captions. A "
-        "method that is no better than another "
-        "neuron's explanation says nothing of the neuron. Noticed that an explanation was made worse, on these clips: "
-        f"{_trusted(d)}."
+        "Each point is the mean over the neurons of a block that the method explains, by similarity of the explanation "
+        "to captions. A method that is no better than another neuron's explanation says nothing of the neuron. Scores "
+        f"that notice on these clips when an explanation is made worse: {_trusted(d)}."
     )
     frame = pd.DataFrame([{"network": name, **row} for name, layer_rows in rows.items() for row in layer_rows])
     with st.expander("By layer and method"):
@@ -119,15 +129,24 @@ def _trusted(d: Dissection) -> str:
 
 
 def _interpretability(d: Dissection) -> None:
-    st.html(html.heading("Uninterpretable neurons by depth", "Figures 6 and 11 to 14"))
+    st.html(
+        html.heading(
+            "Neurons whose clips' captions do not agree, by depth",
+            "the paper's uninterpretable neurons: Figures 6 and 11 to 14",
+            "interpretable",
+        )
+    )
     d.require("interpretability")
     one, two, three = st.columns(3)
     ks = d.notes("interpretability")["k"]
     if not ks:
         st.html(html.empty("There are fewer than 5 clips to rank, so no share of them can be counted."))
         return
-    k = one.segmented_control("K", ks, default=ks[0], key="k", required=True, **BOUND)
-    tau = two.segmented_control("\u03c4", TAUS[k], default=TAUS[k][1], key=f"tau_{k}", required=True, **BOUND)
+    about = {"K": meaning("top-k"), "\u03c4": meaning("tau")}
+    k = one.segmented_control("K", ks, default=ks[0], key="k", required=True, help=about["K"], **BOUND)
+    tau = two.segmented_control(
+        "\u03c4", TAUS[k], default=TAUS[k][1], key=f"tau_{k}", required=True, help=about["\u03c4"], **BOUND
+    )
     kinds = {"all", *(x.kind.replace("_", " ") for x in d.layers)}
     kind = three.selectbox("Layers", [name for name in LAYERS if name in kinds], key="layer_kind", **BOUND)
     every = _together(d, "interpretability")
@@ -159,12 +178,13 @@ def _words(d: Dissection) -> None:
         list(KINDS),
         default="adjective",
         key="word_kind",
+        wrap=True,
         required=True,
         format_func=KINDS.__getitem__,
         **BOUND,
     )
     across = two.segmented_control(
-        "Counted by", ["block", "kind of layer"], default="block", key="counted_by", required=True, **BOUND
+        "Counted by", ["block", "kind of layer"], default="block", key="counted_by", wrap=True, required=True, **BOUND
     )
     if across == "kind of layer":
         st.plotly_chart(
@@ -189,7 +209,7 @@ def _words_by_block(networks: dict[str, dict[str, Any]], kind: str) -> None:
     st.plotly_chart(words_by_block(networks, kind), config=EXPORT, theme=None, key="words_by_block")
     fitted = {name: row for name, row in networks.items() if row["slope_low"] is not None}
     slopes = [
-        f"{name}: {row['slope']:+.3f} a block [{row['slope_low']:+.3f}, {row['slope_high']:+.3f}]"
+        f"{name}: {row['slope']:+.3f} per block [{row['slope_low']:+.3f}, {row['slope_high']:+.3f}]"
         for name, row in fitted.items()
     ]
     slopes_text = f" Slopes: {'; '.join(slopes)}." if slopes else ""
@@ -200,11 +220,17 @@ def _words_by_block(networks: dict[str, dict[str, Any]], kind: str) -> None:
 
 
 def _map(d: Dissection) -> None:
-    st.html(html.heading("The map of neurons", "near: alike; a click opens the neuron, the lasso at the right lists"))
+    st.html(html.heading("The map of neurons", "click a neuron to open it; draw with the lasso to list several", "map"))
     d.require("map")
     one, two, three = st.columns([1, 1.2, 1.4])
     places = one.segmented_control(
-        "Near by", ["explanation", "activation"], default="explanation", key="near_by", required=True, **BOUND
+        "Neurons lie near each other by their",
+        ["explanation", "activation"],
+        default="explanation",
+        key="near_by",
+        wrap=True,
+        required=True,
+        **BOUND,
     )
     counted = d.has("interpretability") and 5 in d.notes("interpretability")["k"]
     options = [
@@ -213,13 +239,17 @@ def _map(d: Dissection) -> None:
         "concept",
         "class of its clips",
         "adjective",
-        *(["interpretable"] if counted else []),
+        *([AGREE] if counted else []),
     ]
     options += [f"held-out score, {m}" for m in d.scored_methods] if d.has("scores") else []
-    by = two.selectbox("Coloured by", options, key="coloured_by", **BOUND)
+    first = options.index("concept") if d.headlines.holds.any() else 0
+    by = two.selectbox("Coloured by", options, first, key="coloured_by", **BOUND)
     words = d.explained_adjectives
     word = two.selectbox("Adjective shown", words, key="map_word", **BOUND) if by == "adjective" and words else None
-    typed = three.text_input("Light up", key="light", placeholder="by meaning: short metallic clicks", **BOUND)
+    typed = three.text_input("Light up neurons by meaning", key="light", placeholder="short metallic clicks", **BOUND)
+    about = "the highest clip of the neuron under the pointer"  # never by a link: who hears it has turned it on
+    if st.toggle("play what the pointer is on", key="hover_sound", help=about, persist_state="session"):
+        st.html(f'<i hidden data-and-hover="{html.text(d.name)}"></i>')
     neurons = found_neurons(d, Query(text=typed.strip(), by="meaning"))[0][:LIT] if typed.strip() else None
     figure = map_figure(d, places, by, word, tuple(int(i) for i in neurons) if neurons is not None else ())
     event = st.plotly_chart(
@@ -243,7 +273,7 @@ def _map(d: Dissection) -> None:
         picked = np.array(chosen, int) if chosen else np.asarray(neurons)
         st.html(
             html.heading(
-                "Chosen on the map" if chosen else "Lit up",
+                "Neurons chosen on the map" if chosen else "Neurons lit up",
                 f"{len(picked)} neurons, the first {LISTED} listed" if len(picked) > LISTED else f"{len(picked)}",
             )
         )
@@ -253,7 +283,10 @@ def _map(d: Dissection) -> None:
             frame,
             hide_index=True,
             height=280,
-            column_config={"open": st.column_config.LinkColumn("open", display_text="open", width="small")},
+            column_config={
+                "open": st.column_config.LinkColumn("open", display_text="open", width="small"),
+                "probability": probability_column(),
+            },
         )
 
 

@@ -10,23 +10,57 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from and_core import Dissection
-from and_core.audio.decode import resample
-from and_core.audio.measures import ANALYSIS_RATE
-from and_core.audio.media import flac, read_flac, spectrogram_jpeg
+from and_core.audio.media import read_flac
 from and_core.errors import ANDError
 from and_core.figures.catalogue import TABLES
+from and_core.figures.listening import FEW
 from and_core.listen.decision import component_sound, dissection_listener, interpret, keep_components
-from pages.ui import html
+from and_core.query.heard import explained_decision, trust, trusted_mode
+from pages.ui import html, player
 from pages.ui.own import bring_in, brought, reaction
 from pages.ui.setup import BOUND, explain, provenance, setup
 
 OWN = "Your sound"
-ABOUT = "A decision is taken apart into sounds of a dictionary, by what each says for the class."
+ABOUT = (
+    "The network's decision on a clip is taken apart into components: sounds of a learned dictionary, each with its "
+    "relevance to the class. Untick a component to hear the clip without it, and to see what the network says then."
+)
 MOST = 8  # components that are shown
 MODES = {
-    "post-hoc": "the dissected network, read by an interpreter",
-    "by-design": "a network whose prediction is the interpretation",
+    "post-hoc": "The dissected network decides, and an interpreter reads from inside it which sounds it went by.",
+    "by-design": "The interpreter itself decides, so what is heard is what the decision was made from.",
 }
+
+
+def _trust(d: Dissection) -> None:
+    """Draw, in one line a mode, how far what is heard can be trusted."""
+    lines = []
+    for one in trust(d):
+        clips = f"{one.clips} clips" + (", which are few" if one.low is None and one.clips < FEW else "")
+        claim = {
+            True: "What is heard is what decides",
+            False: "What is heard is not what decides: take it with care",
+            None: "No difference from chance is shown: take it with care",
+        }[one.better]
+        lines.append(
+            f"{claim}. Without the relevant components the class loses "
+            f"{100 * one.lost:.0f} points of probability, without random ones of as much energy "
+            f"{100 * one.random_lost:.0f} ({clips})."
+        )
+    if lines:
+        shown = "<br>".join(
+            f"{html.term(one.mode.capitalize(), 'by-design')}: {html.text(line)}"
+            for one, line in zip(trust(d), lines, strict=True)
+        )
+        st.html(html.box(f"<b>How far to trust it.</b> {shown}"))
+
+
+def _open_on_the_best(d: Dissection, mode: str) -> None:
+    """Choose the decision that the components explain best, where neither the address nor the session names one."""
+    asked = {"listen_class", "listen_clip"} & {*st.query_params, *st.session_state}
+    best = None if asked else explained_decision(d, mode)
+    if best is not None and d.clips[best.clip].labels:
+        st.session_state["listen_class"], st.session_state["listen_clip"] = d.clips[best.clip].labels[0], best.clip
 
 
 def _choose(d: Dissection, left: DeltaGenerator, right: DeltaGenerator) -> tuple[np.ndarray, int, str] | None:
@@ -62,12 +96,13 @@ def _apart(d: Dissection) -> None:
     mode = st.segmented_control(
         "Mode",
         d.listener_modes,
-        default="post-hoc",
+        default=trusted_mode(d),
         key="mode",
         required=True,
-        help="; ".join(f"{k}: {v}" for k, v in MODES.items()),
+        help=" ".join(f"{k}: {v}" for k, v in MODES.items()),
         **BOUND,
     )
+    _open_on_the_best(d, str(mode))
     with st.expander("Bring a sound of your own"):
         if bring_in() and (own := brought()) is not None:
             st.session_state["listen_class"] = OWN
@@ -106,13 +141,13 @@ def _apart(d: Dissection) -> None:
     )
     st.html(
         html.box(
-            f"The network says <b>{html.text(_top(p, classes))}</b>. Explained: "
+            f"The network says <b>{html.text(_top(p, classes))}</b>. Below is explained why it says "
             f"<b>{html.text(classes[decision.shown].replace('_', ' '))}</b>."
         )
     )
     if decision.remark:
         st.html(html.box(html.empty(f"{decision.remark[:1].upper()}{decision.remark[1:]}.")))
-        st.audio(flac(decision.wave, listener.target.sample_rate), format="audio/flac")
+        st.html(player.sound(decision.wave, listener.target.sample_rate, name))
         return
     tau = float(d.listening_report["tau"][0])
     _components(d, decision, classes, tau, mode or "post-hoc", listener.target.sample_rate)
@@ -124,7 +159,9 @@ def _components(d: Dissection, decision: Any, classes: list[str], tau: float, mo
     kept = []
     left, right = st.columns([1.3, 1], gap="medium")
     with left:
-        st.html(html.heading("Components by relevance", f"ticked: above \u03c4 = {tau:g}"))
+        st.html(
+            html.heading("Components by relevance", f"ticked: above \u03c4 = {tau:g}", "relevance", "tau-relevance")
+        )
         for k in order:
             row = st.columns([1.2, 1, 3], vertical_alignment="center")
             if row[0].checkbox(
@@ -136,20 +173,18 @@ def _components(d: Dissection, decision: Any, classes: list[str], tau: float, mo
             relevance = float(decision.relevance[k])
             bar = f'<i class="high" style="width:{100 * max(0.0, relevance):.0f}%"></i>'
             row[1].html(f'<div class="and-bar">{bar}</div>{relevance:.2f}')
-            row[2].audio(flac(component_sound(d, decision, k, mode), rate), format="audio/flac")
+            row[2].html(player.sound(component_sound(d, decision, k, mode), rate, f"component {k}", low=True))
     with right:
         result = keep_components(d, decision, kept, mode)
-        st.html(html.heading("What you hear", f"{len(kept)} of {len(decision.relevance)} components kept"))
+        st.html(html.heading("What you hear", f"{len(kept)} of {len(decision.relevance)} components are kept"))
         heard = [
             ("The clip", decision.wave, decision.probabilities),
             ("What is kept: the interpretation", result.kept, result.kept_probabilities),
         ]
+        cards = ""
         for label, sound, sentence in (*heard, ("What is left", result.left, result.left_probabilities)):
-            st.html(
-                html.empty(f"{label}: {_top(sentence, classes)}")
-                + html.picture(spectrogram_jpeg(resample(sound, rate, ANALYSIS_RATE)), label)
-            )
-            st.audio(flac(sound, rate), format="audio/flac")
+            cards += player.sound(sound, rate, label, note=_top(sentence, classes))
+        st.html(f'<div class="and-group">{cards}</div>')
         c = decision.shown
         p, kept_p, left_p = (
             values[c] for values in (decision.probabilities, result.kept_probabilities, result.left_probabilities)
@@ -196,14 +231,15 @@ def page() -> None:
             st.html(
                 html.box(
                     html.empty(
-                        "Nobody has learned to listen to this network yet. Add listening: {} to the configuration and "
-                        "run",
+                        "No listener has been trained for this network yet. Add listening: {} to the configuration "
+                        "and run",
                         "and-dissect run CONFIG.yaml",
                     )
                 )
             )
             return
-        st.html(html.empty(ABOUT))
+        st.html(html.note(ABOUT, "component", "dictionary", "relevance"))
+        _trust(d)
         _apart(d)
         _measured(d)
     except ANDError as error:

@@ -9,19 +9,18 @@ import pandas as pd
 import streamlit as st
 
 from and_core import Dissection
-from and_core.audio.media import flac
 from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.store.files import cache_root
 from and_core.uploads.sound import Reaction, forget, keep, unusual, without_concept
-from pages.ui import html, scores
+from pages.ui import html, player, scores
 from pages.ui.explorer import neuron_button
 from pages.ui.own import SOURCES, Own, bring, bring_in, brought, reaction
 from pages.ui.setup import explain, provenance, setup
 
 ABOUT = (
-    "Unusual: furthest above its mean over the probing clips, in standard deviations. Each links to its page, "
-    "where this sound stands in the histogram."
+    "These neurons lie furthest above their mean over the probing clips, in standard deviations (SD). Each links to "
+    "its page, where this sound stands in the histogram."
 )
 
 
@@ -62,11 +61,15 @@ def _prediction(response: Reaction) -> None:
 
 
 def _neurons(d: Dissection, response: Reaction) -> None:
-    st.html(html.heading("Neurons that fire unusually", "hidden layers"))
+    st.html(html.heading("Neurons that fire unusually", "of the hidden layers", "activation"))
     rows = unusual(d, response.activations)
     for i, row in enumerate(rows):
         neuron = row["neuron"]
-        line = scores.sentence(d.headline(neuron)) if d.has("explanations") else html.text("not explained yet")
+        line = (
+            scores.sentence(d.headline(neuron)) + scores.verdict(d.headline(neuron))
+            if d.has("explanations")
+            else html.text("It is not explained yet.")
+        )
         with st.container(border=True, gap=None, key=f"unusual_{i}"):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 neuron_button(str(neuron), d.name, neuron, f"open_{i}")  # within the session: the sound comes along
@@ -115,7 +118,7 @@ def _unlearned(d: Dissection, own: Own, response: Reaction) -> None:
     st.html(
         html.box(html.plain_table(cells))
         + html.empty(
-            f"{count} neurons that DB names {concept.replace('_', ' ')} are ablated, as on the Unlearning page."
+            f"{count} neurons that DB names {concept.replace('_', ' ')} are silenced, as on the Unlearning page."
         )
     )
 
@@ -145,7 +148,7 @@ def page() -> None:
                 + (f", of which the network hears {response.heard:.1f} s" if response.heard < seconds - 0.05 else ""),
             )
         )
-        st.audio(flac(own.sound.wave, own.sound.rate), format="audio/flac")
+        st.html(player.sound(own.sound.wave, own.sound.rate, own.sound.name))
         left, right = st.columns([1.6, 1], gap="medium")
         with right:
             _prediction(response)

@@ -9,7 +9,7 @@ from and_core.errors import ANDError
 from and_core.figures.gallery import together
 from and_core.figures.interpretability import by_depth, by_seed, uninterpretable_curves
 from and_core.figures.network import words_by_block
-from and_core.figures.strategies import ABOUT_STRATEGIES, statements
+from and_core.figures.strategies import ABOUT_STRATEGIES, statements, summary
 from and_core.figures.theme import EXPORT
 from pages.ui import html
 from pages.ui.setup import explain, provenance, setup
@@ -28,14 +28,21 @@ def _depth(d: Dissection) -> None:
         )
     left, right = st.columns(2, gap="medium")
     with left:
-        st.html(html.heading("Adjectives by depth", "mean a neuron, 95 %"))
+        st.html(html.heading("Adjectives by depth", "mean number for each neuron, with 95 % intervals", "adjective"))
         blocks = {x.name: x.block_word_counts["adjective"] for x in every}
         if any(row["blocks"] for row in blocks.values()):
             st.plotly_chart(words_by_block(blocks, "adjective"), config=EXPORT, theme=None, key="adjectives_by_depth")
         else:
             st.html(html.empty(NO_DEPTH))
     with right:
-        st.html(html.heading("Uninterpretable by depth", "K = 5, \u03c4 = 4"))
+        st.html(
+            html.heading(
+                "Neurons whose clips' captions do not agree",
+                "fewer than \u03c4 = 4 of K = 5, by depth",
+                "interpretable",
+                "tau",
+            )
+        )
         counted = [x for x in every if x.has("interpretability")]
         rows, chance = by_depth(counted, 5, 4)
         if any(r["block"] is not None for layer_rows in rows.values() for r in layer_rows):
@@ -57,8 +64,9 @@ def _depth(d: Dissection) -> None:
 
 def _statements(d: Dissection) -> None:
     rows = statements(together(d, "word_counts"))
+    st.html(f'<p class="and-lead">{html.text(summary(rows))}</p>')
     st.html(html.heading("What the paper says, and what this data says"))
-    st.html(html.empty(ABOUT_STRATEGIES))
+    st.html(html.note(ABOUT_STRATEGIES, "fair-random", "gap"))
     for statement in dict.fromkeys(row["statement"] for row in rows):
         shown = [
             {k: str(v) for k, v in row.items() if k != "statement"} for row in rows if row["statement"] == statement
@@ -74,7 +82,7 @@ def page() -> None:
     d = setup("Training strategies")
     st.html('<h1 class="and">Training strategies</h1>')
     provenance(d)
-    for part in (_depth, _statements):
+    for part in (_statements, _depth):
         try:
             part(d)
         except ANDError as error:

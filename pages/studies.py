@@ -6,6 +6,7 @@ Raters never see it; they reach `and-dissect study serve`.
 import streamlit as st
 
 from and_core.errors import ANDError
+from and_core.study.preview import Served, serve_preview
 from and_core.study.study import Study
 from pages.ui import html
 from pages.ui.data import get_study, study_names
@@ -34,6 +35,18 @@ def _owner(study: Study, name: str) -> bool:
     return False
 
 
+@st.cache_resource(show_spinner=False, on_release=Served.close)
+def _served(name: str, fingerprint: str) -> Served:
+    return serve_preview(get_study(name))
+
+
+def _preview(study: Study) -> None:
+    """Offer the rater's page with nothing kept."""
+    if st.button("Preview as a rater", key="preview", help="The rater's page as it is; your answers go nowhere."):
+        link = _served(study.name, study.fingerprint).link
+        st.link_button("Open the preview on this machine", link, icon=":material/headphones:")
+
+
 def page() -> None:
     """Draw the page."""
     setup("Human studies")
@@ -57,9 +70,12 @@ def page() -> None:
             return
         for sentence in study.changed():
             st.html(html.box(html.empty(sentence)))
-        view = st.segmented_control(
+        views, beside = st.columns([3, 1], vertical_alignment="bottom")
+        view = views.segmented_control(
             "View", list(VIEWS), default="Progress", key="view", required=True, label_visibility="collapsed", **BOUND
         )
+        with beside:
+            _preview(study)
         VIEWS[view or "Progress"](study)
     except ANDError as error:
         explain(error)

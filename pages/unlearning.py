@@ -14,13 +14,14 @@ from and_core.figures.catalogue import TABLES
 from and_core.figures.theme import EXPORT
 from and_core.figures.unlearning import dose_figure, layer_counts
 from and_core.query.comparable import comparable
+from and_core.query.flips import clearest_unlearning
 from and_core.unlearn.export import mask_json
 from and_core.unlearn.live import Job, queue, stopped
 from and_core.unlearn.request import AblationRequest, Kind
 from and_core.unlearn.result import Result, forget, inputs_of, keep, kept, stored
 from and_core.unlearn.runs import read_split
 from and_core.unlearn.selection import RankedSelection, select_neurons
-from pages.ui import html
+from pages.ui import html, story
 from pages.ui.ablation import address, choose_request
 from pages.ui.ablation_result import draw, file_name, number
 from pages.ui.setup import explain, provenance, setup
@@ -40,6 +41,7 @@ def page() -> None:
     d = setup("Unlearning")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.html('<h1 class="and">Unlearning</h1>', width="stretch")
+        presenting = story.presented()
         st.html(html.COPY_LINK, width=110)
     try:
         provenance(d)
@@ -55,10 +57,13 @@ def page() -> None:
         _about(d)
         left, right = st.columns([1, 2.5], gap="medium")
         with left:
+            _open_on_the_clearest(d)
             request = choose_request(d)
             choice = select_neurons(d, request)
-            _preview(d, request, choice)
+            if not presenting:
+                _preview(d, request, choice)
         with right:
+            story.draw(d, request, choice)
             result = _result(d, "run", request, choice, "Run")
             if result is not None:
                 draw(d, read_split(d), result)
@@ -72,6 +77,15 @@ def page() -> None:
         _table(d)
     except ANDError as error:
         explain(error)
+
+
+def _open_on_the_clearest(d: Dissection) -> None:
+    """Choose the concept and strategy whose unlearning is clearest, where neither the address nor the session names
+    any."""
+    asked = {"concept", "strategy"} & {*st.query_params, *st.session_state}
+    clear = None if asked or not d.has("unlearning") else clearest_unlearning(d)
+    if clear is not None:
+        st.session_state["concept"], st.session_state["strategy"] = clear.concept, clear.strategy
 
 
 def _about(d: Dissection) -> None:
@@ -88,7 +102,7 @@ def _about(d: Dissection) -> None:
     )
     st.html(
         html.empty(
-            f"Tested on {notes['tested_clips']} clips{folds}; {whole}. "
+            f"The effect is measured on {notes['tested_clips']} clips{folds}; {whole}. "
             f"Neurons are chosen from explanations over the other {notes['choosing_clips']} clips, unless you say "
             "otherwise."
         )
@@ -98,7 +112,7 @@ def _about(d: Dissection) -> None:
 def _preview(d: Dissection, request: AblationRequest, choice: RankedSelection) -> None:
     hidden = [layer for layer in d.layers if layer.kind != "fc"]
     total = sum(layer.size for layer in hidden)
-    st.html(html.heading("Chosen", f"{choice.count:,} of {total:,} hidden neurons"))
+    st.html(html.heading("Neurons to silence", f"{choice.count:,} of {total:,} hidden neurons", "ablation"))
     for note in choice.notes:
         st.html(html.empty(note))
     if not choice.count:
@@ -212,7 +226,7 @@ def _waiting(key: str) -> None:
 
 
 def _dose(d: Dissection, request: AblationRequest, choice: RankedSelection) -> None:
-    st.html(html.heading("Dose curve", "how little can be removed for how much"))
+    st.html(html.heading("Dose curve", "how much is forgotten for how few neurons", "dose"))
     result = _result(d, "dose", request, choice, "Draw the dose curve")
     if result is None:
         return
@@ -231,7 +245,9 @@ def _dose(d: Dissection, request: AblationRequest, choice: RankedSelection) -> N
 def _compare(d: Dissection, request: AblationRequest) -> None:
     st.html(
         html.heading(
-            "Strategies compared", f"for {request.concept.replace('_', ' ')}, at their own numbers and at equal ones"
+            "Strategies compared",
+            f"for {request.concept.replace('_', ' ')}, at their own numbers of neurons and at equal ones",
+            "strategy",
         )
     )
     result = _result(d, "compare", request, None, "Compare OCP, DB and TAB")
@@ -255,7 +271,8 @@ def _compare(d: Dissection, request: AblationRequest) -> None:
                 "fair random gap": number(float(np.mean(fair))) if fair else "",
             }
         )
-    st.html(html.box(html.plain_table(rows)) + "".join(html.empty(note) for note in result.notes))
+    table = html.plain_table(rows, "delta", "fair-random", "gap", "ocp")
+    st.html(html.box(table) + "".join(html.empty(note) for note in result.notes))
 
 
 def _keep(d: Dissection, result: Result) -> None:
@@ -368,8 +385,8 @@ def _table(d: Dissection) -> None:
     for part in made.parts:
         st.html(
             (html.heading(part.title, "") if part.title != "Table 4" else "")
-            + html.box(html.plain_table(part.cells))
-            + html.empty(part.note)
+            + html.box(html.plain_table(part.cells, "delta", "fair-random", "gap"))
+            + html.note(part.note, "fair-random", "gap")
         )
     st.download_button(
         "Table 4 (CSV)", csv_text(pd.DataFrame(made.rows)).encode(), "unlearning.csv", "text/csv", on_click="ignore"

@@ -1,24 +1,46 @@
 """The Words and clusters page: what a network's neurons are said to hear, what the captions speak of, and whether the
 words are true."""
 
+import re
+
 import pandas as pd
 import streamlit as st
 
 from and_core import Dissection
+from and_core.audio.quantities import QUANTITIES
 from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.gallery import MEASURED, adjectives, called, together
 from and_core.figures.network import elbow_curve, word_boxes
 from and_core.figures.theme import EXPORT
+from and_core.query.cluster_names import cluster_names, cluster_words
+from and_core.query.openings import leading_cluster
 from pages.ui import html
 from pages.ui.media import media_url
 from pages.ui.setup import BOUND, explain, provenance, setup
 
-NEAREST, EXAMPLES = 6, 5
+NEAREST, EXAMPLES, CLOUD = 6, 5, 30
+COLUMNS = {
+    "delta": "Cliff's \u03b4",
+    "with": "neurons with it",
+    "without": "neurons without",
+    "median_with": "median with it",
+    "median_without": "median without",
+    "agrees": "as the word says",
+}
+
+
+def _measure(name: str) -> str:
+    """Return a measure as people call it, with its unit."""
+    known = QUANTITIES.get(name)
+    if known is None:
+        return name.replace("_", " ")
+    unit = re.split("[,;]", known.unit)[0].strip()  # without how it is measured
+    return f"{known.name} ({unit})" if unit else known.name
 
 
 def _adjectives(d: Dissection) -> None:
-    st.html(html.heading("Adjectives of the network", "Figures 3 and 9"))
+    st.html(html.heading("Which adjectives describe the network's neurons", "Figures 3 and 9", "adjective"))
     every = together(d, "word_counts")
     top = st.segmented_control(
         "Adjectives shown",
@@ -35,8 +57,8 @@ def _adjectives(d: Dissection) -> None:
         return
     st.plotly_chart(adjectives(d, top)["adjectives"], config=EXPORT, theme=None, key="adjectives")
     st.caption(
-        "Share of neurons whose open concepts hold the adjective. A network that hears more than classes has many, and "
-        "flat; one that hears classes has few."
+        "Each bar is the share of neurons, in percent, whose open concepts hold the adjective. A network that hears "
+        "more than its classes has many adjectives of nearly equal share; one that hears its classes alone has few."
     )
     rows = pd.DataFrame(
         [
@@ -47,11 +69,11 @@ def _adjectives(d: Dissection) -> None:
     )
     one, two = st.columns([1, 2], vertical_alignment="bottom")
     word = two.selectbox(
-        "From a word to its neurons",
+        "Open the neurons of a word",
         [r["word"] for r in counts[d.name]],
         index=None,
         key="to_neurons",
-        placeholder="a word",
+        placeholder="choose a word",
     )
     if word:
         two.page_link(
@@ -63,7 +85,7 @@ def _adjectives(d: Dissection) -> None:
 
 
 def _clusters(d: Dissection) -> None:
-    st.html(html.heading("Clusters of caption sentences", "Table 8"))
+    st.html(html.heading("What the captions speak of: clusters of their sentences", "Table 8", "cluster"))
     d.require("clusters")
     notes, elbow, table = d.notes("clusters"), d.cluster_elbow, d.cluster_sentences.to_pandas()
     if not notes["clusters"]:
@@ -83,47 +105,47 @@ def _clusters(d: Dissection) -> None:
             f"{notes['clusters']} clusters, {how}. {notes['sentences']:,} sentences, {notes['distinct']:,} of them "
             f"distinct; K-means, seed {notes['seed']}."
         )
-    counts = table.groupby("cluster").agg(captions=("clip", "nunique"), sentences=("text", "size")).reset_index()
+    names = cluster_names(d)
+    counts = table.groupby("cluster").agg(clips=("clip", "nunique"), sentences=("text", "size")).reset_index()
+    counts.insert(1, "its words", [names[i] for i in counts["cluster"]])
     with right:
         st.dataframe(counts, hide_index=True, height=250)
         st.download_button(
             "Sentences and clusters (CSV)", csv_text(table).encode(), "clusters.csv", "text/csv", on_click="ignore"
         )
     number = st.segmented_control(
-        "Cluster", list(range(notes["clusters"])), default=0, key="cluster", required=True, **BOUND
+        "Cluster", list(range(notes["clusters"])), default=leading_cluster(d), key="cluster", required=True, **BOUND
     )
+    number = 0 if number is None else int(number)
+    st.html(f'<div class="and-headline">Cluster {number}: <mark>{html.text(names[number])}</mark></div>')
+    st.html(html.note("Named after the words that set its sentences apart from all others, without stop words."))
     sentences = table[table["cluster"] == number].sort_values("distance", kind="stable")
-    picture = d.cluster_clouds[number]
+    words = cluster_words(d)[number][:CLOUD]
     cloud, column = st.columns([1, 1.6], gap="medium")
     with cloud:
-        image = (
-            f'<img class="and-cloud" alt="word cloud of cluster {number}" '
-            f'src="data:image/png;base64,{html.text(picture)}">'
-            if picture
-            else ""
-        )
-        st.html(html.box(image or html.empty("No word to show.")))
+        st.html(html.heading("Words that set it apart", "the larger, the further"))
+        st.html(html.box(html.word_cloud(words) if words else html.empty("No word sets it apart.")))
     nearest = sentences.drop_duplicates("text").head(NEAREST)["text"]
     with column:
         st.html(
-            html.heading("Nearest to its centre")
+            html.heading("Its most typical sentences")
             + html.box("<ul>" + "".join(f"<li>{html.text(t)}</li>" for t in nearest) + "</ul>")
         )
     cards = []
     for clip in sentences.drop_duplicates("clip").head(EXAMPLES)["clip"]:
         c = d.clips[int(clip)]
         cards.append(html.clip_card(c, d.caption(c.index), media_url(d, c.index, "flac"), media_url(d, c.index, "jpg")))
-    st.html(html.heading("Clips with such a sentence") + f'<div class="and-cards">{"".join(cards)}</div>')
+    st.html(html.heading("Clips that are described so") + f'<div class="and-cards">{"".join(cards)}</div>')
 
 
 def _acoustics(d: Dissection) -> None:
-    st.html(html.heading("Words against what was measured", "Figure 8"))
+    st.html(html.heading("Are the words true? Adjectives against acoustic measures", "Figure 8"))
     d.require("acoustics")
     notes, means, tests = d.notes("acoustics"), d.acoustic_means, d.acoustic_tests
     for column, (word, (measure, unit)) in zip(st.columns(len(MEASURED), gap="medium"), MEASURED.items(), strict=True):
         test = next((t for t in tests if (t["word"], t["measure"]) == (word, measure)), None)
         if test is None:
-            column.html(html.empty(f"Too few neurons are called {word} for a test."))
+            column.html(html.empty(f"Too few neurons are described as {word} for a test."))
             continue
         column.plotly_chart(
             word_boxes(means[measure].to_numpy(), called(d, word), word, unit),
@@ -131,12 +153,12 @@ def _acoustics(d: Dissection) -> None:
             theme=None,
             key=f"box_{word}",
         )
-        verdict = {"yes": "as the word says", "no": "the opposite of what the word says"}.get(
-            test["agrees"], "no difference is shown"
+        verdict = {"yes": "what the word says", "no": "the opposite of what the word says"}.get(
+            test["agrees"], "no difference that is shown"
         )
         column.caption(
-            f"High clips of neurons called {word} against all others: Cliff's \u03b4 {test['delta']:+.2f}, q "
-            f"{test['q']:.2g}: {verdict}. Whiskers: 5 to 95 %."
+            f"The highest clips of neurons described as {word}, against those of all others: Cliff's \u03b4 "
+            f"{test['delta']:+.2f}, q {test['q']:.2g}, which is {verdict}. Whiskers reach from 5 to 95 % of neurons."
         )
     frame = pd.DataFrame(tests)
     sentence = (
@@ -146,20 +168,25 @@ def _acoustics(d: Dissection) -> None:
     st.html(html.heading("Every adjective against every measure", sentence))
     if len(frame):
         shown = frame[["word", "measure", "delta", "q", "with", "without", "median_with", "median_without", "agrees"]]
-        st.dataframe(shown.round(3).assign(q=[f"{q:.2g}" for q in frame["q"]]), hide_index=True, height=280)
+        shown = shown.round(3).assign(
+            q=[f"{q:.2g}" for q in frame["q"]], measure=[_measure(m) for m in frame["measure"]]
+        )
+        st.dataframe(shown.rename(columns=COLUMNS), hide_index=True, height=280)
         st.caption(
-            "Cliff's \u03b4 from -1 to 1; q is Mann and Whitney's p, corrected for all tests (Benjamini and Hochberg). "
-            "Largest effects first."
+            "Cliff's \u03b4 goes from -1 to 1; q is the p-value of Mann and Whitney's test, corrected for all tests "
+            "(Benjamini and Hochberg). The medians are in the unit of the measure. The largest effects come first."
         )
         st.download_button("Tests (CSV)", csv_text(frame).encode(), "acoustics.csv", "text/csv", on_click="ignore")
     against = d.acoustic_disagreements
     worst = ", the worst 50 of each word" if notes["contradicted"] > len(against) else ""
-    st.html(html.heading("Contradicted by their own clips", f"{notes['contradicted']:,} neurons{worst}"))
+    st.html(html.heading("Neurons whose own clips contradict the word", f"{notes['contradicted']:,} neurons{worst}"))
     if against:
         rows = pd.DataFrame(against)
         rows.insert(0, "open", [html.neuron_link(d.name, d.neuron_id(i)) for i in rows["neuron"]])
         rows["neuron"] = [str(d.neuron_id(i)) for i in rows["neuron"]]
-        rows = rows[["open", "neuron", "word", "measure", "value", "bound"]]
+        rows = rows[["open", "neuron", "word", "measure", "value", "bound"]].assign(
+            measure=[_measure(m) for m in rows["measure"]]
+        )
         st.dataframe(
             rows.round(3),
             hide_index=True,
@@ -167,8 +194,8 @@ def _acoustics(d: Dissection) -> None:
             column_config={"open": st.column_config.LinkColumn("open", display_text="open", width="small")},
         )
         st.caption(
-            "Called loud though their high clips are in the quieter third of all, and the like: look for wrong "
-            "captions there."
+            "A neuron described as loud stands here if its highest clips are in the quieter third of all; likewise for "
+            "the other words. Wrong captions are found here."
         )
 
 

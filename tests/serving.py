@@ -1,4 +1,5 @@
-"""A raters' server of its own for tests: the real command, in a process that can be killed."""
+"""Servers of their own for tests: the dashboard, and the raters' one by the real command, in processes that can be
+killed."""
 
 from __future__ import annotations
 
@@ -7,9 +8,38 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.conftest import ROOT
+
+
+@contextmanager
+def dashboard_server(root: Path) -> Iterator[str]:
+    """Yield the address of a dashboard over a cache."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--server.headless", "true"],
+        cwd=ROOT,
+        env={**os.environ, "AND_CACHE": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(480):
+        try:
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
+            break
+        except OSError:
+            time.sleep(0.25)
+    yield url
+    process.terminate()
+    process.wait(10)
 
 
 class Server:

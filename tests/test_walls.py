@@ -45,6 +45,7 @@ ROOMS = (
     "listen",
     "uploads",
     "figures",
+    "kept",
     "study",
     "pipeline",
     "demo",

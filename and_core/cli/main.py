@@ -10,6 +10,7 @@ import typer
 from and_core.cli import dashboard, dissections
 from and_core.cli.classes import classes
 from and_core.cli.concepts import concepts
+from and_core.cli.correct import correct
 from and_core.cli.ears import ears
 from and_core.cli.listen import listen
 from and_core.cli.plant import plant
@@ -29,6 +30,7 @@ for command in (
     status,
     classes,
     concepts,
+    correct,
     ears,
     dissections.validate,
     dissections.info,

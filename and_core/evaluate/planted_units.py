@@ -15,25 +15,31 @@ import numpy as np
 from scipy.stats import rankdata
 
 from and_core.audio.adjectives import earned
+from and_core.labels.hierarchy import descendants, parents
 from and_core.store.dissection import Dissection
 
-KINDS = ("concept", "property", "conjunction", "negation", "random", "quantity")
+KINDS = ("concept", "property", "conjunction", "negation", "random", "quantity", "disjunction", "pair", "category")
 RIDGE = 100.0  # of features of unit variance
 LEAST = 8  # clips with and without the meaning that a fit needs
 LEAST_MEASURED = 40  # clips with a measure, and different values of it, that a fit to its ranks needs
-EACH = {"conjunction": 10, "negation": 10, "random": 40}  # units of a layer, at most
+EACH = {"conjunction": 10, "negation": 10, "random": 40, "disjunction": 10, "pair": 10, "category": 10}  # a layer
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What a unit was planted to mean: a class, an adjective that measures bear out, both, all but a class, more of a
-    measure (or less of it, where `sign` is -1), or nothing."""
+    """What a unit was planted to mean: a class, an adjective that measures bear out, both, all but a class, either of
+    two classes, two adjectives at once, any class of a category, more of a measure (or less of it, where `sign` is -1),
+    or nothing.
+
+    `other` is the second class or adjective; a category stands in `concept`.
+    """
 
     kind: str
     concept: str = ""
     word: str = ""
     measure: str = ""
     sign: int = 1
+    other: str = ""
 
     def as_dict(self) -> dict[str, str | int]:
         """Return a dictionary for a file."""
@@ -50,13 +56,17 @@ def measured_words(rows: Sequence[Mapping[str, Any]]) -> list[frozenset[str]]:
 
 def meant(unit: Unit, labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]]) -> np.ndarray | None:
     """Return (N,) bool: clips that have a unit's meaning; None for a random direction and for a quantity."""
-    of_class = np.array([unit.concept in own for own in labels])
+    below = {unit.concept, *descendants(unit.concept)} if unit.kind == "category" else {unit.concept}
+    of_class = np.array([not below.isdisjoint(own) for own in labels])
     with_word = np.array([unit.word in of_clip for of_clip in words])
     masks: dict[str, np.ndarray] = {
         "concept": of_class,
         "property": with_word,
         "conjunction": of_class & with_word,
         "negation": ~of_class,
+        "disjunction": of_class | np.array([unit.other in own for own in labels]),
+        "pair": with_word & np.array([unit.other in of_clip for of_clip in words]),
+        "category": of_class,
     }
     return masks.get(unit.kind)
 
@@ -91,6 +101,36 @@ def choose_units(labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]
         for kind, candidates in (("conjunction", pairs), ("negation", others))
     ]
     return [*singles, *drawn[0], *drawn[1], *(Unit("random") for _ in range(EACH["random"]))]
+
+
+def choose_forms(labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]], seed: int) -> list[Unit]:
+    """Return units that mean several things: two classes, two adjectives that clips have each without the other too,
+    and whole categories of the hierarchy with two classes or more; drawn by `seed`."""
+    rng = np.random.default_rng([seed, len(KINDS)])
+    classes = sorted({label for own in labels for label in own})
+    adjectives = sorted(frozenset().union(*words)) if words else []
+    heads = sorted({parent for c in classes for parent in parents(c)} - set(classes))
+    candidates = {
+        "disjunction": [Unit("disjunction", a, other=b) for i, a in enumerate(classes) for b in classes[i + 1 :]],
+        "pair": [Unit("pair", word=a, other=b) for i, a in enumerate(adjectives) for b in adjectives[i + 1 :]],
+        "category": [Unit("category", h) for h in heads if len(set(descendants(h)) & set(classes)) > 1],
+    }
+    chosen: list[Unit] = []
+    for kind, units in candidates.items():
+        fitting = [unit for unit in units if _fits(unit, labels, words)]
+        chosen += [fitting[i] for i in sorted(rng.permutation(len(fitting))[: EACH[kind]])]
+    return chosen
+
+
+def _fits(unit: Unit, labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]]) -> bool:
+    """Return whether enough clips have the unit's meaning, and enough have not; of a pair, also each word alone."""
+    mask = meant(unit, labels, words)
+    if mask is None or min(mask.sum(), (~mask).sum()) < LEAST:
+        return False
+    alone = [
+        np.array([word in own for own in words]) & ~mask for word in (unit.word, unit.other) if unit.kind == "pair"
+    ]
+    return all(one.sum() >= LEAST for one in alone)
 
 
 def choose_quantities(measures: Mapping[str, np.ndarray]) -> list[Unit]:

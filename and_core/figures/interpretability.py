@@ -199,8 +199,9 @@ def seed_remarks(seeds: Mapping[str, BySeed], kind: str | None = None) -> list[s
             remarks.append(
                 f"{name}: over {len({r['seed'] for r in chance})} seeds of K-means, {low:.1f} to {high:.1f} % of the "
                 f"neurons are uninterpretable (mean {mean:.1f}; the run's own seed {own:.1f}), and {null_low:.1f} to "
-                f"{null_high:.1f} % of random sets of clips (mean {null:.1f}). Seed by seed, neurons less random clips "
-                f"make {less:+.1f} points on average, between {less_low:+.1f} and {less_high:+.1f}."
+                f"{null_high:.1f} % of random sets of clips (mean {null:.1f}). Seed by seed, the share of neurons "
+                f"differs from that of random clips by {less:+.1f} points on average, between {less_low:+.1f} and "
+                f"{less_high:+.1f}."
             )
     return remarks
 

@@ -95,7 +95,7 @@ def words_by_block(networks: Mapping[str, Mapping[str, Any]], kind: str, height:
                 showlegend=False,
                 hoverinfo="skip",
             )
-    themed(figure, "block", f"{KINDS[kind]} a neuron, mean", height)
+    themed(figure, "block", f"{KINDS[kind]} per neuron, mean", height)
     figure.update_layout(showlegend=len(networks) > 1, legend={"orientation": "h", "y": 1.14, "x": 0})
     figure.update_xaxes(dtick=1)
     return figure
@@ -129,7 +129,7 @@ def words_by_kind(networks: Mapping[str, Sequence[Mapping[str, Any]]], kind: str
             customdata=[int(neurons) for _, neurons in sums.values()],
             hovertemplate=f"{label}, %{{x}}: %{{y:.2f}}, %{{customdata:,}} neurons<extra></extra>",
         )
-    themed(figure, "kind of layer", f"{KINDS[kind]} a neuron, mean", height)
+    themed(figure, "kind of layer", f"{KINDS[kind]} per neuron, mean", height)
     figure.update_layout(barmode="group", showlegend=len(networks) > 1, legend={"orientation": "h", "y": 1.14, "x": 0})
     kinds = dict.fromkeys(str(x) for bar in figure.data for x in bar.x)
     figure.update_xaxes(

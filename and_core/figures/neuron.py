@@ -77,3 +77,30 @@ def class_means_figure(means: dict[str, float], most: int = 8, height: int = 230
     themed(figure, "mean activation (the network's own unit)", "", height + 9 * len(shown))
     figure.update_layout(margin={"l": 120})
     return figure
+
+
+def activations_together(
+    first: np.ndarray, second: np.ndarray, names: Sequence[str], titles: tuple[str, str], height: int = 300
+) -> go.Figure:
+    """Return the activations of two neurons on the same clips, one against the other.
+
+    Parameters
+    ----------
+    first, second : (N,) float array
+        One activation per clip, in each network's own unit.
+    names : sequence of str, N
+        What each clip is called.
+    titles : tuple of str
+        What each neuron is called.
+    """
+    figure = go.Figure(
+        go.Scattergl(
+            x=first,
+            y=second,
+            mode="markers",
+            marker={"size": 5, "color": HIGH, "opacity": 0.45},
+            customdata=[plain(name) for name in names],
+            hovertemplate="%{customdata}: %{x:.3g}, %{y:.3g}<extra></extra>",
+        )
+    )
+    return themed(figure, plain(titles[0], spaces=False), plain(titles[1], spaces=False), height)

@@ -26,12 +26,18 @@ SURE_NOTE = (
     "adjectives: at the dashboard's threshold."
 )
 CURVE_NOTE = (
-    "Of the explanations given a probability between the first two columns, how many hold. The probability was "
-    "calibrated on read-outs of this network's activations, not on these units."
+    "Of the explanations given a probability between the first two columns, how many name the unit's best concept by "
+    "label. "
+    "The probability was calibrated on read-outs of this network's activations, not on these units."
 )
 QUANTITY_NOTE = (
     "Units that are said to follow an acoustic measure. Right: the planted measure, or one that goes with it at a rank "
     "correlation of .9 or more, with the right sign. Spearman .8+: the unit follows its own measure on the probing set."
+)
+FORM_NOTE = (
+    "Told: units that are said to mean several things. Right: the very composition that was planted; of kinds of one "
+    "meaning, that none is said. Fire as planted: on the probing set AUROC .9 or more, and of two halves of a meaning "
+    "each told among the clips of the other at .7 or more."
 )
 METRIC = {"pearson": "Pearson correlation", "auprc": "AUPRC"}
 BESIDE = {
@@ -184,6 +190,7 @@ def planted_table(d: Dissection) -> PaperTable:
             ),
             Part("Planted neurons: the adjective", heard, precise),
             *_planted_quantities(d),
+            *_planted_forms(d),
             Part("Where planted adjectives get lost", lost, "Share that is still there after each step."),
             Part("Named with confidence", sure, SURE_NOTE),
             Part("Confidence", curves, CURVE_NOTE),
@@ -200,6 +207,13 @@ def _planted_quantities(d: Dissection) -> list[Part]:
         for row in d.planted_quantity_rows
     ]
     return [Part("Planted neurons: the quantity", cells, QUANTITY_NOTE)] if cells else []
+
+
+def _planted_forms(d: Dissection) -> list[Part]:
+    """Return how many planted units get the composition that they mean; nothing where none were looked for."""
+    columns = ("planted", "units", "number", "told %", "right %")
+    cells = [{c: f"{row[c]:.1f}" if c.endswith("%") else str(row[c]) for c in columns} for row in d.planted_form_rows]
+    return [Part("Planted neurons: several meanings", cells, FORM_NOTE)] if cells else []
 
 
 def _ordered(rows: list[dict[str, Any]], *first: str) -> list[dict[str, Any]]:

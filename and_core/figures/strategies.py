@@ -18,8 +18,8 @@ ABOUT_STRATEGIES = (
     "without it nothing can agree."
 )
 STATEMENTS = {
-    "words": "Adjectives a neuron fall with depth under supervision, less after self-supervision, and are flat in the "
-    "frozen network",
+    "words": "The number of adjectives per neuron falls with depth under supervision, falls less after "
+    "self-supervision, and is flat in the frozen network",
     "interpretable": "Uninterpretable neurons (K=5, \u03c4=4) get fewer with depth under supervision, and stay as many "
     "in the frozen network",
     "named": "The last layer is named best under supervision, worst in the frozen network",
@@ -39,10 +39,10 @@ def statements(networks: Sequence[Dissection]) -> list[dict[str, Any]]:
     rows = []
     supervised = [d.block_word_counts["adjective"] for d in networks if _training(d) == "supervised"]
     for d in networks:
-        rows.append(_row("words", d, d.block_word_counts["adjective"], "a block", supervised))
+        rows.append(_row("words", d, d.block_word_counts["adjective"], "per block", supervised))
     for d in networks:
         if d.has("interpretability"):
-            rows.append(_row("interpretable", d, d.interpretability_depth, "points a block"))
+            rows.append(_row("interpretable", d, d.interpretability_depth, "points per block"))
     rows += _last_layers([d for d in networks if d.has("last_layer")])
     for d in networks:
         if d.has("unlearning"):
@@ -58,6 +58,32 @@ def statements(networks: Sequence[Dissection]) -> list[dict[str, Any]]:
             )
             rows.append(_said("unlearned", d, f"gap: {gaps}", *_leads(d)))
     return rows
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> str:
+    """Return one sentence on how far these networks bear out the paper, from the rows of :func:`statements`.
+
+    A statement is borne out where it agrees for some network and is contradicted for none.
+    """
+    by_statement = {row["statement"]: [r["agrees"] for r in rows if r["statement"] == row["statement"]] for row in rows}
+    verdicts = {
+        statement: "no" if "no" in answers else "yes" if "yes" in answers else ""
+        for statement, answers in by_statement.items()
+    }
+    networks = len({row["network"] for row in rows})
+    counts = {verdict: sum(v == verdict for v in verdicts.values()) for verdict in ("yes", "no", "")}
+    who = "This network" if networks == 1 else f"These {networks} networks"
+    s = "s" if networks == 1 else ""
+    parts = [
+        f"bear{s} out {counts['yes']} of the {len(verdicts)} statements that the paper makes on training",
+        f"contradict{s} {counts['no']}",
+        f"show{s} nothing clear on {counts['']}",
+    ]
+    lines = [f"{who} {parts[0]}, {parts[1]}, and {parts[2]}."]
+    for verdict, what in (("yes", "What holds here"), ("no", "What does not")):
+        named = [statement[0].lower() + statement[1:] for statement, v in verdicts.items() if v == verdict]
+        lines += [f"{what}: {'; '.join(named)}."] if named else []
+    return " ".join(lines)
 
 
 def _last_layers(networks: Sequence[Dissection]) -> list[dict[str, Any]]:

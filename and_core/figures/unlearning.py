@@ -365,10 +365,11 @@ def verdicts(d: Dissection) -> list[str]:
     for pair in averages["pairs"]:
         if pair["difference"] is None:
             continue
+        p = "" if pair["p"] is None else f", p {_p(pair['p'])}"
         verdict = _claim(pair, f"{pair['one']} is more selective", f"{pair['other']} is more selective")
         lines.append(
             f"{pair['one']} against {pair['other']} at equal numbers ({pair['count']:.0f} neurons): {verdict} "
-            f"({_gap(pair, 'difference')}, p {_p(pair['p'])})."
+            f"({_gap(pair, 'difference')}{p})."
         )
     return lines
 

@@ -150,6 +150,34 @@ def judge(listener: Listener, waves: np.ndarray, masks: Masks, linear: bool = Fa
     }
 
 
+def clip_by_clip(listener: Listener, waves: np.ndarray, tau: float, seed: int) -> list[dict[str, Any]]:
+    """Return how well the components explain the decision on each clip.
+
+    Returns
+    -------
+    list of dict
+        ``predicted``, the class; its probability on the ``whole`` clip, on what is ``kept``, on what is ``left``, and
+        on what is left without random components of as much energy, ``random_left``; ``kept_predicted``, the class that
+        is predicted on what is kept; ``components``, how many are kept.
+    """
+    rows: list[dict[str, Any]] = []
+    for part in batches(waves):
+        batch = waves[part]
+        whole = listener.probabilities(listener.predict(batch))
+        c, at = whole.argmax(1), np.arange(len(batch))
+        r, h, _ = relevance(listener, batch, c)
+        chosen = _above(listener, r, h, tau)
+        random = _matched(listener, r, h, _logs(listener, batch), c, tau, seed)
+        kept, left = (listener.probabilities(listener.predict(x)) for x in listener.render_all(batch, chosen))
+        without = listener.probabilities(listener.predict(listener.render_all(batch, random)[1]))
+        columns = {
+            "predicted": c, "whole": whole[at, c], "kept": kept[at, c], "left": left[at, c],
+            "random_left": without[at, c], "kept_predicted": kept.argmax(1), "components": (r > tau).sum(1),
+        }  # fmt: skip
+        rows += [{name: values[i].item() for name, values in columns.items()} for i in at]
+    return rows
+
+
 def fidelity_of(listener: Listener, waves: np.ndarray, multi_label: bool = False) -> dict[str, float]:
     """Return how well the interpreter's logits follow the network's: top-1, 3, 5.
 

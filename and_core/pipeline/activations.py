@@ -1,4 +1,5 @@
-"""Stage `activations`: one pass of the network over the clips; every linear neuron streamed to Zarr."""
+"""Stage `activations`: one pass of the network over the clips; every linear neuron streamed to Zarr, with traces of its
+highest and lowest clips."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from and_core.audio.media import clip_wave, read_flac
 from and_core.errors import TargetError
 from and_core.labels.class_map import by_name
 from and_core.pipeline.stage import Run, Stage
+from and_core.pipeline.traces import TraceTaker
 from and_core.records import NAME_LENGTH, Layer, is_layer_name
 from and_core.store.artifacts import layer_artifact
 from and_core.store.dissection import Dissection
@@ -40,6 +42,7 @@ def parameters(run: Run) -> dict[str, Any]:
         "rows": a.rows,
         "precision": a.precision,
         **({} if a.resampler == "soxr" else {"resampler": a.resampler}),
+        **({} if a.traces else {"traces": False}),
     }
 
 
@@ -61,15 +64,20 @@ def compute(run: Run, writer: StageWriter) -> None:
     read = reader(dissection, target, config.resampler)
     first = target.features([read(clip) for clip in range(min(config.batch, total))])
     precision = choose_precision(target, first, config.precision, device)
+    taker = TraceTaker(target, layers, [clip.seconds for clip in dissection.clips]) if config.traces else None
     starts = range(0, total, config.rows)
     for number, start in enumerate(starts):
         stop = min(start + config.rows, total)
-        if not writer.done(number):
+        brought = writer.chunks / f"{number:06d}.npz"  # traces of the chunk; gone when the stage is finished
+        if writer.done(number) and (taker is None or brought.exists()):
+            if taker is not None:
+                taker.restore(brought)
+        else:
             for path in (path for root in roots for path in (root / "c" / str(number)).glob("*")):
                 path.unlink()  # what a killed run has left would be read
             rows = {layer.name: np.empty((stop - start, layer.size), np.float32) for layer in layers}
             for at, outputs in extract(
-                target, dissection, range(start, stop), config.batch, run.config.workers, precision, read
+                target, dissection, range(start, stop), config.batch, run.config.workers, precision, read, taker
             ):
                 for name, values in outputs.items():
                     rows[name][at - start : at - start + len(values)] = values
@@ -81,10 +89,15 @@ def compute(run: Run, writer: StageWriter) -> None:
                         f"{stop - 1}"
                     )
                 arrays[name][start:stop] = values
-            writer.mark(number, (path for root in roots for path in sorted((root / "c" / str(number)).glob("*"))))
+            if taker is not None:
+                taker.save(brought, start)
+            written = [path for root in roots for path in sorted((root / "c" / str(number)).glob("*"))]
+            writer.mark(number, written if taker is None else [*written, brought])
         run.progress("activations", stop, total)
     writer.json("layers", [layer.model_dump() for layer in layers])
     writer.json("classes", target.classes)
+    if taker is not None:
+        taker.write(writer, layers)
     for root, layer in zip(roots, layers, strict=True):
         for orphan in root.rglob("*.partial"):  # of a write that was killed; the chunk was written again
             orphan.unlink()
@@ -163,6 +176,7 @@ def extract(
     workers: int,
     precision: str = "float32",
     read: Callable[[int], np.ndarray] | None = None,
+    taker: TraceTaker | None = None,
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """Yield pooled layer outputs batch by batch; clips are decoded and turned into features by threads meanwhile.
 
@@ -181,12 +195,15 @@ def extract(
 
     points = target.hook_points()
     last = None if "fc" in points else list(points)[-1]
-    with ThreadPoolExecutor(max(1, workers - 1)) as pool, Capture(points, target.pool, last) as capture:
+    watch = None if taker is None else taker.watch
+    with ThreadPoolExecutor(max(1, workers - 1)) as pool, Capture(points, target.pool, last, watch) as capture:
         waiting: list[Future[Any]] = [pool.submit(prepare, start) for start in starts[:AHEAD]]
         for number, start in enumerate(starts):
             features = waiting.pop(0).result()
             if number + AHEAD < len(starts):
                 waiting.append(pool.submit(prepare, starts[number + AHEAD]))
+            if taker is not None:
+                taker.first = start
             with autocast(precision, target.device):
                 capture.run(lambda: target.forward(features))  # noqa: B023 - called at once
             _check_outputs(capture.outputs, points, min(batch, clips.stop - start))

@@ -90,7 +90,11 @@ def parameters(run: Run) -> dict[str, Any]:
 
 
 def hearsay(run: Run) -> Hearsay | str:
-    """Return what is taken for true of the clips, or why nothing can be."""
+    """Return what is taken for true of the clips, or why nothing can be; a run finds out once."""
+    return run.once("hearsay", lambda: _hearsay(run))
+
+
+def _hearsay(run: Run) -> Hearsay | str:
     d, seed = run.dissection, run.config.seed
     clips, first = np.flatnonzero(d.captioned & run.explained_from), first_half(d.clips, seed)
     truth = truth_of_concepts(d.classes, d.label_mask, d.concept_set) if d.classes else None

@@ -58,21 +58,56 @@ def _parameters(run: Run) -> dict[str, Any]:
     return parameters
 
 
-def _clips(run: Run, target: Target, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return clips (n,) that fit in memory, and their waveforms (n, samples) of one length."""
-    d = run.dissection
-    samples = max(1, round(min(max(c.seconds for c in d.clips), seconds) * target.sample_rate))
-    rows = np.arange(len(d.clips))
-    most = max(1, MOST_BYTES // (4 * samples))
+def _samples(run: Run, target: Target, seconds: float) -> int:
+    return max(1, round(min(max(c.seconds for c in run.dissection.clips), seconds) * target.sample_rate))
+
+
+def clip_rows(run: Run, target: Target, seconds: float) -> np.ndarray:
+    """Return (n,) clips whose waveforms fit in memory."""
+    rows = np.arange(len(run.dissection.clips))
+    most = max(1, MOST_BYTES // (4 * _samples(run, target, seconds)))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(run.config.seed).permutation(rows)[:most])
+    return rows
+
+
+def clip_split(run: Run, rows: np.ndarray, config: ListeningConfig) -> ClipSplit:
+    """Return which of some clips a listener learns from, is chosen by, and is measured on; positions among them.
+
+    Raises
+    ------
+    ConfigError
+        The folds leave too few.
+    """
+    clips = [run.dissection.clips[i] for i in rows]
+    try:
+        return split_clips(
+            [c.fold for c in clips],
+            [c.source for c in clips],
+            run.dissection.notes("activations").get("trained_folds", ()),
+            config.validation_fold,
+            config.test_folds,
+            run.config.seed,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def tested_clips(test: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return at most so many of the clips that nothing is learned on, in their order."""
+    return np.sort(np.random.default_rng([seed, 5]).permutation(test)[:most])
+
+
+def clip_waves(run: Run, target: Target, rows: np.ndarray, seconds: float) -> np.ndarray:
+    """Return waveforms (n, samples) of clips, of one length."""
+    d, samples = run.dissection, _samples(run, target, seconds)
     waves = np.zeros((len(rows), samples), np.float32)
     for i, clip in enumerate(rows):
         wave = clip_wave(d, int(clip), target.sample_rate)[:samples]
         waves[i, : len(wave)] = wave
         if i % 50 == 0:
             run.progress("listening: clips", i + 1, len(rows))
-    return rows, waves
+    return waves
 
 
 def _compute(run: Run, writer: StageWriter) -> None:
@@ -83,23 +118,12 @@ def _compute(run: Run, writer: StageWriter) -> None:
         raise TargetError(
             f"{target.describe()} has no classifier with named classes, so there are no decisions to listen to"
         )
-    rows, waves = _clips(run, target, config.seconds)
+    rows = clip_rows(run, target, config.seconds)
+    waves = clip_waves(run, target, rows, config.seconds)
     truth = class_truth(d)[rows]
     if target.multi_label:
         config = config.model_copy(update={"multi_label": True})
-    trained = d.notes("activations").get("trained_folds", ())
-    clips = [d.clips[i] for i in rows]
-    try:
-        split = split_clips(
-            [c.fold for c in clips],
-            [c.source for c in clips],
-            trained,
-            config.validation_fold,
-            config.test_folds,
-            run.config.seed,
-        )
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    split = clip_split(run, rows, config)
     listeners, report = _listeners(
         run,
         target,
@@ -110,7 +134,7 @@ def _compute(run: Run, writer: StageWriter) -> None:
         config,
         writer,
     )
-    tested = np.sort(np.random.default_rng([run.config.seed, 5]).permutation(split.test)[: config.measured])
+    tested = tested_clips(split.test, config.measured, run.config.seed)
     report["measured"] = measured = {}
     for done, (name, listener) in enumerate(listeners.items()):
         run.progress("listening: measuring", done, len(listeners))

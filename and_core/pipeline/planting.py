@@ -16,7 +16,9 @@ from and_core.datasets.base import DATASETS
 from and_core.dissect.probe import probe_mask
 from and_core.dissect.words import content_lemmas
 from and_core.errors import DataError
-from and_core.evaluate.confidence import reliability
+from and_core.evaluate.confidence import BORNE_OUT, reliability
+from and_core.evaluate.ears import best_concepts
+from and_core.evaluate.planted_forms import form_findings, form_rows
 from and_core.evaluate.planted_quantities import quantity_findings, quantity_rows
 from and_core.evaluate.planted_report import (
     HEARD,
@@ -27,7 +29,15 @@ from and_core.evaluate.planted_report import (
     summary_rows,
     sure_rows,
 )
-from and_core.evaluate.planted_units import Unit, choose_quantities, choose_units, fit_units, measured_words
+from and_core.evaluate.planted_units import (
+    Unit,
+    choose_forms,
+    choose_quantities,
+    choose_units,
+    fit_units,
+    measured_words,
+)
+from and_core.evaluate.reliability import truth_of_concepts
 from and_core.pipeline.recorded import check_harmless
 from and_core.pipeline.stage import Progress, Run, Stage
 from and_core.records import Layer
@@ -83,6 +93,7 @@ def plant(
     words = measured_words(rows)
     measures = {name: values[mask] for name, values in clip_measures(fitting).items()}
     units = choose_units(labels, words, config.seed) + choose_quantities(measures)
+    units += choose_forms(labels, words, config.seed)
     tensors: dict[str, Any] = {}
     for number, layer in enumerate(layers):
         features = np.asarray(fitting.layer_activations(layer.name))[mask]
@@ -162,6 +173,10 @@ def compute(run: Run, writer: StageWriter) -> None:
         quantities.insert(0, "kind", table["kind"])
         writer.table("quantities", pa.Table.from_pandas(quantities, preserve_index=False))
         writer.json("quantity_rows", quantity_rows(quantities))
+    if d.has("compositions"):
+        forms = form_findings(d, planted, measured_words(d.clip_table.to_pylist()), run.explained_from)
+        writer.table("forms", pa.Table.from_pandas(forms, preserve_index=False))
+        writer.json("form_rows", form_rows(forms))
     writer.table("findings", pa.Table.from_pandas(table, preserve_index=False))
     writer.table("adjectives", pa.Table.from_pandas(adjectives, preserve_index=False))
     sure = np.asarray(d.confidence)
@@ -170,15 +185,14 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.json("lost", _without_nan(lost_rows(table)))
     named = [confident_rows(table, method, run.config.closed.similarity) for method in methods]
     writer.json("confident", _without_nan([*named, *sure_rows(table, adjectives)]))
-    units = table[~table["kind"].isin(["property", "quantity"])]
+    truth = truth_of_concepts(d.classes, d.label_mask, concepts)[run.explained_from]
+    u = np.concatenate([np.asarray(d.layer_activations(layer.name), np.float32).T for layer in d.layers])
+    own, area = best_concepts(u[:, run.explained_from], truth)
     curves = {}
     for method in methods:
-        holds = (
-            units[f"{method}/{run.config.closed.similarity}/top1"].to_numpy(bool)
-            & ~units["kind"].isin(["negation", "random"]).to_numpy()
-        )
+        top = np.asarray(d.best_concepts(method, run.config.closed.similarity)[:, 0])
         curves[method] = reliability(
-            sure[d.document("scores/methods").index(method), units["neuron"].to_numpy()], holds
+            sure[d.document("scores/methods").index(method)], (top == own) & (area >= BORNE_OUT)
         )
     curves["adjectives"] = reliability(adjectives["confidence"].to_numpy(float), adjectives["holds"].to_numpy(bool))
     writer.json("reliability", curves)
@@ -257,6 +271,6 @@ STAGE = Stage(
     ),
     parameters,
     compute,
-    optional=("tab", "icl", "quantities"),
+    optional=("tab", "icl", "quantities", "compositions"),
     wanted=lambda run: run.config.target.kind == "planted" and run.config.scores is not None,
 )

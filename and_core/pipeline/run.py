@@ -21,7 +21,9 @@ from and_core.pipeline import (
     class_map,
     clips,
     closed,
+    compositions,
     confidence,
+    decisions,
     ears,
     explanations,
     icl,
@@ -76,12 +78,14 @@ STAGES: tuple[Stage, ...] = (
     quantities.STAGE,
     scores.STAGE,
     confidence.STAGE,
+    compositions.STAGE,
     llm_judge.STAGE,
     planting.STAGE,
     unlearning.SPLIT,
     unlearning.UNLEARNING,
     unlearning.IMPORTANCE,
     listening.STAGE,
+    decisions.STAGE,
 )
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
 UNLABELLED_NAMED = 5  # clips without a label that are named

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Lock
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from and_core.store.dissection import Dissection
 from and_core.store.headline import SURE
 
 _LOCK = Lock()
+NEAREST = 200  # neurons that a search by meaning takes to be near, before they are ranked by confidence
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Query:
     """What is looked for; every part that is given must hold."""
 
     text: str = ""
-    by: Literal["words", "meaning"] = "words"
+    by: Literal["either", "words", "meaning"] = "words"
     layers: tuple[str, ...] = ()
     concept: str | None = None
     adjective: str | None = None
@@ -38,6 +40,78 @@ class Query:
     def is_empty(self) -> bool:
         """Return whether nothing is asked."""
         return self == Query(by=self.by, scored=self.scored)
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Neurons that fit a query, surest first.
+
+    Attributes
+    ----------
+    neurons : (n,) int
+        Indices, ranked.
+    confidence : (n,) float
+        Probability that the explanation which fits holds; NaN where it can't be told.
+    similarity : (n,) float32 or None
+        Cosine of the query and the neuron's explanation, for a search by meaning.
+    """
+
+    neurons: np.ndarray
+    confidence: np.ndarray
+    similarity: np.ndarray | None = None
+
+
+def rank_neurons(d: Dissection, query: Query) -> Matches:
+    """Return neurons that fit a query, surest first.
+
+    A search for ``either`` falls back to meaning where no explanation has the words. Of a search by meaning, the
+    nearest :data:`NEAREST` are ranked by similarity times confidence.
+
+    Raises
+    ------
+    NotComputed
+        The stage `explanations` has not been run.
+    """
+    by_words = query.text and query.by != "meaning"
+    neurons, similarity = find_neurons(d, replace(query, by="words" if by_words else query.by))
+    if query.text and query.by == "either" and not len(neurons):
+        by_words = False
+        neurons, similarity = find_neurons(d, replace(query, by="meaning"))
+    confidence = d.headlines.probability[neurons]
+    if by_words:
+        confidence = _confidence_of_words(d, query.text, neurons, confidence)
+    if similarity is not None:
+        neurons, similarity, confidence = neurons[:NEAREST], similarity[:NEAREST], confidence[:NEAREST]
+        rank = similarity * np.nan_to_num(confidence) if np.isfinite(confidence).any() else similarity
+        order = np.argsort(-rank, kind="stable")
+        return Matches(neurons[order], confidence[order], similarity[order])
+    order = np.argsort(-np.nan_to_num(confidence, nan=-1.0), kind="stable")
+    return Matches(neurons[order], confidence[order])
+
+
+def _confidence_of_words(d: Dissection, text: str, neurons: np.ndarray, headline: np.ndarray) -> np.ndarray:
+    """Return (n,) probability of the explanation that holds the words: the headline's where it names them, else the
+    summary's."""
+    concepts = pa.array(d.headlines.concept[neurons], pa.string())
+    named = np.zeros(len(neurons), bool)
+    for word in _words(text):
+        named |= _mentions(concepts, word)
+    summary = np.full(len(neurons), np.nan)
+    if d.has("scores") and "SUM" in d.scored_methods:
+        summary = confidence_of_all(d, "SUM")[neurons]
+    return np.where(named, headline, summary)
+
+
+def _words(text: str) -> list[str]:
+    return text.replace("_", " ").split()
+
+
+def _mentions(column: pa.Array, word: str) -> np.ndarray:
+    """Return (n,) bool: texts with a word that begins so, in any case."""
+    spaced = pc.replace_substring(column, "_", " ")
+    start = r"\b" if re.match(r"\w", word, re.ASCII) else ""
+    hits = pc.match_substring_regex(spaced, start + re.escape(word), ignore_case=True)
+    return np.asarray(pc.fill_null(hits, False).to_numpy(zero_copy_only=False), bool)
 
 
 def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | None]:
@@ -73,13 +147,11 @@ def find_neurons(d: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | 
         fits &= np.nan_to_num(confidence_of_all(d, query.scored)) >= SURE
     if not query.text:
         return np.flatnonzero(fits), None
-    if query.by == "words":
-        for word in query.text.replace("_", " ").split():
+    if query.by != "meaning":
+        for word in _words(query.text):
             hit = np.zeros(len(fits), bool)
             for column in (table["summary"], table["adjectives"], pa.array(d.headlines.concept, pa.string())):
-                hit |= pc.fill_null(
-                    pc.match_substring(pc.replace_substring(column, "_", " "), word, ignore_case=True), False
-                ).to_numpy(zero_copy_only=False)
+                hit |= _mentions(column, word)
             fits &= hit
         return np.flatnonzero(fits), None
     vectors = np.asarray(d.explanation_vectors, np.float32)

@@ -19,6 +19,7 @@ from and_core.store.files import SAFE_NAME, cache_root, inside, safe_name
 from and_core.store.headline import Headline, Headlines, headline, headlines
 from and_core.store.manifest import FILE
 from and_core.store.results import SCORED, Results, ScoredMethod
+from and_core.store.traces import Trace, TraceResults
 
 
 def list_dissections(root: Path | None = None) -> list[str]:
@@ -52,7 +53,7 @@ def open_dissection(path_or_name: str | Path, root: Path | None = None) -> Disse
     return Dissection(path)
 
 
-class Dissection(Clips, Results):
+class Dissection(Clips, Results, TraceResults):
     """One dissection, read-only."""
 
     def __init__(self, folder: Path) -> None:
@@ -129,6 +130,11 @@ class Dissection(Clips, Results):
         """Return (R,) activations of a layer's neurons on one clip."""
         self.clip_row(clip)
         return self._zarr(self.layer(layer).name)[clip, :]
+
+    def traces(self, neuron: NeuronId | str) -> dict[int, Trace]:
+        """Return clip index -> activation over time, of the neuron's ten highest and ten lowest clips of all; empty
+        where no traces were kept or the layer has none."""
+        return self.stored_traces(self.index(neuron))
 
     def layer_activations(self, layer: str, units: slice = slice(None)) -> np.ndarray:
         """Return (N, R) activations of a layer, or of some of its units."""

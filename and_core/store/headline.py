@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from and_core.records import direction
+from and_core.store.composition import Composed, composed
 
 if TYPE_CHECKING:
     from and_core.store.dissection import Dissection
@@ -68,6 +69,8 @@ class Headline:
         Its activation is the same on every clip.
     quantity : str or None
         The acoustic measure that it follows, in words.
+    composition : Composed or None
+        What it means beyond one concept.
     """
 
     concept: str | None
@@ -77,6 +80,7 @@ class Headline:
     calibrated: bool
     dead: bool = False
     quantity: str | None = None
+    composition: Composed | None = None
 
     @property
     def holds(self) -> bool:
@@ -88,7 +92,8 @@ class Headline:
         """What is said in parts, each with whether it is to stand out."""
         if self.dead or not self.quantity:
             return self._explained
-        before = [*self._explained, (" ", False)] if self.adjectives or self.holds else []
+        explained = self.adjectives or self.holds or self.composition is not None
+        before = [*self._explained, (" ", False)] if explained else []
         return [*before, ("Follows ", False), (self.quantity, True), (".", False)]
 
     @property
@@ -97,6 +102,10 @@ class Headline:
         if self.dead:
             return [("Dead: its activation is the same on every clip, so there is nothing to explain.", False)]
         words, concept = ", ".join(self.adjectives), (self.concept or "").replace("_", " ")
+        if self.composition is not None:
+            rest = [w for w in self.adjectives if w not in (self.composition.first, self.composition.second)]
+            known = [(" Its sounds are mostly ", False), (", ".join(rest), True), (".", False)] if rest else []
+            return [*self.composition.parts, *known]
         if not self.calibrated and concept:
             known = [("Fires on ", False), (words, True), (" sounds. ", False)] if words else []
             return [*known, ("Closest concept, not calibrated: ", False), (concept, True), (".", False)]
@@ -117,6 +126,16 @@ class Headline:
         return "".join(part for part, _ in self.parts)
 
     @property
+    def certainty(self) -> float | None:
+        """The probability that stands beside the sentence: of the concept where it is said or is all there is, else of
+        the surest adjective; None where none can be told."""
+        if self.dead or (self.concept is None and not self.adjectives):
+            return None
+        if self.holds or (not self.adjectives and self.composition is None):
+            return self.probability
+        return max((p for p in self.adjectives.values() if p is not None), default=None)
+
+    @property
     def sureness(self) -> str:
         """How probably each part of the sentence holds, in words."""
         if self.dead:
@@ -126,6 +145,9 @@ class Headline:
         ]
         if self.concept is not None and self.probability is not None and (self.holds or not self.adjectives):
             parts.append(f"{METHODS[self.by or 'DB']} {self.probability:.2f}")
+        if self.composition is not None:
+            held = [f"probability that it holds: {', '.join(parts)}"] if parts else []
+            return "; ".join([self.composition.evidence, *held])
         known = f"probability that it holds: {', '.join(parts)}" if parts else "its probability can't be told"
         return known if self.calibrated or not parts else f"{known}; concepts are not calibrated here"
 
@@ -177,6 +199,7 @@ def headline(d: Dissection, index: int, every: Headlines) -> Headline:
         every.calibrated,
         bool(row["dead"]),
         followed(d, index),
+        composed(d, index),
     )
 
 

@@ -336,6 +336,12 @@ class Results(ScoreResults):
         return self.document("listening/report")
 
     @property
+    def decisions(self) -> pa.Table:
+        """One row a mode and clip that nothing was learned on: the predicted class and its probability on the whole
+        clip, on what is kept, on what is left, and without random components of as much energy."""
+        return self.table("decisions/rows")
+
+    @property
     def explained_variance(self) -> np.ndarray:
         """(R,) held-out R² of each neuron by the dictionary's components; NaN for one that never changes."""
         return self.array("listening/explained")

@@ -142,6 +142,11 @@ class ScoreResults(Artifacts):
         return self.document("planted/quantity_rows") if "planted/quantity_rows" in self.manifest.artifacts else []
 
     @property
+    def planted_form_rows(self) -> Any:
+        """How many planted units get which composition, by kind; none where they were planted before."""
+        return self.document("planted/form_rows") if "planted/form_rows" in self.manifest.artifacts else []
+
+    @property
     def planted_findings(self) -> pa.Table:
         """One row a planted unit: what it means and what each method says."""
         return self.table("planted/findings")
@@ -158,6 +163,13 @@ class ScoreResults(Artifacts):
     def wrong_clips_of_all(self, side: Literal["missed", "false"]) -> np.ndarray:
         """Return (methods, R, clips) held-out clips that an explanation gets most wrong; -1 where there are fewer."""
         return self.array(f"scores/{side}")
+
+    @property
+    def compositions(self) -> pa.Table:
+        """One row a neuron: the ``form`` of what it means beyond one concept (see
+        :class:`and_core.store.composition.Composed`), none where one says it; ``first`` and ``second``, ``share``,
+        held-out ``score``, and the score of the best single concept ``alone``."""
+        return self.table("compositions/neurons")
 
     @cached_property
     def intruder(self) -> dict[str, np.ndarray]:

@@ -31,11 +31,13 @@ STAGE_VERSIONS: dict[str, int] = {
     "quantities": 1,
     "scores": 2,
     "confidence": 1,
+    "compositions": 1,
     "judged": 1,
     "planted": 1,
     "split": 1,
     "unlearning": 1,
     "importance": 1,
     "listening": 1,
+    "decisions": 1,
     "kept": 1,  # one result that a user kept, under the name kept-KEY
 }

@@ -6,18 +6,17 @@ Every write is on disk before it returns.
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, Table, Text, create_engine, event
+from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, Table, Text, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from and_core.errors import MissingExtra, StorageError, StudyError
+from and_core.store.sqlite import sqlite_engine
 from and_core.study.migrations import migrate
 
 URL = "AND_STUDY_DATABASE"  # environment variable: the password of a server belongs in no file
@@ -59,7 +58,7 @@ class Database:
 
     def __init__(self, where: Path | str, create: bool = False, busy: float = 5.0) -> None:
         self.path = where if isinstance(where, Path) else None
-        self.engine = _sqlite(where, busy) if isinstance(where, Path) else _postgresql(where, busy)
+        self.engine = sqlite_engine(where, busy) if isinstance(where, Path) else _postgresql(where, busy)
         if self.path is not None and not create and not self.path.exists():
             raise StorageError(f"there is no database at {self.path}; {HINT}")
         if self.path is not None and create and not self.path.exists():
@@ -104,26 +103,6 @@ class Database:
 def _reason(error: DBAPIError) -> str:
     """Return the first line of what the driver says, without the statement and its values."""
     return str(error.orig).strip().splitlines()[0][:200] if str(error.orig).strip() else type(error.orig).__name__
-
-
-def _sqlite(path: Path, busy: float) -> Engine:
-    # A file that has gone is not made anew (rw), and each transaction opens the file by its name: an answer never goes
-    # to one that was unlinked.
-    def connect() -> sqlite3.Connection:
-        made = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=busy, isolation_level=None, check_same_thread=False
-        )
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            made.execute(f"PRAGMA {pragma}").close()
-        return made
-
-    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
-
-    return engine
 
 
 def _postgresql(url: str, busy: float) -> Engine:

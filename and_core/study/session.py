@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from statistics import median
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -37,6 +38,8 @@ FAULTS = ("caption", "description", "audio")
 LONGEST = 2_000  # characters of a text
 FEWEST_BEEPS, MOST_BEEPS = 2, 12  # too many for guessing
 SLACK = 0.25  # seconds by which a player's clock may be off
+OWN_PACE = 3  # answers from which a rater's own pace is known
+THINKING = 15.0  # seconds an item, beside listening
 MAX_NUMBER = 10**9
 UUID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
@@ -107,6 +110,7 @@ class Session:
             state["beeps"] = self.study.opaque("volume", self.place.id, sum(e.kind == "volume" for e in self.events))
         elif stage == "item":
             state["item"] = self._item(self.position)
+            state["seconds_left"] = self._seconds_left()
         if stage in ("item", "done"):
             before = self._undoable()
             state |= {
@@ -114,6 +118,16 @@ class Session:
                 "undo_serial": None if before is None else self._serial(self.slots[before].id),
             }
         return state
+
+    def _seconds_left(self) -> int:
+        """Return how long the rest will take: by the median of this rater's own answers; before the first
+        :data:`OWN_PACE`, by how long the clips are and :data:`THINKING` an item."""
+        rest = [slot for p, slot in enumerate(self.slots) if not self.answered(p)]
+        spent = [json.loads(e.body)["ms"] / 1000 for e in self.last.values() if e.kind == ANSWER]
+        if len(spent) >= OWN_PACE:
+            return round(median(spent) * len(rest))
+        clips = (self.study.items[slot.item_id]["shown"]["clips"] for slot in rest)
+        return round(sum(THINKING + sum(clip["seconds"] for clip in of_item) for of_item in clips))
 
     def _item(self, position: int) -> dict[str, Any]:
         slot = self.slots[position]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from and_core.targets.points import HookPoint
 
 Pool = Callable[[torch.Tensor, str], torch.Tensor]
+Watch = Callable[[str, torch.Tensor, torch.Tensor, int], None]
 
 
 def owned(output: torch.Tensor) -> torch.Tensor:
@@ -61,6 +62,9 @@ class Capture(AbstractContextManager["Capture"]):
         Values (B, ..., R) and the layer's name -> (B, R); applied inside the hook, so whole token maps are never kept.
     stop_after : str, optional
         Layer after whose output the forward pass is abandoned (callers catch :class:`StopForward` through :meth:`run`).
+    watch : callable, optional
+        Called with the layer's name, its values (B, ..., R), the pooled ones (B, R), and how many clips of this run the
+        layer has given before.
 
     Attributes
     ----------
@@ -70,9 +74,13 @@ class Capture(AbstractContextManager["Capture"]):
     """
 
     def __init__(
-        self, points: Mapping[str, HookPoint | torch.nn.Module], pool: Pool, stop_after: str | None = None
+        self,
+        points: Mapping[str, HookPoint | torch.nn.Module],
+        pool: Pool,
+        stop_after: str | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        self.points, self.pool, self.stop_after = points, pool, stop_after
+        self.points, self.pool, self.stop_after, self.watch = points, pool, stop_after, watch
         self.outputs: dict[str, torch.Tensor] = {}
         self._parts: dict[str, list[torch.Tensor]] = {}
         self._hooks = ExitStack()
@@ -96,6 +104,10 @@ class Capture(AbstractContextManager["Capture"]):
         return result
 
     def _collect(self, name: str, activation: torch.Tensor) -> None:
-        self._parts.setdefault(name, []).append(owned(self.pool(activation, name)))
+        parts = self._parts.setdefault(name, [])
+        pooled = owned(self.pool(activation, name))
+        if self.watch is not None:
+            self.watch(name, activation, pooled, sum(len(part) for part in parts))
+        parts.append(pooled)
         if name == self.stop_after:
             raise StopForward

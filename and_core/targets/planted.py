@@ -124,3 +124,15 @@ class Planted(Target[PlantedSettings]):
     def pool(self, activation: torch.Tensor, layer: str) -> torch.Tensor:
         """Pool as the layer that is read is pooled."""
         return self.base.pool(activation, layer.removesuffix(ADDED))
+
+    def to_map(self, activation: torch.Tensor, name: str) -> torch.Tensor:
+        """Return the map of what is added to a layer: its cells lie where the layer's own do."""
+        return self.base.to_map(activation, name.removesuffix(ADDED))
+
+    def map_edges(self, rows: int, columns: int, seconds: float) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return where the cells of a map of the network that is read lie."""
+        return self.base.map_edges(rows, columns, seconds)
+
+    def heard_seconds(self, seconds: float) -> float:
+        """Return what the network that is read hears."""
+        return self.base.heard_seconds(seconds)

@@ -10,15 +10,16 @@ from and_core import Dissection
 from and_core.unlearn.request import CRITERIA, HOW, PAPER_SHARE, SEEDS, STRATEGIES, AblationRequest, make_request
 from and_core.unlearn.selection import adjectives
 from pages.ui.setup import BOUND
+from pages.ui.terms import meaning
 
 ABOUT = {
-    "OCP": "Open-concept pruning: a noun of the calibrated summary names the concept.",
-    "DB": "The concept is among the neuron's best closed concepts by captions.",
-    "TAB": "The concept is among the neuron's best closed concepts by sound.",
-    "adjective": "The neuron's open concepts hold the adjective.",
-    "criterion": "The neurons whose calibrated summaries have most of one kind of word.",
-    "random": "Any hidden neurons; the paper takes 3,000 of AST's 55,296.",
-    "list": "Your own list.",
+    "OCP": "Open-concept pruning takes the neurons whose calibrated summary names the concept by a noun.",
+    "DB": "Takes the neurons that have the concept among their best closed concepts by captions.",
+    "TAB": "Takes the neurons that have the concept among their best closed concepts by sound.",
+    "adjective": "Takes the neurons whose open concepts hold the adjective.",
+    "criterion": "Takes the neurons whose calibrated summaries have most of one kind of word.",
+    "random": "Takes any hidden neurons at random; the paper takes 3,000 of AST's 55,296.",
+    "list": "Takes the neurons of your own list.",
 }
 HELP_HOW = "weights: row and bias to zero, as the paper; mean, zero: the activation is patched instead"
 
@@ -33,9 +34,7 @@ def choose_request(d: Dissection) -> AblationRequest:
     st.caption(ABOUT[strategy])
     seen = bool(st.session_state.get("seen"))
     options = _options(d, strategy, seen)
-    dose = st.slider(
-        "Share of the chosen neurons, %", 0, 100, 100, 5, key="dose", help="the most responsive first", **BOUND
-    )
+    dose = st.slider("Share of the chosen neurons, %", 0, 100, 100, 5, key="dose", help=meaning("dose"), **BOUND)
     with st.expander("How"):
         how = st.selectbox("Ablate by", HOW, key="how", help=HELP_HOW, **BOUND)
         seen = st.toggle(

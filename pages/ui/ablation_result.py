@@ -8,7 +8,7 @@ import streamlit as st
 
 from and_core import Dissection
 from and_core.display import csv_text
-from and_core.figures.theme import EXPORT
+from and_core.figures.theme import EXPORT, plain
 from and_core.figures.unlearning import FEWEST, change_by_class, clip_verdict, tested_on
 from and_core.labels.hierarchy import related
 from and_core.labels.outputs import accuracy_name
@@ -16,7 +16,7 @@ from and_core.unlearn.measure import accuracy_by_class, named_rightly
 from and_core.unlearn.request import AblationRequest
 from and_core.unlearn.result import Result
 from and_core.unlearn.runs import TestedClips
-from pages.ui import html
+from pages.ui import html, player
 from pages.ui.media import media_url
 from pages.ui.setup import BOUND
 
@@ -61,7 +61,7 @@ def _figures(split: TestedClips, result: Result) -> None:
         return f"{row[p + name]:+.{digits}f}", beside
 
     random = f"{np.mean([r[p + 'gap'] for r in fair]):+.{digits}f}" if fair else "not run"
-    spread = f"gap of as many random neurons in the same layers, {len(fair)} draw{'s' if len(fair) != 1 else ''}"
+    spread = f"the gap of as many random neurons in the same layers, {len(fair)} draw{'s' if len(fair) != 1 else ''}"
     concept = (
         "undefined"
         if np.isnan(row["concept_accuracy_before"])
@@ -81,7 +81,10 @@ def _figures(split: TestedClips, result: Result) -> None:
                     "all tested clips",
                 ),
                 ("On the concept's clips", concept, "average precision" if split.multi_label else "accuracy"),
-            ]
+            ],
+            "delta",
+            "gap",
+            "fair-random",
         )
     )
     counts = [int(n) for n in split.truth.sum(0) if n]
@@ -90,8 +93,7 @@ def _figures(split: TestedClips, result: Result) -> None:
     st.caption(f"The network was {tested_on(counts, len(split.clips))}; {clips} of them of the concept.{few}")
     st.caption(
         "Changes are means over clips, with 95 % bootstrap intervals. A good ablation moves the concept down and "
-        "leaves the others: a large "
-        "gap, well above fair random's."
+        "leaves the others where they are: its gap is large, and well above that of as many random neurons."
     )
 
 
@@ -106,11 +108,15 @@ def _by_class(d: Dissection, split: TestedClips, result: Result) -> None:
     st.html(html.heading("Change by class", "Figure 10; the concept and related classes in red"))
     control = result.by_class[fair, which].mean(0) if fair else None
     figure = change_by_class(split.classes, result.by_class[0, which], control, names, near, unit)
-    st.plotly_chart(figure, config=EXPORT, theme=None, key="by_class_change")
+    event = st.plotly_chart(
+        figure, config=EXPORT, theme=None, key="by_class_change", on_select="rerun", selection_mode="points"
+    )
+    chosen = [str(point["customdata"]) for point in (event.selection.points if event else []) if "customdata" in point]
+    if chosen:
+        _class_clips(d, split, result, chosen[0])
     st.caption(
-        "Each class's own output on its own clips. Black marks: as many random neurons in the same layers. Unlearning "
-        "that is selective "
-        "moves the concept and little else."
+        "Each class's own output on its own clips; a click on a bar opens them. Black marks: as many random neurons in "
+        "the same layers. Unlearning that is selective moves the concept and little else."
     )
     accuracy = "average precision" if split.multi_label else "accuracy"
     frame = pd.DataFrame({
@@ -129,11 +135,9 @@ def _by_class(d: Dissection, split: TestedClips, result: Result) -> None:
     )
 
 
-def _clips(d: Dissection, split: TestedClips, result: Result) -> None:
+def _cards(d: Dissection, split: TestedClips, result: Result, chosen: list[int]) -> str:
+    """Return tested clips to hear, with what the network takes them for before and after."""
     numbers, of_concept = split.numbers(result.request.concept), split.of_concept(result.request.concept)
-    tops = [split.before.argmax(1), result.after.argmax(1)]
-    clips = np.flatnonzero(of_concept).tolist()
-    changed = np.flatnonzero(~of_concept & (tops[0] != tops[1])).tolist()
     right = [named_rightly(logits, split.truth) for logits in (split.before, result.after)]
 
     def verdict(i: int, logits: np.ndarray) -> tuple[str, float]:
@@ -141,31 +145,55 @@ def _clips(d: Dissection, split: TestedClips, result: Result) -> None:
         among = numbers if split.multi_label and of_concept[i] else ()
         return clip_verdict(split.classes, logits[i], split.multi_label, among)
 
-    def cards(chosen: list[int]) -> str:
-        made = []
-        for i in chosen[:CARDS]:
-            clip = d.clips[int(split.clips[i])]
-            made.append(
-                html.verdict_card(
-                    clip,
-                    verdict(i, split.before),
-                    verdict(i, result.after),
-                    (bool(right[0][i]), bool(right[1][i])),
-                    media_url(d, clip.index, "flac"),
-                    media_url(d, clip.index, "jpg"),
-                )
+    made = []
+    for i in chosen[:CARDS]:
+        clip = d.clips[int(split.clips[i])]
+        made.append(
+            html.verdict_card(
+                clip,
+                verdict(i, split.before),
+                verdict(i, result.after),
+                (bool(right[0][i]), bool(right[1][i])),
+                media_url(d, clip.index, "flac"),
+                media_url(d, clip.index, "jpg"),
+                player.level_attribute(d, clip),
             )
-        return f'<div class="and-cards">{"".join(made)}</div>'
+        )
+    return f'<div class="and-cards">{"".join(made)}</div>'
 
+
+def _class_clips(d: Dissection, split: TestedClips, result: Result, name: str) -> None:
+    """Draw the tested clips of one class before and after."""
+    names = [plain(label) for label in split.classes]
+    if name not in names:
+        return
+    mine = np.flatnonzero(split.truth[:, names.index(name)]).tolist()
+    cards = _cards(d, split, result, mine)
+    st.html(
+        player.group(f"Clips of {name}", cards, f"{len(mine)} tested, the first {min(CARDS, len(mine))}", keys=False)
+    )
+
+
+def _clips(d: Dissection, split: TestedClips, result: Result) -> None:
+    of_concept = split.of_concept(result.request.concept)
+    tops = [split.before.argmax(1), result.after.argmax(1)]
+    clips = np.flatnonzero(of_concept).tolist()
+    changed = np.flatnonzero(~of_concept & (tops[0] != tops[1])).tolist()
     if clips:
         st.html(
-            html.heading("The concept's clips", "before and after, with the network's own probability") + cards(clips)
+            player.group(
+                "The concept's clips",
+                _cards(d, split, result, clips),
+                "before and after, with the network's own probability",
+            )
         )
     note = f"{len(changed)} of {len(split.clips) - len(clips)}" + (
         f", the first {CARDS}" if len(changed) > CARDS else ""
     )
     nothing = html.empty("No other clip is taken for something else than before.")
+    title = "Other clips that are now taken for something else"
     st.html(
-        html.heading("Other clips that are now taken for something else", note)
-        + (cards(changed) if changed else nothing)
+        player.group(title, _cards(d, split, result, changed), note, keys=False)
+        if changed
+        else html.heading(title, note) + nothing
     )

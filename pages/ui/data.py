@@ -7,9 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from and_core import Dissection, list_dissections, open_dissection
+from and_core import Dissection, NeuronId, list_dissections, open_dissection
 from and_core.errors import ArtifactError
-from and_core.query.search import Query, find_neurons
+from and_core.query.counterpart import counterparts
+from and_core.query.search import Matches, Query, find_neurons, rank_neurons
 from and_core.store.files import cache_root, safe_name
 from and_core.store.manifest import FILE
 from and_core.study.study import FOLDER, Study, list_studies, open_study
@@ -61,6 +62,18 @@ def _reader(root: str, name: str, stamp: int) -> Dissection:
 def found_neurons(dissection: Dissection, query: Query) -> tuple[np.ndarray, np.ndarray | None]:
     """Search results, kept while neurons are stepped through."""
     return find_neurons(dissection, query)
+
+
+@lru_cache(maxsize=32)
+def ranked_neurons(dissection: Dissection, query: Query) -> Matches:
+    """Return search results, surest first, kept while they are stepped through."""
+    return rank_neurons(dissection, query)
+
+
+@lru_cache(maxsize=64)
+def kept_counterparts(d: Dissection, neuron: NeuronId, other: Dissection) -> list[tuple[NeuronId, float]]:
+    """Return a neuron's places in another network, kept while others are looked at."""
+    return counterparts(d, neuron, other)
 
 
 def study_names() -> list[str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from and_core import Dissection, NeuronId
-from and_core.audio.media import flac
 from and_core.errors import ANDError
 from and_core.figures.listening import EXPLAINED
 from and_core.listen.attribution import group_sound, shapley_attribution
 from and_core.listen.localize import localize
-from pages.ui import html
+from pages.ui import html, player
 from pages.ui.media import media_url, part_url
 from pages.ui.setup import explain
 
@@ -55,7 +54,7 @@ def where_it_fires(d: Dissection, neuron: NeuronId) -> None:
                 ("whole", media_url(d, clip, "flac")),
                 *((what, part_url(d, neuron, clip, f"{what}.flac")) for what in ("kept", "rest")),
             ]
-            cards.append(html.part_card(top, parts, part_url(d, neuron, clip, "map.jpg")))
+            cards.append(html.part_card(top, parts, part_url(d, neuron, clip, "map.jpg"), located.rate / 2))
         st.html(html.about(neuron, f'<div class="and-cards">{"".join(cards)}</div>'))
         alone = "" if located.hz is not None else " This layer has a map over time alone."
         st.html(html.empty(ABOUT_MAP + alone + (f" {located.remark.capitalize()}." if located.remark else "")))
@@ -131,10 +130,10 @@ def _groups(d: Dissection, neuron: NeuronId, rows: list[dict]) -> None:
     for row in (holding or shown)[:3]:
         clip = row["clips"][0]
         kept, rest, rate = group_sound(d, clip, row["group"])
-        columns = st.columns([1.4, 2, 2], vertical_alignment="center")
-        columns[0].html(html.empty(f"{_name(row['group'])} in {d.clips[clip].name}: it alone, the clip without it"))
-        columns[1].audio(flac(kept, rate), format="audio/flac")
-        columns[2].audio(flac(rest, rate), format="audio/flac")
+        name = _name(row["group"])
+        columns = st.columns(2)
+        columns[0].html(player.sound(kept, rate, f"{name} of {d.clips[clip].name}", low=True))
+        columns[1].html(player.sound(rest, rate, f"{d.clips[clip].name} without {name}", low=True))
 
 
 def _name(group: list[int]) -> str:

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from and_core import Dissection
-from and_core.figures.map import neuron_map
+from and_core.figures.map import island_map, neuron_map
 from and_core.query.scores import score_of_all
 from and_core.query.search import interpretable
+from pages.ui import html
 
 SCORED_BY = "held-out score, "
+AGREE = "whether its clips' captions agree"
 SCORE_STEPS = (
     ("below 0", 0.0),
     ("0 to .1", 0.1),
@@ -51,15 +53,28 @@ def map_figure(d: Dissection, map_name: str, by: str, word: str | None, lit: tup
 
 
 @lru_cache(maxsize=4)
+def overview_figure(d: Dissection) -> go.Figure:
+    """Return the map of neurons by explanation with its islands named after the concepts that hold."""
+    concepts = np.where(d.headlines.holds, d.headlines.concept, np.array(None, object))
+    if not d.headlines.calibrated:  # nothing is known to hold
+        concepts = d.headlines.concept
+    return island_map(np.asarray(d.map_places("explanation")), concepts, titles(d))
+
+
+@lru_cache(maxsize=4)
 def titles(d: Dissection) -> np.ndarray:
     """Return (R,) what each neuron is called on the map."""
     table = d.explanation_table
     named = pa.array(np.where(d.headlines.holds, d.headlines.concept, np.array(None, object)), pa.string())
     labels = pc.coalesce(named, pc.if_else(pc.equal(table["adjectives"], ""), None, table["adjectives"]), "unclear")
+    levels = np.array([html.meter_text(i / 100) for i in range(101)], object)
+    known = np.isfinite(d.headlines.probability)
+    meters = np.full(len(known), "", object)
+    meters[known] = levels[np.round(100 * np.minimum(d.headlines.probability[known], 0.99)).astype(int)]
     joined = pc.binary_join_element_wise(
         table["layer"].cast(pa.string()), "/", table["unit"].cast(pa.string()), ": ", labels, ""
     )
-    return joined.to_numpy()
+    return pc.binary_join_element_wise(joined, pa.array(meters, pa.string()), "<br>").to_numpy()
 
 
 def groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
@@ -82,6 +97,6 @@ def groups(d: Dissection, by: str, word: str | None) -> list[str | None]:
         ]
     if by == "adjective":
         return [word if word in words.split(", ") else None for words in table["adjectives"].to_pylist()]
-    if by == "interpretable":
-        return ["interpretable" if yes else "not interpretable" for yes in interpretable(d)]
+    if by == AGREE:
+        return ["captions agree" if yes else "captions do not agree" for yes in interpretable(d)]
     return d.headlines.concept.tolist()

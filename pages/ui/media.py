@@ -1,5 +1,5 @@
-"""Routes that serve clips: `/clips/<dissection>/<clip>.flac` and `.jpg`, and the parts of them that a neuron listens
-to.
+"""Routes that serve clips: `/clips/<dissection>/<clip>.flac` and `.jpg`, the parts of them that a neuron listens to,
+and sounds that were made for one session.
 
 Stable addresses, so the browser keeps what it has.
 """
@@ -19,9 +19,11 @@ from and_core.errors import ANDError
 from and_core.listen.localize import localized_picture, localized_sound
 from and_core.web import ranged
 from pages.ui.data import get_dissection
+from pages.ui.player import held_sound
 
 TYPES = {"flac": ("audio", "audio/flac"), "jpg": ("spectrogram", "image/jpeg")}
 PARTS = {"kept.flac": "audio/flac", "rest.flac": "audio/flac", "map.jpg": "image/jpeg"}
+SOUNDS = {"flac": "audio/flac", "jpg": "image/jpeg"}
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}  # only under the key of the clips as they are now
 BRIEFLY = {"Cache-Control": "no-store"}
 
@@ -73,9 +75,38 @@ async def _part(request: Request) -> Response:
     return ranged(request.headers.get("range"), data, PARTS[parameters["what"]], BRIEFLY)
 
 
+async def _highest(request: Request) -> Response:
+    """Answer with the sound of a neuron's highest clip."""
+    match = re.fullmatch(r"(\d{1,9})\.flac", request.path_params["file"])
+    if match is None:
+        return PlainTextResponse("no such file", 404)
+
+    def work() -> bytes:
+        d = get_dissection(request.path_params["name"])
+        tops = d.extreme_clips(d.neuron_id(int(match[1])), "high", 1)
+        return d.audio(tops[0].clip.index) if tops else b""
+
+    try:
+        data = await run_in_threadpool(work)
+    except ANDError as error:
+        return PlainTextResponse(str(error), 404, headers={"X-Content-Type-Options": "nosniff"})
+    return ranged(request.headers.get("range"), data, "audio/flac", BRIEFLY)
+
+
+async def _sound(request: Request) -> Response:
+    token, _, ending = request.path_params["file"].rpartition(".")
+    held = held_sound(token) if ending in SOUNDS else None
+    if held is None:
+        return PlainTextResponse("no such sound", 404)
+    data = await run_in_threadpool(getattr, held, ending)
+    return ranged(request.headers.get("range"), data, SOUNDS[ending], BRIEFLY)
+
+
 def media_routes() -> list[Route]:
     """Return routes for the server."""
     return [
         Route("/clips/{name}/{file}", _serve, methods=["GET", "HEAD"]),
+        Route("/highest/{name}/{file}", _highest, methods=["GET"]),
+        Route("/sounds/{file}", _sound, methods=["GET", "HEAD"]),
         Route("/parts/{name}/{layer:path}/{unit}/{clip}/{what}", _part, methods=["GET"]),
     ]

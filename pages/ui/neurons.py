@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from and_core import Dissection, NeuronId
-from and_core.analyze.interpretability import TAUS
 from and_core.audio.adjectives import FUNDAMENTAL_RULES, RULES
 from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.neuron import activation_histogram, class_means_figure
 from and_core.figures.theme import EXPORT
+from and_core.query.openings import surest_neuron
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
-from pages.ui import html, intruder, listening, quantities, scores
-from pages.ui.explorer import choose_neuron, go, header, results
+from pages.ui import html, intruder, keep, listening, player, quantities, scores, senses
+from pages.ui.explorer import choose_neuron, go
+from pages.ui.header import arrive, header
 from pages.ui.media import media_url
 from pages.ui.own import own_value
 from pages.ui.setup import explain, provenance, setup
@@ -31,17 +31,20 @@ def page() -> None:
     """Draw the page."""
     d = setup("Neurons")
     try:
+        arrive(d)
+        _open_on_the_surest(d)
         neuron = choose_neuron(d)
         provenance(d)
-        typed = header(d, neuron)
+        header(d, neuron)
         notice = st.session_state.pop("notice", "")
         if notice:
             st.html(html.box(html.empty(notice)))
         _headline(d, neuron)
-        results(d, typed)
+        keep.actions(d, neuron)
         left, right = st.columns([2.25, 1], gap="medium")
         with left:
             _clips(d, neuron)
+            senses.clips(d, neuron)
             intruder.by_sound(d, neuron)
             listening.where_it_fires(d, neuron)
             listening.what_moves_it(d, neuron)
@@ -51,9 +54,10 @@ def page() -> None:
             _summary(d, neuron)
             _closed(d, neuron)
             _open(d, neuron)
+            senses.box(d, neuron)
             quantities.box(d, neuron)
             scores.box(d, neuron)
-            _cluster(d, neuron)
+            scores.captions_agree(d, neuron)
             _alike(d, neuron)
             _download(d, neuron)
         with charts:  # last, though they stand on the left: the text is there before a chart is drawn
@@ -63,22 +67,27 @@ def page() -> None:
         explain(error)
 
 
+def _open_on_the_surest(d: Dissection) -> None:
+    """Choose the neuron that is told most surely, where neither the address nor the session names one of this
+    network's."""
+    asked = st.session_state.get("layer") or st.query_params.get("layer")
+    named = asked is not None or "unit" in st.query_params or "unit" in st.session_state
+    if d.has("explanations") and (not named or (asked is not None and asked not in {x.name for x in d.layers})):
+        go(surest_neuron(d))
+
+
 def _headline(d: Dissection, neuron: NeuronId) -> None:
     if not d.has("explanations"):
         st.html(html.empty("Not explained yet. Run", "and-dissect run CONFIG.yaml"))
         return
     headline, e = d.headline(neuron), d.explanation(neuron)
     leading = (
-        f"{e['class_count']} of {e['of']} highest clips: {e['leading_class'].replace('_', ' ')}"
+        f"{e['class_count']} of its {e['of']} highest clips are {e['leading_class'].replace('_', ' ')}"
         if e["leading_class"] and not headline.dead
         else ""
     )
-    sure = html.text(" · ".join(text for text in (leading, headline.sureness) if text))
-    st.html(
-        html.about(
-            neuron, f'<div class="and-headline">{scores.sentence(headline)}<span class="sure">{sure}</span></div>'
-        )
-    )
+    sentence = f'<div class="and-headline">{scores.sentence(headline)}</div>'
+    st.html(html.about(neuron, sentence + scores.verdict(headline, leading) + scores.differing(d, neuron)))
 
 
 def _clips(d: Dissection, neuron: NeuronId) -> None:
@@ -98,17 +107,25 @@ def _clips(d: Dissection, neuron: NeuronId) -> None:
     pictures = show.toggle("spectrograms", value=True, key="pictures", bind="query-params")
     span = d.statistics(neuron)["minimum"], d.statistics(neuron)["maximum"]
     high, low = d.extreme_clips(neuron, "high", k), d.extreme_clips(neuron, "low", k)
-    title.html(html.heading(f"Highest {len(high)}", "loudness kept: one gain for all"))
+    title.html(html.heading("Clips", "played as loud as they are", "top-k"))
+    over = player.Overlays(d, neuron)
     grids = (
-        _grid(d, high, "high", span, pictures)
-        + html.heading(f"Lowest {len(low)}")
-        + _grid(d, low, "low", span, pictures)
+        player.group(f"Highest {len(high)}", _grid(d, high, "high", span, pictures, over))
+        + player.group(f"Lowest {len(low)}", _grid(d, low, "low", span, pictures, over), keys=False)
+        + player.trace_note(d, neuron)
     )
     st.html(html.about(neuron, grids))
 
 
-def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, float], pictures: bool) -> str:
-    low, high = span
+def _grid(
+    d: Dissection,
+    tops: list[TopClip],
+    side: Side,
+    span: tuple[float, float],
+    pictures: bool,
+    over: player.Overlays,
+) -> str:
+    (low, high), standing = span, keep.standing_edits(d)
     cards = []
     for top in tops:
         share = (top.activation - low) / (high - low) if high > low else 0.0
@@ -118,6 +135,7 @@ def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, flo
             f"{top.clip.name}, {top.clip.seconds:.1f} s"
             + (f", fold {top.clip.fold}" if top.clip.fold is not None else ""),
             *(["Measured. " + "; ".join(measured)] if measured else []),
+            *keep.remarks(standing, top.clip.name, top.caption),
         ]
         picture = media_url(d, top.clip.index, "jpg") if pictures else None
         cards.append(
@@ -128,6 +146,8 @@ def _grid(d: Dissection, tops: list[TopClip], side: Side, span: tuple[float, flo
                 media_url(d, top.clip.index, "flac"),
                 picture,
                 details,
+                over=over.over(top.clip),
+                attributes=over.attributes(top.clip),
             )
         )
     return f'<div class="and-cards">{"".join(cards)}</div>'
@@ -196,7 +216,8 @@ def _summary(d: Dissection, neuron: NeuronId) -> None:
     st.html(
         html.about(
             neuron,
-            html.heading("Summary, calibrated", notes["summarizer"]) + html.box(shown + html.empty(" ".join(remarks))),
+            html.heading("Summary, calibrated", notes["summarizer"], "summary")
+            + html.box(shown + html.empty(" ".join(remarks))),
         )
     )
     with st.expander(f"Summary of the lowest clips ({len(low)})"):
@@ -232,7 +253,11 @@ def _closed(d: Dissection, neuron: NeuronId) -> None:
     named, why = _icl(d, neuron)
     absent = [] if len(columns) > 1 else ["TAB (by sound) is not run."]
     shown = html.concept_table(columns, named) + html.empty(" ".join([*absent, *([why] if why else [])]))
-    st.html(html.about(neuron, html.heading("Closed concepts", f"by {similarity}") + html.box(shown)))
+    st.html(
+        html.about(
+            neuron, html.heading("Closed concepts", f"by {similarity}", "closed-concepts", "wpmi") + html.box(shown)
+        )
+    )
     st.segmented_control(
         "Similarity function",
         names,
@@ -292,33 +317,15 @@ def _open(d: Dissection, neuron: NeuronId) -> None:
         else html.empty("No adjective of sound stands in the calibrated summary.")
     )
     rest = f'<div class="and-empty">Other words: {html.text(", ".join(others))}</div>' if others else ""
-    st.html(html.about(neuron, html.heading("Open concepts") + body + rest))
-
-
-def _cluster(d: Dissection, neuron: NeuronId) -> None:
-    """Draw which cluster of captions the highest clips share, and whether that makes the neuron interpretable."""
-    if not d.has("interpretability"):
-        return
-    index, lines = d.index(neuron), []
-    if d.statistics(neuron)["dead"]:
-        return
-    for k, tau in ((k, TAUS[k][1]) for k in d.notes("interpretability")["k"]):
-        most, cluster = int(d.most_in_one_cluster(k)[index]), int(d.shared_cluster(k)[index])
-        if cluster < 0:
-            continue
-        link = f'<a href="/words?dissection={quote(d.name)}&cluster={cluster}" target="_self">cluster {cluster}</a>'
-        lines.append(
-            f"<li>{most} of {k} share {link}: {'interpretable' if most >= tau else 'not interpretable'} at \u03c4 = "
-            f"{tau}</li>"
-        )
-    body = f"<ul>{''.join(lines)}</ul>" if lines else html.empty("Its highest clips have no captions in any cluster.")
-    st.html(html.about(neuron, html.heading("Clusters of captions") + html.box(body)))
+    st.html(html.about(neuron, html.heading("Open concepts", "", "open-concepts") + body + rest))
 
 
 def _alike(d: Dissection, neuron: NeuronId) -> None:
     if not d.has("similar"):
         return
-    st.html(html.about(neuron, html.heading("Neurons like it", "correlation over all clips")))
+    st.html(
+        html.about(neuron, html.heading("Neurons like it", "how closely their activations go together over all clips"))
+    )
     with st.container(border=True, gap=None, key="alike"):
         alike = list(d.similar(neuron))
         if not alike:
@@ -342,7 +349,9 @@ def _alike(d: Dissection, neuron: NeuronId) -> None:
                 )
                 st.html(
                     html.about(
-                        neuron, f'<div class="and-alike"><span>{html.text(about)}</span><b>{correlation:.2f}</b></div>'
+                        neuron,
+                        f'<div class="and-alike"><span>{html.text(about)}</span>'
+                        f"{html.meter(headline.certainty if headline else None)}<b>{correlation:.2f}</b></div>",
                     ),
                     width="stretch",
                 )

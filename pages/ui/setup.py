@@ -17,11 +17,15 @@ from and_core.store.files import cache_root
 from and_core.store.permission import permit
 from pages.ui import html
 from pages.ui.data import dissection_names, get_dissection
+from pages.ui.links import check_dissection, check_names, show_refused
 
 HERE = Path(__file__).parent
+STYLES = ("theme.css", "player.css")
 PAGES = (
-    ("app.py", "Neurons"),
+    ("app.py", "Start"),
+    ("pages/neurons.py", "Neurons"),
     ("pages/layers.py", "Layers"),
+    ("pages/compare.py", "Compare"),
     ("pages/concepts.py", "Concepts"),
     ("pages/words.py", "Words and clusters"),
     ("pages/strategies.py", "Training strategies"),
@@ -29,9 +33,11 @@ PAGES = (
     ("pages/importance.py", "Feature importance"),
     ("pages/listen.py", "Listen"),
     ("pages/sound.py", "Your sound"),
+    ("pages/kept.py", "Kept"),
     ("pages/studies.py", "Human studies"),
     ("pages/glossary.py", "Glossary"),
 )
+SCRIPTS = ("history", "palette", "player", "terms", "hover")
 BOUND: dict[str, Any] = {"bind": "query-params"}  # the setting stands in the address
 PROVENANCE = (
     "target",
@@ -57,11 +63,17 @@ def frame(title: str) -> str | None:
     st.set_page_config(
         page_title=f"{title} · Audio Network Dissection", page_icon=str(HERE / "icon.png"), layout="wide"
     )
-    st.html(HERE / "theme.css")
-    st.html((HERE / "player.html").read_text(encoding="utf-8"), unsafe_allow_javascript=True)
+    st.html("".join(f"<style>{(HERE / name).read_text(encoding='utf-8')}</style>" for name in STYLES))
+    path = next((path for path, label in PAGES if label == title), "")
+    mark = f'<i hidden data-and-page="{html.text("" if path == "app.py" else Path(path).stem)}"></i>'
+    scripts = [(HERE / f"{name}.html").read_text(encoding="utf-8") for name in SCRIPTS]
+    st.html("".join([mark, *scripts]), unsafe_allow_javascript=True)
     names = dissection_names()
+    check_dissection(names)
+    show_refused()
     with st.sidebar:
         st.html('<div class="and-brand">Audio Network Dissection<small>what each neuron listens to</small></div>')
+        st.html(html.JUMP)
         for path, label in PAGES:
             st.page_link(path, label=label)
         st.divider()
@@ -72,6 +84,7 @@ def frame(title: str) -> str | None:
                     "dissection"
                 ]  # one that came by address is lost on the first change of pages unless set
             chosen = st.selectbox("Dissection", names, key="dissection", bind="query-params", persist_state="session")
+            st.html(f'<i hidden data-and-dissection="{html.text(chosen)}"></i>')
         if in_progress(cache_root()):
             _being_made()
     return chosen
@@ -92,9 +105,11 @@ def setup(title: str) -> Dissection:
         dissection.require("clips")
         dissection.require("activations")
         dissection.require("neurons")
+        check_names(dissection)
     except ANDError as error:
         explain(error)
         st.stop()
+    st.session_state["arrived"] = True
     return dissection
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from and_core import NeuronId
+from and_core.audio.media import read_flac
 from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.study import block_figure, fault_part, rating_figure, result_parts, score_figure
@@ -22,7 +23,7 @@ from and_core.study.report import Report
 from and_core.study.results import item_ratings
 from and_core.study.sounds import read_sound
 from and_core.study.study import Study
-from pages.ui import html
+from pages.ui import html, player
 from pages.ui.explorer import neuron_button
 from pages.ui.setup import BOUND, explain
 
@@ -111,10 +112,10 @@ def results(study: Study) -> None:
     if parts["ratings"]:
         left, right = st.columns(2, gap="medium")
         left.html(html.heading("Mean rating by method", "95 % over neurons"))
-        left.plotly_chart(rating_figure(parts["ratings"]), config=EXPORT, theme=None, key="ratings")
+        left.plotly_chart(rating_figure(parts["ratings"], study.mark), config=EXPORT, theme=None, key="ratings")
         right.html(html.heading("By depth"))
         if parts["blocks"]:
-            right.plotly_chart(block_figure(parts["blocks"]), config=EXPORT, theme=None, key="blocks")
+            right.plotly_chart(block_figure(parts["blocks"], study.mark), config=EXPORT, theme=None, key="blocks")
         else:
             right.html(html.empty("The rated neurons stand in no block."))
     last = fault_part(parts["faults"], ABOUT)
@@ -168,7 +169,7 @@ def _scores(report: Report) -> None:
         for s, r, m, n in zip(scores, rated["rating"], rated["method"], rated["neuron"], strict=True)
         if name in s
     ]
-    st.plotly_chart(score_figure(points, name), config=EXPORT, theme=None, key="against_score")
+    st.plotly_chart(score_figure(points, name, report.study.mark), config=EXPORT, theme=None, key="against_score")
     st.html(
         html.empty(
             "Each point is one description. If the score said what people say, the points would rise from left to "
@@ -210,7 +211,9 @@ def items(study: Study) -> None:
                     + (", the intruder" if item["task"] == "intruder" and i == 0 else "")
                 )
             )
-            st.audio(read_sound(study.sounds, clip["sound"]), format="audio/flac")
+            data = read_sound(study.sounds, clip["sound"])
+            wave, rate = read_flac(data)
+            st.html(player.flac_sound(data, len(wave) / rate, truth["clip_names"][i], low=True))
             if shown["captions"]:
                 st.html(html.empty(shown["captions"][i]))
     answers = report.answers_of(number)
@@ -242,13 +245,10 @@ def export(study: Study) -> None:
             f"{len(answers)} rows, one an answer; taken-back answers and reported faults are among them and marked."
         )
     )
+    stem = study.name + (f"-{study.mark.replace(' ', '-')}" if study.mark else "")
     columns = st.columns(3)
-    columns[0].download_button(
-        "Answers (CSV)", as_file(answers, "csv"), f"{study.name}.csv", "text/csv", on_click="ignore"
-    )
-    columns[1].download_button(
-        "Answers (Parquet)", as_file(answers, "parquet"), f"{study.name}.parquet", on_click="ignore"
-    )
+    columns[0].download_button("Answers (CSV)", as_file(answers, "csv"), f"{stem}.csv", "text/csv", on_click="ignore")
+    columns[1].download_button("Answers (Parquet)", as_file(answers, "parquet"), f"{stem}.parquet", on_click="ignore")
     dictionary = pd.DataFrame(DICTIONARY.items(), columns=["column", "meaning"])
     columns[2].download_button(
         "What the columns mean (CSV)",

@@ -20,6 +20,11 @@ class Term(NamedTuple):
     text: str
     source: str
 
+    @property
+    def names(self) -> list[str]:
+        """How the term is written: what stands between commas, without what tells it from another in brackets."""
+        return [re.sub(r" \(.*\)$", "", name) for name in self.term.split(", ")]
+
 
 @lru_cache(maxsize=1)
 def terms() -> tuple[Term, ...]:
@@ -36,6 +41,22 @@ def terms() -> tuple[Term, ...]:
             origin = _plain(source[1]).rstrip(".") if source else ""
             entries.append(Term(section, match["term"], match["anchor"], meaning, origin))
     return tuple(entries)
+
+
+def term(anchor: str) -> Term | None:
+    """Return a term by its anchor; None where the documentation is not there or has no such term."""
+    return _by_anchor().get(anchor)
+
+
+def meaning(anchor: str) -> str | None:
+    """Return what a term means, for the help of a widget; None as in :func:`term`."""
+    entry = term(anchor)
+    return entry.text if entry is not None else None
+
+
+@lru_cache(maxsize=1)
+def _by_anchor() -> dict[str, Term]:
+    return {entry.anchor: entry for entry in terms()}
 
 
 def _plain(text: str) -> str:

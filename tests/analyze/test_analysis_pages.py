@@ -11,22 +11,22 @@ import pytest
 from and_core import open_dissection, pipeline
 from and_core.analyze.clusters import sentences_of
 from tests.conftest import command, small_config
-from tests.dashboard import app, page_html
+from tests.dashboard import app, page_html, page_text
 
 
 @pytest.mark.parametrize("path", ["pages/words.py", "pages/layers.py", "pages/strategies.py"])
 def test_pages(path: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dissection) -> None:
     monkeypatch.setenv("AND_CACHE", str(cache))
     test = app(dissection="small").run().switch_page(path).run()
-    text = page_html(test)
+    text = page_html(test) + page_text(test)
     assert not test.exception
     if path == "pages/words.py":
         assert (
-            "Adjectives of the network" in text
-            and "Clusters of caption sentences" in text
-            and "Words against what was measured" in text
+            "Which adjectives describe the network" in text
+            and "clusters of their sentences" in text
+            and "Are the words true?" in text
         )
-        assert "data:image/png;base64," in text and "/clips/small/" in text
+        assert 'class="and-cloud"' in text and "/clips/small/" in text
         if dissection.notes("clusters")["clusters"] > 1:
             test.session_state["cluster"] = 1
             test.run()
@@ -34,7 +34,7 @@ def test_pages(path: str, cache: Path, tmp_path: Path, monkeypatch: pytest.Monke
     elif path == "pages/strategies.py":
         assert "What the paper says, and what this data says" in text and "Only one dissection stands" in text
     else:
-        assert "Uninterpretable neurons by depth" in text and "Words by depth" in text
+        assert "captions do not agree, by depth" in text and "Words by depth" in text
         test.session_state["k"], test.session_state["counted_by"] = 20, "kind of layer"
         test.run()
         assert not test.exception

@@ -112,5 +112,5 @@ def test_a_dissection_without_other_seeds_opens(own, monkeypatch: pytest.MonkeyP
     test = app(dissection="small").run()
     assert not test.exception and "By sound alone" not in page_html(test)
     layers = test.switch_page("pages/layers.py").run()
-    assert not layers.exception and "Uninterpretable neurons by depth" in page_html(layers)
+    assert not layers.exception and "captions do not agree, by depth" in page_html(layers)
     assert "seeds of K-means" not in page_html(layers)

@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +15,8 @@ import pytest
 import soundfile as sf
 
 from and_core import open_dissection, pipeline
-from tests.conftest import ROOT, small_config, tone
+from tests.conftest import small_config, tone
+from tests.serving import dashboard_server
 
 pytestmark = pytest.mark.browser
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -39,6 +36,7 @@ FLAGS = [
 ]
 PATIENCE = 120_000  # milliseconds until a state that does not come is a fault: a busy machine is none
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 EVIL = "<img src=x onerror=window.hacked=1>"
 
 
@@ -68,34 +66,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ),
         root=root,
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        "app.py",
-        "--server.port",
-        str(port),
-        "--server.headless",
-        "true",
-    ]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "AND_CACHE": str(root)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(480):
-        try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
-            break
-        except OSError:
-            time.sleep(0.25)
     os.environ["AND_BROWSER_CACHE"] = str(root)
-    yield url
-    process.terminate()
-    process.wait(10)
+    with dashboard_server(root) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +142,55 @@ def title(page) -> str:
     return " ".join(page.inner_text("h1.and").split())
 
 
+def test_from_the_first_page_to_a_neuron_that_is_heard(server: str, page) -> None:
+    """A new user hears a neuron at once, reads what it fires on, and opens it; an old address still leads there."""
+    lost = []
+    page.on("response", lambda r: lost.append(r.url) if r.status >= 400 else None)
+    page.on("console", lambda m: lost.append(m.text) if m.type == "error" else None)
+    began = time.monotonic()
+    open_page(page, f"{server}/?dissection=small", ".and-one .and-card")
+    page.locator(".and-one .and-play").first.click()
+    page.wait_for_function("(() => { const a = document.querySelector('.and-one audio'); return a.currentTime > 0 })()")
+    heard = time.monotonic() - began
+    neuron = page.locator("[data-and-neuron]").first
+    name, said = neuron.get_attribute("data-and-neuron"), neuron.locator(".and-headline").inner_text()
+    neuron.locator("a", has_text="/").click()
+    page.wait_for_selector(f'[data-and-neuron="{name}"] .and-headline')
+    assert "/neurons?" in page.url and page.locator(".and-headline").first.inner_text() == said
+    open_page(page, f"{server}/neurons?dissection=small", ".and-card")
+    assert page.locator("[data-and-neuron]").first.get_attribute("data-and-neuron") == name, "the page opens on it too"
+    open_page(page, f"{server}/?dissection=small&layer=fc&unit=3", ".and-card")
+    assert title(page) == "fc / 3" and "/neurons?" in page.url
+    assert page.faults == [] and lost == [] and heard < 60, (heard, lost)
+
+
+def test_a_term_is_explained_by_pointer_and_by_keys(server: str, page) -> None:
+    open_page(page, f"{server}/neurons?dissection=small&layer=fc&unit=3", ".and-term")
+    term, tip = page.locator('.and-term:has-text("wpmi"), .and-term:has-text("cos")').first, page.locator("#and-tip")
+    term.focus()
+    page.wait_for_function("!document.getElementById('and-tip').hidden")
+    assert "mutual information" in tip.inner_text() and term.get_attribute("aria-describedby") == "and-tip"
+    page.keyboard.press("Escape")
+    page.wait_for_function("document.getElementById('and-tip').hidden")
+    page.locator(".and-term").last.hover()
+    page.wait_for_function("!document.getElementById('and-tip').hidden")
+    box = tip.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 1440 and page.faults == []
+
+
+@pytest.mark.parametrize("path", ["/", "/neurons", "/layers", "/concepts", "/unlearning", "/words", "/listen"])
+def test_pages_have_no_faults_of_labels_and_contrast(server: str, page, path: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    open_page(page, f"{server}{path}?dissection=small")
+    settle(page)
+    found = axe.run(page, options=RULES)
+    assert len(found.response["passes"]) > 5
+    faults = {v["id"]: [n["html"][:160] for n in v["nodes"]][:4] for v in found.response["violations"]}
+    assert faults == {}
+
+
 def test_first_page_from_cold_sees_and_hears(server: str, page) -> None:
-    open_page(page, f"{server}/?dissection=small", ".and-card")
+    open_page(page, f"{server}/neurons?dissection=small", ".and-card")
     assert page.locator(".and-card").count() == 6 and page.locator("h1.and").count() == 1
     page.wait_for_function(
         "[...document.querySelectorAll('.and-pic img')].every(i => i.complete && i.naturalWidth > 0)"
@@ -195,7 +215,7 @@ def test_first_page_from_cold_sees_and_hears(server: str, page) -> None:
 
 
 def test_keys_and_buttons_step_and_the_address_follows(server: str, page) -> None:
-    open_page(page, f"{server}/?layer=fc&unit=3", ".and-card")
+    open_page(page, f"{server}/neurons?layer=fc&unit=3", ".and-card")
     assert title(page) == "fc / 3"
     press(page, "ArrowRight", "document.querySelector('h1.and').innerText.includes('4')")
     assert "unit=4" in page.url and "layer=fc" in page.url
@@ -205,40 +225,30 @@ def test_keys_and_buttons_step_and_the_address_follows(server: str, page) -> Non
     page.locator(".and-copylink").click()
     page.wait_for_function("document.querySelector('.and-copylink').innerText === 'Copied'")
     link = page.evaluate("navigator.clipboard.readText()")
+    assert "dissection=" in link and "layer=fc" in link, "nothing is left to a default"
     open_page(page, link, ".and-card")
     assert title(page) == "fc / 3" and page.faults == []
 
 
 def test_a_caption_opens_and_tells_what_was_measured(server: str, page) -> None:
-    open_page(page, f"{server}/?layer=fc&unit=30", ".and-card")
+    open_page(page, f"{server}/neurons?layer=fc&unit=30", ".and-card")
     details = page.locator(".and-card details").first
     details.locator("summary").click()
     assert details.evaluate("d => d.open")
     assert "Measured." in details.inner_text()
 
 
-def test_search_and_open_a_neuron(server: str, page) -> None:
-    open_page(page, f"{server}/?dissection=small&q=siren", '[data-testid="stDataFrame"]:visible')
-    assert "neurons" in page.locator(".and-h small").first.inner_text()
-    before = page.url
-    box = page.locator('[data-testid="stDataFrame"]:visible').first.bounding_box()
-    page.mouse.click(box["x"] + 14, box["y"] + 90)
-    page.wait_for_function("u => location.href !== u", arg=before)
-    assert "unit=" in page.url and "q=siren" in page.url
-    assert page.faults == []
-
-
 def test_a_deep_link_to_another_page_opens_cold(server: str, page) -> None:
     open_page(page, f"{server}/concepts?dissection=small", ".and-headline")
-    assert page.inner_text("h1.and") == "Concepts" and "is the closed concept" in page.inner_text(".and-headline")
+    assert page.inner_text("h1.and") == "Concepts" and "stands in the headline" in page.inner_text(".and-headline")
     about = page.inner_text(".and-prov")
-    page.get_by_role("link", name="Neurons").click()
+    page.get_by_role("link", name="Neurons", exact=True).click()
     page.wait_for_selector(".and-card")
     assert page.inner_text(".and-prov") == about and page.faults == [], "the dissection stays"
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/concepts", pytest.param("/unlearning?strategy=random", marks=pytest.mark.slow)]
+    "path", ["/", "/neurons", "/concepts", pytest.param("/unlearning?strategy=random", marks=pytest.mark.slow)]
 )
 def test_markup_in_data_makes_no_element(server: str, page, path: str) -> None:
     open_page(page, f"{server}{path}{'&' if '?' in path else '?'}dissection=evil&q=bell", "h1.and")
@@ -257,16 +267,18 @@ def test_markup_in_data_makes_no_element(server: str, page, path: str) -> None:
     "query", ["dissection=../../etc", "dissection=%00", f"layer={EVIL}&unit=1", "unit=<b>1</b>", f"q={EVIL}"]
 )
 def test_bad_addresses_do_no_harm(server: str, page, query: str) -> None:
-    open_page(page, f"{server}/?{query}", "h1.and")
+    open_page(page, f"{server}/neurons?{query}", "h1.and")
     assert page.evaluate("window.hacked === undefined") and page.locator('img[src="x"]').count() == 0
     assert page.locator('[data-testid="stException"]').count() == 0
 
 
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768)])
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768), (390, 844)])
 @pytest.mark.parametrize(
     "path",
     [
-        "/?layer=layer2_attention_output&unit=100",
+        "/",
+        "/neurons?layer=layer2_attention_output&unit=100",
+        "/listen?dissection=small",
         "/concepts",
         "/unlearning?strategy=DB&concept=siren",
         "/importance?dissection=small",
@@ -281,7 +293,7 @@ def test_nothing_sticks_out(server: str, page, width: int, height: int, path: st
     settle(page)
     overflow = page.evaluate("""() => {
       const main = document.querySelector('[data-testid="stMain"]'), right = window.innerWidth + 1;
-      const all = [...main.querySelectorAll('h1, button, input, .and-card, .and-box, .and-h')];
+      const all = [...main.querySelectorAll('h1, button, input:not([type=range]), .and-card, .and-box, .and-h')];
       const beyond = box => box.width > 0 && box.right > right;
       const out = all.filter(e => beyond(e.getBoundingClientRect()) && !e.closest('[data-testid="stDataFrame"]'));
       return { scroll: main.scrollWidth - main.clientWidth, out: out.map(e => e.className || e.tagName) };
@@ -312,20 +324,20 @@ def test_a_click_on_the_map_opens_the_neuron_and_its_words_lead_back(server: str
     page.wait_for_selector(f'[data-and-neuron="{neuron}"]')
     said = next(i for i in range(d.neuron_count) if any(w["acoustic"] for w in d.words(d.neuron_id(i))))
     neuron = d.neuron_id(said)  # one with a word
-    open_page(page, f"{server}/?dissection=small&layer={neuron.layer}&unit={neuron.unit}", "a.and-chip")
+    open_page(page, f"{server}/neurons?dissection=small&layer={neuron.layer}&unit={neuron.unit}", "a.and-chip")
     word = page.locator("a.and-chip").first.inner_text()
     page.locator("a.and-chip").first.click()
     page.wait_for_selector(f'.and-headline mark:has-text("{word}")')
 
 
 def test_spectrograms_can_be_off_and_more_clips_shown(server: str, page) -> None:
-    open_page(page, f"{server}/?dissection=small&pictures=false&clips=10", ".and-card")
+    open_page(page, f"{server}/neurons?dissection=small&pictures=false&clips=10", ".and-card")
     assert page.locator(".and-card").count() == 20 and page.locator(".and-pic img").count() == 0
 
 
 def test_the_reader_sees_the_same_as_the_page(server: str, page) -> None:
     d = open_dissection("small", root=Path(os.environ["AND_BROWSER_CACHE"]))
-    open_page(page, f"{server}/?dissection=small&layer=fc&unit=7", ".and-card")
+    open_page(page, f"{server}/neurons?dissection=small&layer=fc&unit=7", ".and-card")
     shown = [
         int(x) for x in page.evaluate("[...document.querySelectorAll('[data-and-clip]')].map(e => e.dataset.andClip)")
     ]
@@ -368,7 +380,7 @@ def test_unlearning_from_choice_to_checkpoint(server: str, page, tmp_path: Path)
 def test_a_sound_of_ones_own_from_upload_to_a_neuron_and_a_decision(server: str, page, tmp_path: Path) -> None:
     sf.write(tmp_path / "mine.wav", tone(1.0, hz=700), 16_000)
     open_page(
-        page, f"{server}/?dissection=small&layer=layer2_intermediate&unit=500", ".and-card"
+        page, f"{server}/neurons?dissection=small&layer=layer2_intermediate&unit=500", ".and-card"
     )  # what was looked at before has no say
     page.get_by_role("link", name="Your sound").click()
     page.locator('input[type="file"]').wait_for(state="attached")

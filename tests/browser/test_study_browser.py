@@ -217,3 +217,28 @@ def test_a_reload_a_closed_tab_and_a_new_link_keep_what_was_heard_chosen_and_wri
         saved = json.loads(all_answers(study.study).query("rater == 'heron'").iloc[-1]["response"])
         assert saved == {"write": "a half-written \u0645\u06cc\u200c\u0634\u0648\u062f", "fit": 3}.get(task, saved)
         assert task != "present" or saved == [False] * len(saved)
+
+
+def test_a_text_is_written_saved_and_left_by_keys_and_clips_play_in_a_row(study, server: Server, new_page) -> None:
+    token, place = begin(study.study, "siskin")
+    skip_to(study.study, token, "write")
+    page = new_page()
+    page.goto(f"{server.url}/r/{token}")
+    page.wait_for_selector("#text")
+    position = Session(study.study, place).position
+    expect(page.locator("#count")).to_contain_text("left")
+    press(page, "0")  # all clips, one after the other
+    for clip in range(page.locator(".clip").count()):
+        expect(page.locator(".clip small").nth(clip)).to_have_text("heard")
+    page.locator("#text").focus()
+    page.keyboard.type("a hum0")
+    press(page, "Escape")
+    assert page.evaluate("document.activeElement.id") == "question"
+    press(page, "1")  # a key again, no letter
+    page.wait_for_selector(".clip.on")
+    assert page.input_value("#text") == "a hum0"
+    page.locator("#text").focus()
+    press(page, "Control+Enter")
+    at(page, position + 1)
+    rows = all_answers(study.study).query("rater == 'siskin' and task == 'write' and kind == 'answer'")
+    assert rows["response"].tolist()[-1] == '"a hum0"'

@@ -94,6 +94,12 @@ ROWS = [
 ]
 
 
+def corrections_file(folder: Path) -> str:
+    path = folder / "corrections.json"
+    path.write_text(json.dumps({ROWS[0]["name"]: "a wolf howls"}))
+    return str(path)
+
+
 def caption_file(folder: Path) -> str:
     path = folder / "captions.json"
     path.write_text(json.dumps({"a.wav": "a dog", "c.wav": "unknown"}))
@@ -123,6 +129,7 @@ CAPTIONER_SETTINGS: dict[str, Callable[[Path], dict]] = {
     "corpus": lambda p: {},
     "column": lambda p: {"column": "title"},
     "file": lambda p: {"path": caption_file(p)},
+    "corrected": lambda p: {"of": {"kind": "acoustic"}, "path": corrections_file(p)},
     "several": lambda p: {"parts": [{"kind": "column", "column": "title"}, {"kind": "acoustic"}]},
 }
 

@@ -96,7 +96,7 @@ def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert (
         not test.exception
         and "Held-out scores" in text
-        and "the best of another neuron" in text
+        and "another neuron&#x27;s explanation, shuffled activations" in text
         and "probability" in text
     )
     test.session_state["most_wrong"] = True
@@ -108,7 +108,7 @@ def test_pages_show_scores(cache: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert "another text encoder" not in text
     layers = app(dissection="small").run().switch_page("pages/layers.py").run()
     assert not layers.exception and "How good explanations are, by depth" in page_html(layers)
-    for by in ("held-out score, DB", "interpretable"):
+    for by in ("held-out score, DB", "whether its clips' captions agree"):
         layers.session_state["coloured_by"] = by
         layers.run()
         assert not layers.exception

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from and_core import open_dissection, pipeline
-from and_core.audio.media import clip_wave
+from and_core.audio.media import clip_wave, read_flac
 from and_core.config import PluginConfig
 from and_core.errors import ArtifactError, ConfigError, NotComputed, TargetError
 from and_core.listen import dictionary
@@ -21,7 +21,7 @@ from and_core.listen.attribution import (
     shapley_attribution,
     split_into_groups,
 )
-from and_core.listen.decision import dissection_listener
+from and_core.listen.decision import dissection_listener, interpret, keep_components
 from and_core.listen.listener import load_listener
 from and_core.listen.localize import (
     layer_maps,
@@ -35,9 +35,11 @@ from and_core.listen.localize import (
 )
 from and_core.listen.maps import MapReader, choose_maps
 from and_core.listen.stft import Stft, log_magnitude
+from and_core.query.heard import explained_decision, trusted_mode
 from and_core.targets.base import TARGETS
 from and_core.targets.loaded import open_target, shared_target
 from tests.conftest import small_config, tone
+from tests.dashboard import page_text, start
 from tests.listen.conftest import QUICK
 
 
@@ -67,6 +69,27 @@ def test_the_stage_measures_and_stands_on_disk(listened) -> None:
         and (explained[np.isfinite(explained)] <= 1).all()
     )
     assert not list(listened.validate())
+
+
+def test_single_decisions_are_measured_and_the_best_of_them_is_shown_first(listened, monkeypatch) -> None:
+    rows = listened.decisions.to_pandas()
+    held = {clip.index for clip in listened.clips if clip.trained is False}
+    assert set(rows["mode"]) == {"post-hoc", "by-design"} and set(rows["clip"]) <= held
+    for row in rows.to_dict("records"):
+        decision = interpret(listened, *read_flac(listened.audio(row["clip"])), row["mode"])
+        kept = keep_components(listened, decision, decision.relevant(0.2), row["mode"])
+        assert decision.shown == row["predicted"] and len(decision.relevant(0.2)) == row["components"]
+        now = decision.probabilities, kept.kept_probabilities, kept.left_probabilities
+        before = row["whole"], row["kept"], row["left"]
+        assert [p[decision.shown] for p in now] == pytest.approx(before, abs=1e-3)
+    best = explained_decision(listened)
+    assert best is not None and best.mode == trusted_mode(listened)
+    monkeypatch.setenv("AND_CACHE", str(listened.folder.parent))
+    test = start(dissection="small").switch_page("pages/listen.py").run()
+    assert not test.exception and test.session_state["listen_clip"] == best.clip
+    assert test.session_state["mode"] == best.mode and "How far to trust it" in page_text(test)
+    own = start(dissection="small", listen_class="rain").switch_page("pages/listen.py").run()
+    assert own.session_state["listen_class"] == "rain", "what the address says goes first"
 
 
 def test_weights_are_checked_and_given_ones_are_not_trained_again(listened, tmp_path: Path) -> None:

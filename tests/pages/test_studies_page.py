@@ -112,3 +112,13 @@ def test_a_study_that_is_gone_or_damaged_is_told(root: Path) -> None:
     path.unlink()
     test = studies(study="study")
     assert not test.exception and "no database" in page_html(test)
+
+
+def test_the_owner_previews_the_raters_page(root: Path) -> None:
+    made = small_study(root, root, tasks=["fit"], simulated={})
+    test = studies(study=made.study.name)
+    button = next(b for b in test.button if b.label == "Preview as a rater")
+    button.click().run()
+    assert not test.exception
+    (link,) = test.get("link_button")
+    assert link.proto.url.startswith("http://127.0.0.1:") and "/r/" in link.proto.url

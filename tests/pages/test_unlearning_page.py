@@ -7,13 +7,18 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from and_core import Dissection, open_dissection, pipeline
+from and_core.audio.media import read_flac
+from and_core.unlearn.dose import SHARES, first_flip, under_doses
+from and_core.unlearn.evaluator import open_evaluator
 from and_core.unlearn.live import queue
 from and_core.unlearn.request import AblationRequest
 from and_core.unlearn.result import inputs_of, kept
+from and_core.unlearn.runs import read_split
 from and_core.unlearn.selection import select_neurons
 from tests.conftest import small_config
 from tests.dashboard import app, page_html
@@ -71,7 +76,7 @@ def test_a_run_from_choice_to_result_and_back_by_link(root: Path) -> None:
         and f"{count:,} of 3,072 hidden neurons" in page_html(test)
         and "Not run yet: DB of rain" in page_html(test)
     )
-    assert "Tested on" in page_html(test) and "fold 1" in page_html(test)
+    assert "The effect is measured on" in page_html(test) and "fold 1" in page_html(test)
     button(test, "Run").click().run()
     test = until_done(test, request, d)
     text = page_html(test)
@@ -187,3 +192,27 @@ def test_feature_importance(root: Path) -> None:
     pipeline.run(small_config(unlearning=None), root=root)
     bare = app(dissection="small").run().switch_page("pages/importance.py").run()
     assert not bare.exception and "and-dissect prune small --importance" in page_html(bare)
+
+
+def test_one_sound_is_told_as_the_dose_grows(root: Path) -> None:
+    d = open_dissection("small", root=root)
+    request = AblationRequest(concept=d.concept_set[0], strategy="random", share=0.5)
+    choice = select_neurons(d, request)
+    clip = int(d.tested_clips[0])
+    values = under_doses(d, *read_flac(d.audio(clip)), choice)
+    assert values.shape == (len(SHARES), len(d.network_classes)) and np.allclose(values.sum(1), 1, atol=1e-5)
+    split = read_split(d)
+    assert np.allclose(values[0], split.probabilities(split.before)[0], atol=1e-4)  # the whole network
+    evaluator = open_evaluator(d)
+    half = evaluator.logits([choice.first(round(choice.count / 2), d.layers).masks])[0, :1]
+    assert np.allclose(values[10], split.probabilities(half)[0], atol=1e-4)
+    test = page(dissection="small", concept=request.concept, strategy="random", share="50")
+    assert not test.exception and "drag, and read what the network takes it for" in page_html(test)
+    assert f"With {choice.count:,} of the {choice.count:,} neurons silenced" in page_html(test)
+    test.select_slider(key="story_dose").set_value(0).run()
+    assert "With 0 of the" in page_html(test)
+
+
+def test_a_first_flip_is_the_first_dose_with_another_class() -> None:
+    values = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
+    assert first_flip(values) == 2 and first_flip(values[:2]) is None

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from and_core import open_dissection, pipeline
 from and_core.config import RunConfig
@@ -18,8 +17,8 @@ from and_core.dissect.words import read_verdict
 from and_core.errors import ConfigError
 from and_core.reply import clean_reply as reply_of
 from and_core.store.answers import AnswerCache
-from tests.conftest import ROOT, small_config
-from tests.dashboard import page_html
+from tests.conftest import small_config
+from tests.dashboard import app, page_html
 from tests.fake_server import FakeServer
 
 SUMMARY = (
@@ -83,13 +82,11 @@ def test_the_whole_way_from_captions_to_the_page(tmp_path: Path, monkeypatch: py
     row = next(r for r in d.document("last_layer/scores") if r["method"] == "ICL")
     assert 0 < row["top1"] <= 100 and row["classes"] == 4
     monkeypatch.setenv("AND_CACHE", str(tmp_path))
-    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
-    for key, value in {"dissection": "small", "layer": "fc", "unit": "0"}.items():
-        test.query_params[key] = value
+    test = app(dissection="small", layer="fc", unit="0")
     shown = page_html(test.run())
     assert (
         not test.exception
-        and "<th>ICL</th>" in shown
+        and ">ICL</span></th>" in shown
         and "Agreement of several answers: 1.00" in shown
         and "language model" in shown
     )

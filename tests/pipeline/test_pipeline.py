@@ -97,6 +97,7 @@ def test_a_second_run_computes_nothing_and_a_changed_one_only_what_changed(cache
         "judged",
         "planted",
         "listening",
+        "decisions",
         "class_map",
     }
     before = open_dissection("small", root=cache)
@@ -111,6 +112,7 @@ def test_a_second_run_computes_nothing_and_a_changed_one_only_what_changed(cache
         "map",
         "scores",
         "confidence",
+        "compositions",
         "split",
         "unlearning",
         "importance",
@@ -169,7 +171,7 @@ def test_choosing_stages(tmp_path: Path) -> None:
     d = open_dissection("small", root=tmp_path)
     with pytest.raises(NotComputed, match="has not been run yet; run: and-dissect run"):
         d.summary("fc/0")
-    unasked = ("icl", "judged", "planted", "listening", "class_map")
+    unasked = ("icl", "judged", "planted", "listening", "decisions", "class_map")
     assert dict(pipeline.status(small_config(), tmp_path)) == {
         s: "done" if s == "clips" else "not configured" if s in unasked else "not run" for s in pipeline.STAGE_NAMES
     }
@@ -184,6 +186,7 @@ def test_choosing_stages(tmp_path: Path) -> None:
         "judged",
         "planted",
         "listening",
+        "decisions",
         "class_map",
     }  # before it only what was missing
 

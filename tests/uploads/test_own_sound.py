@@ -22,7 +22,7 @@ from and_core.errors import ArtifactError, DataError
 from and_core.uploads import sound as own
 from pages.ui.media import media_routes, part_url
 from tests.conftest import ROOT, small_config, tone
-from tests.dashboard import page_html
+from tests.dashboard import page_html, page_text
 
 
 def sound(wave: np.ndarray, rate: int = 16_000, form: str = "WAV", **more: str) -> bytes:
@@ -152,9 +152,7 @@ def test_parts_of_clips_are_served_and_bad_addresses_refused(d) -> None:
 
 
 def page(name: str, **query: str) -> AppTest:
-    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
-    if name != "app.py":
-        test.switch_page(f"pages/{name}.py")
+    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300).switch_page(f"pages/{name}.py")
     for key, value in {"dissection": "small", **query}.items():
         test.query_params[key] = value
     return test.run()
@@ -163,7 +161,7 @@ def page(name: str, **query: str) -> AppTest:
 def test_the_listen_page_takes_a_decision_apart(d) -> None:
     test = page("listen", listen_class="dog")
     assert not test.exception, test.exception
-    text = page_html(test)
+    text = page_text(test)
     assert (
         "The network says" in text
         and ("Components by relevance" in text or "o positive evidence" in text)
@@ -190,15 +188,15 @@ def test_your_sound_from_upload_to_the_neurons_page(d) -> None:
     assert not test.exception, test.exception
     assert "The network takes it for" in page_html(test) and "fire unusually" in page_html(test)
     test.selectbox(key="own_concept").select("dog").run()
-    assert not test.exception and "are ablated" in page_html(test)
-    test.switch_page("app.py").run()
+    assert not test.exception and "are silenced" in page_html(test)
+    test.switch_page("pages/neurons.py").run()
     assert not test.exception and "your sound" in str(
         [c.proto for c in test.main if c.type == "plotly_chart"] or test.get("plotly_chart")[0].proto
     )
 
 
 def test_the_neurons_page_shows_where_it_fires_and_what_moves_it(d) -> None:
-    test = page("app.py", layer="layer2_intermediate", unit="41")
+    test = page("neurons", layer="layer2_intermediate", unit="41")
     test.session_state["where_it_fires"] = True
     test.session_state["what_moves_it"] = True
     test.run()
@@ -224,7 +222,7 @@ def test_an_unusual_neuron_opens_whatever_was_looked_at_before(d) -> None:
     for deviations, neuron in enumerate(reversed(wanted), 50):
         found.activations[d.index(neuron)] = deviations * 100.0
     for i, neuron in enumerate(wanted):
-        test = page("app.py", layer="layer2_intermediate", unit="412")
+        test = page("neurons", layer="layer2_intermediate", unit="412")
         assert "412" in page_html(test)
         test.session_state[KEY] = mine
         test.switch_page("pages/sound.py").run()

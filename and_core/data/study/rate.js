@@ -103,7 +103,7 @@
     document.title = `${told.title}, ${Math.min(told.position + 1, told.total)} of ${told.total}`;
     $("study").textContent = told.title; $("who").textContent = told.pseudonym;
     $("mark").textContent = told.mark || ""; $("mark").hidden = !told.mark;
-    $("count").textContent = `${told.position} of ${told.total} answered`;
+    $("count").textContent = `${told.position} of ${told.total} answered${left(told.seconds_left)}`;
     $("bar").setAttribute("aria-valuemax", told.total); $("bar").setAttribute("aria-valuenow", told.position);
     $("bar").firstElementChild.style.width = `${told.total ? (100 * told.position) / told.total : 0}%`;
     $("tools").hidden = told.stage !== "item" && !told.can_undo;
@@ -113,6 +113,7 @@
     const heading = $("question");
     if (heading) { heading.focus({ preventScroll: true }); window.scrollTo(0, 0); }
   }
+  const left = (seconds) => seconds == null ? "" : seconds < 90 ? ", about a minute left" : `, about ${Math.round(seconds / 60)} minutes left`;
   const fill = (...parts) => main.replaceChildren(...parts);
   const title = (text) => el("h1", { id: "question", tabindex: "-1" }, text);
   const go = (text, act, disabled = false) => el("button", { type: "button", class: "go", id: "go", "aria-disabled": String(disabled), on: { click: act } }, text, " ", key("\u23CE"));
@@ -149,8 +150,9 @@
     spent = draft.spent; since = performance.now();
     const task = { fit, write, present: perClip, captions: perClip, choose, intruder }[item.task];
     const clips = el("ul", { class: "clips", "aria-label": "Clips" }, ...item.clips.map((c) => clip(c, `Clip ${c.number}`)));
+    const all = el("button", { type: "button", id: "all", on: { click: playAll } }, "\u25B6\u25B6 Play all ", key("0"));
     const said = item.description == null ? null : el("blockquote", { id: "description" }, item.description);
-    const parts = [title(item.question), said, clips, item.task === "present" || item.task === "captions" ? null : task(), go("Save and go on", save, true), el("p", { class: "why", id: "need" })];
+    const parts = [title(item.question), said, clips, all, item.task === "present" || item.task === "captions" ? null : task(), go("Save and go on", save, true), el("p", { class: "why", id: "need" })];
     if (item.training) parts.unshift(el("p", { class: "mark" }, "For practice: you will be told what a good answer is."));
     fill(...parts.filter(Boolean));
     restore(draft);
@@ -231,6 +233,18 @@
     if (me.audio.paused) { me.audio.play().catch(() => {}); } else me.audio.pause();
   }
   const silence = () => players.forEach((p) => p.audio.pause());
+  function playAll() { // one after the other, from the first that was not heard; stopping one by hand stops the row
+    const row = players.filter((p) => !p.c.broken), unheard = row.findIndex((p) => !p.enough());
+    const next = (place) => {
+      const p = row[place];
+      if (!p || p.gone) return;
+      p.audio.currentTime = 0;
+      p.audio.addEventListener("ended", () => next(place + 1), { once: true });
+      if (p.audio.paused) toggle(p);
+    };
+    silence();
+    next(Math.max(0, unheard));
+  }
   function giveBack() { // a browser has a limited number of players: one that is left to be collected still counts
     players.forEach((p) => { p.gone = true; p.audio.pause(); p.audio.removeAttribute("src"); p.audio.load(); });
     players = [];
@@ -254,7 +268,9 @@
     const field = el("textarea", { id: "text", on: { input: () => { none.checked = false; answer.response = field.value; ready(); remember(); } } });
     const none = el("input", { type: "checkbox", on: { change: () => { answer.response = none.checked ? item.nothing : field.value; ready(); remember(); } } });
     answer.response = "";
-    return el("div", {}, el("label", { for: "text" }, "What they share"), field, el("div", { class: "options" }, el("label", {}, none, "They share nothing that I can hear ", key("n"))));
+    const hint = el("small", { id: "texthint", class: "why" }, "Ctrl + Enter saves and goes on; Escape leaves the field, so that keys play clips.");
+    field.setAttribute("aria-describedby", "texthint");
+    return el("div", {}, el("label", { for: "text" }, "What they share"), field, hint, el("div", { class: "options" }, el("label", {}, none, "They share nothing that I can hear ", key("n"))));
   }
   function yesNo(c) {
     const text = item.task === "captions" ? "It describes the clip" : "It is there";
@@ -365,6 +381,11 @@
   $("keys").addEventListener("click", () => { shortcuts = !shortcuts; store.set(SHORTCUTS, shortcuts ? "on" : "off"); keysShown(); });
 
   document.addEventListener("keydown", (e) => {
+    const writes = e.target.closest && e.target.closest("textarea");
+    if (writes && !$("dialog").open && !e.repeat && !e.altKey) { // Enter is a new line there, and keys are letters
+      if (e.key === "Enter" && (e.ctrlKey || e.metaKey) && $("go")) { e.preventDefault(); if (!waiting) $("go").click(); return; }
+      if (e.key === "Escape") { e.preventDefault(); $("question").focus(); return; }
+    }
     if (e.ctrlKey || e.metaKey || e.altKey || e.repeat || $("dialog").open) return;
     if (waiting) { if (e.key === "Enter") e.preventDefault(); return; }
     const typing = e.target.closest && e.target.closest("textarea, select, input:not([type=radio]):not([type=checkbox])");
@@ -375,6 +396,7 @@
     if (letter === "u") { e.preventDefault(); undo(); return; }
     if (!item) return;
     const press = (input) => { if (input) { e.preventDefault(); input.click(); input.focus(); } };
+    if (letter === "0") { e.preventDefault(); playAll(); return; }
     if (letter === "p") { e.preventDefault(); rest(); } else if (letter === "b") { e.preventDefault(); report(); }
     else if (item.task === "present" || item.task === "captions") {
       if (letter === "y" || letter === "n") press((players.find((p) => p.box.contains(document.activeElement)) || players[current]).box.querySelector(`input[value=${letter === "y" ? "yes" : "no"}]`));

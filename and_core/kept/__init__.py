@@ -1,0 +1,1 @@
+"""What people keep beside dissections: starred neurons in lists, and corrections of captions and labels."""

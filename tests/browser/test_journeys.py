@@ -1,0 +1,194 @@
+# ruff: noqa: F811  # fixtures that come from another module
+"""Journeys through the dashboard: searching, going back, jumping, comparing, keeping, correcting."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from and_core import open_dissection
+from and_core.kept.database import KeptFile
+from and_core.kept.edits import keep_edit
+from and_core.kept.lists import stars
+from tests.browser.test_browser import context, open_page, page, settle, title  # noqa: F401  # fixtures among them
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def root(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the journeys may write to."""
+    root = tmp_path_factory.mktemp("journeys")
+    shutil.copytree(cache / "small", root / "small")
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(root: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"],
+        cwd=ROOT,
+        env={**os.environ, "AND_CACHE": str(root)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(480):
+        try:
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
+            break
+        except OSError:
+            time.sleep(0.25)
+    yield url
+    process.terminate()
+    process.wait(10)
+
+
+def test_search_and_step_through_what_it_gives(server: str, page) -> None:
+    open_page(page, f"{server}/neurons?dissection=small&layer=fc&unit=0", ".and-card")
+    at = "(() => { const b = document.querySelector('.st-key-next').getBoundingClientRect(); return [b.x, b.y] })()"
+    before = page.evaluate(at)
+    page.get_by_label("Search").first.fill("siren")
+    page.keyboard.press("Enter")
+    page.get_by_text("Neuron 1 of").wait_for()
+    settle(page)
+    assert "q=siren" in page.url and title(page) != "fc / 0" and page.evaluate(at) == before, "buttons stay in place"
+    first = title(page)
+    page.get_by_role("button", name="Next").click()
+    page.get_by_text("Neuron 2 of").wait_for()
+    page.get_by_text("Neuron 2 of").click()
+    box = page.locator('[data-testid="stDataFrame"]:visible').first.bounding_box()
+    settle(page)
+    page.mouse.click(box["x"] + 14, box["y"] + 53)
+    page.get_by_text("Neuron 1 of").wait_for()
+    assert title(page) == first and "q=siren" in page.url and page.faults == []
+
+
+def test_back_and_forward_return_to_each_view(server: str, page) -> None:
+    views = []
+
+    def seen() -> None:
+        settle(page)
+        views.append((page.evaluate("location.href"), title(page), page.locator("[data-and-neuron]").count()))
+
+    open_page(page, f"{server}/neurons?layer=fc&unit=3", ".and-card")
+    seen()
+    page.get_by_role("button", name="Next").click()
+    page.wait_for_function("document.querySelector('h1.and').innerText.includes('4')")
+    seen()
+    page.get_by_label("Search").first.fill("siren")
+    page.keyboard.press("Enter")
+    page.get_by_text("Neuron 1 of").wait_for()
+    seen()
+    page.get_by_role("button", name="Next").click()
+    page.get_by_text("Neuron 2 of").wait_for()
+    seen()
+    for name in ("Layers", "Concepts", "Words and clusters", "Glossary"):
+        page.get_by_role("link", name=name, exact=True).click()
+        page.wait_for_function("name => document.querySelector('h1.and')?.innerText === name", arg=name)
+        seen()
+    assert len({url for url, *_ in views}) == len(views)
+    for step, order in (("back", views[-2::-1]), ("forward", views[1:])):
+        for url, name, neurons in order:
+            page.go_back() if step == "back" else page.go_forward()
+            page.wait_for_function(
+                "w => document.querySelector('h1.and')?.innerText.split(/\\s+/).join(' ') === w", arg=name
+            )
+            settle(page)
+            assert page.evaluate("location.href") == url, "one step, one view"
+            assert title(page) == name and page.locator("[data-and-neuron]").count() == neurons
+    assert page.faults == []
+
+
+def test_the_palette_jumps_by_keyboard(server: str, page) -> None:
+    open_page(page, f"{server}/neurons?layer=fc&unit=3", ".and-card")
+    for typed, until in (
+        ("2 inter 412", "document.querySelector('h1.and')?.innerText.includes('412')"),
+        ("words and", "document.querySelector('h1.and')?.innerText === 'Words and clusters'"),
+        ("rain", "document.querySelector('.and-headline mark')?.innerText === 'rain'"),
+    ):
+        page.keyboard.press("Control+k")
+        page.wait_for_selector(".and-palette[open] li")
+        page.keyboard.type(typed)
+        page.wait_for_function(
+            "t => document.querySelector('.and-palette li[aria-selected=true] b')?.innerText.toLowerCase().includes(t)",
+            arg=typed.split()[-1],
+        )
+        page.keyboard.press("Enter")
+        page.wait_for_function(until)
+        settle(page)
+    page.go_back()
+    page.wait_for_function("document.querySelector('h1.and')?.innerText === 'Words and clusters'")
+    page.keyboard.press("Control+k")
+    page.keyboard.press("Escape")
+    assert page.locator(".and-palette[open]").count() == 0 and page.faults == []
+
+
+def test_two_neurons_are_compared_by_address_and_one_is_starred(server: str, page, root: Path) -> None:
+    open_page(page, f"{server}/neurons?layer=layer2_intermediate&unit=412", ".and-card")
+    page.locator(".st-key-actions").get_by_role("link", name="Compare").click()
+    page.get_by_text("Its places in the same network").wait_for()
+    settle(page)
+    address = page.evaluate("location.href")
+    assert "layer=layer2_intermediate" in address and "with_unit=" in address
+    assert page.locator("h2.and").count() == 2 and page.locator(".and-card").count() == 12
+    second = page.locator("h2.and").nth(1).inner_text()
+    page.locator(".st-key-place_1 button").click()
+    page.wait_for_function("was => document.querySelectorAll('h2.and')[1].innerText !== was", arg=second)
+    settle(page)
+    page.go_back()
+    page.wait_for_function("was => document.querySelectorAll('h2.and')[1]?.innerText === was", arg=second)
+    settle(page)
+    page.locator("h2.and a").first.click()
+    page.wait_for_function("document.querySelector('h1.and')?.innerText.includes('412')")
+    settle(page)
+    page.get_by_role("button", name="Keep").click()
+    page.get_by_label("Note").fill("a <b>bell</b>")
+    page.locator(".st-key-keep_it button").click()
+    page.get_by_text("Starred: a <b>bell</b>").wait_for()
+    (star,) = stars(KeptFile(root))
+    assert (star.neuron, star.note) == ("layer2_intermediate/412", "a <b>bell</b>")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Kept").click()
+    page.get_by_role("button", name="Lists (JSON)").wait_for()
+    with page.expect_download() as lists:
+        page.get_by_role("button", name="Lists (JSON)").click()
+    assert json.loads(Path(lists.value.path()).read_text()) == [star.row()]
+    assert page.faults == []
+
+
+def test_a_corrected_caption_is_run_and_what_it_changed_is_shown(server: str, page, root: Path) -> None:
+    d = open_dissection("small", root=root)
+    neuron, mended = "layer2_intermediate/412", "A person is snoring loudly. It is deep and slow."
+    for top in d.extreme_clips(neuron)[1:]:
+        keep_edit(KeptFile(root), "small", "caption", top.clip.name, top.caption or "", mended, "Ada")
+    top = d.extreme_clips(neuron)[0]
+    open_page(page, f"{server}/neurons?layer=layer2_intermediate&unit=412", ".and-card")
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_label("As it should be").fill(mended)
+    page.get_by_role("button", name="Keep the correction").click()
+    page.get_by_text("is corrected; on the page Kept").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Kept").click()
+    page.get_by_role("button", name="Run what depends on the captions").click()
+    page.get_by_text("What the last run changed").wait_for(timeout=240_000)
+    settle(page)
+    again = open_dissection("small", root=root)
+    assert again.extreme_clips(neuron)[0].caption == mended and top.caption != mended
+    assert "captions" in page.inner_text('[data-testid="stMain"]').split("Run anew:")[1]
+    assert again.manifest.stages["activations"].key == d.manifest.stages["activations"].key
+    assert page.faults == []
