@@ -47,7 +47,7 @@ def alike(
     def standard() -> Iterator[np.ndarray]:
         return ((chunk - centre) / scale for chunk in chunks())
 
-    projected = project(standard, len(dead))
+    projected = coordinates(standard, len(dead))
     candidates = nearest(projected, dead, min(CANDIDATES, len(dead)))
     products = np.zeros(candidates.shape)
     from and_core.dissect import similarity_kernels as kernels  # compiled: a second to load
@@ -75,7 +75,7 @@ def nearest(vectors: np.ndarray, dead: np.ndarray, count: int) -> np.ndarray:
     return out
 
 
-def project(chunks: Callable[[], Iterable[np.ndarray]], neurons: int) -> np.ndarray:
+def coordinates(chunks: Callable[[], Iterable[np.ndarray]], neurons: int) -> np.ndarray:
     """Return (R, D) float32 coordinates of standardised columns in about the D directions among clips that hold most of
     them: a random projection, and one step of subspace iteration (Halko, Martinsson and Tropp 2011).
 
