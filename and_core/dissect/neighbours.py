@@ -1,16 +1,16 @@
 """Neurons that fire alike among many clips: candidates by a seeded random projection, then their true correlations.
 
-Memory holds R x :data:`DIMENSIONS` numbers and one chunk of clips; the time is linear in clips.
+Memory holds R + N times :data:`DIMENSIONS` numbers and one chunk of clips; the time is linear in clips.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 
-DIMENSIONS = 512  # a correlation's error in the projection is 1 / sqrt(512) at most
+DIMENSIONS = 512  # directions among clips that candidates are compared in
 CANDIDATES = 96  # neurons whose true correlations are computed
 SEED = 0
 BLOCK = 1024  # neurons that are compared with all others at once
@@ -24,7 +24,7 @@ def alike(
     Parameters
     ----------
     chunks : callable
-        Gives activations in chunks of clips, each (n, R); called twice.
+        Gives activations in chunks of clips, each (n, R); called five times.
     dead : (R,) bool
         Neurons that have no neighbours and are none.
     mean : (R,) float
@@ -39,15 +39,21 @@ def alike(
     correlations : (R, count) float32
         NaN for none.
     """
-    projected, sums, squares, clips = _project(chunks(), mean.astype(np.float32))
+    sums, squares, clips = _sums(chunks(), about := mean.astype(np.float32))
     deviation = np.sqrt(np.maximum(squares - sums**2 / clips, 0))
-    unit = projected / np.maximum(np.linalg.norm(projected, axis=1, keepdims=True), 1e-12)
-    candidates = nearest(unit.astype(np.float32), dead, min(CANDIDATES, len(dead)))
+    centre, scale = about + (sums / clips).astype(np.float32), np.maximum(deviation, 1e-12).astype(np.float32)
+    scale[dead] = np.inf
+
+    def standard() -> Iterator[np.ndarray]:
+        return ((chunk - centre) / scale for chunk in chunks())
+
+    projected = coordinates(standard, len(dead))
+    candidates = nearest(projected, dead, min(CANDIDATES, len(dead)))
     products = np.zeros(candidates.shape)
     from and_core.dissect import similarity_kernels as kernels  # compiled: a second to load
 
     for chunk in chunks():
-        columns = np.ascontiguousarray((chunk - mean.astype(np.float32)).T)
+        columns = np.ascontiguousarray((chunk - about).T)
         kernels.add_products(columns, candidates, products, torch.get_num_threads())
     covariance = products - sums[:, None] * sums[candidates] / clips
     correlations = covariance / np.maximum(deviation[:, None] * deviation[candidates], 1e-12)
@@ -59,28 +65,40 @@ def alike(
     return neurons, np.where(values > -2, np.clip(values, -1, 1), np.nan).astype(np.float32)
 
 
-def nearest(unit: np.ndarray, dead: np.ndarray, count: int) -> np.ndarray:
-    """Return (R, count) int64 rows with the highest products with each row of unit vectors (R, D), dead ones last."""
-    vectors, out = torch.from_numpy(unit), np.empty((len(unit), count), np.int64)
-    for start in range(0, len(unit), BLOCK):
-        products = vectors[start : start + BLOCK] @ vectors.T
+def nearest(vectors: np.ndarray, dead: np.ndarray, count: int) -> np.ndarray:
+    """Return (R, count) int64 rows with the highest products with each row of vectors (R, D), dead ones last."""
+    every, out = torch.from_numpy(vectors), np.empty((len(vectors), count), np.int64)
+    for start in range(0, len(vectors), BLOCK):
+        products = every[start : start + BLOCK] @ every.T
         products[:, torch.from_numpy(dead)] = -2
         out[start : start + BLOCK] = products.topk(count, dim=1).indices.numpy()
     return out
 
 
-def _project(chunks: Iterable[np.ndarray], mean: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return projections (R, D) of what lies about the mean, its sums and sums of squares (R,), and the clips."""
-    rng, clips = np.random.default_rng(SEED), 0
-    size = len(mean)
-    projected, weight = np.zeros((size, DIMENSIONS)), np.zeros(DIMENSIONS)
-    sums, squares = np.zeros(size), np.zeros(size)
+def coordinates(chunks: Callable[[], Iterable[np.ndarray]], neurons: int) -> np.ndarray:
+    """Return (R, D) float32 coordinates of standardised columns in about the D directions among clips that hold most of
+    them: a random projection, and one step of subspace iteration (Halko, Martinsson and Tropp 2011).
+
+    Products of coordinates are correlations but for what lies outside of these directions.
+    """
+    rng = np.random.default_rng(SEED)
+    drawn = np.zeros((neurons, DIMENSIONS), np.float32)
+    for x in chunks():
+        drawn += x.T @ rng.standard_normal((len(x), DIMENSIONS), np.float32)
+    basis = np.linalg.qr(np.concatenate([x @ drawn for x in chunks()]))[0]
+    projected, start = np.zeros((neurons, basis.shape[1]), np.float32), 0
+    for x in chunks():
+        projected += x.T @ basis[start : start + len(x)]
+        start += len(x)
+    return projected
+
+
+def _sums(chunks: Iterable[np.ndarray], mean: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return sums and sums of squares (R,) of what lies about the mean, and the clips."""
+    sums, squares, clips = np.zeros(len(mean)), np.zeros(len(mean)), 0
     for chunk in chunks:
         x = chunk - mean
-        directions = rng.standard_normal((len(x), DIMENSIONS), np.float32)
-        projected += x.T @ directions
-        weight += directions.sum(0)
         sums += x.sum(0, dtype=np.float64)
         squares += np.square(x, dtype=np.float64).sum(0)
         clips += len(x)
-    return projected - sums[:, None] / clips * weight, sums, squares, clips
+    return sums, squares, clips

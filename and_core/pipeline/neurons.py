@@ -133,7 +133,7 @@ def similar(run: Run, writer: StageWriter) -> None:
 
 def nearest_of_many(run: Run, writer: StageWriter, count: int) -> None:
     """Compute the same among more than :data:`EXACT_CLIPS` clips: candidates by random projection, then their true
-    correlations, in two passes over the activations."""
+    correlations, in five passes over the activations."""
     d = run.dissection
     statistics = d.table("neurons/statistics")
 
