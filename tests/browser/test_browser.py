@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 import zipfile
@@ -388,11 +389,8 @@ def test_a_sound_of_ones_own_from_upload_to_a_neuron_and_a_decision(server: str,
     link = page.locator(".st-key-unusual_1 button")
     layer, unit = link.inner_text().split("/")
     link.click()
-    page.wait_for_selector(".and-card")
-    assert (
-        title(page)
-        == f"{open_dissection('small', root=Path(os.environ['AND_BROWSER_CACHE'])).layer(layer).title} / {unit}"
-    )
+    d = open_dissection("small", root=Path(os.environ["AND_BROWSER_CACHE"]))
+    sync_api.expect(page.locator("h1.and")).to_have_text(re.compile(rf"{d.layer(layer).title}\s*/\s*{unit}"))
     page.wait_for_function(
         "document.querySelector('.js-plotly-plot')?.textContent.includes('your sound')"
     )  # it came along
