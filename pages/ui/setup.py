@@ -142,6 +142,8 @@ def provenance(d: Dissection) -> None:
     badge = '<span class="and-synth">synthetic sound</span>' if shown["synthetic"] else ""
     with st.sidebar:
         st.html(f'{badge}<details class="and-prov" open><summary>Provenance</summary>{"<br>".join(lines)}</details>')
+    if badge:
+        st.html(f'<div class="and-phone">{badge}</div>')  # where the sidebar is closed from the start
 
 
 def explain(error: ANDError, where: str = "page") -> None:
