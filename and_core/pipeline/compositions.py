@@ -62,7 +62,10 @@ def predicates_of(d: Dissection, basis: Hearsay | str) -> Predicates:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Compute what is made of every neuron, in blocks of the neurons of a layer."""
+    """Compute what is made of every neuron, in blocks of the neurons of a layer.
+
+    Cost: R N log N, R N M, and a layer's read-outs: N times the square of its width.
+    """
     d = run.dissection
     basis = hearsay(run) if d.scored_methods else "nothing could be scored"
     predicates = predicates_of(d, basis)

@@ -73,7 +73,10 @@ def joined(parts: list[Correlations]) -> Correlations:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Compute every measure against every neuron, in blocks of neurons."""
+    """Compute every measure against every neuron, in blocks of neurons.
+
+    Cost: R N log N, and R N for each measure and concept.
+    """
     d, used = run.dissection, run.explained_from
     by_name = clip_measures(d)
     names = list(by_name)
