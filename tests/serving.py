@@ -27,8 +27,8 @@ def dashboard_server(root: Path) -> Iterator[str]:
         [*command, "--server.headless", "true"],
         cwd=ROOT,
         env={**os.environ, "AND_CACHE": str(root)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdout=subprocess.DEVNULL,  # a pipe that nobody reads fills, and the server then waits for ever
+        stderr=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"
     for _ in range(480):

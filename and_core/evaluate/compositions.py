@@ -7,6 +7,7 @@ the same. Everything works on a block of neurons of one layer.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -202,12 +203,11 @@ def compose(u: np.ndarray, predicates: Predicates, first: np.ndarray, expected: 
     """
     every = compared(u, predicates.holds)
     halves = [compared(u[:, clips], predicates.holds[clips]) for clips in (first, ~first)]
-    made = _nothing(len(u))
-    made = _second_sense(every, halves, predicates, expected, made)
+    alone = held_out([best(p.area, predicates.of_kind("concept")) for p in halves], [p.area for p in halves])
+    made = _second_sense(every, halves, predicates, expected, _nothing(alone))
     for form in (_adjective_within, _two_adjectives, _everything_but, _category):  # the later one stands
         made = form(every, halves, predicates, made)
-    alone = held_out([best(p.area, predicates.of_kind("concept")) for p in halves], [p.area for p in halves])
-    return Composition(**{**_columns(made), "alone": alone.astype(np.float32)})
+    return Composition(**{**_columns(made), "alone": made.alone.astype(np.float32)})
 
 
 def held_out(chosen: list[np.ndarray], values: list[np.ndarray]) -> np.ndarray:
@@ -215,10 +215,10 @@ def held_out(chosen: list[np.ndarray], values: list[np.ndarray]) -> np.ndarray:
     return (at(values[1], chosen[0]) + at(values[0], chosen[1])) / 2
 
 
-def _nothing(count: int) -> Composition:
-    none = np.full(count, -1, np.int32)
-    unknown = np.full(count, np.nan, np.float32)
-    return Composition(np.zeros(count, np.int8), none, none.copy(), unknown, unknown.copy(), unknown.copy())
+def _nothing(alone: np.ndarray) -> Composition:
+    """Return no composition for neurons whose best single concept has the held-out area `alone` (R,)."""
+    none, unknown = np.full(len(alone), -1, np.int32), np.full(len(alone), np.nan, np.float32)
+    return Composition(np.zeros(len(alone), np.int8), none, none.copy(), unknown, unknown.copy(), alone)
 
 
 def _columns(made: Composition) -> dict[str, np.ndarray]:
@@ -259,8 +259,7 @@ def _second_sense(
     strong, weak = np.where(pays, strong, -1), np.where(pays, weak, -1)
     areas = [_union_area(p, strong, weak) for p in halves]
     area = _mean_known(_or_nan(areas[0], agrees[1]), _or_nan(areas[1], agrees[0]))
-    single = held_out([best(p.area, concepts) for p in halves], [p.area for p in halves])
-    two = pays & (area >= CLEAR) & (area >= single - NEAR)
+    two = pays & (area >= CLEAR) & (area >= made.alone - NEAR)
     share = _share(every, strong, weak)
     return _where(two & (share >= SHARE), made, "or", first=strong, second=weak, share=share, score=area)
 
@@ -273,15 +272,20 @@ def _mean_known(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(one), other, np.where(np.isnan(other), one, (one + other) / 2))
 
 
-def _union_area(p: Compared, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return (R,) area under the ROC curve of the clips with either of two predicates."""
-    area = np.full(len(p.u), np.nan)
+def _by_pair(one: np.ndarray, other: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield each pair of predicates that some neurons have, with these neurons."""
     pairs, of_row = np.unique(np.stack([one, other], 1), axis=0, return_inverse=True)
     for number, (a, b) in enumerate(pairs.tolist()):
         if min(a, b) >= 0:
-            mine = np.flatnonzero(of_row.ravel() == number)
-            union = (p.holds[:, a] | p.holds[:, b])[:, None]
-            area[mine] = aurocs(p.ranks[mine], whole_draw(union), LEAST)[0][:, 0]
+            yield a, b, np.flatnonzero(of_row.ravel() == number)
+
+
+def _union_area(p: Compared, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return (R,) area under the ROC curve of the clips with either of two predicates."""
+    area = np.full(len(p.u), np.nan)
+    for a, b, mine in _by_pair(one, other):
+        union = (p.holds[:, a] | p.holds[:, b])[:, None]
+        area[mine] = aurocs(p.ranks[mine], whole_draw(union), LEAST)[0][:, 0]
     return area
 
 
@@ -322,17 +326,17 @@ def _two_adjectives(every: Compared, halves: list[Compared], predicates: Predica
         return aurocs(p.ranks, whole_draw(both), LEAST)[0]
 
     everywhere, by_half = areas(every), [areas(p) for p in halves]
-    shown = best(everywhere, np.ones(len(pairs), bool))
-    agrees = np.logical_or(*(best(area, np.ones(len(pairs), bool)) == shown for area in by_half)) & (shown >= 0)
+    all_pairs = np.ones(len(pairs), bool)
+    shown = best(everywhere, all_pairs)
+    agrees = np.logical_or(*(best(area, all_pairs) == shown for area in by_half)) & (shown >= 0)
     one, other = (np.where(shown >= 0, pairs[shown, side], -1) for side in (0, 1))
     area = np.minimum(*(at(values, shown) for values in by_half))
     ways = [[among(p, base) for p in halves] for base in (one, other)]
     contrast = [(at(ways[0][h][0], other), at(ways[1][h][0], one)) for h in (0, 1)]
     least = np.minimum(*((contrast[0][way] + contrast[1][way]) / 2 for way in (0, 1)))
     z = np.minimum(*(sum(at(ways[way][h][1], end) for h in (0, 1)) / np.sqrt(2) for way, end in ((0, other), (1, one))))
-    single = held_out([best(p.area, predicates.of_kind("concept")) for p in halves], [p.area for p in halves])
     told = agrees & (area >= CLEAR) & (least >= PAIRED) & (z >= DISTANCE)
-    told &= ~(area < single - NEAR) & ~(area < made.score)
+    told &= ~(area < made.alone - NEAR) & ~(area < made.score)
     concept = best(every.area, predicates.of_kind("concept"))
     told &= ~(_within_both(every, np.where(told, one, -1), other, concept) > EXPLAINS)
     return _where(told, made, "both", first=one, second=other, score=area)
@@ -342,11 +346,9 @@ def _within_both(p: Compared, one: np.ndarray, other: np.ndarray, concept: np.nd
     """Return (R,) area of a concept among the clips with both of two predicates; 1 where nearly all of them have it,
     0 where next to none has."""
     area = np.full(len(p.u), np.nan)
-    pairs, of_row = np.unique(np.stack([one, other], 1), axis=0, return_inverse=True)
-    for number, (a, b) in enumerate(pairs.tolist()):
+    for a, b, mine in _by_pair(one, other):
         clips = np.flatnonzero(p.holds[:, a] & p.holds[:, b])
-        if a >= 0 and len(clips) >= 2 * LEAST:
-            mine = np.flatnonzero(of_row.ravel() == number)
+        if len(clips) >= 2 * LEAST:
             ranks = rank_shares(p.u[np.ix_(mine, clips)])
             known = at(aurocs(ranks, whole_draw(p.holds[clips]), LEAST)[0], concept[mine])
             share = np.where(concept[mine] >= 0, p.holds[clips].mean(0)[np.maximum(concept[mine], 0)], 0)
@@ -365,12 +367,11 @@ def _everything_but(every: Compared, halves: list[Compared], predicates: Predica
 
 
 def _category(every: Compared, halves: list[Compared], predicates: Predicates, made: Composition) -> Composition:
-    categories, concepts = predicates.of_kind("category"), predicates.of_kind("concept")
+    categories = predicates.of_kind("category")
     if not categories.any():
         return made
     shown = best(every.area, categories)
     agrees = np.logical_and(*(best(p.area, categories) == shown for p in halves)) & (shown >= 0)
     area = np.minimum(*(at(p.area, shown) for p in halves))
-    single = held_out([best(p.area, concepts) for p in halves], [p.area for p in halves])
-    told = agrees & (area >= CLEAR) & (held_out([shown, shown], [p.area for p in halves]) > single)
+    told = agrees & (area >= CLEAR) & (held_out([shown, shown], [p.area for p in halves]) > made.alone)
     return _where(told, made, "category", first=shown, score=area)

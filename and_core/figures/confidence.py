@@ -11,7 +11,6 @@ from and_core.figures.paper_table import PaperTable, Part
 from and_core.figures.theme import GREY, line_styles, themed
 from and_core.store.dissection import Dissection
 
-LABELS = {"concepts": "concepts", "adjectives": "adjectives"}
 EARS = {
     "concept": "concept", "clips": "clips", "auroc": "AUROC", "taken_for": "taken for", "taken_share": "of its clips",
     "named_right": "neurons named right",
@@ -32,9 +31,9 @@ def reliability_figure(d: Dissection, height: int = 290) -> go.Figure:
             y=[row["hold"] for row in rows],
             customdata=[[row["explanations"]] for row in rows],
             mode="lines+markers",
-            name=LABELS[name],
+            name=name,
             line={"color": colour, "dash": dash},
-            hovertemplate="stated %{x:.2f}, holds %{y:.2f} of %{customdata[0]:,}<extra>" + LABELS[name] + "</extra>",
+            hovertemplate="stated %{x:.2f}, holds %{y:.2f} of %{customdata[0]:,}<extra>" + name + "</extra>",
         )
     themed(figure, "stated probability, mean of a bin", "share that holds", height)
     figure.update_xaxes(range=[0, 1])

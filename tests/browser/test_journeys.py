@@ -4,13 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +15,7 @@ from and_core.kept.database import KeptFile
 from and_core.kept.edits import keep_edit
 from and_core.kept.lists import stars
 from tests.browser.test_browser import context, open_page, page, settle, title  # noqa: F401  # fixtures among them
-from tests.conftest import ROOT
+from tests.serving import dashboard_server
 
 pytestmark = pytest.mark.browser
 
@@ -36,26 +30,8 @@ def root(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(root: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"],
-        cwd=ROOT,
-        env={**os.environ, "AND_CACHE": str(root)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(480):
-        try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
-            break
-        except OSError:
-            time.sleep(0.25)
-    yield url
-    process.terminate()
-    process.wait(10)
+    with dashboard_server(root) as url:
+        yield url
 
 
 def test_search_and_step_through_what_it_gives(server: str, page) -> None:
