@@ -17,6 +17,7 @@ from pages.ui import html
 from pages.ui.data import ranked_neurons
 from pages.ui.explorer import go, result_frame
 from pages.ui.scores import probability_column
+from pages.ui.setup import fold
 
 MODES = {"either": "words, else meaning", "words": "words", "meaning": "meaning"}
 SHOWN = 200
@@ -199,7 +200,7 @@ def _result_list(d: Dissection, index: int, query: Query, matches: Matches) -> N
     how = ", surest first" if matches.similarity is None else ", by how near and how sure"
     if matches.similarity is not None and query.by == "either":
         how = f": no explanation has these words, these are the nearest in meaning{how}"
-    listed = st.expander(f"{which}{how}", key="listed", on_change="rerun")
+    listed = fold(f"{which}{how}", "listed")
     if not listed.open:
         return
     shown = slice(0, SHOWN)

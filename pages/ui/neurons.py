@@ -22,7 +22,7 @@ from pages.ui.explorer import choose_neuron, go
 from pages.ui.header import arrive, header
 from pages.ui.media import media_url
 from pages.ui.own import own_value
-from pages.ui.setup import explain, provenance, setup
+from pages.ui.setup import explain, fold, provenance, setup
 
 KS = (5, 10, 20, 50)
 
@@ -184,7 +184,7 @@ def _activations(d: Dissection, neuron: NeuronId) -> None:
         key="histogram",
     )
     if d.classes:
-        by_class = st.expander("Mean activation by class", key="by_class", on_change="rerun")
+        by_class = fold("Mean activation by class", "by_class")
         if by_class.open:
             by_class.caption(
                 "Mean activation of each class, or of the eight at either end: blue above the mean of all classes, "
@@ -220,8 +220,9 @@ def _summary(d: Dissection, neuron: NeuronId) -> None:
             + html.box(shown + html.empty(" ".join(remarks))),
         )
     )
-    with st.expander(f"Summary of the lowest clips ({len(low)})"):
-        st.html(html.points(low) if low else html.empty(_no_answer(d, neuron, "low") or nothing.format("lowest")))
+    lowest = fold(f"Summary of the lowest clips ({len(low)})", "lowest_summary")
+    if lowest.open:
+        lowest.html(html.points(low) if low else html.empty(_no_answer(d, neuron, "low") or nothing.format("lowest")))
 
 
 def _no_answer(d: Dissection, neuron: NeuronId, side: Side) -> str | None:
@@ -268,7 +269,7 @@ def _closed(d: Dissection, neuron: NeuronId) -> None:
         label_visibility="collapsed",
         wrap=True,
     )
-    every = st.expander("All similarity functions, top 10", key="all_similarities", on_change="rerun")
+    every = fold("All similarity functions, top 10", "all_similarities")
     if every.open:
         methods: dict[ScoredMethod, list[str]] = {
             "DB": names,
