@@ -324,38 +324,18 @@ def _open(d: Dissection, neuron: NeuronId) -> None:
 def _alike(d: Dissection, neuron: NeuronId) -> None:
     if not d.has("similar"):
         return
-    st.html(
-        html.about(neuron, html.heading("Neurons like it", "how closely their activations go together over all clips"))
-    )
-    with st.container(border=True, gap=None, key="alike"):
-        alike = list(d.similar(neuron))
-        if not alike:
-            st.html(html.empty("None."))
-        for i, (other, correlation) in enumerate(alike):
-            headline = d.headline(other) if d.has("explanations") else None
-            about = (
-                ((headline.concept if headline.holds else None) or ", ".join(headline.adjectives) or "unclear").replace(
-                    "_", " "
-                )
-                if headline
-                else "unclear"
-            )
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.button(
-                    html.markdown(f"{d.layer(other.layer).title} / {other.unit}"),
-                    on_click=go,
-                    args=(other,),
-                    type="tertiary",
-                    key=f"alike_{i}",
-                )
-                st.html(
-                    html.about(
-                        neuron,
-                        f'<div class="and-alike"><span>{html.text(about)}</span>'
-                        f"{html.meter(headline.certainty if headline else None)}<b>{correlation:.2f}</b></div>",
-                    ),
-                    width="stretch",
-                )
+    rows = []
+    for other, correlation in d.similar(neuron):
+        headline = d.headline(other) if d.has("explanations") else None
+        said = ((headline.concept if headline.holds else None) or ", ".join(headline.adjectives)) if headline else None
+        name = html.text(f"{d.layer(other.layer).title} / {other.unit}")
+        rows.append(
+            f'<div class="and-alike"><a href="{html.text(html.neuron_link(d.name, other))}" target="_self" '
+            f'data-and-stay="1">{name}</a><span>{html.text((said or "unclear").replace("_", " "))}</span>'
+            f"{html.meter(headline.certainty if headline else None)}<b>{correlation:.2f}</b></div>"
+        )
+    title = html.heading("Neurons like it", "how closely their activations go together over all clips")
+    st.html(html.about(neuron, title + html.box("".join(rows) or html.empty("None."))))
 
 
 def _download(d: Dissection, neuron: NeuronId) -> None:

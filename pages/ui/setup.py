@@ -72,12 +72,11 @@ def frame(title: str) -> str | None:
     check_dissection(names)
     show_refused()
     with st.sidebar:
-        st.html('<div class="and-brand">Audio Network Dissection<small>what each neuron listens to</small></div>')
-        st.html(html.JUMP)
+        brand = '<div class="and-brand">Audio Network Dissection<small>what each neuron listens to</small></div>'
+        st.html(brand + html.JUMP)
         for path, label in PAGES:
             st.page_link(path, label=label)
-        st.html(html.THEME)
-        st.divider()
+        st.html(html.THEME + "<hr>")
         chosen = None
         if names:
             if "dissection" not in st.query_params and st.session_state.get("dissection") in names:
