@@ -265,6 +265,8 @@ class RunConfig(Section):
     target: PluginConfig
     # CSV of which labels each class stands for, see `and-dissect classes`; without it, equal names.
     class_map: Annotated[FilePath | None, LaterSetting()] = None
+    # JSON object of file name to labels, in place of the data set's; `and-dissect correct` writes one.
+    labels: Annotated[FilePath | None, LaterSetting()] = None
     captions: PluginConfig = PluginConfig(kind="acoustic")
     encoder: PluginConfig = PluginConfig(kind="minilm")
     summarizer: PluginConfig = PluginConfig(kind="commonality")

@@ -29,6 +29,7 @@ from and_core.pipeline import (
     icl,
     interpretability_seeds,
     intruder,
+    labels,
     last_layer,
     listening,
     llm_judge,
@@ -54,6 +55,7 @@ from and_core.targets.base import Target
 STAGES: tuple[Stage, ...] = (
     clips.STAGE,
     activations.STAGE,
+    labels.STAGE,
     class_map.STAGE,
     neurons.STAGE,
     neurons.SIMILAR,

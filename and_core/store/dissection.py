@@ -214,7 +214,8 @@ class Dissection(Clips, Results, TraceResults):
 
     def class_means(self, neuron: NeuronId | str) -> dict[str, float]:
         """Return the mean activation of each class."""
-        values = self.array("neurons/class_means")[self.index(neuron)]
+        stage = "labels" if self.has("labels") else "neurons"
+        values = self.array(f"{stage}/class_means")[self.index(neuron)]
         return dict(zip(self.classes, (float(v) for v in values), strict=True))
 
     def words_of(self, neuron: NeuronId | str) -> pa.Table:
