@@ -103,4 +103,5 @@ STAGE = Stage(
     ("clips", "neurons", "texts", "calibration", "closed", "open"),
     parameters,
     compute,
+    reads="named",
 )

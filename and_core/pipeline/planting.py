@@ -88,7 +88,7 @@ def plant(
     if not layers:
         raise DataError(f"{d.name!r} has no hidden linear layer to plant units in")
     fitting, mask, probe = _fitting(d, config, progress, recorded)
-    rows = [row for row, used in zip(fitting.table("clips/clips").to_pylist(), mask, strict=True) if used]
+    rows = [row for row, used in zip(fitting.clip_table.to_pylist(), mask, strict=True) if used]
     labels = [clip.labels for clip, used in zip(fitting.clips, mask, strict=True) if used]
     words = measured_words(rows)
     measures = {name: values[mask] for name, values in clip_measures(fitting).items()}

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from and_core.dissect import statistics
+from and_core.dissect.similarity import SIMILARITIES, TOP_ALONE
 from and_core.dissect.streamed.block_sums import BlockSums
 from and_core.dissect.streamed.histograms import Bins
 from and_core.dissect.streamed.sample import drawn
+from and_core.dissect.streamed.similarity import score_top
 from and_core.dissect.streamed.statistics import HIGH, LOW, StreamedStatistics
 from and_core.errors import DataError
 
@@ -136,6 +138,23 @@ def test_what_can_not_be_added_is_refused() -> None:
     assert sums.total() == 0b101111 and set(sums.nodes) == {(2, 0), (0, 5)}
     with pytest.raises(DataError, match="block=2"):
         sums.add(2, 1)
+
+
+@pytest.mark.parametrize("name", TOP_ALONE)
+@pytest.mark.parametrize("clips", [60, 300])
+def test_scores_by_top_clips_alone_are_those_of_all_activations(name: str, clips: int) -> None:
+    rng = np.random.default_rng(clips)
+    t, p = rng.standard_normal((clips, 6)).astype(np.float32), rng.random((clips, 5)).astype(np.float32)
+    best = statistics.extreme(t, None, HIGH)[0]
+    assert np.array_equal(score_top(name, best, p, np.ones(clips, bool)), SIMILARITIES[name](t, p))
+    some = np.ones(clips, bool)
+    some[rng.permutation(clips)[:20]] = False  # clips without a caption
+    made = score_top(name, best, np.where(some[:, None], p, 0), some)
+    if name == "wpmi" or clips == 60:  # of the 100 highest, 28 have captions; of 300 clips, not all 100
+        assert np.array_equal(made, SIMILARITIES[name](t[some], p[some]))
+    else:
+        assert np.abs(made - SIMILARITIES[name](t[some], p[some])).max() > 0
+        assert np.isfinite(made).all()
 
 
 def test_the_clips_that_are_kept_whole_do_not_depend_on_the_others() -> None:

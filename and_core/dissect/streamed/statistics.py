@@ -151,7 +151,9 @@ class StreamedStatistics:
             "counts": self.counts, "of_class": self.of_class, "minimum": self.minimum, "maximum": self.maximum,
         }  # fmt: skip
         for name, side in (("high", self.high), ("low", self.low)):
-            arrays |= {f"{name}_{part}": getattr(side, part) for part in ("keys", "clips", "sources")}
+            arrays |= {f"{name}_keys": side.keys, f"{name}_clips": side.clips}
+            if (side.sources >= 0).any():
+                arrays[f"{name}_sources"] = side.sources
         for (level, place), node in self.moments.nodes.items():
             arrays[f"moments/{level}/{place}/{node.count}"] = node.sums
         for (level, place), sums in self.class_sums.nodes.items():
@@ -165,7 +167,8 @@ class StreamedStatistics:
         made.counts, made.of_class = state["counts"], state["of_class"]
         made.minimum, made.maximum = state["minimum"], state["maximum"]
         for name, side in (("high", made.high), ("low", made.low)):
-            side.keys, side.clips, side.sources = (state[f"{name}_{part}"] for part in ("keys", "clips", "sources"))
+            side.keys, side.clips = state[f"{name}_keys"], state[f"{name}_clips"]
+            side.sources = state.get(f"{name}_sources", np.full_like(side.clips, -1))
         for name in state:
             kind, *numbers = name.split("/")
             if kind == "moments":
