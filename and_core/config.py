@@ -54,6 +54,9 @@ class ActivationsConfig(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     resampler: Literal["soxr", "torchaudio"] = "soxr"  # torchaudio (an extra) resamples on the device
     traces: Annotated[bool, LaterSetting()] = True  # activation over time of each neuron's ten highest and lowest clips
+    # Clips; of more, statistics over all are made in one pass, and the activations of some are kept whole.
+    stream_beyond: Annotated[int, Field(ge=1), LaterSetting()] = 100_000
+    stream_kept: Annotated[int, Field(ge=2), LaterSetting()] = 10_000  # clips, drawn by `seed`
 
 
 class NeuronsConfig(Section):

@@ -18,6 +18,7 @@ from benchmarks import (
     quantities,
     scores,
     similarity,
+    streaming,
     unlearning,
 )
 
@@ -32,6 +33,7 @@ PARTS = {
     "confidence": confidence.rows,
     "listening": listening.rows,
     "browser": browser.rows,
+    "streaming": streaming.rows,
     "coverage": coverage.rows,
 }
 

@@ -48,4 +48,5 @@ STAGE = Stage(
     parameters,
     compute,
     wanted=lambda run: run.config.class_map is not None and not run.recorded,
+    reads="named",
 )

@@ -104,4 +104,5 @@ STAGE = Stage(
     parameters,
     compute,
     optional=("labels",),
+    reads="named",
 )

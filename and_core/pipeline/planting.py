@@ -149,7 +149,7 @@ def _fit(
 
 def _meanings_of_clips(d: Dissection, mask: np.ndarray) -> tuple[list[tuple[str, ...]], list[frozenset[str]]]:
     """Return labels, and adjectives that measures bear out, of some of the clips."""
-    rows = [row for row, used in zip(d.table("clips/clips").to_pylist(), mask, strict=True) if used]
+    rows = [row for row, used in zip(d.clip_table.to_pylist(), mask, strict=True) if used]
     return [clip.labels for clip, used in zip(d.clips, mask, strict=True) if used], measured_words(rows)
 
 
