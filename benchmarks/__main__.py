@@ -12,6 +12,7 @@ from benchmarks import (
     browser,
     confidence,
     coverage,
+    duplicates,
     extraction,
     language,
     listening,
@@ -33,6 +34,7 @@ PARTS = {
     "listening": listening.rows,
     "browser": browser.rows,
     "coverage": coverage.rows,
+    "duplicates": duplicates.rows,
 }
 
 
