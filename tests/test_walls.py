@@ -109,6 +109,8 @@ SHARED = (
     "checkpoint",
     "company",
     "prepare",
+    "check",
+    "duplicates",
     "named",
     "bound",
     "listening",
