@@ -24,8 +24,9 @@ def _log(figure: go.Figure, low: float, high: float, ticks: list[float] | None =
     update(type="log", tickvals=chosen, ticktext=text, range=[np.log10(low), np.log10(high)])
 
 
-def response_area(t: NeuronTuning, height: int = 260) -> go.Figure:
-    """Return the frequency-response area: responses to tones by frequency and level, the best frequency marked."""
+def response_area(t: NeuronTuning, height: int = 260, at: tuple[float, float] | None = None) -> go.Figure:
+    """Return the frequency-response area: responses to tones by frequency and level, the best frequency marked, and a
+    frequency in Hz with a level in dB."""
     design = t.design
     values = t.at(design.tones)
     most = max(float(np.abs(values).max()), 1e-6)
@@ -47,6 +48,12 @@ def response_area(t: NeuronTuning, height: int = 260) -> go.Figure:
     figure.update_yaxes(type="category", showgrid=False)
     if t.row["tuned_to_frequency"] and t.row["best_frequency"] is not None:
         figure.add_vline(x=t.row["best_frequency"], line={"color": INK, "width": 1, "dash": "dot"})
+    if at is not None:
+        nearest = int(np.argmin(np.abs(design.levels - at[1])))
+        figure.add_scatter(
+            x=[at[0]], y=[design.levels[nearest]], mode="markers", hoverinfo="skip",
+            marker={"color": INK, "size": 13, "symbol": "circle-open", "line": {"width": 2}},
+        )  # fmt: skip
     return figure
 
 
@@ -205,7 +212,12 @@ def frequencies_by_depth(d: Dissection, height: int = 320) -> go.Figure:
     themed(figure, "", "best frequency, Hz", height)
     if mask.any():
         _log(figure, float(best[mask].min()), float(best[mask].max()), axis="y")
-    figure.update_xaxes(tickangle=-40)
+    return _layers_below(figure)
+
+
+def _layers_below(figure: go.Figure) -> go.Figure:
+    """Make room for names of layers under a figure."""
+    figure.update_xaxes(tickangle=-40, automargin=True)
     return figure
 
 
@@ -222,8 +234,7 @@ def shares_by_depth(d: Dissection, height: int = 320) -> go.Figure:
         )  # fmt: skip
     themed(figure, "", "% of neurons", height)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.15, "x": 0})
-    figure.update_xaxes(tickangle=-40)
-    return figure
+    return _layers_below(figure)
 
 
 def kinds(d: Dissection) -> dict[str, np.ndarray]:

@@ -90,9 +90,10 @@ def column(d: Dissection, name: str) -> np.ndarray:
 
 
 def best_tuned_neuron(d: Dissection, layers: tuple[str, ...] = ()) -> NeuronId:
-    """Return the neuron, of some layers or of all, whose best frequency is clearest: high above its other frequencies,
-    and narrow; hidden ones, and those that are excited, come first."""
-    score = np.nan_to_num(column(d, "best_frequency_height") / (SHARPEST + column(d, "bandwidth")))
+    """Return the neuron, of some layers or of all, whose best frequency is clearest: one high and
+    narrow peak; hidden ones, and those that are excited, come first."""
+    score = np.nan_to_num(column(d, "best_frequency_height") * column(d, "concentration"))
+    score = score / (SHARPEST + np.nan_to_num(column(d, "bandwidth")))
     score = score * column(d, "tuned_to_frequency") * ~column(d, "at_edge") * (1 + (column(d, "sign") > 0))
     score = score + 1e-9  # of a layer without any, the first
     for layer in d.layers:

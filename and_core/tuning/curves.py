@@ -99,6 +99,14 @@ def bandwidth(axis: np.ndarray, deviation: np.ndarray, place: np.ndarray) -> tup
     return ends[1] - ends[0], 2 ** ends[0], 2 ** ends[1]
 
 
+def concentration(axis: np.ndarray, deviation: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return (R,) share of a curve's power within a band: 1 where nothing outside of it deviates from the median."""
+    inside = (axis[:, None] >= low) & (axis[:, None] <= high)
+    power = np.square(np.nan_to_num(deviation))
+    whole = power.sum(0)
+    return np.divide((power * inside).sum(0), whole, out=np.zeros_like(whole), where=whole > 0)
+
+
 def contrast(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return (one - other) / (|one| + |other|), between -1 and 1; NaN where both are 0.
 

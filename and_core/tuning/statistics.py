@@ -133,6 +133,7 @@ def _frequency(y: np.ndarray, design: Design, by: Reference) -> Columns:
         "best_frequency_response": means[best, place, columns],
         "best_frequency_height": heights[best, columns],
         "bandwidth": width,
+        "concentration": curves.concentration(design.frequencies, deviation, low, high),
         "band_low": low,
         "band_high": high,
         "characteristic_level": curves.characteristic_level(design.levels, away, heights, best),

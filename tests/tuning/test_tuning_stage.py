@@ -21,19 +21,9 @@ from and_core.query.tuning import TuningQuery, best_tuned_neuron, find_tuned, in
 from and_core.targets.base import TARGETS
 from and_core.tuning.presentation import presentation
 from and_core.tuning.stimulus import Stimulus
-from tests.conftest import small_config
+from tests.conftest import BRIEF, small_config
 
-BRIEF: dict[str, Any] = {"levels": [-40, -20, -10], "per_octave": 3, "repeats": 2, "chords": 3, "permutations": 50}
 CONFIG = TuningConfig(**BRIEF)
-
-
-@pytest.fixture(scope="module")
-def played(cache: Path, tmp_path_factory: pytest.TempPathFactory):
-    """The small dissection with a short battery."""
-    root = tmp_path_factory.mktemp("played")
-    shutil.copytree(cache / "small", root / "small")
-    assert pipeline.run(small_config(tuning=BRIEF), root=root, only=["tuning"]).computed == ["tuning"]
-    return open_dissection("small", root=root)
 
 
 def test_it_leaves_responses_and_statistics_of_every_neuron(played) -> None:
