@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,9 @@ from and_core.pipeline.stage import Run, Stage
 from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 from and_core.targets.base import Target
-from and_core.targets.hooks import Capture
-from and_core.targets.precision import autocast
-from and_core.tuning.battery import battery, stimuli_of, stimulus_table
+from and_core.tuning.battery import battery, stimulus_table
 from and_core.tuning.design import Design
+from and_core.tuning.passes import front_end, passes
 from and_core.tuning.presentation import Presentation, presentation
 from and_core.tuning.selectivity import corrected
 from and_core.tuning.statistics import FAMILIES, RELIABLE, Q, Reference, block_statistics, tuned
@@ -29,7 +26,6 @@ from and_core.tuning.statistics import FAMILIES, RELIABLE, Q, Reference, block_s
 ROWS = 256  # presentations a chunk on disk; a killed run goes on at such a boundary
 UNIT_CHUNK = 64  # neurons an inner chunk, as of the activations
 BLOCK = 512  # neurons whose statistics are computed at once
-AHEAD = 2  # batches made while the network works
 HIGH = 95  # percentile of the probing set that a stimulus may reach
 UNITS = {
     "best_frequency": "Hz",
@@ -99,15 +95,11 @@ def play(run: Run, writer: StageWriter, target: Target, how: Presentation, table
     """
     layers, total = run.dissection.layers, table.num_rows
     size = sum(layer.size for layer in layers)
-    stimuli, seeds = stimuli_of(table), table["seed"].to_pylist()
     path = writer.out / "responses"
     array = _array(path, total, size)
     precision = run.dissection.notes("activations").get("precision", "float32")
     batch = run.config.activations.batch
-
-    def features(rows: range) -> Any:
-        return target.features([how.wave(stimuli[i], target.sample_rate, seeds[i]) for i in rows])
-
+    features = front_end(target, how, table)
     for number, start in enumerate(range(0, total, ROWS)):
         stop = min(start + ROWS, total)
         if not writer.done(number):
@@ -132,24 +124,6 @@ def play(run: Run, writer: StageWriter, target: Target, how: Presentation, table
     files = sorted(p for p in path.rglob("*") if p.is_file())
     writer.files("responses", "zarr", files, [total, size], "float32", ["presentation", "neuron"], "the target's own")
     return path
-
-
-def passes(
-    target: Target, features: Callable[[range], Any], rows: range, batch: int, workers: int, precision: str
-) -> Iterator[tuple[range, dict[str, np.ndarray]]]:
-    """Yield the pooled outputs of all layers, batch by batch; sounds are made by threads meanwhile."""
-    parts = [range(start, min(start + batch, rows.stop)) for start in range(rows.start, rows.stop, batch)]
-    points = target.hook_points()
-    last = None if "fc" in points else list(points)[-1]
-    with ThreadPoolExecutor(max(1, workers - 1)) as pool, Capture(points, target.pool, last) as capture:
-        waiting: list[Future[Any]] = [pool.submit(features, part) for part in parts[:AHEAD]]
-        for number, part in enumerate(parts):
-            made = waiting.pop(0).result()
-            if number + AHEAD < len(parts):
-                waiting.append(pool.submit(features, parts[number + AHEAD]))
-            with autocast(precision, target.device):
-                capture.run(lambda: target.forward(made))  # noqa: B023 - called at once
-            yield part, {name: value.numpy() for name, value in capture.outputs.items()}
 
 
 def _array(path: Path, rows: int, size: int) -> Any:
