@@ -33,6 +33,8 @@ PAGES = (
     ("pages/importance.py", "Feature importance"),
     ("pages/listen.py", "Listen"),
     ("pages/sound.py", "Your sound"),
+    ("pages/tuning.py", "Tuning"),
+    ("pages/play.py", "Play to it"),
     ("pages/kept.py", "Kept"),
     ("pages/studies.py", "Human studies"),
     ("pages/glossary.py", "Glossary"),
