@@ -14,8 +14,10 @@ from benchmarks import (
     coverage,
     duplicates,
     extraction,
+    growth,
     language,
     listening,
+    neighbours,
     quantities,
     scores,
     similarity,
@@ -35,6 +37,8 @@ PARTS = {
     "browser": browser.rows,
     "coverage": coverage.rows,
     "duplicates": duplicates.rows,
+    "growth": growth.rows,
+    "neighbours": neighbours.rows,
 }
 
 
