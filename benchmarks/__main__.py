@@ -14,8 +14,10 @@ from benchmarks import (
     coverage,
     duplicates,
     extraction,
+    growth,
     language,
     listening,
+    neighbours,
     quantities,
     scores,
     similarity,
@@ -37,6 +39,8 @@ PARTS = {
     "streaming": streaming.rows,
     "coverage": coverage.rows,
     "duplicates": duplicates.rows,
+    "growth": growth.rows,
+    "neighbours": neighbours.rows,
 }
 
 
