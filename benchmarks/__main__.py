@@ -12,6 +12,7 @@ from benchmarks import (
     browser,
     confidence,
     coverage,
+    duplicates,
     extraction,
     language,
     listening,
@@ -35,6 +36,7 @@ PARTS = {
     "browser": browser.rows,
     "streaming": streaming.rows,
     "coverage": coverage.rows,
+    "duplicates": duplicates.rows,
 }
 
 

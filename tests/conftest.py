@@ -99,6 +99,20 @@ def own(cache: Path, tmp_path: Path):
     return open_dissection("small", root=tmp_path)
 
 
+BRIEF: dict = {"levels": [-40, -20, -10], "per_octave": 3, "repeats": 2, "chords": 10, "permutations": 50}
+
+
+@pytest.fixture(scope="session")
+def played(cache: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The small dissection with a short battery of stimuli."""
+    from and_core import open_dissection, pipeline
+
+    root = tmp_path_factory.mktemp("played")
+    shutil.copytree(cache / "small", root / "small")
+    assert pipeline.run(small_config(tuning=BRIEF), root=root, only=["tuning"]).computed == ["tuning"]
+    return open_dissection("small", root=root)
+
+
 @pytest.fixture(scope="session")
 def evaluator(cache: Path):
     """The small dissection's network on its tested clips."""

@@ -186,10 +186,10 @@ def top_clips(activations: torch.Tensor, k: int) -> torch.Tensor:
     [[1, 2]]
     """
     if activations.device.type == "cpu":
-        from and_core.dissect import similarity_kernels  # compiled: a second to load
+        from and_core.dissect import top_kernels  # compiled: a second to load
 
         x = np.ascontiguousarray(activations.detach().numpy(), np.float32)
-        return torch.from_numpy(similarity_kernels.highest(x, min(k, len(x)), torch.get_num_threads()))
+        return torch.from_numpy(top_kernels.highest(x, min(k, len(x)), torch.get_num_threads()))
     size = max(1, BLOCK // len(activations))
     parts = []
     for columns in activations.split(size, 1):

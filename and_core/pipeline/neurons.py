@@ -13,6 +13,7 @@ from and_core.dissect.neighbours import CANDIDATES, DIMENSIONS, SEED, alike
 from and_core.dissect.statistics import class_means, extreme, histograms, moments
 from and_core.pipeline.forward_pass import UNIT_CHUNK
 from and_core.pipeline.stage import Run, Stage
+from and_core.store.clips import classes_of, mask_of
 from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 
@@ -54,7 +55,8 @@ def compute(run: Run, writer: StageWriter) -> None:
         return
     d, config = run.dissection, run.config.neurons
     used = np.flatnonzero(run.explained_from)
-    label_mask = d.label_mask[used]
+    given = d.clips_as_given  # means over corrected labels are the stage `labels`', so that a correction moves no rank
+    label_mask = mask_of(given, classes_of(given))[used]
     sources = np.unique(source_numbers(d)[used], return_inverse=True)[1] if config.one_per_source else None
     parts = blocks(d)
 

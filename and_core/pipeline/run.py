@@ -29,6 +29,7 @@ from and_core.pipeline import (
     icl,
     interpretability_seeds,
     intruder,
+    labels,
     last_layer,
     listening,
     llm_judge,
@@ -39,6 +40,7 @@ from and_core.pipeline import (
     scores,
     summaries,
     texts,
+    tuning,
     unlearning,
 )
 from and_core.pipeline.recorded import check_harmless
@@ -54,6 +56,7 @@ from and_core.targets.base import Target
 STAGES: tuple[Stage, ...] = (
     clips.STAGE,
     activations.STAGE,
+    labels.STAGE,
     class_map.STAGE,
     neurons.STAGE,
     neurons.SIMILAR,
@@ -86,12 +89,14 @@ STAGES: tuple[Stage, ...] = (
     unlearning.IMPORTANCE,
     listening.STAGE,
     decisions.STAGE,
+    tuning.STAGE,
 )
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
 UNLABELLED_NAMED = 5  # clips without a label that are named
 TITLES = {stage.name: stage.title for stage in STAGES} | {
     f"{stage.name} answers": "Asking the language model" for stage in STAGES
 }
+TITLES["tuning statistics"] = "Measuring how neurons are tuned"
 
 
 def run(

@@ -49,13 +49,27 @@ class Clips(Artifacts):
 
     @cached_property
     def clips(self) -> list[Clip]:
-        """The probing dataset's usable clips, in order.
+        """The probing dataset's usable clips, in order, with the labels that stand: corrected where somebody did.
 
         After a streamed pass: those whose activations are kept, then the others that are among the extreme clips of any
         neuron.
 
         `trained` is None where the target's training folds are not known.
         """
+        if not self.has("labels"):
+            return self.clips_as_given
+        given = list(self.clips_as_given)
+        for row in self.table("labels/labels").to_pylist():
+            clip = given[row["clip"]]
+            label, labels = settled_labels(None, row["labels"])
+            given[clip.index] = clip.model_copy(
+                update={"label": label, "labels": labels, "original_label": clip.label or ""}
+            )
+        return given
+
+    @cached_property
+    def clips_as_given(self) -> list[Clip]:
+        """The clips with the dataset's own labels."""
         table = self.clip_table
         columns = [name for name in Clip.model_fields if name != "trained" and name in table.column_names]
         folds = set(self.notes("activations").get("trained_folds", ())) if self.has("activations") else set()
@@ -69,18 +83,12 @@ class Clips(Artifacts):
     @cached_property
     def classes(self) -> list[str]:
         """Labels of the probing dataset, sorted; empty where clips have none."""
-        if self.streamed is not None:
-            return list(self.document("activations/labels"))
-        return sorted({label for clip in self.clips for label in clip.labels})
+        return classes_of(self.clips)
 
     @cached_property
     def label_mask(self) -> np.ndarray:
         """(N, classes) bool: which of :attr:`classes` each clip has; none where it has no label."""
-        number = {name: i for i, name in enumerate(self.classes)}
-        mask = np.zeros((len(self.clips), len(number)), bool)
-        for clip in self.clips:
-            mask[clip.index, [number[label] for label in clip.labels]] = True
-        return mask
+        return mask_of(self.clips, self.classes)
 
     @cached_property
     def skipped(self) -> list[Skipped]:
@@ -157,3 +165,17 @@ class Clips(Artifacts):
             return {}
         table = self.table("captions/captions")
         return dict(zip(table["clip"].to_pylist(), table["text"].to_pylist(), strict=True))
+
+
+def classes_of(clips: Iterable[Clip]) -> list[str]:
+    """Return the labels of clips, sorted."""
+    return sorted({label for clip in clips for label in clip.labels})
+
+
+def mask_of(clips: list[Clip], classes: list[str]) -> np.ndarray:
+    """Return (N, classes) bool: which of the classes each clip has."""
+    number = {name: i for i, name in enumerate(classes)}
+    mask = np.zeros((len(clips), len(number)), bool)
+    for clip in clips:
+        mask[clip.index, [number[label] for label in clip.labels]] = True
+    return mask

@@ -20,6 +20,7 @@ from and_core.store.headline import Headline, Headlines, headline, headlines
 from and_core.store.manifest import FILE
 from and_core.store.results import SCORED, Results, ScoredMethod
 from and_core.store.traces import Trace, TraceResults
+from and_core.store.tuning_results import TuningResults
 
 
 def list_dissections(root: Path | None = None) -> list[str]:
@@ -53,7 +54,7 @@ def open_dissection(path_or_name: str | Path, root: Path | None = None) -> Disse
     return Dissection(path)
 
 
-class Dissection(Clips, Results, TraceResults):
+class Dissection(Clips, Results, TraceResults, TuningResults):
     """One dissection, read-only."""
 
     def __init__(self, folder: Path) -> None:
@@ -243,7 +244,8 @@ class Dissection(Clips, Results, TraceResults):
 
     def class_means(self, neuron: NeuronId | str) -> dict[str, float]:
         """Return the mean activation of each class."""
-        values = self.array("neurons/class_means")[self.index(neuron)]
+        stage = "labels" if self.has("labels") else "neurons"
+        values = self.array(f"{stage}/class_means")[self.index(neuron)]
         return dict(zip(self.classes, (float(v) for v in values), strict=True))
 
     def words_of(self, neuron: NeuronId | str) -> pa.Table:

@@ -34,11 +34,13 @@ PAGES = (
     ("pages/importance.py", "Feature importance"),
     ("pages/listen.py", "Listen"),
     ("pages/sound.py", "Your sound"),
+    ("pages/tuning.py", "Tuning"),
+    ("pages/play.py", "Play to it"),
     ("pages/kept.py", "Kept"),
     ("pages/studies.py", "Human studies"),
     ("pages/glossary.py", "Glossary"),
 )
-SCRIPTS = ("history", "palette", "player", "terms", "hover")
+SCRIPTS = ("history", "palette", "player", "terms", "hover", "scheme")
 BOUND: dict[str, Any] = {"bind": "query-params"}  # the setting stands in the address
 PROVENANCE = (
     "target",
@@ -77,6 +79,7 @@ def frame(title: str) -> str | None:
         st.html(html.JUMP)
         for path, label in PAGES:
             st.page_link(path, label=label)
+        st.html(html.THEME)
         st.divider()
         chosen = None
         if names:
