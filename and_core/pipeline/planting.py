@@ -48,6 +48,7 @@ from and_core.pipeline.stage import Progress, Run, Stage
 from and_core.records import Layer
 from and_core.store.dissection import SCORED, Dissection
 from and_core.store.files import write_atomic
+from and_core.store.kept_clips import kept_clips
 from and_core.store.writer import StageWriter
 from and_core.targets.base import TARGETS, pick_device
 from and_core.unlearn.selection import concept_words
@@ -93,6 +94,7 @@ def plant(
     layers = readable_layers(d.layers, linear_layers(config, recorded))
     if not layers:
         raise DataError(f"{d.name!r} has no hidden linear layer to plant units in")
+    d = kept_clips(d)
     fitting, mask, probe = _fitting(d, config, progress, recorded)
     folder = root / WORKSHOP / d.name
     about, tensors = _fit(d, fitting, mask, probe, layers, config.seed, progress)
@@ -186,7 +188,7 @@ def _fitting(
         fresh = config.model_copy(update={"name": "fitting", "dataset": dataset})
         inside = d.folder.parent / WORKSHOP / d.name
         pipeline.run(fresh, root=inside, only=["clips", "activations"], progress=progress, recorded=recorded)
-        dissection = Dissection(inside / fresh.name)
+        dissection = kept_clips(Dissection(inside / fresh.name))
         return dissection, np.ones(len(dissection.clips), bool), config.probe
     probe = config.probe.model_copy(update={"without_share": max(SHARE, config.probe.without_share)})
     return d, ~probe_mask(d.clips, probe, config.seed), probe
