@@ -17,6 +17,7 @@ from and_core.figures.network import (
     words_by_block,
     words_by_kind,
 )
+from and_core.figures.steering import agreement_figure
 from and_core.figures.tuning import NEURON_FIGURES, frequencies_by_depth, shares_by_depth
 from and_core.figures.unlearning import CURVES, change_by_class, importance_figure
 from and_core.labels.outputs import accuracy_name
@@ -160,10 +161,17 @@ def tuning_neurons(d: Dissection) -> Figures:
     return made
 
 
+def steering(d: Dissection) -> Figures:
+    """Return by layer how many headlines name the class that the neuron moves up most."""
+    d.require("steering")
+    return {"steering-agreement-by-layer": agreement_figure(d)}
+
+
 FIGURES: dict[str, Callable[[Dissection], Figures]] = {
     "adjectives": adjectives, "words-by-depth": words_by_depth, "words-by-layer-kind": words_by_layer_kind,
     "interpretability": interpretability, "importance": importance, "acoustics": acoustics,
     "unlearning": unlearning, "clusters": clusters, "tuning": tuning, "tuning-neurons": tuning_neurons,
+    "steering": steering,
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from and_core.figures.theme import EXPORT
 from and_core.query.openings import surest_neuron
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
-from pages.ui import html, intruder, keep, listening, player, quantities, scores, senses
+from pages.ui import html, intruder, keep, listening, player, quantities, scores, senses, steering
 from pages.ui.explorer import choose_neuron, go
 from pages.ui.header import arrive, header
 from pages.ui.media import media_url
@@ -57,6 +57,7 @@ def page() -> None:
             _open(d, neuron)
             senses.box(d, neuron)
             quantities.box(d, neuron)
+            steering.line(d, neuron)
             scores.box(d, neuron)
             scores.captions_agree(d, neuron)
             _alike(d, neuron)

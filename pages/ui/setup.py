@@ -36,6 +36,7 @@ PAGES = (
     ("pages/sound.py", "Your sound"),
     ("pages/tuning.py", "Tuning"),
     ("pages/play.py", "Play to it"),
+    ("pages/steering.py", "Steering"),
     ("pages/kept.py", "Kept"),
     ("pages/studies.py", "Human studies"),
     ("pages/glossary.py", "Glossary"),
