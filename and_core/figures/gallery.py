@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from and_core.errors import DataError
+from and_core.figures.class_changes import change_by_class
 from and_core.figures.interpretability import by_depth, by_seed, uninterpretable_curves
 from and_core.figures.network import (
     KINDS,
@@ -19,7 +20,7 @@ from and_core.figures.network import (
 )
 from and_core.figures.steering import agreement_figure
 from and_core.figures.tuning import NEURON_FIGURES, frequencies_by_depth, shares_by_depth
-from and_core.figures.unlearning import CURVES, change_by_class, importance_figure
+from and_core.figures.unlearning import CURVES, importance_figure
 from and_core.labels.outputs import accuracy_name
 from and_core.labels.truth import class_map_of, classes_of_concept
 from and_core.query.comparable import comparable
