@@ -14,6 +14,7 @@ from benchmarks import (
     coverage,
     duplicates,
     extraction,
+    kept_clips,
     language,
     listening,
     quantities,
@@ -35,6 +36,7 @@ PARTS = {
     "listening": listening.rows,
     "browser": browser.rows,
     "streaming": streaming.rows,
+    "kept_clips": kept_clips.rows,
     "coverage": coverage.rows,
     "duplicates": duplicates.rows,
 }

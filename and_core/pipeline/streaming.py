@@ -38,6 +38,7 @@ from and_core.targets.precision import choose_precision
 if TYPE_CHECKING:
     from and_core.dissect.streamed.statistics import StreamedStatistics
 
+EXACT = ("extreme clips", "moments", "class means", "histograms", "traces")
 BINS_FROM = 1000  # clips that bins of histograms are set from
 
 
@@ -106,8 +107,8 @@ def compute(run: Run, writer: StageWriter) -> None:
             "kept": len(kept),
             "named": int((place >= 0).sum()),
             "left_out": len(left_out),
-            "exact": ["extreme clips", "moments", "class means", "histograms", "traces"],
-            "from_kept": ["activations", "and all that is made from them"],
+            "exact": list(EXACT),
+            "from_kept": "whatever else is made from activations, but for the functions that `closed` and `tab` list",
         },
     }
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,7 @@ from and_core.pipeline import streaming
 from and_core.store.dissection import Dissection
 from and_core.store.kept_clips import kept_clips
 from and_core.targets.ast import AST
-from tests.conftest import STREAM, small_config
+from tests.conftest import ROOT, STREAM, small_config
 
 STAGES = ["clips", "activations", "neurons"]
 CLIPS, KEPT, BINS_FROM = 24, 12, 10
@@ -247,3 +251,34 @@ def test_what_a_stream_can_not_do_is_said(tmp_path: Path) -> None:
     assert (
         json.loads((tmp_path / "small" / "manifest.json").read_text())["config"]["activations"]["stream_kept"] == KEPT
     )
+
+
+CHILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from and_core import pipeline
+from and_core.pipeline import streaming
+from tests.conftest import ROOT, STREAM, small_config
+
+streaming.BINS_FROM = 10
+pipeline.run(small_config(activations=STREAM), root=Path(sys.argv[2]), only=["clips", "activations", "neurons"])
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_of_a_streamed_pass(root: Path, tmp_path: Path) -> None:
+    for waited_for in ("000000", "statistics-000002", "sounds/0*"):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(ROOT), str(tmp_path)])
+        deadline = time.time() + 120
+        while (
+            not list((tmp_path / "small" / ".partial").glob(f"activations-*/chunks/{waited_for}"))
+            and time.time() < deadline
+        ):
+            time.sleep(0.002)
+        assert child.poll() is None, "the pass was over before the kill"
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert subprocess.run([sys.executable, "-c", CHILD, str(ROOT), str(tmp_path)]).returncode == 0
+    made, expected = (tree(next((place / "small" / "artifacts").glob("activations-*"))) for place in (tmp_path, root))
+    assert made == expected
