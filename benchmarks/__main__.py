@@ -14,9 +14,11 @@ from benchmarks import (
     coverage,
     duplicates,
     extraction,
+    growth,
     kept_clips,
     language,
     listening,
+    neighbours,
     quantities,
     scores,
     similarity,
@@ -39,6 +41,8 @@ PARTS = {
     "kept_clips": kept_clips.rows,
     "coverage": coverage.rows,
     "duplicates": duplicates.rows,
+    "growth": growth.rows,
+    "neighbours": neighbours.rows,
 }
 
 

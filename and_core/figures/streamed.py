@@ -11,7 +11,7 @@ def streamed_sentence(d: Dissection) -> str | None:
     s = d.streamed
     if s is None:
         return None
-    exact = ["means", "spreads", "class means"]
+    exact = ["means", "spreads", *([] if d.has("labels") else ["class means"])]  # corrected labels: anew, of kept clips
     if d.has("closed"):
         exact += d.notes("closed").get("over_all_clips", [])
     sentence = (

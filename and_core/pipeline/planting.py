@@ -42,7 +42,7 @@ from and_core.evaluate.planted_units import (
     measured_words,
 )
 from and_core.evaluate.reliability import truth_of_concepts
-from and_core.pipeline.neurons import source_numbers
+from and_core.pipeline.neurons import blocks, source_numbers
 from and_core.pipeline.recorded import check_harmless
 from and_core.pipeline.stage import Progress, Run, Stage
 from and_core.records import Layer
@@ -195,7 +195,10 @@ def _fitting(
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Compute what the pipeline says of planted neurons, beside what they mean."""
+    """Compute what the pipeline says of planted neurons, beside what they mean.
+
+    Cost: R N log N, and R N M.
+    """
     d = run.dissection
     concepts = d.document("texts/concepts")
     terms = concept_words(concepts, lambda texts: content_lemmas(texts, run.config.open.tagger))
@@ -227,8 +230,11 @@ def compute(run: Run, writer: StageWriter) -> None:
     named = [confident_rows(table, method, run.config.closed.similarity) for method in methods]
     writer.json("confident", _without_nan([*named, *sure_rows(table, adjectives)]))
     truth = truth_of_concepts(d.classes, d.label_mask, concepts)[run.explained_from]
-    u = np.concatenate([np.asarray(d.layer_activations(layer.name), np.float32).T for layer in d.layers])
-    own, area = best_concepts(u[:, run.explained_from], truth)
+    of_layers = [
+        best_concepts(np.asarray(d.layer_activations(*part), np.float32).T[:, run.explained_from], truth)
+        for part in blocks(d)
+    ]
+    own, area = (np.concatenate(column) for column in zip(*of_layers, strict=True))
     curves = {}
     for method in methods:
         top = np.asarray(d.best_concepts(method, run.config.closed.similarity)[:, 0])

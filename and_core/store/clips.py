@@ -60,6 +60,8 @@ class Clips(Artifacts):
             return self.clips_as_given
         given = list(self.clips_as_given)
         for row in self.table("labels/labels").to_pylist():
+            if row["clip"] >= len(given):
+                continue  # named by a streamed pass, and not kept
             clip = given[row["clip"]]
             label, labels = settled_labels(None, row["labels"])
             given[clip.index] = clip.model_copy(
@@ -83,6 +85,8 @@ class Clips(Artifacts):
     @cached_property
     def classes(self) -> list[str]:
         """Labels of the probing dataset, sorted; empty where clips have none."""
+        if self.streamed is not None and not self.has("labels"):
+            return list(self.document("activations/labels"))  # of all clips, as class means are
         return classes_of(self.clips)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Play stimuli to the published AudioSet tagger: does the unit of a class whose sound is a stimulus answer that stimulus?
+"""Play stimuli to the published AudioSet tagger: does the unit of a class that sounds like a stimulus answer it?
 
     python examples/audioset/tuning.py --data PATH/TO/data
 

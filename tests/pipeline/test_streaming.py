@@ -20,6 +20,7 @@ import torch
 from and_core import open_dissection, pipeline
 from and_core.config import RunConfig
 from and_core.errors import ANDError, ConfigError, DataError, TargetError
+from and_core.figures.streamed import streamed_sentence
 from and_core.pipeline import streaming
 from and_core.store.dissection import Dissection
 from and_core.store.kept_clips import kept_clips
@@ -282,3 +283,18 @@ def test_kill_9_in_the_middle_of_a_streamed_pass(root: Path, tmp_path: Path) -> 
     assert subprocess.run([sys.executable, "-c", CHILD, str(ROOT), str(tmp_path)]).returncode == 0
     made, expected = (tree(next((place / "small" / "artifacts").glob("activations-*"))) for place in (tmp_path, root))
     assert made == expected
+
+
+def test_corrected_labels_hold_for_all_that_is_named(root: Path, tmp_path: Path) -> None:
+    d = open_dissection("small", root=root)
+    last, first = d.clips[-1], d.clips[0]
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps({last.name: ["dog", "rain"], first.name: ["siren"]}))
+    labelled = config(name="labelled", labels=str(path))
+    done = pipeline.run(labelled, root=root, only=["clips", "activations", "labels", "neurons"], reuse=["small"])
+    assert done.taken_over == ["clips", "activations", "neurons"] and done.computed == ["labels"]
+    made = open_dissection("labelled", root=root)
+    assert made.clips[-1].labels == ("dog", "rain") and made.clips[0].labels == ("siren",)
+    assert kept_clips(made).clips[0].labels == ("siren",) and len(kept_clips(made).clips) == KEPT
+    assert made.class_means("layer0_output/3").keys() == d.class_means("layer0_output/3").keys()
+    assert "class means" not in (streamed_sentence(made) or "") and "class means" in (streamed_sentence(d) or "")
