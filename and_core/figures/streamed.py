@@ -22,5 +22,5 @@ def streamed_sentence(d: Dissection) -> str | None:
         return sentence
     since = "since the clips were listed"
     if s["left_out"] == 1:
-        return f"{sentence} One clip has changed or is gone {since}, and counts for nothing."
-    return f"{sentence} {s['left_out']:,} clips have changed or are gone {since}, and count for nothing."
+        return f"{sentence} One clip has changed or is gone {since}, and is left out."
+    return f"{sentence} {s['left_out']:,} clips have changed or are gone {since}, and are left out."

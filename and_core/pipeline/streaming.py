@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from and_core.dissect.probe import probe_mask
-from and_core.errors import ConfigError, DataError, TargetError
+from and_core.errors import ConfigError, TargetError
 from and_core.pipeline.forward_pass import (
     BatchSize,
     check_names,
@@ -66,15 +66,13 @@ def compute(run: Run, writer: StageWriter) -> None:
 
     Cost: N R in time; R in memory, and a chunk of clips.
     """
-    config, target, d = run.config.activations, run.network, run.dissection
-    device, layers = pick_device(config.device), target.layers()
+    target, d = run.network, run.dissection
+    device, layers = pick_device(run.config.activations.device), target.layers()
     check_names(layers)
     check_company(target, d.clips[0].seconds)
     say_unmatched(run, target)
     sounds = StreamedSounds(run.dataset, d)
-    read = reader(sounds.flac, target, config.resampler)
-    first = target.features([read(clip) for clip in range(min(config.batch, len(d.clips)))])
-    stream = StreamedPass(run, writer, layers, sounds, choose_precision(target, first, config.precision, device))
+    stream = StreamedPass(run, writer, layers, sounds)
     statistics = stream.run()
     made = statistics.finish()
     kept = np.flatnonzero(sounds.packed)
@@ -82,8 +80,9 @@ def compute(run: Run, writer: StageWriter) -> None:
     if stream.taker is not None:
         extremes.append(stream.taker.running.result()["clips"])
     named = np.unique(np.concatenate([clips.ravel() for clips in extremes]))
-    gathered, gone = gather(run, writer, np.setdiff1d(named[named >= 0], kept))
-    left_out = sounds.gone | gone
+    gathered, gone = gather(run, writer, sounds, np.setdiff1d(named[named >= 0], kept))
+    heard = "; the network had heard it, so it counts in means, and is left out among extreme clips"
+    left_out = sounds.gone | {clip: reason + heard for clip, reason in gone.items()}
     place = write_named(run, writer, kept, gathered, left_out)
     write_statistics(writer, made, statistics, place)
     if stream.taker is not None:
@@ -92,10 +91,10 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.json("layers", [layer.model_dump() for layer in layers])
     writer.json("classes", target.classes)
     writer.json("labels", d.classes)
-    counted = stream.counted & ~np.isin(np.arange(len(d.clips)), list(left_out))
+    counted = stream.counted & ~np.isin(np.arange(len(d.clips)), list(sounds.gone))
     if left_out:
         run.say(
-            f"{len(left_out)} clips have changed or are gone since they were listed, and count for nothing: "
+            f"{len(left_out)} clips have changed or are gone since they were listed, and are left out: "
             f"{', '.join(d.clips[i].name for i in sorted(left_out)[:5])}{', ...' if len(left_out) > 5 else ''}"
         )
     writer.notes = {
@@ -124,10 +123,8 @@ class StreamedPass:
         Source recordings, where each counts once.
     """
 
-    def __init__(
-        self, run: Run, writer: StageWriter, layers: Sequence[Layer], sounds: StreamedSounds, precision: str
-    ) -> None:
-        self._run, self._writer, self.layers, self.sounds, self.precision = run, writer, layers, sounds, precision
+    def __init__(self, run: Run, writer: StageWriter, layers: Sequence[Layer], sounds: StreamedSounds) -> None:
+        self._run, self._writer, self.layers, self.sounds = run, writer, layers, sounds
         d, config = run.dissection, run.config
         self.target: Target = run.network
         self.total, self.rows = len(d.clips), config.activations.rows
@@ -137,12 +134,16 @@ class StreamedPass:
         before = np.cumsum([self.counted[start : start + self.rows].sum() for start in self.starts])
         self.head = min(int(np.searchsorted(before, BINS_FROM)) + 1, len(self.starts))  # chunks that set the bins
         self.batch = BatchSize(config.activations.batch, run.say)
-        self.read = reader(self._heard, self.target, config.activations.resampler)
+        self.read = reader(sounds.flac_or_silence, self.target, config.activations.resampler)
+        device = pick_device(config.activations.device)
+        first = self.target.features([self.read(clip) for clip in range(min(self.batch.clips, self.total))])
+        self.precision = choose_precision(self.target, first, config.activations.precision, device)
         self.taker = (
             TraceTaker(self.target, layers, [clip.seconds for clip in d.clips]) if config.activations.traces else None
         )
         if self.taker is not None:
-            self.taker.left_out = set(np.flatnonzero(~self.counted).tolist())
+            self.taker.left_out = sounds.uncounted
+            self.taker.left_out.update(np.flatnonzero(~self.counted).tolist())
 
     def run(self) -> StreamedStatistics:
         """Run the network over what no chunk holds yet, and return the statistics."""
@@ -207,16 +208,6 @@ class StreamedPass:
         """Return (n,) bool: which of a chunk's clips count."""
         clips = self._clips(number)
         return self.counted[clips] & ~np.isin(clips, list(self.sounds.gone))
-
-    def _heard(self, clip: int) -> bytes:
-        """Return a clip's FLAC; of one that has changed or is gone, silence, which counts for nothing."""
-        try:
-            return self.sounds.flac(clip)
-        except DataError as error:
-            self.sounds.gone[clip] = str(error)
-            if self.taker is not None:
-                self.taker.left_out.add(clip)
-            return self.sounds.silence(clip)
 
     def _compute(self, number: int) -> None:
         clips = self._clips(number)

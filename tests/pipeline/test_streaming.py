@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import torch
 
 from and_core import open_dissection, pipeline
 from and_core.config import RunConfig
-from and_core.errors import ANDError, ConfigError, DataError, TargetError
+from and_core.errors import ANDError, ArtifactError, ConfigError, DataError, TargetError
 from and_core.figures.streamed import streamed_sentence
 from and_core.pipeline import streaming
 from and_core.store.dissection import Dissection
@@ -225,7 +226,7 @@ def test_a_sound_that_changed_or_is_gone_is_listed_and_the_run_goes_on(tmp_path:
     listed = open_dissection("small", root=tmp_path).clip_table.to_pylist()
     referenced = [row for row in listed if not row["packed"]]
     assert len(referenced) == 18 and all(Path(row["path"]).is_file() for row in referenced)
-    changed, gone = referenced[3], referenced[11]
+    changed, gone = referenced[0], referenced[11]
     sf.write(changed["path"], np.sin(np.arange(16_000)), 16_000)
     Path(gone["path"]).unlink()
     remarks: list[str] = []
@@ -238,7 +239,34 @@ def test_a_sound_that_changed_or_is_gone_is_listed_and_the_run_goes_on(tmp_path:
     assert gone["name"] in rows and len(rows) == 2
     assert any("2 clips have changed or are gone" in remark for remark in remarks)
     assert (np.asarray(d.array("activations/high_clips"))[:, :22] >= 0).all()
+    assert (np.asarray(d.array("activations/trace_clips")) < 22).all()
     assert d.histogram("layer0_output/3")[0].sum() == 22
+
+
+def test_a_sound_that_goes_after_it_was_heard_is_no_extreme_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = folder_of(tmp_path / "sounds", 14)
+    asked = config({**STREAM, "stream_beyond": 12, "stream_kept": 6}, dataset=dataset, captions={"kind": "acoustic"})
+    lost: list[str] = []
+
+    def losing(run, writer, sounds, named):
+        lost.append(str(sounds.reference(int(named[0])).name))
+        Path(sounds.reference(int(named[0])).path).unlink()
+        return gather(run, writer, sounds, named)
+
+    gather = streaming.gather
+    monkeypatch.setattr(streaming, "gather", losing)
+    pipeline.run(asked, root=tmp_path, only=STAGES)
+    d = open_dissection("small", root=tmp_path)
+    assert d.streamed is not None and (d.streamed["counted"], d.streamed["named"]) == (14, 13)
+    assert lost[0] not in {clip.name for clip in d.clips}
+    assert "One clip has changed or is gone" in (streamed_sentence(d) or "")
+    high = d.extreme_indices("high")
+    assert (high[:, :13] >= 0).all() and (high[:, 13:] == -1).all()
+    values = np.asarray(d.array("neurons/high_values"))
+    assert (np.diff(values[:, :13], axis=1) <= 0).all() and np.isnan(values[:, 13:]).all()
+    assert d.histogram("layer0_output/3")[0].sum() == 14
 
 
 def test_what_a_stream_can_not_do_is_said(tmp_path: Path) -> None:
@@ -291,10 +319,19 @@ def test_corrected_labels_hold_for_all_that_is_named(root: Path, tmp_path: Path)
     path = tmp_path / "labels.json"
     path.write_text(json.dumps({last.name: ["dog", "rain"], first.name: ["siren"]}))
     labelled = config(name="labelled", labels=str(path))
-    done = pipeline.run(labelled, root=root, only=["clips", "activations", "labels", "neurons"], reuse=["small"])
+    shutil.copytree(root / "small", tmp_path / "small")
+    done = pipeline.run(labelled, root=tmp_path, only=["clips", "activations", "labels", "neurons"], reuse=["small"])
     assert done.taken_over == ["clips", "activations", "neurons"] and done.computed == ["labels"]
-    made = open_dissection("labelled", root=root)
+    made = open_dissection("labelled", root=tmp_path)
     assert made.clips[-1].labels == ("dog", "rain") and made.clips[0].labels == ("siren",)
     assert kept_clips(made).clips[0].labels == ("siren",) and len(kept_clips(made).clips) == KEPT
     assert made.class_means("layer0_output/3").keys() == d.class_means("layer0_output/3").keys()
     assert "class means" not in (streamed_sentence(made) or "") and "class means" in (streamed_sentence(d) or "")
+
+
+def test_a_damaged_note_of_a_streamed_pass_is_an_error_of_its_own(root: Path) -> None:
+    d = open_dissection("small", root=root)
+    for note in ("x", {"kept": 3}, {**(d.streamed or {}), "kept": "3"}):
+        d.manifest.stages["activations"].notes["streamed"] = note
+        with pytest.raises(ArtifactError, match="does not say what its streamed pass kept"):
+            _ = d.clips
