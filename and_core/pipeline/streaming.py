@@ -1,11 +1,13 @@
 """The pass over more clips than activations are kept of: statistics of every neuron over all, made chunk by chunk.
 
-A chunk leaves the rows of the clips that are kept, its traces, and the statistics so far; a killed run goes on there.
+A chunk leaves the rows of the clips that are kept and its traces, and now and then one leaves the statistics so far; a
+killed run goes on from there.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from and_core.dissect.streamed.statistics import StreamedStatistics
 
 EXACT = ("extreme clips", "moments", "class means", "histograms", "traces")
+SAVED_EVERY = 30.0  # seconds: statistics of many neurons are some hundred megabytes
 BINS_FROM = 1000  # clips that bins of histograms are set from
 
 
@@ -151,6 +154,7 @@ class StreamedPass:
         from and_core.dissect.streamed.statistics import StreamedStatistics  # compiled: a second to load
 
         last, statistics = self._resumed()
+        saved = time.monotonic()
         pending: list[tuple[int, np.ndarray]] = []
         for number in range(len(self.starts)):
             if not (number <= last or (last < 0 and number < self.head and self._writer.done(number))):
@@ -169,7 +173,9 @@ class StreamedPass:
             for waiting, u in pending:
                 self._add(statistics, waiting, u)
             pending.clear()
-            self._save(number, statistics)
+            if time.monotonic() - saved >= SAVED_EVERY or number == len(self.starts) - 1:
+                self._save(number, statistics)
+                saved = time.monotonic()
             self._run.progress("activations", int(self._clips(number)[-1]) + 1, self.total)
         assert statistics is not None
         return statistics

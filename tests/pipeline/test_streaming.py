@@ -51,8 +51,9 @@ def whole(streamed_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Dis
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bins are set from few clips, so that chunks come before and after."""
+    """Bins are set from few clips, so that chunks come before and after, and statistics are kept after each."""
     monkeypatch.setattr(streaming, "BINS_FROM", BINS_FROM)
+    monkeypatch.setattr(streaming, "SAVED_EVERY", 0)
 
 
 def names_of(d: Dissection, clips: np.ndarray) -> list[list[str | None]]:
@@ -115,6 +116,21 @@ def test_functions_that_read_top_clips_alone_are_over_all_clips(root: Path, whol
         assert np.array_equal(d.best_concepts("DB", name), whole.best_concepts("DB", name))
         assert np.array_equal(d.best_concept_scores("DB", name), whole.best_concept_scores("DB", name))
     assert not np.array_equal(d.best_concept_scores("DB", "cos"), whole.best_concept_scores("DB", "cos"))
+
+
+def test_clips_that_are_left_out_and_sources_that_count_once(tmp_path: Path, few: None) -> None:
+    asked = {"probe": {"without_folds": [2]}, "neurons": {"one_per_source": True, "bins": 12}}
+    pipeline.run(config(**asked), root=tmp_path, only=STAGES)
+    pipeline.run(config({**STREAM, "stream_beyond": CLIPS}, name="whole", **asked), root=tmp_path, only=STAGES)
+    d, whole = open_dissection("small", root=tmp_path), open_dissection("whole", root=tmp_path)
+    assert d.streamed is not None and d.notes("neurons")["ranked"] == whole.notes("neurons")["ranked"] < CLIPS
+    for side in ("high", "low"):
+        assert names_of(d, d.extreme_indices(side)) == names_of(whole, whole.extreme_indices(side))
+    assert np.allclose(d.activation_mean, whole.activation_mean, rtol=1e-6, atol=1e-7)
+    assert d.histogram("layer0_output/3")[0].sum() == d.streamed["counted"] == sum(c.fold != 2 for c in whole.clips)
+    assert len(d.histogram("layer0_output/3")[0]) == 12 + 2
+    traced = np.unique(np.asarray(d.array("activations/trace_clips")))
+    assert all(d.clips[clip].fold != 2 for clip in traced[traced >= 0])
 
 
 @pytest.mark.parametrize("after", [1, 3])
@@ -290,7 +306,7 @@ from and_core import pipeline
 from and_core.pipeline import streaming
 from tests.conftest import ROOT, STREAM, small_config
 
-streaming.BINS_FROM = 10
+streaming.BINS_FROM, streaming.SAVED_EVERY = 10, 0
 pipeline.run(small_config(activations=STREAM), root=Path(sys.argv[2]), only=["clips", "activations", "neurons"])
 """
 
