@@ -163,7 +163,7 @@ def score(run: Run, writer: StageWriter, clips: np.ndarray, features: np.ndarray
                 rows.append(score_as_reference(name, u, features, seen, **extra))
             scores = torch.from_numpy(np.concatenate(rows))
         else:
-            scores = torch.from_numpy(score_in_parts(name, parts, features, **extra))
+            scores = torch.from_numpy(score_in_parts(name, parts, features, run.device, **extra))
         best = scores.sort(dim=1, descending=True, stable=True)
         order = best.indices[:, :top].numpy().astype(np.int32)
         order[dead[layer.offset : layer.offset + layer.size]] = -1
