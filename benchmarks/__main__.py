@@ -21,6 +21,7 @@ from benchmarks import (
     quantities,
     scores,
     similarity,
+    streaming,
     unlearning,
 )
 
@@ -35,6 +36,7 @@ PARTS = {
     "confidence": confidence.rows,
     "listening": listening.rows,
     "browser": browser.rows,
+    "streaming": streaming.rows,
     "coverage": coverage.rows,
     "duplicates": duplicates.rows,
     "growth": growth.rows,

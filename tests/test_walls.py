@@ -40,6 +40,7 @@ ROOMS = (
     "testing",
     "evaluate",
     "analyze",
+    "tuning",
     "query",
     "unlearn",
     "listen",

@@ -51,6 +51,7 @@ def demo_configs() -> list[RunConfig]:
                     "importance": name == "demo-ast",
                 },
                 "listening": LISTENING if name == "demo-ast" else None,
+                "tuning": {},
             }
         )
         for name, target in NETWORKS.items()

@@ -18,6 +18,7 @@ import torch
 from and_core.errors import ConfigError
 
 Scores = Callable[..., Any]
+TOP_ALONE = ("wpmi", "soft_wpmi")  # these read a neuron's top clips, and nothing of the others
 BLOCK = 4_000_000  # elements of the largest temporary of one block
 SIMILARITIES: dict[str, Scores] = {}
 OF_TENSORS: dict[str, Scores] = {}  # the same without checks, as a GPU runs them

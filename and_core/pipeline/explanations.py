@@ -106,4 +106,6 @@ STAGE = Stage(
     ("clips", "neurons", "texts", "calibration", "closed", "open"),
     parameters,
     compute,
+    optional=("labels",),
+    reads="named",
 )

@@ -61,5 +61,5 @@ STAGE = Stage(
     ("activations", "texts", "closed"),
     lambda run: {},
     last_layer,
-    optional=("tab", "icl", "class_map"),
+    optional=("tab", "icl", "class_map", "labels"),
 )

@@ -7,6 +7,7 @@ package is called out of date instead of being misread.
 STAGE_VERSIONS: dict[str, int] = {
     "clips": 3,
     "activations": 1,
+    "labels": 1,
     "class_map": 1,
     "neurons": 2,
     "similar": 1,
@@ -39,5 +40,6 @@ STAGE_VERSIONS: dict[str, int] = {
     "importance": 1,
     "listening": 1,
     "decisions": 1,
+    "tuning": 1,
     "kept": 1,  # one result that a user kept, under the name kept-KEY
 }
