@@ -13,6 +13,7 @@ import zarr
 from and_core.errors import TargetError
 from and_core.pipeline.neurons import blocks
 from and_core.pipeline.stage import Run, Stage
+from and_core.pipeline.tuning_fields import write_fields
 from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 from and_core.targets.base import Target
@@ -39,6 +40,8 @@ UNITS = {
     "ripple_density": "cycles an octave",
     "best_repetition": "clicks a second",
     "best_duration": "seconds",
+    "field_r2": "share of the variance on clips that were not fitted",
+    "field_low": "lower end of its interval",
     "strongest_response": "standard deviations over the probing set",
 }
 
@@ -63,6 +66,8 @@ def compute(run: Run, writer: StageWriter) -> None:
     batches = play(run, writer, target, how, table)
     design = Design(table)
     columns = statistics(run, writer, batches, design)
+    fields, fitted = write_fields(run, writer, how, table)
+    columns |= fields
     writer.table("stimuli", table, {"frequency": "Hz", "level": "dB re the RMS of a sine of full scale"})
     writer.table("neurons", pa.table({name: _column(values) for name, values in columns.items()}), UNITS)
     writer.notes = {
@@ -81,6 +86,7 @@ def compute(run: Run, writer: StageWriter) -> None:
         "neurons": int(columns["responds"].sum()),
         "tuned": int(columns["tuned"].sum()),
         "tuned_to": {name: int(columns[f"tuned_to_{name}"].sum()) for name in FAMILIES},
+        **fitted,
         "reach": float(columns["reaches"][columns["responds"]].mean()) if columns["responds"].any() else 0.0,
     }
 

@@ -2,8 +2,8 @@
 
     python examples/crepe/tuning.py [--size full]
 
-Inside 60 Hz to 1.8 kHz, where the network is reliable. Level means nothing to it, for each frame is normalised, so level
-functions must come out flat.
+Inside 60 Hz to 1.8 kHz, where the network is reliable. Level means nothing to it, for each frame is normalised, so
+level functions must come out flat.
 """
 
 from __future__ import annotations

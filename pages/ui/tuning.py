@@ -69,8 +69,11 @@ def sentences(t: NeuronTuning) -> list[str]:
         made.append("It prefers tones to noise." if index > 0 else "It prefers noise to tones.")
     if row["tuned_to_modulation"] and row["modulation_shape"] in ("band-pass", "low-pass", "high-pass"):
         on = "noise" if row["carrier"] is None else f"a tone of {hertz(row['carrier'])}"
-        way = "most" if row["rate_sign"] > 0 else "least"
-        made.append(f"Of rates of modulation of {on} it answers {hertz(row['best_rate'])} {way}.")
+        way = "raises" if row["rate_sign"] > 0 else "lowers"
+        rates = {"low-pass": "Slow modulation", "high-pass": "Fast modulation"}.get(
+            row["modulation_shape"], f"Modulation at {hertz(row['best_rate'])}"
+        )
+        made.append(f"{rates} of {on} {way} it most.")
     if row["tuned_to_direction"] and abs(row["direction_index"] or 0) >= SIDED:
         up, down = ("rising", "falling") if row["rises_more"] > 0 else ("falling", "rising")
         made.append(f"It answers {up} sweeps more than {down} ones.")
