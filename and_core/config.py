@@ -54,6 +54,9 @@ class ActivationsConfig(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     resampler: Literal["soxr", "torchaudio"] = "soxr"  # torchaudio (an extra) resamples on the device
     traces: Annotated[bool, LaterSetting()] = True  # activation over time of each neuron's ten highest and lowest clips
+    # Clips; of more, statistics over all are made in one pass, and the activations of some are kept whole.
+    stream_beyond: Annotated[int, Field(ge=1), LaterSetting()] = 100_000
+    stream_kept: Annotated[int, Field(ge=2), LaterSetting()] = 10_000  # clips, drawn by `seed`
 
 
 class NeuronsConfig(Section):
@@ -297,6 +300,8 @@ class RunConfig(Section):
     target: PluginConfig
     # CSV of which labels each class stands for, see `and-dissect classes`; without it, equal names.
     class_map: Annotated[FilePath | None, LaterSetting()] = None
+    # JSON object of file name to labels, in place of the data set's; `and-dissect correct` writes one.
+    labels: Annotated[FilePath | None, LaterSetting()] = None
     captions: PluginConfig = PluginConfig(kind="acoustic")
     encoder: PluginConfig = PluginConfig(kind="minilm")
     summarizer: PluginConfig = PluginConfig(kind="commonality")

@@ -95,7 +95,10 @@ def settled_labels(label: str | None, labels: Iterable[str] | None) -> tuple[str
 
 
 class Clip(Record):
-    """A clip of the probing dataset; `label` is its `labels` as one text."""
+    """A clip of the probing dataset; `label` is its `labels` as one text.
+
+    `original_label` is the label before somebody corrected it, empty where it had none; None where nobody did.
+    """
 
     index: int
     name: str
@@ -105,12 +108,18 @@ class Clip(Record):
     source: str | None = None
     seconds: float = 0.0
     trained: bool | None = None
+    original_label: str | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _one_truth(cls, values: Any) -> Any:
         label, labels = settled_labels(values.get("label"), values.get("labels"))
         return {**values, "label": label, "labels": labels}
+
+    @property
+    def drawn_by(self) -> str:
+        """The label that splits are drawn by: the dataset's own, so that a correction moves no clip between halves."""
+        return (self.label or "") if self.original_label is None else self.original_label
 
     @property
     def source_name(self) -> str:

@@ -12,12 +12,14 @@ from benchmarks import (
     browser,
     confidence,
     coverage,
+    duplicates,
     extraction,
     language,
     listening,
     quantities,
     scores,
     similarity,
+    streaming,
     unlearning,
 )
 
@@ -32,7 +34,9 @@ PARTS = {
     "confidence": confidence.rows,
     "listening": listening.rows,
     "browser": browser.rows,
+    "streaming": streaming.rows,
     "coverage": coverage.rows,
+    "duplicates": duplicates.rows,
 }
 
 

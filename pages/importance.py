@@ -14,9 +14,9 @@ from pages.ui.setup import explain, provenance, setup
 
 CAUTION = (
     "A dotted curve in colour is fair random: as many neurons in the same layers, drawn at random. A curve tells of "
-    "its words only where it leaves its own dotted one. The black curve is random over all hidden neurons, and bars "
-    "span the seeds. The paper's own curves may rest on the number of neurons per layer alone, since its reference "
-    "implementation ablates the first rows of each layer."
+    "its words only where it leaves its own dotted one. The dotted curve without colour is random over all hidden "
+    "neurons, and bars span the seeds. The paper's own curves may rest on the number of neurons per layer alone, since "
+    "its reference implementation ablates the first rows of each layer."
 )
 
 

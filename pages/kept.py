@@ -70,8 +70,11 @@ def _corrections(d: Dissection, file: KeptFile) -> None:
     if d.name in in_progress(cache_root()):
         st.html(html.empty("What depends on them is being run; the sidebar shows how far it is."))
         return
-    st.button("Run what depends on the captions", on_click=_run, args=(d.name,), key="run_corrections")
-    about = "Labels are kept and exported, and change no results. The same by command:"
+    st.button("Run what depends on the corrections", on_click=_run, args=(d.name,), key="run_corrections")
+    about = (
+        "Stages that read a corrected caption or label are run anew, and those after them; clips and activations stay. "
+        "The same by command:"
+    )
     st.html(html.empty(about, f"and-dissect correct {d.name}"))
     if d.name in st.session_state.get("corrected", {}):
         _report(st.session_state["corrected"][d.name], d.name)
@@ -114,6 +117,12 @@ def _changes(d: Dissection, file: KeptFile) -> None:
             frame.head(CHANGES), hide_index=True, height=min(300, 40 + 35 * len(frame)), column_config={"open": LINK}
         )
         st.download_button("Changes (CSV)", csv_text(frame).encode(), "changes.csv", "text/csv", on_click="ignore")
+    if last["figures"]:
+        st.html(html.empty(f"{len(last['figures']):,} figures of the dissection as a whole changed."))
+        figures = pd.DataFrame([vars(figure) for figure in last["figures"]])
+        st.dataframe(figures, hide_index=True, height=min(420, 40 + 35 * len(figures)))
+        data = csv_text(figures).encode()
+        st.download_button("Figures that changed (CSV)", data, "figures.csv", "text/csv", on_click="ignore")
     st.html(html.empty(f"Run anew: {', '.join(last['computed'])}."))
 
 

@@ -110,6 +110,8 @@ SHARED = (
     "checkpoint",
     "company",
     "prepare",
+    "check",
+    "duplicates",
     "named",
     "bound",
     "listening",

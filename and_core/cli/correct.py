@@ -1,4 +1,4 @@
-"""`and-dissect correct`: run what depends on captions that were corrected on the dashboard."""
+"""`and-dissect correct`: run what depends on captions and labels that were corrected on the dashboard."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def correct(
         bool, typer.Option(help="Take over the dissection's results although they were made elsewhere.")
     ] = False,
 ) -> None:
-    """Run what depends on captions that were corrected on the dashboard, and print which headlines changed."""
+    """Run what depends on captions and labels that were corrected on the dashboard, and print what changed."""
     with reported():
         from rich.markup import escape
 
@@ -40,4 +40,9 @@ def correct(
             grid = Table("neuron", "before", "after")
             for change in done.changes[:SHOWN]:
                 grid.add_row(change.neuron, escape(change.before), escape(change.after))
+            out.print(grid)
+        if done.figures:
+            grid = Table("figure", "before", "after")
+            for figure in done.figures:
+                grid.add_row(escape(figure.what), figure.before, figure.after)
             out.print(grid)

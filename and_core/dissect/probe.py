@@ -64,7 +64,7 @@ def first_half(clips: Sequence[Clip], seed: int) -> np.ndarray:
         sources.setdefault(clip.source_name, []).append(clip.index)
     by_class: dict[str, list[str]] = {}
     for name in sorted(sources):
-        by_class.setdefault(clips[sources[name][0]].label or "", []).append(name)
+        by_class.setdefault(clips[sources[name][0]].drawn_by, []).append(name)
     rng, first, into = np.random.default_rng(seed), np.zeros(len(clips), bool), 0
     for label in sorted(by_class):
         for i in rng.permutation(len(by_class[label])):

@@ -18,6 +18,7 @@ import torch
 from and_core.errors import ConfigError
 
 Scores = Callable[..., Any]
+TOP_ALONE = ("wpmi", "soft_wpmi")  # these read a neuron's top clips, and nothing of the others
 BLOCK = 4_000_000  # elements of the largest temporary of one block
 SIMILARITIES: dict[str, Scores] = {}
 OF_TENSORS: dict[str, Scores] = {}  # the same without checks, as a GPU runs them
@@ -185,10 +186,10 @@ def top_clips(activations: torch.Tensor, k: int) -> torch.Tensor:
     [[1, 2]]
     """
     if activations.device.type == "cpu":
-        from and_core.dissect import similarity_kernels  # compiled: a second to load
+        from and_core.dissect import top_kernels  # compiled: a second to load
 
         x = np.ascontiguousarray(activations.detach().numpy(), np.float32)
-        return torch.from_numpy(similarity_kernels.highest(x, min(k, len(x)), torch.get_num_threads()))
+        return torch.from_numpy(top_kernels.highest(x, min(k, len(x)), torch.get_num_threads()))
     size = max(1, BLOCK // len(activations))
     parts = []
     for columns in activations.split(size, 1):

@@ -31,7 +31,7 @@ def extreme(u: np.ndarray, sources: np.ndarray | None = None, k: int = MAX_K) ->
     values : (R, k) float32
         Their activations, NaN where there are none.
     """
-    from and_core.dissect.similarity_kernels import highest  # compiled: a second to load
+    from and_core.dissect.top_kernels import highest  # compiled: a second to load
 
     most = 1 if sources is None or not len(sources) else int(np.bincount(sources).max())
     ranked_clips = min(k * most, len(u))  # among these are clips of k sources

@@ -48,6 +48,8 @@ class Edit:
 def keep_edit(file: KeptFile, dissection: str, kind: Kind, clip: str, original: str, text: str, who: str = "") -> None:
     """Keep a correction; the original of the first one stays, and a text equal to it takes the correction back.
 
+    Several labels of a clip are one text, with ``; `` between them.
+
     Raises
     ------
     DataError
@@ -58,9 +60,10 @@ def keep_edit(file: KeptFile, dissection: str, kind: Kind, clip: str, original: 
     text, who = " ".join(text.split()), who.strip()[:80]
     if kind not in KINDS:
         raise one_of("kind", kind, KINDS, DataError)
-    if not text or len(text) > LONGEST:
-        raise DataError(f"{kind}: {len(text)} letters; 1 to {LONGEST} are allowed")
     first = [edit for edit in edits(file, dissection, kind, history=True) if edit.clip == clip]
+    back = bool(first) and text == first[0].original  # one that had none before may have none again
+    if (not text and not back) or len(text) > LONGEST:
+        raise DataError(f"{kind}: {len(text)} letters; 1 to {LONGEST} are allowed")
     values = {"dissection": dissection, "kind": kind, "clip": clip, "text": text, "who": who}
     with file.write() as connection:
         kept = first[0].original if first else original
@@ -81,16 +84,19 @@ def edits(file: KeptFile, dissection: str, kind: Kind | None = None, history: bo
     return [edit for edit in latest.values() if edit.text != edit.original]
 
 
-def write_corrections(file: KeptFile, dissection: str) -> str | None:
-    """Write the corrected captions to a file named by its contents, and return its path; None where there are none.
+def write_corrections(file: KeptFile, dissection: str, kind: Kind = "caption") -> str | None:
+    """Write the corrected captions or labels to a file named by its contents, and return its path; None where there
+    are none.
 
     A dissection's results are made from such a file, so one that is written stays as it is.
     """
-    captions = {edit.clip: edit.text for edit in edits(file, dissection, "caption")}
-    if not captions:
+    texts: dict[str, str | list[str]] = {edit.clip: edit.text for edit in edits(file, dissection, kind)}
+    if kind == "label":
+        texts = {clip: [part for part in str(text).split("; ") if part] for clip, text in texts.items()}
+    if not texts:
         return None
-    data = json.dumps(captions, ensure_ascii=False, indent=1, sort_keys=True).encode()
-    path = file.path.parent / f"captions-{hashlib.sha256(data).hexdigest()[:16]}.json"
+    data = json.dumps(texts, ensure_ascii=False, indent=1, sort_keys=True).encode()
+    path = file.path.parent / f"{kind}s-{hashlib.sha256(data).hexdigest()[:16]}.json"
     if not path.exists():
         partial = path.with_suffix(".partial")
         partial.write_bytes(data)

@@ -8,6 +8,7 @@ from typing import Any
 from and_core.errors import DataError
 from and_core.labels.class_map import check_class_map, read_class_map
 from and_core.pipeline.stage import Run, Stage
+from and_core.store.clips import classes_of
 from and_core.store.writer import StageWriter
 
 
@@ -32,7 +33,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     path, d = run.config.class_map, run.dissection
     assert path is not None
     class_map = read_class_map(path)
-    warnings = check_class_map(class_map, d.target_classes or [], d.classes)
+    warnings = check_class_map(class_map, d.target_classes or [], classes_of(d.clips_as_given))
     for warning in warnings:
         run.say(f"class_map: {warning}")
     writer.json("pairs", [list(pair) for pair in class_map.pairs])
@@ -47,4 +48,5 @@ STAGE = Stage(
     parameters,
     compute,
     wanted=lambda run: run.config.class_map is not None and not run.recorded,
+    reads="named",
 )

@@ -103,4 +103,6 @@ STAGE = Stage(
     ("clips", "neurons", "texts", "calibration", "closed", "open"),
     parameters,
     compute,
+    optional=("labels",),
+    reads="named",
 )

@@ -149,4 +149,5 @@ STAGE = Stage(
     parameters,
     compute,
     wanted=lambda run: run.config.llm is not None,
+    reads="named",
 )

@@ -58,5 +58,5 @@ STAGE = Stage(
     ("activations", "texts", "closed"),
     lambda run: {},
     last_layer,
-    optional=("tab", "icl", "class_map"),
+    optional=("tab", "icl", "class_map", "labels"),
 )

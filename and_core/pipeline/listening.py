@@ -272,6 +272,6 @@ STAGE = Stage(
     ("clips", "activations"),
     _parameters,
     _compute,
-    optional=("class_map",),
+    optional=("class_map", "labels"),
     wanted=lambda run: run.config.listening is not None,
 )

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from and_core.config import ProbeConfig
+from and_core.config import MAX_K, ProbeConfig
 from and_core.dissect.neighbours import CANDIDATES, DIMENSIONS, SEED, alike
 from and_core.dissect.statistics import class_means, extreme, histograms, moments
-from and_core.pipeline.activations import UNIT_CHUNK
+from and_core.pipeline.forward_pass import UNIT_CHUNK
 from and_core.pipeline.stage import Run, Stage
+from and_core.store.clips import classes_of, mask_of
 from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 
@@ -25,7 +26,7 @@ CLIPS_AT_ONCE = 256
 def blocks(dissection: Dissection, most: int = BLOCK) -> list[tuple[str, slice]]:
     """Return (layer, units) chunks of at most so many neurons, in network order; of fewer where there are more than
     :data:`EXACT_CLIPS` clips, so that a chunk's activations do not grow with them."""
-    clips = len(dissection.clips)
+    clips = len(dissection.activation_clips)
     if clips > EXACT_CLIPS:
         most = min(most, max(1, BLOCK * EXACT_CLIPS // clips // UNIT_CHUNK) * UNIT_CHUNK)
     return [
@@ -44,11 +45,18 @@ def source_numbers(dissection: Dissection) -> np.ndarray:
 def compute(run: Run, writer: StageWriter) -> None:
     """Compute statistics in blocks of neurons, over the clips that explanations are made from.
 
+    Those of a streamed pass are over all clips, and are taken over from there; a view, which is explained from some
+    clips alone, takes its own from the clips whose activations are kept.
+
     Cost: N R, a partial selection for extreme clips.
     """
+    if run.dissection.streamed is not None and run.config.probe == run.streamed_probe:
+        of_all_clips(run, writer)
+        return
     d, config = run.dissection, run.config.neurons
     used = np.flatnonzero(run.explained_from)
-    label_mask = d.label_mask[used]
+    given = d.clips_as_given  # means over corrected labels are the stage `labels`', so that a correction moves no rank
+    label_mask = mask_of(given, classes_of(given))[used]
     sources = np.unique(source_numbers(d)[used], return_inverse=True)[1] if config.one_per_source else None
     parts = blocks(d)
 
@@ -84,6 +92,29 @@ def compute(run: Run, writer: StageWriter) -> None:
         "one_per_source": config.one_per_source,
         "ranked": len(used) if sources is None else int(sources.max()) + 1,
     }
+
+
+def of_all_clips(run: Run, writer: StageWriter) -> None:
+    """Take over the statistics of a streamed pass."""
+    d = run.dissection
+    for side in ("high", "low"):
+        for what, unit in (("clips", "clip index, -1 for none"), ("values", "the target's own")):
+            array = np.asarray(d.array(f"activations/{side}_{what}"))[:, :MAX_K]
+            writer.array(f"{side}_{what}", array, ["neuron", "rank"], unit)
+    writer.array("histograms", d.array("activations/histograms"), ["neuron", "bin"], "clips")
+    writer.array("bins", d.array("activations/bins"), ["neuron", "low, high"], "the target's own")
+    writer.array("class_means", d.array("activations/class_means"), ["neuron", "class"], "the target's own")
+    statistics = d.table("activations/statistics")
+    writer.table("statistics", statistics)
+    streamed = d.streamed
+    assert streamed is not None
+    writer.notes = {
+        "dead": int(statistics["dead"].to_numpy(zero_copy_only=False).sum()),
+        "one_per_source": run.config.neurons.one_per_source,
+        "ranked": streamed["ranked"],
+        "over": "all clips",
+    }
+    run.progress("neurons", 1, 1)
 
 
 def similar(run: Run, writer: StageWriter) -> None:
@@ -167,7 +198,7 @@ def parameters(run: Run) -> dict[str, Any]:
     return run.config.neurons.model_dump() | probe
 
 
-STAGE = Stage("neurons", "Ranking clips for every neuron", ("clips", "activations"), parameters, compute)
+STAGE = Stage("neurons", "Ranking clips for every neuron", ("clips", "activations"), parameters, compute, reads="named")
 SIMILAR = Stage(
     "similar",
     "Finding neurons that fire alike",

@@ -136,4 +136,4 @@ def _asked(run: Run, words: list[str]) -> dict[str, Verdict]:
     }
 
 
-STAGE = Stage("open", "Finding open concepts", ("calibration", "texts"), open_parameters, open_concepts)
+STAGE = Stage("open", "Finding open concepts", ("calibration", "texts"), open_parameters, open_concepts, reads="named")

@@ -140,5 +140,5 @@ STAGE = Stage(
     ("clips", "activations", "neurons"),
     parameters,
     compute,
-    optional=("texts", "sounds"),
+    optional=("texts", "sounds", "labels"),
 )

@@ -29,6 +29,7 @@ from and_core.pipeline import (
     icl,
     interpretability_seeds,
     intruder,
+    labels,
     last_layer,
     listening,
     llm_judge,
@@ -44,7 +45,7 @@ from and_core.pipeline import (
 )
 from and_core.pipeline.recorded import check_harmless
 from and_core.pipeline.runner import Outcome, run_stage, up_to_date
-from and_core.pipeline.stage import Run, Stage, stage_key
+from and_core.pipeline.stage import Run, Stage, read_by, stage_key
 from and_core.progress import Progress, bars, noted
 from and_core.store.dissection import list_dissections
 from and_core.store.files import cache_root, inside, safe_name
@@ -55,6 +56,7 @@ from and_core.targets.base import Target
 STAGES: tuple[Stage, ...] = (
     clips.STAGE,
     activations.STAGE,
+    labels.STAGE,
     class_map.STAGE,
     neurons.STAGE,
     neurons.SIMILAR,
@@ -270,9 +272,7 @@ def status(config: RunConfig, root: Path | None = None) -> list[tuple[str, str]]
         done = manifest.stages.get(stage.name)
         state = "unfinished" if list(inside(folder, PARTIAL).glob(f"{stage.name}-*")) else "not run"
         if done is not None:
-            inputs = {
-                name: manifest.stages[name].key for name in (*stage.inputs, *stage.optional) if name in manifest.stages
-            }
+            inputs = {name: manifest.stages[name].key for name in read_by(stage, manifest) if name in manifest.stages}
             parameters = stage.parameters(context)
             key = stage_key(stage, parameters, inputs)
             fresh = done.key.split("-")[0] == key or up_to_date(stage, done, key, parameters, inputs)

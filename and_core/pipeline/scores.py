@@ -420,7 +420,7 @@ STAGE = Stage(
     ("clips", "activations", "neurons", "captions", "texts", "calibration", "closed", "open"),
     parameters,
     compute,
-    optional=("sounds", "tab", "icl", "class_map"),
+    optional=("sounds", "tab", "icl", "class_map", "labels"),
     wanted=lambda run: run.config.scores is not None,
     views=tuple(f"{half}-half" for half in HALVES),
 )

@@ -273,11 +273,14 @@ def _mean(values: np.ndarray) -> float:
     return round(float(np.mean(values)), 4) if len(values) else 0.0
 
 
-SUMMARIES = Stage("summaries", "Summarising high and low clips", ("neurons", "captions", "texts"), parameters, compute)
+SUMMARIES = Stage(
+    "summaries", "Summarising high and low clips", ("neurons", "captions", "texts"), parameters, compute, reads="named"
+)
 CALIBRATION = Stage(
     "calibration",
     "Calibrating summaries",
     ("summaries", "texts"),
     lambda run: run.config.calibration.model_dump(),
     compute_calibration,
+    reads="named",
 )

@@ -310,7 +310,7 @@ SPLIT = Stage(
     READ,
     split_parameters,
     split,
-    optional=("sounds", "tab", "class_map"),
+    optional=("sounds", "tab", "class_map", "labels"),
     wanted=_wanted,
     optional_result=True,
     views=(UNTESTED,),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from and_core.config import ProbeConfig, RunConfig
 from and_core.errors import ANDError
-from and_core.pipeline import activations, clips, closed, neurons, open_concepts, summaries, texts
+from and_core.pipeline import activations, clips, closed, labels, neurons, open_concepts, summaries, texts
 from and_core.pipeline.runner import Outcome, run_stage
 from and_core.pipeline.stage import Progress, Run, Stage
 from and_core.store.artifacts import VIEWS
@@ -25,6 +25,7 @@ from and_core.store.writer import sweep, writing
 EXPLAINING = (
     clips.STAGE,
     activations.STAGE,
+    labels.STAGE,  # a concept set made of labels is that of the dissection
     neurons.STAGE,
     texts.CAPTIONS,
     texts.TEXTS,

@@ -12,6 +12,8 @@ from and_core.names import readable
 if TYPE_CHECKING:
     from and_core.store.dissection import Dissection
 
+COLUMNS = ("form", "first", "second", "share", "score")
+
 
 @dataclass(frozen=True)
 class Composed:
@@ -66,11 +68,21 @@ def composed(d: Dissection, index: int) -> Composed | None:
     """Return what a neuron means beyond one concept; None where one concept says it, or nothing was looked for."""
     if not d.has("compositions"):
         return None
-    row = {name: d.compositions[name][index].as_py() for name in ("form", "first", "second", "share", "score")}
-    if row["form"] is None:
+    return _composed(*(d.compositions[name][index].as_py() for name in COLUMNS))
+
+
+def composed_by_all(d: Dissection) -> dict[int, Composed]:
+    """Return neuron -> what it means beyond one concept, of those that one concept does not say."""
+    if not d.has("compositions"):
+        return {}
+    rows = zip(*(d.compositions[name].to_pylist() for name in COLUMNS), strict=True)
+    return {i: made for i, row in enumerate(rows) if (made := _composed(*row)) is not None}
+
+
+def _composed(form: str | None, first: str, second: str | None, share: float | None, score: float) -> Composed | None:
+    if form is None:
         return None
-    share = float("nan") if row["share"] is None else row["share"]
-    return Composed(row["form"], row["first"], row["second"] or "", share, row["score"])
+    return Composed(form, first, second or "", float("nan") if share is None else share, score)
 
 
 def clips_with(d: Dissection, predicate: str, without: str = "") -> np.ndarray:

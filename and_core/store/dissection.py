@@ -122,14 +122,22 @@ class Dissection(Clips, Results, TraceResults, TuningResults):
         raise DataError(f"neuron={index} is out of range; there are {self.neuron_count}")
 
     def activations(self, neuron: NeuronId | str) -> np.ndarray:
-        """Return (N,) activations of one neuron on every clip, in the target's own unit."""
+        """Return (N,) activations of one neuron on every clip of :attr:`activation_clips`, in the target's own unit."""
         index = self.index(neuron)
         name = self.neuron_id(index)
         return self._zarr(name.layer)[:, name.unit]
 
     def clip_activations(self, clip: int, layer: str) -> np.ndarray:
-        """Return (R,) activations of a layer's neurons on one clip."""
+        """Return (R,) activations of a layer's neurons on one clip.
+
+        Raises
+        ------
+        DataError
+            There is no such clip, or its activations are not kept.
+        """
         self.clip_row(clip)
+        if not self.with_activations[clip]:
+            raise DataError(f"clip={clip} is among the extreme clips alone; activations are kept of others")
         return self._zarr(self.layer(layer).name)[clip, :]
 
     def traces(self, neuron: NeuronId | str) -> dict[int, Trace]:
@@ -138,13 +146,13 @@ class Dissection(Clips, Results, TraceResults, TuningResults):
         return self.stored_traces(self.index(neuron))
 
     def layer_activations(self, layer: str, units: slice = slice(None)) -> np.ndarray:
-        """Return (N, R) activations of a layer, or of some of its units."""
+        """Return (N, R) activations of a layer, or of some of its units, on every clip of :attr:`activation_clips`."""
         return self._zarr(self.layer(layer).name)[:, units]
 
     def activation_rows(self, most: int) -> Iterator[np.ndarray]:
         """Yield (n, R) activations of all neurons on at most so many clips at once, in order."""
         arrays = [self._zarr(layer.name) for layer in self.layers]
-        for start in range(0, len(self.clips), most):
+        for start in range(0, int(self.with_activations.sum()), most):
             yield np.concatenate([np.asarray(x[start : start + most], np.float32) for x in arrays], 1)
 
     def _zarr(self, layer: str) -> Any:
@@ -161,7 +169,7 @@ class Dissection(Clips, Results, TraceResults, TuningResults):
                     f"artifact {name!r} is altered: its folder holds other files than the manifest lists"
                 )
             array = zarr.open_array(str(root), mode="r")
-            if array.shape != (len(self.clips), self.layer(layer).size):
+            if array.shape != (int(self.with_activations.sum()), self.layer(layer).size):
                 raise ArtifactError(
                     f"artifact {name!r} has shape {array.shape}, not one row a clip and one column a neuron"
                 )
@@ -195,9 +203,17 @@ class Dissection(Clips, Results, TraceResults, TuningResults):
 
     def histogram(self, neuron: NeuronId | str) -> tuple[np.ndarray, np.ndarray]:
         """Return counts of clips (bins,) and the bins' edges (bins + 1,) from the neuron's lowest to its highest
-        activation."""
-        counts = np.asarray(self.array("neurons/histograms")[self.index(neuron)])
+        activation.
+
+        After a streamed pass the bins are of equal width but for the first and the last, which are open.
+        """
+        index = self.index(neuron)
+        counts = np.asarray(self.array("neurons/histograms")[index])
         statistics = self.statistics(neuron)
+        if "neurons/bins" in self.manifest.artifacts:
+            low, high = np.asarray(self.array("neurons/bins")[index], float)
+            inner = np.linspace(low, high, len(counts) - 1)
+            return counts, np.array([min(statistics["minimum"], low), *inner, max(statistics["maximum"], high)])
         return counts, np.linspace(statistics["minimum"], statistics["maximum"], len(counts) + 1)
 
     @cached_property
@@ -215,7 +231,8 @@ class Dissection(Clips, Results, TraceResults, TuningResults):
 
     def class_means(self, neuron: NeuronId | str) -> dict[str, float]:
         """Return the mean activation of each class."""
-        values = self.array("neurons/class_means")[self.index(neuron)]
+        stage = "labels" if self.has("labels") else "neurons"
+        values = self.array(f"{stage}/class_means")[self.index(neuron)]
         return dict(zip(self.classes, (float(v) for v in values), strict=True))
 
     def words_of(self, neuron: NeuronId | str) -> pa.Table:

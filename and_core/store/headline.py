@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from and_core.records import direction
-from and_core.store.composition import Composed, composed
+from and_core.store.composition import Composed, composed, composed_by_all
 
 if TYPE_CHECKING:
     from and_core.store.dissection import Dissection
@@ -203,14 +203,49 @@ def headline(d: Dissection, index: int, every: Headlines) -> Headline:
     )
 
 
+def headline_texts(d: Dissection) -> list[str]:
+    """Return the sentence of every neuron, as :func:`headline` has it, from columns that are read once."""
+    every, table = d.headlines, d.table("explanations/explanations")
+    dead, said = table.column("dead").to_pylist(), table.column("adjectives").to_pylist()
+    if d.words_calibrated:
+        words: list[dict[str, float | None]] = [{} for _ in said]
+        columns = (d.scored_words[name].to_pylist() for name in ("neuron", "word", "confidence"))
+        for neuron, word, confidence in zip(*columns, strict=True):
+            if confidence is not None and confidence >= SURE:
+                words[neuron][word] = confidence
+    else:
+        words = [{word: None for word in text.split(", ") if word} for text in said]
+    quantities, several = followed_by_all(d), composed_by_all(d)
+    known = np.isfinite(every.probability)
+    probability = [float(p) if k else None for p, k in zip(every.probability, known, strict=True)]
+    return [
+        Headline(
+            every.concept[i], every.by[i], probability[i], words[i], every.calibrated, bool(dead[i]),
+            quantities.get(i), several.get(i),
+        ).text
+        for i in range(table.num_rows)
+    ]  # fmt: skip
+
+
 def followed(d: Dissection, index: int) -> str | None:
     """Return the acoustic measure that a neuron follows, in words; None where it follows none or none were compared."""
     if not d.has("quantities") or not d.quantities["follows"][index].as_py():
         return None
-    row = {name: d.quantities[name][index].as_py() for name in ("measure", "spearman", "sign")}
-    words = d.quantity_words[row["measure"]]
-    value = f"{row['spearman']:.2f}".replace("0.", ".", 1)
-    return f"{words['name']}: {direction(words['more'], words['less'], row['sign'])} (Spearman {value})"
+    return _followed(d, *(d.quantities[name][index].as_py() for name in ("measure", "spearman", "sign")))
+
+
+def followed_by_all(d: Dissection) -> dict[int, str]:
+    """Return neuron -> the acoustic measure that it follows, of those that follow one."""
+    if not d.has("quantities"):
+        return {}
+    columns = [d.quantities[name].to_pylist() for name in ("follows", "measure", "spearman", "sign")]
+    return {i: _followed(d, *row) for i, (follows, *row) in enumerate(zip(*columns, strict=True)) if follows}
+
+
+def _followed(d: Dissection, measure: str, spearman: float, sign: int) -> str:
+    words = d.quantity_words[measure]
+    value = f"{spearman:.2f}".replace("0.", ".", 1)
+    return f"{words['name']}: {direction(words['more'], words['less'], sign)} (Spearman {value})"
 
 
 def _column(table: Any, name: str) -> np.ndarray:

@@ -7,6 +7,7 @@ package is called out of date instead of being misread.
 STAGE_VERSIONS: dict[str, int] = {
     "clips": 3,
     "activations": 1,
+    "labels": 1,
     "class_map": 1,
     "neurons": 2,
     "similar": 1,

@@ -115,8 +115,8 @@ def _by_class(d: Dissection, split: TestedClips, result: Result) -> None:
     if chosen:
         _class_clips(d, split, result, chosen[0])
     st.caption(
-        "Each class's own output on its own clips; a click on a bar opens them. Black marks: as many random neurons in "
-        "the same layers. Unlearning that is selective moves the concept and little else."
+        "Each class's own output on its own clips; a click on a bar opens them. Short marks across the bars: as many "
+        "random neurons in the same layers. Unlearning that is selective moves the concept and little else."
     )
     accuracy = "average precision" if split.multi_label else "accuracy"
     frame = pd.DataFrame({

@@ -1,19 +1,21 @@
-"""Where the dashboard lies, told to the browser: else it asks beneath a page first, and the server knows nothing
-there."""
+"""What the browser is told before a page is drawn: where the dashboard lies (else it asks beneath a page first, and the
+server knows nothing there), and which theme was chosen."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEAD = b"<head>"
 NEVER = (b"accept-encoding", b"if-none-match", b"if-modified-since")  # a page is written anew, and is small
+SCHEME = Path(__file__).with_name("scheme.js")
 FIXED = (b"content-length", b"etag", b"last-modified", b"accept-ranges")  # of the file as it was
 
 
 class BaseAddress:
-    """Write into every page of HTML at which address the server's own routes begin.
+    """Write into every page of HTML at which address the server's own routes begin, and the script of the theme.
 
     Parameters
     ----------
@@ -25,7 +27,7 @@ class BaseAddress:
     def __init__(self, app: ASGIApp, base: str = "") -> None:
         self.app, path = app, "/" + base.strip("/")
         script = f"window.__streamlit = {{ BACKEND_BASE_URL: location.origin + {json.dumps(path)} }};"
-        self.script = f"<script>{script}</script>".encode()
+        self.script = f"<script>{script}</script><script>{SCHEME.read_text(encoding='utf-8')}</script>".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and what is answered with the address in it."""

@@ -18,6 +18,16 @@ COPY_LINK = '<button class="and-copylink" data-and-copy="1" title="copy the addr
 
 JUMP = '<button class="and-jump" data-and-jump="1" aria-haspopup="dialog">Jump to anything <kbd>Ctrl K</kbd></button>'
 
+SCHEMES = ("system", "light", "dark")
+THEME = (
+    '<div class="and-theme" role="radiogroup" aria-label="Theme">'
+    + "".join(
+        f'<button role="radio" aria-checked="false" data-and-scheme="{scheme}">{scheme.capitalize()}</button>'
+        for scheme in SCHEMES
+    )
+    + "</div>"
+)
+
 
 def place(**names: object) -> str:
     """Return a mark of what is shown, for an address that leaves nothing to defaults."""
@@ -256,7 +266,8 @@ def plain_table(rows: Sequence[dict[str, str]], *anchors: str) -> str:
     """Return rows of texts as they stand; terms of the glossary in the head are explained."""
     head = "".join(f"<th>{explained(name, *anchors)}</th>" for name in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row.values()) + "</tr>" for row in rows)
-    return f'<div class="and-scroll"><table><tr>{head}</tr>{body}</table></div>'
+    reached = 'tabindex="0" role="group" aria-label="table"'  # by keys, to be scrolled where it is wider than the page
+    return f'<div class="and-scroll" {reached}><table><tr>{head}</tr>{body}</table></div>'
 
 
 def markdown(value: object) -> str:

@@ -11,6 +11,7 @@ from and_core.errors import ANDError
 from and_core.kept.database import KeptFile
 from and_core.kept.edits import Edit, Kind, edits, keep_edit
 from and_core.kept.lists import DEFAULT, keep_star, stars
+from and_core.records import Clip
 from pages.ui import html
 
 
@@ -87,23 +88,34 @@ def _correct(d: Dissection, neuron: NeuronId) -> None:
     if standing is not None:
         st.html(html.empty(f"The original: “{standing.original}”. {corrected_by(standing)}."))
     key = f"correct {kind} {chosen.clip.index}"
-    st.text_area("As it should be", standing.text if standing else now, key=key, max_chars=4_000, height=110)
+    stands = standing.text if standing else now
+    if kind == "caption":
+        st.text_area("As it should be", stands, key=key, max_chars=4_000, height=110)
+    else:
+        labels = [label for label in stands.split("; ") if label]
+        st.multiselect(
+            "As it should be",
+            sorted({*d.classes, *labels}),
+            labels,
+            key=key,
+            accept_new_options=True,
+            placeholder="Choose labels, or type a new one",
+            help="one label or several; what is typed becomes a label of its own",
+        )
     who = _name("correct")
 
     def save() -> None:
+        given = st.session_state[key]
+        text = given if kind == "caption" else "; ".join(given)
         try:
-            keep_edit(file, d.name, kind, chosen.clip.name, now, st.session_state[key], who)
-            st.session_state["notice"] = f"The {kind} of {chosen.clip.name} is corrected; {NEXT[kind]}"
+            keep_edit(file, d.name, kind, chosen.clip.name, now, text, who)
+            st.session_state["notice"] = (
+                f"The {kind} of {chosen.clip.name} is corrected; on the page Kept, run what depends on it."
+            )
         except ANDError as error:
             st.session_state["notice"] = str(error)
 
     st.button("Keep the correction", on_click=save, type="primary", key="correct_it")
-
-
-NEXT = {
-    "caption": "on the page Kept, run what depends on it.",
-    "label": "it stands beside the original. The dissection itself takes it over when its data set has it.",
-}
 
 
 def standing_edits(d: Dissection) -> dict[tuple[str, str], Edit]:
@@ -120,13 +132,13 @@ def corrected_by(edit: Edit) -> str:
     return f"Corrected{' by ' + edit.who if edit.who else ''} on {edit.created[:10]}"
 
 
-def remarks(standing: dict[tuple[str, str], Edit], clip: str, caption: str | None) -> list[str]:
+def remarks(standing: dict[tuple[str, str], Edit], clip: Clip, caption: str | None) -> list[str]:
     """Return what was corrected of a clip, for its card."""
     lines = []
-    for kind in ("caption", "label"):
-        edit = standing.get((kind, clip))
+    for kind, now in (("caption", caption), ("label", clip.label)):
+        edit = standing.get((kind, clip.name))
         if edit is not None:
-            run = kind == "label" or edit.text == caption
+            run = edit.text == (now or "")
             lines.append(f"{corrected_by(edit)}: {kind} “{edit.text}”; the original: “{edit.original}”.")
             lines += [] if run else ["What depends on it has not been run yet."]
     return lines

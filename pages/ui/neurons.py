@@ -135,7 +135,7 @@ def _grid(
             f"{top.clip.name}, {top.clip.seconds:.1f} s"
             + (f", fold {top.clip.fold}" if top.clip.fold is not None else ""),
             *(["Measured. " + "; ".join(measured)] if measured else []),
-            *keep.remarks(standing, top.clip.name, top.caption),
+            *keep.remarks(standing, top.clip, top.caption),
         ]
         picture = media_url(d, top.clip.index, "jpg") if pictures else None
         cards.append(

@@ -39,7 +39,7 @@ PAGES = (
     ("pages/studies.py", "Human studies"),
     ("pages/glossary.py", "Glossary"),
 )
-SCRIPTS = ("history", "palette", "player", "terms", "hover")
+SCRIPTS = ("history", "palette", "player", "terms", "hover", "scheme")
 BOUND: dict[str, Any] = {"bind": "query-params"}  # the setting stands in the address
 PROVENANCE = (
     "target",
@@ -78,6 +78,7 @@ def frame(title: str) -> str | None:
         st.html(html.JUMP)
         for path, label in PAGES:
             st.page_link(path, label=label)
+        st.html(html.THEME)
         st.divider()
         chosen = None
         if names:

@@ -120,10 +120,7 @@ def results(study: Study) -> None:
             right.html(html.empty("The rated neurons stand in no block."))
     last = fault_part(parts["faults"], ABOUT)
     for part in [*result_parts(parts, texts, how, study.mark), *([last] if last else [])]:
-        st.html(
-            html.heading(part.title)
-            + html.box(f'<div class="and-scroll">{html.plain_table(part.cells)}</div>' + html.empty(part.note))
-        )
+        st.html(html.heading(part.title) + html.box(html.plain_table(part.cells) + html.empty(part.note)))
     _scores(report)
     if parts["flags"]:
         st.html(html.heading("Reported faults"))

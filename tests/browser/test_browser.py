@@ -16,6 +16,7 @@ import pytest
 import soundfile as sf
 
 from and_core import open_dissection, pipeline
+from pages.ui.setup import PAGES
 from tests.conftest import small_config, tone
 from tests.serving import dashboard_server
 
@@ -179,15 +180,48 @@ def test_a_term_is_explained_by_pointer_and_by_keys(server: str, page) -> None:
     assert box["x"] >= 0 and box["x"] + box["width"] <= 1440 and page.faults == []
 
 
-@pytest.mark.parametrize("path", ["/", "/neurons", "/layers", "/concepts", "/unlearning", "/words", "/listen"])
+PATHS = ("", *(Path(path).stem for path, label in PAGES if label != "Start"))
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_pages_have_no_faults_of_labels_and_contrast(server: str, page, path: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    open_page(page, f"{server}{path}?dissection=small")
-    settle(page)
-    found = axe.run(page, options=RULES)
-    assert len(found.response["passes"]) > 5
-    faults = {v["id"]: [n["html"][:160] for n in v["nodes"]][:4] for v in found.response["violations"]}
-    assert faults == {}
+    open_page(page, f"{server}/{path}?dissection=small")
+    for theme, width, height in (("light", 1440, 900), ("dark", 390, 844)):
+        page.evaluate("theme => window.andTheme.set(theme)", theme)
+        page.set_viewport_size({"width": width, "height": height})
+        settle(page)
+        found = axe.run(page, options=RULES)
+        assert len(found.response["passes"]) > 5
+        faults = {v["id"]: [n["html"][:160] for n in v["nodes"]][:4] for v in found.response["violations"]}
+        assert faults == {}, theme
+    page.evaluate("window.andTheme.set('system')")
+
+
+def test_the_theme_is_switched_without_a_flash_and_remembered(server: str, page) -> None:
+    ground = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
+    open_page(page, f"{server}/glossary?dissection=small", ".and-theme")
+    light = page.evaluate(ground)
+    page.evaluate("window.andSame = document.querySelector('h1.and')")
+    page.get_by_role("radio", name="Dark").click()
+    page.wait_for_function(f"{ground} !== '{light}'")
+    dark = page.evaluate(ground)
+    assert page.evaluate("andSame.isConnected"), "nothing is drawn anew"
+    page.add_init_script(
+        "window.andGrounds = []; (function look() { if (document.documentElement) andGrounds.push(getComputedStyle("
+        "document.querySelector('[data-testid=stApp]') || document.documentElement).backgroundColor); "
+        "requestAnimationFrame(look); })()"
+    )
+    open_page(page, f"{server}/kept?dissection=small", ".and-theme")
+    assert page.evaluate(ground) == dark, "on another page, opened cold"
+    grounds = page.evaluate("[...new Set(andGrounds)].map(c => Math.max(...c.match(/\\d+/g).slice(0, 3).map(Number)))")
+    assert grounds and max(grounds) < 60, grounds
+    page.get_by_role("radio", name="Dark").press("ArrowLeft")
+    page.get_by_role("radio", name="Light", checked=True).press("ArrowLeft")
+    page.wait_for_function(f"{ground} === '{light}'")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"{ground} === '{dark}'")
+    assert page.faults == []
 
 
 def test_first_page_from_cold_sees_and_hears(server: str, page) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from and_core import open_dissection
+from and_core.kept.changes import read_changes
 from and_core.kept.database import KeptFile
 from and_core.kept.edits import keep_edit
 from and_core.kept.lists import stars
@@ -147,7 +148,7 @@ def test_two_neurons_are_compared_by_address_and_one_is_starred(server: str, pag
     assert page.faults == []
 
 
-def test_a_corrected_caption_is_run_and_what_it_changed_is_shown(server: str, page, root: Path) -> None:
+def test_a_corrected_caption_and_label_are_run_and_what_it_changed_is_shown(server: str, page, root: Path) -> None:
     d = open_dissection("small", root=root)
     neuron, mended = "layer2_intermediate/412", "A person is snoring loudly. It is deep and slow."
     for top in d.extreme_clips(neuron)[1:]:
@@ -157,14 +158,23 @@ def test_a_corrected_caption_is_run_and_what_it_changed_is_shown(server: str, pa
     page.get_by_role("button", name="Correct").click()
     page.get_by_label("As it should be").fill(mended)
     page.get_by_role("button", name="Keep the correction").click()
-    page.get_by_text("is corrected; on the page Kept").wait_for()
+    page.get_by_text("The caption of").wait_for()
+    page.locator(".st-key-correct_kind").get_by_text("label").click()
+    field = page.get_by_role("combobox", name="As it should be")
+    field.fill("whale song")
+    field.press("Enter")
+    field.press("Tab")
+    page.get_by_role("button", name="Keep the correction").click()
+    page.get_by_text("The label of").wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Kept").click()
-    page.get_by_role("button", name="Run what depends on the captions").click()
+    page.get_by_role("button", name="Run what depends on the corrections").click()
     page.get_by_text("What the last run changed").wait_for(timeout=240_000)
     settle(page)
     again = open_dissection("small", root=root)
     assert again.extreme_clips(neuron)[0].caption == mended and top.caption != mended
     assert "captions" in page.inner_text('[data-testid="stMain"]').split("Run anew:")[1]
+    assert set(again.extreme_clips(neuron)[0].clip.labels) == {*top.clip.labels, "whale song"}
+    assert "clips labelled whale song" in {figure.what for figure in read_changes(KeptFile(root), "small")["figures"]}
     assert again.manifest.stages["activations"].key == d.manifest.stages["activations"].key
     assert page.faults == []

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from and_core import open_dissection
-from and_core.kept.changes import Change, write_changes
+from and_core.kept.changes import Change, FigureChange, write_changes
 from and_core.kept.database import KeptFile
-from and_core.kept.edits import edits, keep_edit
+from and_core.kept.edits import edits, keep_edit, write_corrections
 from and_core.kept.lists import keep_star, stars
 from and_core.query.counterpart import counterparts
 from pages.ui import html
@@ -72,16 +72,27 @@ def test_a_correction_stands_beside_its_original_and_its_run_is_reported(root: P
     assert area.value == top.caption
     area.set_value("A wolf howls.").run()
     test.button(key="correct_it").click().run()
-    (edit,) = edits(file, "small")
+    (edit,) = edits(file, "small", "caption")
     assert (edit.clip, edit.original, edit.text) == (top.clip.name, top.caption, "A wolf howls.")
     text = page_html(test)
     assert f"the original: “{html.text(top.caption)}”" in text and "has not been run yet" in text
-    write_changes(file, "small", ["captions", "texts"], [Change(NEURON, "before it", "after it")])
+    test.segmented_control(key="correct_kind").set_value("label").run()
+    field = next(field for field in test.multiselect if field.label == "As it should be")
+    assert field.value == [top.clip.label]
+    field.set_value([next(label for label in d.classes if label != top.clip.label), top.clip.label]).run()
+    test.button(key="correct_it").click().run()
+    (edit,) = edits(file, "small", "label")
+    assert edit.original == top.clip.label and set(edit.text.split("; ")) > {top.clip.label}
+    path = write_corrections(file, "small", "label")
+    assert path is not None and json.loads(Path(path).read_text()) == {top.clip.name: edit.text.split("; ")}
+    figures = [FigureChange("clips labelled dog", "6", "7")]
+    write_changes(file, "small", ["captions", "texts"], [Change(NEURON, "before it", "after it")], figures)
     page = test.switch_page("pages/kept.py").run()
     assert not page.exception and "1 of " in page_html(page) and "Run anew: captions, texts." in page_html(page)
     shown = [frame.value for frame in page.dataframe]
     assert any("before" in frame and frame["after"][0] == "after it" for frame in shown)
-    assert any("original" in frame and frame["original"][0] == top.caption for frame in shown)
+    assert any("what" in frame and frame["after"][0] == "7" for frame in shown)
+    assert any("original" in frame and top.caption in set(frame["original"]) for frame in shown)
 
 
 def test_a_damaged_file_of_what_is_kept_takes_no_page_down(root: Path) -> None:

@@ -1,0 +1,249 @@
+"""More clips than activations are kept of: statistics over all are those of an ordinary run, whatever happens on the
+way."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+
+from and_core import open_dissection, pipeline
+from and_core.config import RunConfig
+from and_core.errors import ANDError, ConfigError, DataError, TargetError
+from and_core.pipeline import streaming
+from and_core.store.dissection import Dissection
+from and_core.store.kept_clips import kept_clips
+from and_core.targets.ast import AST
+from tests.conftest import CATEGORIES, small_config
+
+STAGES = ["clips", "activations", "neurons"]
+CLIPS, KEPT, BINS_FROM = 24, 10, 10
+STREAM = {"batch": 4, "rows": 6, "stream_beyond": CLIPS - 1, "stream_kept": KEPT}
+SYNTHETIC = {"kind": "synthetic", "per_category": CLIPS // 4, "categories": CATEGORIES}
+
+
+def config(activations: dict[str, Any] = STREAM, **changes: Any) -> RunConfig:
+    return small_config(**{"dataset": SYNTHETIC, "activations": activations, **changes})
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the same clips: a streamed dissection, and one that keeps all activations."""
+    root = tmp_path_factory.mktemp("streaming")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streaming, "BINS_FROM", BINS_FROM)  # two chunks of four
+        explained = [*STAGES, "captions", "texts", "closed"]
+        pipeline.run(config(), root=root, only=explained)
+        whole = {"name": "whole", "activations": {**STREAM, "stream_beyond": CLIPS}}
+        pipeline.run(config(**whole), root=root, only=explained)
+    return root
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bins are set from few clips, so that chunks come before and after."""
+    monkeypatch.setattr(streaming, "BINS_FROM", BINS_FROM)
+
+
+def names_of(d: Dissection, clips: np.ndarray) -> list[list[str | None]]:
+    return [[d.clips[c].name if c >= 0 else None for c in row] for row in clips.tolist()]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Bytes of the artifacts, whose folders are called by what they were made from."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_statistics_are_those_of_all_activations(root: Path) -> None:
+    d, whole = open_dissection("small", root=root), open_dissection("whole", root=root)
+    assert d.streamed is not None and whole.streamed is None
+    assert (d.streamed["clips"], d.streamed["kept"], d.streamed["named"]) == (CLIPS, KEPT, len(d.clips))
+    for side in ("high", "low"):
+        assert names_of(d, d.extreme_indices(side)) == names_of(whole, whole.extreme_indices(side))
+        made, expected_values = (np.asarray(x.array(f"neurons/{side}_values")) for x in (d, whole))
+        assert np.array_equal(made, expected_values, equal_nan=True)
+    for name in ("minimum", "maximum", "dead"):
+        assert d.statistics_table[name].equals(whole.statistics_table[name])
+    for name in ("mean", "std", "skewness", "kurtosis"):
+        one, other = (x.statistics_table[name].to_numpy()[~d.dead] for x in (d, whole))
+        assert np.allclose(one, other, rtol=1e-6, atol=1e-7), name
+    assert d.classes == whole.classes
+    means, expected_means = (np.asarray(x.array("neurons/class_means")) for x in (d, whole))
+    assert np.allclose(means, expected_means, rtol=1e-5, atol=1e-6)
+    neuron = "layer2_output/5"
+    counts, edges = d.histogram(neuron)
+    assert counts.sum() == CLIPS and len(edges) == len(counts) + 1 and (np.diff(edges) >= 0).all()
+    of = {d.clips[clip].name: trace.values for clip, trace in d.traces(neuron).items()}
+    expected = {whole.clips[clip].name: trace.values for clip, trace in whole.traces(neuron).items()}
+    assert of.keys() == expected.keys() and all(np.array_equal(of[k], expected[k], equal_nan=True) for k in of)
+
+
+def test_clips_that_are_kept_come_first_and_all_that_are_named_can_be_heard(root: Path) -> None:
+    d, whole = open_dissection("small", root=root), open_dissection("whole", root=root)
+    place = {clip.name: clip.index for clip in whole.clips}
+    numbers = [place[clip.name] for clip in d.clips]
+    assert numbers[:KEPT] == sorted(numbers[:KEPT]) and numbers[KEPT:] == sorted(numbers[KEPT:])
+    layer = "layer1_intermediate"
+    assert np.array_equal(d.layer_activations(layer), whole.layer_activations(layer)[numbers[:KEPT]])
+    assert [clip.index for clip in d.clips] == list(range(len(d.clips))) and len(d.activation_clips) == KEPT
+    for index, number in enumerate(numbers):
+        assert d.audio(index) == whole.audio(number) and d.spectrogram(index) == whole.spectrogram(number)
+    for name, values in d.measures(["level", "centroid"]).items():
+        assert np.array_equal(values, whole.measures([name])[name][numbers], equal_nan=True)
+    part = kept_clips(d)
+    assert len(part.clips) == len(part.array("texts/caption_embeddings")) == len(part.captioned) == KEPT
+    with pytest.raises(DataError, match=f"clip={CLIPS - 1} is among the extreme clips alone"):
+        d.clip_activations(CLIPS - 1, layer)
+    packs = sum(file.size for file in d.manifest.artifacts["clips/audio"].files)
+    assert packs < sum(file.size for file in whole.manifest.artifacts["clips/audio"].files) / 2
+
+
+def test_functions_that_read_top_clips_alone_are_over_all_clips(root: Path) -> None:
+    d, whole = open_dissection("small", root=root), open_dissection("whole", root=root)
+    assert d.notes("closed")["over_all_clips"] == ["wpmi", "soft_wpmi"]
+    for name in ("wpmi", "soft_wpmi"):
+        assert np.array_equal(d.best_concepts("DB", name), whole.best_concepts("DB", name))
+        assert np.array_equal(d.best_concept_scores("DB", name), whole.best_concept_scores("DB", name))
+    assert not np.array_equal(d.best_concept_scores("DB", "cos"), whole.best_concept_scores("DB", "cos"))
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_stopped_pass_goes_on_to_the_same_bytes(
+    root: Path, tmp_path: Path, few: None, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    extract = streaming.extract
+    passed: list[range] = []
+
+    def stopping(target, dissection, clips, *rest):
+        if len(passed) == after:
+            raise KeyboardInterrupt
+        passed.append(clips)
+        return extract(target, dissection, clips, *rest)
+
+    monkeypatch.setattr(streaming, "extract", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(config(), root=tmp_path, only=STAGES)
+    chunks = next((tmp_path / "small" / ".partial").glob("activations-*/chunks"))
+    if after == 3:  # what was being written when the power went
+        for path in chunks.glob("statistics-000002*"):
+            path.write_bytes(path.read_bytes()[:100])
+    passed.clear()
+    monkeypatch.setattr(
+        streaming, "extract", lambda t, d, clips, *rest: passed.append(clips) or extract(t, d, clips, *rest)
+    )
+    pipeline.run(config(), root=tmp_path, only=STAGES)
+    # statistics before those that were lost had been let go of; the activations that set the bins had not
+    assert passed[0].start == 6 * min(after, 2)
+    made, expected = (tree(next((place / "small" / "artifacts").glob("activations-*"))) for place in (tmp_path, root))
+    assert made == expected
+
+
+def test_a_pass_that_is_made_anew_reads_what_was_listed(root: Path, tmp_path: Path, few: None) -> None:
+    before = tree(next((root / "small" / "artifacts").glob("activations-*")))
+    done = pipeline.run(config(), root=root, only=["activations"], force=True)
+    assert done.computed == ["activations"]
+    assert tree(next((root / "small" / "artifacts").glob("activations-*"))) == before
+    states = dict(pipeline.status(config(), root))
+    assert {name: states[name] for name in ("clips", "activations", "neurons", "captions", "texts", "closed")} == {
+        name: "done" for name in ("clips", "activations", "neurons", "captions", "texts", "closed")
+    }
+
+
+def test_a_full_disk_is_told_and_the_pass_goes_on(
+    root: Path, tmp_path: Path, few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = streaming.StreamedPass._save
+
+    def full(self, number, statistics):
+        if number == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, number, statistics)
+
+    monkeypatch.setattr(streaming.StreamedPass, "_save", full)
+    with pytest.raises(ANDError, match="is full; what is finished stays"):
+        pipeline.run(config(), root=tmp_path, only=STAGES)
+    monkeypatch.setattr(streaming.StreamedPass, "_save", save)
+    pipeline.run(config(), root=tmp_path, only=STAGES)
+    made, expected = (tree(next((place / "small" / "artifacts").glob("activations-*"))) for place in (tmp_path, root))
+    assert made == expected
+
+
+def test_a_batch_that_does_not_fit_is_halved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, sizes = AST.forward, []
+
+    def small_memory(self, features):
+        outputs = forward(self, features)  # the layers have spoken already
+        sizes.append(len(outputs))
+        if len(outputs) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return outputs
+
+    monkeypatch.setattr(AST, "forward", small_memory)
+    monkeypatch.setattr(streaming, "check_company", lambda *_: None)
+    remarks: list[str] = []
+    pipeline.run(config(), root=tmp_path, only=STAGES, say=remarks.append)
+    assert [r for r in remarks if "activations.batch" in r] == [
+        "activations.batch: 4 clips do not fit into memory; the run goes on with 2 a batch"
+    ]
+    assert sizes == [4] + [2] * (CLIPS // 2)
+    d = open_dissection("small", root=tmp_path)
+    for neuron in ("layer0_output/3", "layer3_output/9"):
+        for side in (0, 1):
+            clips = np.asarray(d.array("activations/trace_clips"))[d.index(neuron), side]
+            assert len(set(clips.tolist())) == 10, "a clip that ran twice counts once"
+    monkeypatch.setattr(AST, "forward", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
+    with pytest.raises(TargetError, match="one clip does not fit into the memory of cpu"):
+        pipeline.run(config(), root=tmp_path, only=["activations"], force=True, say=remarks.append)
+
+
+def folder_of(path: Path, clips: int = 24) -> dict[str, Any]:
+    """A folder of sounds in two classes."""
+    rng = np.random.default_rng(0)
+    for i in range(clips):
+        place = path / ("low" if i % 2 else "high")
+        place.mkdir(parents=True, exist_ok=True)
+        tone = np.sin(2 * np.pi * (200 + 90 * i) * np.arange(16_000) / 16_000)
+        sf.write(place / f"{i:03d}.wav", 0.1 * tone + 0.01 * rng.standard_normal(16_000), 16_000)
+    return {"kind": "folder", "path": str(path)}
+
+
+def test_a_sound_that_changed_or_is_gone_is_listed_and_the_run_goes_on(tmp_path: Path) -> None:
+    dataset = folder_of(tmp_path / "sounds")
+    asked = config({**STREAM, "stream_beyond": 12, "stream_kept": 6}, dataset=dataset, captions={"kind": "acoustic"})
+    pipeline.run(asked, root=tmp_path, only=["clips"])
+    listed = open_dissection("small", root=tmp_path).clip_table.to_pylist()
+    referenced = [row for row in listed if not row["packed"]]
+    assert len(referenced) == 18 and all(Path(row["path"]).is_file() for row in referenced)
+    changed, gone = referenced[3], referenced[11]
+    sf.write(changed["path"], np.sin(np.arange(16_000)), 16_000)
+    Path(gone["path"]).unlink()
+    remarks: list[str] = []
+    pipeline.run(asked, root=tmp_path, only=["activations", "neurons"], say=remarks.append)
+    d = open_dissection("small", root=tmp_path)
+    assert d.streamed is not None and (d.streamed["left_out"], d.streamed["counted"]) == (2, 22)
+    assert not {clip.name for clip in d.clips} & {changed["name"], gone["name"]}
+    rows = {row["name"]: row["reason"] for row in d.table("activations/left_out").to_pylist()}
+    assert "has changed since the clips were listed" in rows[changed["name"]]
+    assert gone["name"] in rows and len(rows) == 2
+    assert any("2 clips have changed or are gone" in remark for remark in remarks)
+    assert (np.asarray(d.array("activations/high_clips"))[:, :22] >= 0).all()
+    assert d.histogram("layer0_output/3")[0].sum() == 22
+
+
+def test_what_a_stream_can_not_do_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="probe.without_share=0.5 leaves out clips by a draw"):
+        pipeline.run(config(probe={"without_share": 0.5}), root=tmp_path, only=STAGES)
+    pipeline.run(config(), root=tmp_path, only=["clips"])
+    d = open_dissection("small", root=tmp_path)
+    clip = next(row["index"] for row in d.clip_table.to_pylist() if not row["packed"])
+    with pytest.raises(DataError, match=f"clip={clip} is kept by reference"):
+        d.audio(clip)
+    assert (
+        json.loads((tmp_path / "small" / "manifest.json").read_text())["config"]["activations"]["stream_kept"] == KEPT
+    )
