@@ -27,7 +27,7 @@ from and_core.figures.tuning import (
 from and_core.figures.tuning_table import rows
 from and_core.query.tuning import NeuronTuning, TuningQuery, column, find_tuned, hertz, tuning_of
 from pages.ui import html, tuning
-from pages.ui.explorer import open_neuron
+from pages.ui.explorer import go
 from pages.ui.map import titles
 from pages.ui.setup import BOUND, explain, provenance, setup
 
@@ -185,13 +185,15 @@ def _map(d: Dissection) -> None:
     figure = neuron_map(
         np.asarray(d.map_places("explanation")), groups, titles(d), None, names, "not excited by a frequency", 460
     )
-    event = st.plotly_chart(
-        figure, config=EXPORT, theme=None, key="tonotopy", on_select="rerun", selection_mode="points"
-    )
-    chosen = [point["customdata"] for point in (event.selection.points if event else [])]
-    if chosen and chosen[0] is not None:
-        number = chosen[0]
-        open_neuron(d.neuron_id(int(number[0] if isinstance(number, list | tuple) else number)))
+
+    def chosen() -> None:
+        points = st.session_state["tonotopy"].selection.points
+        number = points[0].get("customdata") if points else None
+        if number is not None:
+            go(d.neuron_id(int(number[0] if isinstance(number, list | tuple) else number)))
+
+    st.plotly_chart(figure, config=EXPORT, theme=None, key="tonotopy", on_select=chosen, selection_mode="points")
+    st.caption("A click on a neuron shows its tuning above.")
 
 
 def page() -> None:

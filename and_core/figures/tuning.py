@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import plotly.graph_objects as go
 
-from and_core.figures.theme import GREY, HIGH, INK, LOW, PALETTE, plain, themed
+from and_core.figures.theme import GREY, HIGH, INK, LOW, MUTED, PALETTE, plain, themed
 from and_core.query.tuning import NeuronTuning, column, hertz
 from and_core.records import NeuronId
 from and_core.store.dissection import Dissection
@@ -39,7 +39,7 @@ def response_area(t: NeuronTuning, height: int = 260, at: tuple[float, float] | 
             zmin=-most,
             zmax=most,
             colorscale=DIVERGING,
-            colorbar={"title": "SD", "thickness": 10, "outlinewidth": 0},
+            colorbar={"title": "SD", "thickness": 10, "outlinewidth": 0, "tickfont": {"color": MUTED}},
             hovertemplate="%{x:.0f} Hz, %{y:.0f} dB: %{z:+.2f} SD<extra></extra>",
         )
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,11 @@ import pyarrow as pa
 import zarr
 
 from and_core.errors import TargetError
+from and_core.pipeline.forward_pass import layer_array
 from and_core.pipeline.neurons import blocks
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.tuning_fields import write_fields
+from and_core.records import Layer
 from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 from and_core.targets.base import Target
@@ -25,7 +26,6 @@ from and_core.tuning.selectivity import corrected
 from and_core.tuning.statistics import FAMILIES, RELIABLE, Q, Reference, block_statistics, tuned
 
 ROWS = 256  # presentations a chunk on disk; a killed run goes on at such a boundary
-UNIT_CHUNK = 64  # neurons an inner chunk, as of the activations
 BLOCK = 512  # neurons whose statistics are computed at once
 HIGH = 95  # percentile of the probing set that a stimulus may reach
 UNITS = {
@@ -102,7 +102,7 @@ def play(run: Run, writer: StageWriter, target: Target, how: Presentation, table
     layers, total = run.dissection.layers, table.num_rows
     size = sum(layer.size for layer in layers)
     path = writer.out / "responses"
-    array = _array(path, total, size)
+    array = layer_array(path, Layer(name="all", kind="other", block=None, size=size, offset=0), total, ROWS)
     precision = run.dissection.notes("activations").get("precision", "float32")
     batch = run.config.activations.batch
     features = front_end(target, how, table)
@@ -130,25 +130,6 @@ def play(run: Run, writer: StageWriter, target: Target, how: Presentation, table
     files = sorted(p for p in path.rglob("*") if p.is_file())
     writer.files("responses", "zarr", files, [total, size], "float32", ["presentation", "neuron"], "the target's own")
     return path
-
-
-def _array(path: Path, rows: int, size: int) -> Any:
-    """Return the Zarr array of all responses, laid out as a layer's activations are."""
-    try:
-        return zarr.open_array(str(path), mode="r+")
-    except (FileNotFoundError, ValueError):  # not begun, or killed while its description was being written
-        shutil.rmtree(path, ignore_errors=True)
-    inner = min(UNIT_CHUNK, size)
-    return zarr.create_array(
-        str(path),
-        shape=(rows, size),
-        dtype="float32",
-        chunks=(min(ROWS, rows), inner),
-        shards=(min(ROWS, rows), -(-size // inner) * inner),
-        compressors=None,
-        fill_value=0,
-        dimension_names=["presentation", "neuron"],
-    )
 
 
 def statistics(run: Run, writer: StageWriter, path: Path, design: Design) -> dict[str, np.ndarray]:

@@ -2,10 +2,10 @@
 
     python examples/audioset/tuning.py --data PATH/TO/data
 
-The stimuli of each class were written down before any was played: all rates and frequencies that the name covers, at
-all levels of the battery from -50 dB up. A unit's rank is its place among the 527 for the class's stimuli, 1 is the
-highest: by the mean of its logit, and by the mean of its response as everywhere else in tuning (less that on silence,
-in standard deviations over the probing clips, here ESC-10).
+The stimuli of each class were written down before any was played: all rates and frequencies that the name covers; what
+was at -20 dB alone was widened to all levels from -50 dB up after that. A unit's rank is its place among the 527 for
+the class's stimuli, 1 is the highest: by the mean of its logit, of its response as everywhere else in tuning (less that
+on silence, in standard deviations over the probing clips, here ESC-10), and of its probability.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ def ranks(data: Path) -> dict[str, dict[str, tuple[int, list[str]]]]:
     silence = np.flatnonzero([s.kind == "silence" for s in every])
     names = target.classes or []
     made: dict[str, dict[str, tuple[int, list[str]]]] = {}
-    for measure, values in (("logit", outputs), ("response", responses(outputs, silence, std))):
+    shares = 1 / (1 + np.exp(-outputs))
+    measures = {"logit": outputs, "response": responses(outputs, silence, std), "probability": shares}
+    for measure, values in measures.items():
         made[measure] = {}
         for name, test in (CLASSES | BESIDE).items():
             mean = values[[test(s) for s in every]].mean(0)
@@ -109,9 +111,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=HERE.parents[2] / "shared" / "data")
     made = ranks(parser.parse_args().data)
-    print("| class | by logit | by response | answered most by (response) |\n|---|---|---|---|")
-    for name, (rank, first) in made["response"].items():
-        print(f"| {name} | {made['logit'][name][0]} | {rank} | {', '.join(first)} |")
+    print(f"| class | {' | '.join(made)} | answered most by (logit) |\n|{'---|' * (len(made) + 2)}")
+    for name, (_, first) in made["logit"].items():
+        print(f"| {name} | {' | '.join(str(found[name][0]) for found in made.values())} | {', '.join(first)} |")
     for measure, found in made.items():
         print(
             f"\nMedian rank by {measure} of {', '.join(CLASSES)}: {np.median([found[name][0] for name in CLASSES]):.0f}"

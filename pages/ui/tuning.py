@@ -30,15 +30,13 @@ def chosen_neuron(d: Dissection) -> NeuronId:
 
 
 def title(d: Dissection, neuron: NeuronId, page: str, other: tuple[str, str]) -> None:
-    """Draw the neuron's name, and buttons that lead to its other pages."""
+    """Draw the neuron's name, and links that lead to its other pages."""
     layer = d.layer(neuron.layer)
     parts = [page, *layer.title.split(" / "), str(neuron.unit)]
-    address = {"layer": neuron.layer, "unit": str(neuron.unit)}
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="header"):
         st.html(f'<h1 class="and">{" <span>/</span> ".join(html.text(p) for p in parts)}</h1>', width="content")
         for path, label in (("pages/neurons.py", "What it listens to"), other):
-            if st.button(label, key=f"to_{path}"):
-                st.switch_page(path, query_params=address)
+            st.page_link(path, label=f"{label} \u2192", width="content")  # the session holds the neuron
 
 
 def sentences(t: NeuronTuning) -> list[str]:
