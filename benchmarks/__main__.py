@@ -14,8 +14,10 @@ from benchmarks import (
     coverage,
     duplicates,
     extraction,
+    growth,
     language,
     listening,
+    neighbours,
     quantities,
     scores,
     similarity,
@@ -39,6 +41,8 @@ PARTS = {
     "streaming": streaming.rows,
     "coverage": coverage.rows,
     "duplicates": duplicates.rows,
+    "growth": growth.rows,
+    "neighbours": neighbours.rows,
 }
 
 

@@ -26,6 +26,9 @@ SHARED = ROOT.parent / "shared"
 CATEGORIES = ["clock_tick", "dog", "rain", "siren"]
 
 
+STREAM = {"batch": 4, "rows": 6, "stream_beyond": 23, "stream_kept": 12}
+
+
 def small_config(**changes: object) -> RunConfig:
     """The demo's network on 24 synthetic clips."""
     raw: dict = {
@@ -64,6 +67,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("cache")
     pipeline.run(small_config(), root=root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def streamed_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with the same dissection by a streamed pass, which keeps the activations of half of the clips."""
+    from and_core import pipeline
+    from and_core.pipeline import streaming
+
+    root = tmp_path_factory.mktemp("streamed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streaming, "BINS_FROM", 10)  # two chunks of four
+        pipeline.run(small_config(activations=STREAM), root=root)
     return root
 
 

@@ -159,7 +159,7 @@ def interpretability(run: Run, writer: StageWriter) -> None:
 
     By layer, and for random sets of clips.
 
-    Cost: R, and N for random sets.
+    Cost: R, and 5,000 random sets; N for reading clips.
     """
     d = run.dissection
     shared_by = np.asarray(d.array("clusters/related"))

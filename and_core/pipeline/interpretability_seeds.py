@@ -47,7 +47,10 @@ def clusterings(run: Run, writer: StageWriter) -> dict[int, np.ndarray]:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Compute uninterpretable neurons by layer under each seed of K-means; the random sets of clips stay the same."""
+    """Compute uninterpretable neurons by layer under each seed of K-means; the random sets of clips stay the same.
+
+    Cost: distinct sentences, at most in proportion to N, and R.
+    """
     d = run.dissection
     every = clusterings(run, writer)
     alive = ~d.table("neurons/statistics")["dead"].to_numpy()

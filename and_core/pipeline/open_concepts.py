@@ -55,6 +55,8 @@ def open_concepts(run: Run, writer: StageWriter) -> None:
     """Compute words of each neuron's calibrated summary.
 
     Each distinct text is tagged once, each distinct adjective judged once.
+
+    Cost: R; each distinct text is tagged once.
     """
     d, config = run.dissection, run.config.open
     table = d.table("calibration/points")

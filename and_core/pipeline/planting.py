@@ -42,12 +42,13 @@ from and_core.evaluate.planted_units import (
     measured_words,
 )
 from and_core.evaluate.reliability import truth_of_concepts
-from and_core.pipeline.neurons import source_numbers
+from and_core.pipeline.neurons import blocks, source_numbers
 from and_core.pipeline.recorded import check_harmless
 from and_core.pipeline.stage import Progress, Run, Stage
 from and_core.records import Layer
 from and_core.store.dissection import SCORED, Dissection
 from and_core.store.files import write_atomic
+from and_core.store.kept_clips import kept_clips
 from and_core.store.writer import StageWriter
 from and_core.targets.base import TARGETS, pick_device
 from and_core.unlearn.selection import concept_words
@@ -93,6 +94,7 @@ def plant(
     layers = readable_layers(d.layers, linear_layers(config, recorded))
     if not layers:
         raise DataError(f"{d.name!r} has no hidden linear layer to plant units in")
+    d = kept_clips(d)
     fitting, mask, probe = _fitting(d, config, progress, recorded)
     folder = root / WORKSHOP / d.name
     about, tensors = _fit(d, fitting, mask, probe, layers, config.seed, progress)
@@ -186,14 +188,17 @@ def _fitting(
         fresh = config.model_copy(update={"name": "fitting", "dataset": dataset})
         inside = d.folder.parent / WORKSHOP / d.name
         pipeline.run(fresh, root=inside, only=["clips", "activations"], progress=progress, recorded=recorded)
-        dissection = Dissection(inside / fresh.name)
+        dissection = kept_clips(Dissection(inside / fresh.name))
         return dissection, np.ones(len(dissection.clips), bool), config.probe
     probe = config.probe.model_copy(update={"without_share": max(SHARE, config.probe.without_share)})
     return d, ~probe_mask(d.clips, probe, config.seed), probe
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Compute what the pipeline says of planted neurons, beside what they mean."""
+    """Compute what the pipeline says of planted neurons, beside what they mean.
+
+    Cost: R N log N, and R N M.
+    """
     d = run.dissection
     concepts = d.document("texts/concepts")
     terms = concept_words(concepts, lambda texts: content_lemmas(texts, run.config.open.tagger))
@@ -225,8 +230,11 @@ def compute(run: Run, writer: StageWriter) -> None:
     named = [confident_rows(table, method, run.config.closed.similarity) for method in methods]
     writer.json("confident", _without_nan([*named, *sure_rows(table, adjectives)]))
     truth = truth_of_concepts(d.classes, d.label_mask, concepts)[run.explained_from]
-    u = np.concatenate([np.asarray(d.layer_activations(layer.name), np.float32).T for layer in d.layers])
-    own, area = best_concepts(u[:, run.explained_from], truth)
+    of_layers = [
+        best_concepts(np.asarray(d.layer_activations(*part), np.float32).T[:, run.explained_from], truth)
+        for part in blocks(d)
+    ]
+    own, area = (np.concatenate(column) for column in zip(*of_layers, strict=True))
     curves = {}
     for method in methods:
         top = np.asarray(d.best_concepts(method, run.config.closed.similarity)[:, 0])

@@ -51,6 +51,8 @@ def caption(run: Run, writer: StageWriter) -> None:
     """Write one text per clip, several captions of it joined.
 
     Clips without one are listed, and those that a captioner failed on, with the reason.
+
+    Cost: N.
     """
     d = run.dissection
     rows = d.clip_table.to_pylist()
@@ -138,7 +140,10 @@ def text_parameters(run: Run) -> dict[str, Any]:
 
 
 def encode(run: Run, writer: StageWriter) -> None:
-    """Take captions apart and encode every distinct text once: captions, clauses, attribute values, concepts."""
+    """Take captions apart and encode every distinct text once: captions, clauses, attribute values, concepts.
+
+    Cost: N, and M; each distinct text is encoded once.
+    """
     d, template = run.dissection, run.config.closed.template
     check_spread(run.encoder, "encoder")
     if run.closed_encoder is not None:

@@ -127,6 +127,19 @@ class Dissection(Clips, Results, TraceResults, TuningResults):
         name = self.neuron_id(index)
         return self._zarr(name.layer)[:, name.unit]
 
+    def known_activations(self, neuron: NeuronId | str) -> np.ndarray:
+        """Return (N,) activations of one neuron on every clip; after a streamed pass NaN on those that are neither kept
+        whole nor among its extreme clips."""
+        kept = np.asarray(self.activations(neuron))
+        if self.streamed is None:
+            return kept
+        values = np.full(len(self.clips), np.nan, np.float32)
+        values[: len(kept)] = kept
+        for side in ("high", "low"):
+            clips, of_side = (self.array(f"neurons/{side}_{x}")[self.index(neuron)] for x in ("clips", "values"))
+            values[clips[clips >= 0]] = of_side[clips >= 0]
+        return values
+
     def clip_activations(self, clip: int, layer: str) -> np.ndarray:
         """Return (R,) activations of a layer's neurons on one clip.
 

@@ -16,6 +16,7 @@ class KeptClips(Dissection):
         streamed = whole.streamed
         assert streamed is not None
         self._kept = int(streamed["kept"])
+        self._cut: dict[str, np.ndarray] = {}
 
     @property
     def clip_table(self) -> pa.Table:
@@ -23,9 +24,13 @@ class KeptClips(Dissection):
         return super().clip_table.slice(0, self._kept)
 
     def array(self, name: str) -> np.ndarray:
-        """Return an array; of one that has a row a clip, the rows of these clips."""
-        array = super().array(name)
-        return array[: self._kept] if self.artifact(name).axes[:1] == ["clip"] else array
+        """Return an array; of one with a row a clip, the rows of these clips; of extreme clips, those among them."""
+        if name not in self._cut:
+            array = super().array(name)
+            if name in ("neurons/high_clips", "neurons/low_clips"):
+                array = np.where(array < self._kept, array, -1)
+            self._cut[name] = array[: self._kept] if self.artifact(name).axes[:1] == ["clip"] else array
+        return self._cut[name]
 
 
 def kept_clips(d: Dissection) -> Dissection:

@@ -22,7 +22,7 @@ from pages.ui.explorer import choose_neuron, go
 from pages.ui.header import arrive, header
 from pages.ui.media import media_url
 from pages.ui.own import own_value
-from pages.ui.setup import explain, provenance, setup
+from pages.ui.setup import explain, over_which_clips, provenance, setup
 
 KS = (5, 10, 20, 50)
 
@@ -41,6 +41,7 @@ def page() -> None:
             st.html(html.box(html.empty(notice)))
         _headline(d, neuron)
         keep.actions(d, neuron)
+        over_which_clips(d)
         left, right = st.columns([2.25, 1], gap="medium")
         with left:
             _clips(d, neuron)
@@ -155,7 +156,7 @@ def _grid(
 
 def _activations(d: Dissection, neuron: NeuronId) -> None:
     values = np.asarray(d.activations(neuron))
-    labels = [clip.labels for clip in d.clips]
+    labels = [clip.labels for clip in d.activation_clips]
     leading = d.explanation(neuron)["leading_class"] if d.has("explanations") else None
     title, pick = st.columns([2, 1.2], vertical_alignment="center")
     highlight = leading
@@ -170,9 +171,8 @@ def _activations(d: Dissection, neuron: NeuronId) -> None:
             label_visibility="collapsed",
         )
         highlight = chosen or leading
-    title.html(
-        html.heading(f"All {len(values):,} activations", f"{highlight.replace('_', ' ')} in blue" if highlight else "")
-    )
+    count = f"{'All ' if d.streamed is None else ''}{len(values):,} activations"
+    title.html(html.heading(count, f"{highlight.replace('_', ' ')} in blue" if highlight else ""))
     st.caption(
         "How many clips have each activation. A neuron that stands for the class in blue has the blue bars at its "
         "right end and few grey ones there."
@@ -376,8 +376,8 @@ def _download(d: Dissection, neuron: NeuronId) -> None:
 
     def activations() -> bytes:
         columns = {
-            "clip": [c.name for c in d.clips],
-            "label": [c.label for c in d.clips],
+            "clip": [c.name for c in d.activation_clips],
+            "label": [c.label for c in d.activation_clips],
             "activation": np.asarray(d.activations(neuron)),
         }
         return csv_text(pd.DataFrame(columns)).encode()

@@ -12,6 +12,7 @@ import streamlit as st
 
 from and_core import Dissection
 from and_core.errors import ANDError, PermissionNeeded
+from and_core.figures.streamed import streamed_sentence
 from and_core.progress import in_progress
 from and_core.store.files import cache_root
 from and_core.store.permission import permit
@@ -147,6 +148,13 @@ def provenance(d: Dissection) -> None:
         st.html(f'{badge}<details class="and-prov" open><summary>Provenance</summary>{"<br>".join(lines)}</details>')
     if badge:
         st.html(f'<div class="and-phone">{badge}</div>')  # where the sidebar is closed from the start
+
+
+def over_which_clips(d: Dissection) -> None:
+    """Say what is exact over all clips and what is not, where a pass kept activations of some alone."""
+    sentence = streamed_sentence(d)
+    if sentence is not None:
+        st.caption(sentence)
 
 
 def explain(error: ANDError, where: str = "page") -> None:
