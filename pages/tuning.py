@@ -24,8 +24,9 @@ from and_core.figures.tuning import (
     sweep_curve,
     time_curve,
 )
-from and_core.figures.tuning_table import rows
+from and_core.figures.tuning_table import ABOUT_WORDS, rows
 from and_core.query.tuning import NeuronTuning, TuningQuery, column, find_tuned, hertz, tuning_of
+from and_core.query.word_tuning import word_cells
 from pages.ui import html, tuning
 from pages.ui.explorer import go
 from pages.ui.map import titles
@@ -173,6 +174,17 @@ def _network(d: Dissection) -> None:
     )  # fmt: skip
 
 
+def _words(d: Dissection) -> None:
+    if not d.has("explanations"):
+        return
+    cells = word_cells(d)
+    if not cells:
+        return
+    st.html(html.heading("Words against tuning", "are neurons called high-pitched tuned high?", "adjective"))
+    st.html(html.box(html.plain_table(cells)))
+    st.caption(ABOUT_WORDS)
+
+
 def _map(d: Dissection) -> None:
     if not d.has("map") or not d.has("explanations"):
         return
@@ -212,7 +224,7 @@ def page() -> None:
         provenance(d)
         tuning.title(d, neuron, "Tuning", ("pages/play.py", "Play to it"))
         _neuron(d, neuron)
-        for part in (_find, _network, _map):
+        for part in (_find, _network, _words, _map):
             part(d)
     except ANDError as error:
         explain(error)

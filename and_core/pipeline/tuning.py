@@ -162,7 +162,8 @@ def statistics(run: Run, writer: StageWriter, path: Path, design: Design) -> dic
 def reference(d: Dissection, layer: str, units: slice, permutations: int, seed: int) -> Reference:
     """Return what responses of a block of neurons are measured by."""
     u = np.asarray(d.layer_activations(layer, units), np.float32)
-    return Reference(u.std(0), np.percentile(u, HIGH, axis=0), permutations, seed)
+    index = d.layer(layer).offset + np.arange(units.start, units.stop)
+    return Reference(d.activation_std[index], np.percentile(u, HIGH, axis=0), permutations, seed)
 
 
 def _column(values: np.ndarray) -> pa.Array:

@@ -95,7 +95,7 @@ class FieldTaker:
 
 def natural_clips(run: Run) -> np.ndarray:
     """Return (n,) probing clips that fields are fitted on, one a source, drawn by the run's seed."""
-    clips = run.dissection.clips
+    clips = run.dissection.activation_clips
     order = np.random.default_rng(run.config.seed).permutation(len(clips))
     sources: dict[str, int] = {}
     for clip in order.tolist():
