@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import plotly.graph_objects as go
 
-from and_core.figures.theme import GREY, HIGH, INK, LOW, MUTED, PALETTE, plain, themed
+from and_core.figures.theme import GREY, HIGH, INK, LOW, PALETTE, plain, themed
 from and_core.query.tuning import NeuronTuning, column, hertz
 from and_core.records import NeuronId
 from and_core.store.dissection import Dissection
@@ -15,6 +15,7 @@ from and_core.store.dissection import Dissection
 DIVERGING = [[0.0, LOW], [0.5, "#f7f5ef"], [1.0, HIGH]]
 TICKS = [62.5, 125, 250, 500, 1000, 2000, 4000, 8000, 16000]
 RESPONSE = "response, SD"
+ON_BOTH = "#7d8590"  # of numbers beside a scale of colours, read on a light and on a dark ground
 BINS = 3  # an octave
 
 
@@ -39,7 +40,7 @@ def response_area(t: NeuronTuning, height: int = 260, at: tuple[float, float] | 
             zmin=-most,
             zmax=most,
             colorscale=DIVERGING,
-            colorbar={"title": "SD", "thickness": 10, "outlinewidth": 0, "tickfont": {"color": MUTED}},
+            colorbar={"thickness": 10, "outlinewidth": 0, "tickfont": {"color": ON_BOTH}},
             hovertemplate="%{x:.0f} Hz, %{y:.0f} dB: %{z:+.2f} SD<extra></extra>",
         )
     )

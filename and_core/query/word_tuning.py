@@ -92,6 +92,10 @@ def words_against_tuning(d: Dissection) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-abs(row["delta"]), row["word"]))
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}"
+
+
 def word_cells(d: Dissection) -> list[dict[str, str]]:
     """Return the same as rows of texts."""
     return [
@@ -99,8 +103,8 @@ def word_cells(d: Dissection) -> list[dict[str, str]]:
             "word": row["word"],
             "measured": NAMES[row["property"]],
             "neurons with it": str(row["with"]),
-            "median with": f"{row['median_with']:.3g}",
-            "median without": f"{row['median_without']:.3g}",
+            "median with": _number(row["median_with"]),
+            "median without": _number(row["median_without"]),
             "Cliff's \u03b4": f"{row['delta']:+.2f}",
             "q": f"{row['q']:.2g}",
             "as the word says": row["agrees"],

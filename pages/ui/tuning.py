@@ -33,7 +33,7 @@ def title(d: Dissection, neuron: NeuronId, page: str, other: tuple[str, str]) ->
     """Draw the neuron's name, and links that lead to its other pages."""
     layer = d.layer(neuron.layer)
     parts = [page, *layer.title.split(" / "), str(neuron.unit)]
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="header"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="tuning_header"):
         st.html(f'<h1 class="and">{" <span>/</span> ".join(html.text(p) for p in parts)}</h1>', width="content")
         for path, label in (("pages/neurons.py", "What it listens to"), other):
             st.page_link(path, label=f"{label} \u2192", width="content")  # the session holds the neuron

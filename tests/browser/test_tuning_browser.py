@@ -27,7 +27,7 @@ def test_from_tuning_curves_to_a_sound_that_is_played_to_the_neuron(server: str,
     assert page.locator("[data-and-neuron]").first.get_attribute("data-and-neuron") == str(best)
     page.locator(".and-sound .and-play").first.click()
     page.wait_for_function("[...document.querySelectorAll('.and-sound audio')].some(a => a.currentTime > 0)")
-    page.locator(".st-key-header a", has_text="Play to it").click()
+    page.locator(".st-key-tuning_header a", has_text="Play to it").click()
     page.wait_for_selector("[data-and-played]")
     settle(page)
     assert title(page).startswith("Play to it") and page.url.split("?")[0].endswith("/play")
@@ -36,7 +36,7 @@ def test_from_tuning_curves_to_a_sound_that_is_played_to_the_neuron(server: str,
     page.keyboard.press("ArrowLeft")
     page.wait_for_function(f"before => {ANSWER} !== before", arg=before)
     settle(page)
-    page.locator(".st-key-header a", has_text="Its tuning").click()
+    page.locator(".st-key-tuning_header a", has_text="Its tuning").click()
     page.wait_for_selector(".st-key-area .js-plotly-plot")
     assert page.locator("[data-and-neuron]").first.get_attribute("data-and-neuron") == str(best), "the neuron stays"
     assert page.faults == []
