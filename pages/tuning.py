@@ -56,7 +56,7 @@ def _neuron(d: Dissection, neuron: NeuronId) -> None:
     left, right = st.columns([1.7, 1], gap="medium")
     with left:
         st.html(html.heading("Frequency-response area", "response to tones, SD", "response-area"))
-        st.plotly_chart(response_area(t, 300), config=EXPORT, theme=None, key="area")
+        st.plotly_chart(response_area(t, 370), config=EXPORT, theme=None, key="area")
         st.caption(_about_responses(d))
     with right:
         st.html(html.heading("The stimuli that it answers most and least"))

@@ -15,7 +15,6 @@ from and_core.store.dissection import Dissection
 DIVERGING = [[0.0, LOW], [0.5, "#f7f5ef"], [1.0, HIGH]]
 TICKS = [62.5, 125, 250, 500, 1000, 2000, 4000, 8000, 16000]
 RESPONSE = "response, SD"
-ON_BOTH = "#7d8590"  # of numbers beside a scale of colours, read on a light and on a dark ground
 BINS = 3  # an octave
 
 
@@ -40,7 +39,7 @@ def response_area(t: NeuronTuning, height: int = 260, at: tuple[float, float] | 
             zmin=-most,
             zmax=most,
             colorscale=DIVERGING,
-            colorbar={"thickness": 10, "outlinewidth": 0, "tickfont": {"color": ON_BOTH}},
+            colorbar={"thickness": 10, "outlinewidth": 0},
             hovertemplate="%{x:.0f} Hz, %{y:.0f} dB: %{z:+.2f} SD<extra></extra>",
         )
     )
