@@ -98,8 +98,11 @@ UNLABELLED_NAMED = 5  # clips without a label that are named
 TITLES = {stage.name: stage.title for stage in STAGES} | {
     f"{stage.name} answers": "Asking the language model" for stage in STAGES
 }
-TITLES["steering check"] = "Turning neurons up"
-TITLES["tuning statistics"] = "Measuring how neurons are tuned"
+TITLES |= {
+    "tuning statistics": "Measuring how neurons are tuned",
+    "tuning fields": "Fitting receptive fields",
+    "steering check": "Turning neurons up",
+}
 
 
 def run(
