@@ -54,6 +54,9 @@ class ActivationsConfig(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     resampler: Literal["soxr", "torchaudio"] = "soxr"  # torchaudio (an extra) resamples on the device
     traces: Annotated[bool, LaterSetting()] = True  # activation over time of each neuron's ten highest and lowest clips
+    # Clips; of more, statistics over all are made in one pass, and the activations of some are kept whole.
+    stream_beyond: Annotated[int, Field(ge=1), LaterSetting()] = 100_000
+    stream_kept: Annotated[int, Field(ge=2), LaterSetting()] = 10_000  # clips, drawn by `seed`
 
 
 class NeuronsConfig(Section):
@@ -239,6 +242,45 @@ class ListeningConfig(Section):
     weights: Annotated[str, PathMark(always=False)] | None = None
 
 
+class SteeringConfig(Section):
+    """What neurons do to the decision: the class that each pushes, by gradients, and dials that check it."""
+
+    clips: Annotated[int, Field(ge=8, le=1000)] = 32  # of the probing set, drawn by the seed
+    checked: Annotated[int, Field(ge=1, le=100)] = 4  # neurons of a layer that are turned for real
+
+
+class TuningConfig(Section):
+    """What neurons answer to sounds whose every parameter is known.
+
+    `fill`: how a stimulus reaches the length of a network that takes a fixed one: it is made to last so long
+    (`stretch`), is played again and again (`repeat`), or is followed by silence (`pad`); `auto`: `stretch`.
+    """
+
+    seconds: Annotated[float, Field(ge=0.1, le=30)] = 1.0
+    fill: Literal["auto", "stretch", "repeat", "pad"] = "auto"
+    repeats: Annotated[int, Field(ge=2, le=20)] = 3  # of each stimulus, with other phases and other noise
+    levels: Annotated[tuple[Annotated[float, Field(ge=-90, le=0)], ...], Field(min_length=2)] = (
+        -60,
+        -50,
+        -40,
+        -30,
+        -20,
+        -10,
+        -5,  # dB re the RMS of a sine of full scale; -20 must be among them
+    )
+    per_octave: Annotated[int, Field(ge=2, le=24)] = 6  # tones
+    fine: bool = False  # also tones each 20 cents, for best frequencies finer than those of the grid
+    chords: Annotated[int, Field(ge=0, le=500)] = 60  # clips of random chords, for receptive fields
+    permutations: Annotated[int, Field(ge=50, le=10_000)] = 200
+
+    @field_validator("levels")
+    @classmethod
+    def _holds_the_reference(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if -20 not in value or len(set(value)) < len(value):
+            raise ValueError("must hold -20, the level of all other stimuli, and none twice")
+        return value
+
+
 class RunConfig(Section):
     """One dissection.
 
@@ -286,6 +328,8 @@ class RunConfig(Section):
     scores: ScoresConfig | None = ScoresConfig()
     unlearning: UnlearningConfig | None = None
     listening: ListeningConfig | None = None
+    tuning: TuningConfig | None = None
+    steering: SteeringConfig | None = None
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 
 

@@ -12,12 +12,18 @@ from benchmarks import (
     browser,
     confidence,
     coverage,
+    duplicates,
     extraction,
+    growth,
+    kept_clips,
     language,
     listening,
+    neighbours,
     quantities,
     scores,
     similarity,
+    streaming,
+    tuning,
     unlearning,
 )
 
@@ -30,9 +36,15 @@ PARTS = {
     "scores": scores.rows,
     "quantities": quantities.rows,
     "confidence": confidence.rows,
+    "tuning": tuning.rows,
     "listening": listening.rows,
     "browser": browser.rows,
+    "streaming": streaming.rows,
+    "kept_clips": kept_clips.rows,
     "coverage": coverage.rows,
+    "duplicates": duplicates.rows,
+    "growth": growth.rows,
+    "neighbours": neighbours.rows,
 }
 
 

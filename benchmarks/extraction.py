@@ -15,7 +15,7 @@ import torch
 from and_core import pipeline
 from and_core.config import PluginConfig, make_config
 from and_core.dissect.traces import RunningTraces
-from and_core.pipeline.activations import _array
+from and_core.pipeline.forward_pass import layer_array
 from and_core.pipeline.traces import TraceTaker
 from and_core.targets.base import TARGETS
 from and_core.targets.hooks import Capture
@@ -55,7 +55,9 @@ def ratio() -> None:
             target.features([(rng.standard_normal(160_000) * 0.1).astype(np.float32) for _ in range(BATCH)])
             for _ in range(BATCHES)
         ]
-        arrays = {layer.name: _array(folder / "out" / layer.name, layer, BATCH * BATCHES, BATCH) for layer in layers}
+        arrays = {
+            layer.name: layer_array(folder / "out" / layer.name, layer, BATCH * BATCHES, BATCH) for layer in layers
+        }
 
         def bare() -> None:
             with torch.inference_mode():

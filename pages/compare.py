@@ -69,7 +69,7 @@ def _places(d: Dissection, neuron: NeuronId, other: Dissection, shown: NeuronId)
             st.button(f"{label} · {correlation:.2f}", on_click=_put, args=(one,), type=kind, key=f"place_{i}")
 
 
-def _side(d: Dissection, neuron: NeuronId, shared: set[int], side: str) -> None:
+def _side(d: Dissection, neuron: NeuronId, shared: set[str], side: str) -> None:
     """Draw one of the two."""
     name = f"{d.layer(neuron.layer).title} / {neuron.unit}"
     link = html.neuron_link(d.name, neuron)
@@ -94,7 +94,7 @@ def _side(d: Dissection, neuron: NeuronId, shared: set[int], side: str) -> None:
             (top.activation - lowest) / (highest - lowest) if highest > lowest else 0.0,
             media_url(d, top.clip.index, "flac"),
             media_url(d, top.clip.index, "jpg"),
-            ["Among the highest clips of both."] if top.clip.index in shared else [],
+            ["Among the highest clips of both."] if top.clip.name in shared else [],
         )
         for top in tops
     ]
@@ -119,10 +119,10 @@ def page() -> None:
         other, second = _second(d, neuron)
         _places(d, neuron, other, second)
         together = same_clips(d, other)
-        shared: set[int] = set()
+        shared: set[str] = set()
         if together:
             of_each = [
-                {t.clip.index for t in x.extreme_clips(n, "high", SHOWN)} for x, n in ((d, neuron), (other, second))
+                {t.clip.name for t in x.extreme_clips(n, "high", SHOWN)} for x, n in ((d, neuron), (other, second))
             ]
             shared = of_each[0] & of_each[1]
         left, right = st.columns(2, gap="medium")
@@ -138,12 +138,13 @@ def page() -> None:
 
 
 def _scatter(d: Dissection, neuron: NeuronId, other: Dissection, second: NeuronId) -> None:
-    x, y = np.asarray(d.activations(neuron)), np.asarray(other.activations(second))
+    x, y = np.asarray(d.drawn_activations(neuron)), np.asarray(other.drawn_activations(second))
     r = float(np.corrcoef(x, y)[0, 1]) if x.std() > 0 and y.std() > 0 else float("nan")
     said = f"correlation {r:.2f}" if np.isfinite(r) else "one of them never changes"
-    st.html(html.heading("Both on every clip", said))
+    every = len(x) == len(d.activation_clips)
+    st.html(html.heading("Both on every clip" if every else f"Both on {len(x):,} of {len(d.clips):,} clips", said))
     st.caption("One point a clip. Along a rising line the two do the same; a round cloud: nothing in common.")
-    names = [clip.label or clip.name for clip in d.clips]
+    names = [d.clips[clip].label or d.clips[clip].name for clip in d.drawn_clips.tolist()]
     titles = (f"{d.name} {neuron}", f"{other.name} {second}")
     st.plotly_chart(activations_together(x, y, names, titles), config=EXPORT, theme=None, key="together")
 

@@ -26,7 +26,7 @@ from pages.ui.data import found_neurons
 from pages.ui.explorer import open_neuron, result_frame
 from pages.ui.map import AGREE, map_figure
 from pages.ui.scores import probability_column
-from pages.ui.setup import BOUND, explain, fold, provenance, setup
+from pages.ui.setup import BOUND, explain, fold, over_which_clips, provenance, setup
 from pages.ui.terms import meaning
 
 LIT, LISTED, AREA = 60, 300, "area"
@@ -315,6 +315,7 @@ def page() -> None:
     d = setup("Layers")
     st.html('<h1 class="and">Layers</h1>')
     provenance(d)
+    over_which_clips(d)
     if len(comparable(d, "word_counts")) > 1:
         st.toggle("beside all networks of the same clips", value=True, key="beside", **BOUND)
     for part in (_map, _scores, _confidence, _interpretability, _words):

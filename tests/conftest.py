@@ -26,6 +26,9 @@ SHARED = ROOT.parent / "shared"
 CATEGORIES = ["clock_tick", "dog", "rain", "siren"]
 
 
+STREAM = {"batch": 4, "rows": 6, "stream_beyond": 23, "stream_kept": 12}
+
+
 def small_config(**changes: object) -> RunConfig:
     """The demo's network on 24 synthetic clips."""
     raw: dict = {
@@ -67,6 +70,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def streamed_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with the same dissection by a streamed pass, which keeps the activations of half of the clips."""
+    from and_core import pipeline
+    from and_core.pipeline import streaming
+
+    root = tmp_path_factory.mktemp("streamed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streaming, "BINS_FROM", 10)  # two chunks of four
+        pipeline.run(small_config(activations=STREAM), root=root)
+    return root
+
+
 @pytest.fixture
 def dissection(cache: Path):
     from and_core import open_dissection
@@ -81,6 +97,20 @@ def own(cache: Path, tmp_path: Path):
 
     shutil.copytree(cache / "small", tmp_path / "small")
     return open_dissection("small", root=tmp_path)
+
+
+BRIEF: dict = {"levels": [-40, -20, -10], "per_octave": 3, "repeats": 2, "chords": 10, "permutations": 50}
+
+
+@pytest.fixture(scope="session")
+def played(cache: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The small dissection with a short battery of stimuli."""
+    from and_core import open_dissection, pipeline
+
+    root = tmp_path_factory.mktemp("played")
+    shutil.copytree(cache / "small", root / "small")
+    assert pipeline.run(small_config(tuning=BRIEF), root=root, only=["tuning"]).computed == ["tuning"]
+    return open_dissection("small", root=root)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ FILLER = re.compile(  # what a chat model says around a description; "I can hear
     re.IGNORECASE,
 )
 STARTS = 4  # of K-means, the best taken
+MOST_FITTED = 10_000  # distinct sentences that centres are fitted to; of more, so many are drawn, and all find theirs
 
 
 def sentences_of(caption: str) -> list[str]:
@@ -45,6 +46,9 @@ def elbow(vectors: np.ndarray, times: np.ndarray, most: int, seed: int) -> Itera
     times : (S,) int
         How often each is said.
     """
+    if len(vectors) > MOST_FITTED:
+        drawn = _drawn(len(vectors), seed)
+        vectors, times = vectors[drawn], times[drawn]
     for count in range(1, min(most, len(vectors)) + 1):
         yield count, fit(vectors, times, count, seed)[1]
 
@@ -67,8 +71,15 @@ def bend(counts: Sequence[int], inertia: Sequence[float]) -> int:
     return int(counts[int(np.argmax(1 - x - y))])
 
 
+def _drawn(count: int, seed: int) -> np.ndarray:
+    """Return :data:`MOST_FITTED` places of so many, in order."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:MOST_FITTED])
+
+
 def fit(vectors: np.ndarray, times: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, float, np.ndarray]:
     """Return K-means over all sentences, each distinct one as often as it is said.
+
+    Among more than :data:`MOST_FITTED` distinct ones, centres are fitted to so many of them, drawn by `seed`.
 
     Returns
     -------
@@ -81,12 +92,15 @@ def fit(vectors: np.ndarray, times: np.ndarray, count: int, seed: int) -> tuple[
     from sklearn.cluster import KMeans  # heavy: half a second to import
 
     with threadpool_limits(1):  # sums in one order, whatever the number of cores
-        made = KMeans(count, n_init=STARTS, random_state=seed).fit(vectors, sample_weight=times)
-    order = np.argsort(-np.bincount(made.labels_, times, minlength=count), kind="stable")
+        drawn = _drawn(len(vectors), seed) if len(vectors) > MOST_FITTED else slice(None)
+        made = KMeans(count, n_init=STARTS, random_state=seed).fit(vectors[drawn], sample_weight=times[drawn])
+        labels = made.predict(vectors) if len(vectors) > MOST_FITTED else made.labels_
+    order = np.argsort(-np.bincount(labels, times, minlength=count), kind="stable")
     number = np.empty(count, np.int32)
     number[order] = np.arange(count, dtype=np.int32)
-    distance = np.linalg.norm(vectors - made.cluster_centers_[made.labels_], axis=1).astype(np.float32)
-    return number[made.labels_], float(made.inertia_), distance
+    distance = np.linalg.norm(vectors - made.cluster_centers_[labels], axis=1).astype(np.float32)
+    inertia = made.inertia_ if labels is made.labels_ else (distance.astype(np.float64) ** 2) @ times
+    return number[labels], float(inertia), distance
 
 
 def related(clip: np.ndarray, cluster: np.ndarray, clips: int, count: int) -> np.ndarray:

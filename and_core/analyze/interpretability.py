@@ -12,6 +12,7 @@ from and_core.records import Layer
 TAUS: dict[int, tuple[int, ...]] = {5: (3, 4, 5), 10: (6, 8, 10), 20: (12, 16, 20)}  # K -> the paper's tau
 BLOCK = 4096  # neurons at once
 DRAWS = 5000  # random sets of clips
+PERMUTED_CLIPS = 4096  # up to these, each set comes of an order of all clips; beyond, clip by clip
 
 
 def most_shared(tops: np.ndarray, related: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -42,8 +43,10 @@ def most_shared(tops: np.ndarray, related: np.ndarray) -> tuple[np.ndarray, np.n
     return most, cluster
 
 
-def random_sets(allowed: np.ndarray, k: int, seed: int, sources: np.ndarray | None = None) -> np.ndarray:
-    """Return (:data:`DRAWS`, k) sets of clips drawn at random.
+def random_sets(
+    allowed: np.ndarray, k: int, seed: int, sources: np.ndarray | None = None, count: int = DRAWS
+) -> np.ndarray:
+    """Return (count, k) sets of clips drawn at random.
 
     Parameters
     ----------
@@ -53,12 +56,29 @@ def random_sets(allowed: np.ndarray, k: int, seed: int, sources: np.ndarray | No
         Clips of a set, no more than are allowed.
     sources : (A,) int, optional
         Source recording of each; a set then holds no two clips of one.
+    count : int
+        Sets.
     """
     rng = np.random.default_rng(seed)
+    if len(allowed) > PERMUTED_CLIPS:
+        return allowed[_distinct(rng, np.arange(len(allowed)) if sources is None else sources, k, count)]
     if sources is None:
-        return np.stack([rng.choice(allowed, k, replace=False) for _ in range(DRAWS)])
-    mixed = (rng.permutation(len(allowed)) for _ in range(DRAWS))
+        return np.stack([rng.choice(allowed, k, replace=False) for _ in range(count)])
+    mixed = (rng.permutation(len(allowed)) for _ in range(count))
     return np.stack([allowed[order[np.sort(np.unique(sources[order], return_index=True)[1])[:k]]] for order in mixed])
+
+
+def _distinct(rng: np.random.Generator, groups: np.ndarray, k: int, count: int) -> np.ndarray:
+    """Return (count, k) places drawn one after the other, again while a set has the group (N,) of a place already; as
+    the first of each group in an order of all, without an order of all."""
+    places = np.empty((count, k), np.int64)
+    for column in range(k):
+        again = np.arange(count)
+        while len(again):
+            places[again, column] = rng.integers(0, len(groups), len(again))
+            taken = groups[places[again, :column]] == groups[places[again, column]][:, None]
+            again = again[taken.any(1)]
+    return places
 
 
 def shares(sets: np.ndarray, related: np.ndarray) -> np.ndarray:

@@ -270,6 +270,8 @@ def _decode(source: object, max_seconds: float, forgiven: int = 0, close: bool =
             try:
                 read = file.buffer_read_into(block, "float32")
             except (sf.LibsndfileError, RuntimeError, OSError) as error:
+                if known and forgiven and count >= promised - forgiven:
+                    break  # newer libsndfile seeks after an MP3's last frame, which a stream does not allow
                 there = f"{count} of {promised}" if known else f"{count}"
                 raise DataError(
                     f"corrupt or truncated: {there} samples can be decoded ({str(error).split(': ')[-1].strip()})"

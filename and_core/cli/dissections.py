@@ -1,8 +1,7 @@
-"""`and-dissect list`, `info`, `validate`, `rm` and `data check`: what lies on disk."""
+"""`and-dissect list`, `info`, `validate` and `rm`: what lies on disk."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -110,27 +109,6 @@ def info(
             notes = ", ".join(f"{k} {v}" for k, v in record.notes.items() if isinstance(v, int | float | str))
             out.print(f"  {stage:14} {notes}", markup=False, soft_wrap=True)
         print_left_out(d.folder)
-
-
-def data_check(config: Annotated[Path, typer.Argument(help="YAML file whose `dataset` is checked.")]) -> None:
-    """Count clips, classes, folds and sources of a data set, and name the files that are missing."""
-    with reported():
-        from and_core.config import load_config
-        from and_core.datasets.base import DATASETS
-
-        dataset = DATASETS.create(load_config(config).dataset)
-        counts, missing = dataset.check()
-        out.print(f"{dataset.describe()}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
-        passed = dataset.passed_over()
-        if passed:
-            out.print(
-                "passed over: " + ", ".join(f"{n} {what}" for what, n in passed.items()), markup=False, soft_wrap=True
-            )
-        for name in missing:
-            out.print(f"missing: {name}", markup=False, soft_wrap=True)
-        if missing:
-            out.print(f"{len(missing)} of {counts['clips']} files are missing")
-            raise typer.Exit(1)
 
 
 def _print_neuron(d: Any, neuron: str) -> None:

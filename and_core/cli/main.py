@@ -11,6 +11,7 @@ from and_core.cli import dashboard, dissections
 from and_core.cli.classes import classes
 from and_core.cli.concepts import concepts
 from and_core.cli.correct import correct
+from and_core.cli.data import data_check
 from and_core.cli.ears import ears
 from and_core.cli.listen import listen
 from and_core.cli.plant import plant
@@ -49,7 +50,7 @@ demo_app = typer.Typer(invoke_without_command=True, help="Build the embedded def
 demo_app.callback()(dashboard.demo)
 demo_app.command("train")(dashboard.demo_train)
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before it is dissected.")
-data_app.command("check")(dissections.data_check)
+data_app.command("check")(data_check)
 for group, name in ((demo_app, "demo"), (data_app, "data"), (study_app, "study")):
     app.add_typer(group, name=name)
 

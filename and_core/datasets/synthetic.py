@@ -14,6 +14,7 @@ from and_core.datasets.base import DATASETS, ClipRef, Dataset
 from and_core.registry import Settings
 
 FRESH_SEED = 7777  # of the clips that units are planted by
+FRESH_CLIPS = 100  # of each category among these: an adjective is fitted within a category too
 
 
 class SyntheticSettings(Settings):
@@ -65,8 +66,8 @@ class Synthetic(Dataset[SyntheticSettings]):
         return {**ref.extra, **corpus.truth_row(_made(str(ref.extra["recipe"]))[1])}
 
     def fresh_settings(self) -> dict[str, Any]:
-        """Return another seed."""
-        return {"seed": FRESH_SEED, "per_category": 20}
+        """Return another seed, and more clips."""
+        return {"seed": FRESH_SEED, "per_category": FRESH_CLIPS}
 
     def fingerprint(self) -> str:
         """Return recipe and version, not bytes: processors may round differently."""

@@ -51,6 +51,8 @@ def demo_configs() -> list[RunConfig]:
                     "importance": name == "demo-ast",
                 },
                 "listening": LISTENING if name == "demo-ast" else None,
+                "tuning": {},
+                "steering": {} if name == "demo-ast" else None,
             }
         )
         for name, target in NETWORKS.items()

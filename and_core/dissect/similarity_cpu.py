@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from and_core.dissect import similarity_kernels as kernels
+from and_core.dissect.top_kernels import highest
 
-ROWS, CUBED = 64, 1024  # neurons finished, and cubed, at once
+ROWS, CUBED = 64, 256  # neurons finished, and cubed, at once: what is cubed stays in the second-level cache
 
 
 def cos(activations: np.ndarray, features: np.ndarray) -> np.ndarray:
@@ -25,11 +26,14 @@ def cos(activations: np.ndarray, features: np.ndarray) -> np.ndarray:
 def cos_cubed(activations: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Multiply cubes of centred columns, then divide by their norms."""
     threads = torch.get_num_threads()
-    p, p_squares = kernels.cubes(features, 0, features.shape[1], threads)
+    p = np.empty_like(features)
+    p_squares = kernels.cubes(features, 0, p, threads)
     scores = np.empty((activations.shape[1], features.shape[1]), np.float32)
+    cubed = np.empty((len(activations), min(CUBED, len(scores))), np.float32)
     for start in range(0, len(scores), CUBED):
         rows = scores[start : start + CUBED]
-        t, t_squares = kernels.cubes(activations, start, start + len(rows), threads)
+        t = cubed if len(rows) == cubed.shape[1] else np.empty((len(activations), len(rows)), np.float32)
+        t_squares = kernels.cubes(activations, start, t, threads)
         _by_norms(t, p, t_squares, p_squares, 1e-3, rows)
     return scores
 
@@ -39,7 +43,7 @@ def rank_reorder(
 ) -> np.ndarray:
     """Sort the features of the top `n` clips by rank and place packed into one integer."""
     threads = torch.get_num_threads()
-    best = kernels.highest(activations, n, threads)
+    best = highest(activations, n, threads)
     tops = np.take_along_axis(activations.T, best, 1)
     spread = kernels.spreads(tops, p, threads)[:, None]
     scores = kernels.rank_errors(features, best, tops, p, variant == "rank", threads)
@@ -60,7 +64,7 @@ def rank_reorder(
 def wpmi(activations: np.ndarray, features: np.ndarray, top_k: int, a: float, lam: float) -> np.ndarray:
     """Sum the rows of one table of logarithms."""
     threads = torch.get_num_threads()
-    best = kernels.highest(activations, min(top_k, len(activations)), threads)
+    best = highest(activations, min(top_k, len(activations)), threads)
     table = _softmax(features, a)
     table += np.float32(1e-7)
     return minus_prior(kernels.sums(np.log(table, out=table), best, threads), lam)
@@ -71,7 +75,7 @@ def soft_wpmi(
 ) -> np.ndarray:
     """Multiply what is summed as logarithms, many factors for each."""
     threads, top_k = torch.get_num_threads(), min(top_k, len(features))
-    best = kernels.highest(activations, top_k, threads)
+    best = highest(activations, top_k, threads)
     member = p_start - (p_start - p_end) * np.arange(top_k) / top_k
     return minus_prior(kernels.log_products(_softmax(features, a), best, member, threads), lam)
 

@@ -16,7 +16,6 @@ import numpy as np
 WIDTH = 512  # concepts of which sums stay in the first-level cache
 GROUP = 32  # factors of one product: each is at least 1e-7, so that 1e-224 is the least
 SORTED_BYTES = 1 << 20  # of the ranks that are sorted at once, so that they stay in the second-level cache
-KEYS_BYTES = 1 << 21  # of the packed activations that are selected from at once
 COLUMNS, SMALL = 256, 1 << 20  # neurons a thread, and elements below which one thread does it sooner
 
 
@@ -43,27 +42,6 @@ def over_blocks(work: Callable[[int, int], None], count: int, size: int, threads
         return
     with ThreadPoolExecutor(min(threads, len(starts))) as pool:
         list(pool.map(lambda start: work(start, min(start + size, count)), starts))
-
-
-def highest(activations: np.ndarray, k: int, threads: int) -> np.ndarray:
-    """Return (R, k) int64 clips with the highest activations (N, R), highest first, ties by the lowest clip.
-
-    Value and clip are packed into one integer, so that a selection and a sort of `k` whole numbers do it: linear in N.
-    """
-    clips, neurons = activations.shape
-    best = np.empty((neurons, k), np.int64)
-
-    def block(start: int, stop: int) -> None:
-        keys = np.empty((stop - start, clips), np.uint64)
-        order_keys(activations.view(np.int32), start, keys)
-        if k < clips:
-            keys.partition(k - 1, axis=1)
-        top = keys[:, :k].copy()
-        top.sort(axis=1)
-        best[start:stop] = top & np.uint64(0xFFFFFFFF)
-
-    over_blocks(block, neurons, max(1, min(64, KEYS_BYTES // (8 * clips))), threads)
-    return best
 
 
 def sums(table: np.ndarray, best: np.ndarray, threads: int) -> np.ndarray:
@@ -96,8 +74,12 @@ def log_mean_exp(x: np.ndarray) -> np.ndarray:
     """Return (M,) float32 log of the mean over rows of ``exp(x)``."""
     most = x.max(0)
     total = np.zeros(x.shape[1])
-    for start in range(0, len(x), 256):
-        total += np.exp(x[start : start + 256] - most).sum(0, dtype=np.float64)
+    terms = np.empty((min(len(x), 64), x.shape[1]), np.float32)
+    for start in range(0, len(x), 64):
+        rows = terms[: min(64, len(x) - start)]
+        np.subtract(x[start : start + 64], most, out=rows)
+        np.exp(rows, out=rows)
+        add_rows(rows, total)
     return (most + np.log(total / len(x))).astype(np.float32)
 
 
@@ -175,23 +157,13 @@ def squares(x: np.ndarray, threads: int) -> np.ndarray:
     return total
 
 
-def cubes(x: np.ndarray, start: int, stop: int, threads: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (N, B) float32 cubes of some centred columns, and (B,) float64 sums of their squares."""
-    out, total = np.empty((len(x), stop - start), np.float32), np.empty(stop - start)
+def cubes(x: np.ndarray, start: int, out: np.ndarray, threads: int) -> np.ndarray:
+    """Fill out (N, B) float32 with cubes of centred columns from `start` on; (B,) float64 sums of their squares."""
+    stop = start + out.shape[1]
+    total = np.empty(out.shape[1])
     size = COLUMNS if out.size > SMALL else max(1, stop - start)
     over_blocks(lambda a, b: cube_columns(x, start, a, b, out, total), stop - start, size, threads)
-    return out, total
-
-
-@compiled("void(int32[:, ::1], int64, uint64[:, ::1])")
-def order_keys(x, start, keys):  # type: ignore[no-untyped-def]
-    """Fill keys (B, N) that sort as columns from `start` on of the floats behind x (N, R) do, descending, then by
-    row."""
-    for i in range(x.shape[0]):
-        for b in range(keys.shape[0]):
-            bits = np.int64(x[i, start + b])
-            ascending = bits if bits >= 0 else np.int64(-2147483648) - bits  # -0 is 0
-            keys[b, i] = np.uint64(((np.int64(2147483647) - ascending) << 32) | i)
+    return total
 
 
 @compiled("void(float32[:, ::1], int64[:, ::1], float32[:, ::1])")
@@ -202,10 +174,18 @@ def sum_rows(table, best, out):  # type: ignore[no-untyped-def]
         for start in range(0, table.shape[1], WIDTH):
             width = min(WIDTH, table.shape[1] - start)
             total[:width] = 0
-            for k in range(best.shape[1]):
+            k, count = 0, best.shape[1]
+            while k + 4 <= count:  # four rows at a time: sums are read and written once for them
+                a, b = table[best[r, k], start : start + width], table[best[r, k + 1], start : start + width]
+                c, d = table[best[r, k + 2], start : start + width], table[best[r, k + 3], start : start + width]
+                for m in range(width):
+                    total[m] += (np.float64(a[m]) + b[m]) + (np.float64(c[m]) + d[m])
+                k += 4
+            while k < count:
                 row = table[best[r, k], start : start + width]
                 for m in range(width):
                     total[m] += row[m]
+                k += 1
             for m in range(width):
                 out[r, start + m] = total[m]
 
@@ -291,10 +271,15 @@ def pair_means(tops, p, out):  # type: ignore[no-untyped-def]
 def square_columns(x, start, stop, squares):  # type: ignore[no-untyped-def]
     """Fill some of `squares` (R,) with the sum of squares of each column of x (N, R)."""
     total = np.zeros(stop - start)
-    for i in range(x.shape[0]):
-        row = x[i, start:stop]
+    even = x.shape[0] - x.shape[0] % 2
+    for i in range(0, even, 2):
+        a, b = x[i, start:stop], x[i + 1, start:stop]
         for r in range(stop - start):
-            total[r] += np.float64(row[r]) * row[r]
+            total[r] += np.float64(a[r]) * a[r] + np.float64(b[r]) * b[r]
+    for i in range(even, x.shape[0]):
+        a = x[i, start:stop]
+        for r in range(stop - start):
+            total[r] += np.float64(a[r]) * a[r]
     squares[start:stop] = total
 
 
@@ -303,19 +288,41 @@ def cube_columns(x, first, start, stop, out, squares):  # type: ignore[no-untype
     """Fill columns of out (N, B) with the cubes of centred ones of x, from `first` on, and `squares` (B,) with sums."""
     mean = np.zeros(stop - start)
     total = np.zeros(stop - start)
-    for i in range(x.shape[0]):
-        row = x[i, first + start : first + stop]
+    count, left, right = x.shape[0], first + start, first + stop
+    whole = count - count % 4
+    for i in range(0, whole, 4):  # four rows at a time: sums are read and written once for them
+        a, b, c, d = x[i, left:right], x[i + 1, left:right], x[i + 2, left:right], x[i + 3, left:right]
         for r in range(stop - start):
-            mean[r] += row[r]
-    centre = (mean / x.shape[0]).astype(np.float32)
-    for i in range(x.shape[0]):
-        row, cubed = x[i, first + start : first + stop], out[i, start:stop]
+            mean[r] += (np.float64(a[r]) + b[r]) + (np.float64(c[r]) + d[r])
+    for i in range(whole, count):
+        a = x[i, left:right]
         for r in range(stop - start):
-            c = row[r] - centre[r]
-            c = c * c * c
-            cubed[r] = c
-            total[r] += np.float64(c) * c
+            mean[r] += a[r]
+    centre = (mean / count).astype(np.float32)
+    even = count - count % 2
+    for i in range(0, even, 2):
+        a, b, a3, b3 = x[i, left:right], x[i + 1, left:right], out[i, start:stop], out[i + 1, start:stop]
+        for r in range(stop - start):
+            p, q = a[r] - centre[r], b[r] - centre[r]
+            p, q = p * p * p, q * q * q
+            a3[r], b3[r] = p, q
+            total[r] += np.float64(p) * p + np.float64(q) * q
+    for i in range(even, count):
+        a, a3 = x[i, left:right], out[i, start:stop]
+        for r in range(stop - start):
+            p = a[r] - centre[r]
+            p = p * p * p
+            a3[r] = p
+            total[r] += np.float64(p) * p
     squares[start:stop] = total
+
+
+@compiled("void(float32[:, ::1], float64[::1])")
+def add_rows(x, total):  # type: ignore[no-untyped-def]
+    """Add the rows of x (B, M) to total (M,)."""
+    for i in range(x.shape[0]):
+        for m in range(x.shape[1]):
+            total[m] += x[i, m]
 
 
 @compiled("void(float32[:, ::1], float32[::1], float32[::1])")

@@ -20,19 +20,23 @@ KINDS = ("concept", "adjective", "category")
 FORMS = ("", "or", "category", "not", "and", "both")
 LEAST = 4.0  # clips of a half that a predicate needs on either side of a comparison
 CLEAR = 0.8  # held-out AUROC from which a predicate tells what a neuron fires on
+SHARP = 0.9  # the same of a concept's clips with an adjective, fewer than the concept's
 LEVEL = 0.4  # of the first concept's mean activation, that a second one must reach
 SHARE = 0.05  # of the high clips with either sense, that a second one must have
 EXCESS = 0.25  # by which this must lie above what a unit that reads the first concept alone would do
-CONTRAST = 0.7  # held-out AUROC of an adjective among the clips of a concept
-DISTANCE = 3.0  # standard deviations from chance of a contrast, both halves together
+CONTRAST = 0.7  # held-out AUROC of an adjective among the clips of a concept, mean of both halves
+STEADY = 0.6  # the same, in either half
+DISTANCE = 2.5  # standard deviations from chance of this contrast, all clips together
+FEW = 2.0  # clips of a half that an adjective needs on either side among the clips of a concept
+PAIRED_DISTANCE = 3.0  # standard deviations from chance of two adjectives' contrasts, both halves together
 PAIRED = 0.65  # the same of each of two adjectives among the clips of the other, mean of both halves
-EXPLAINS = 0.8  # AUROC of a concept among the clips with both adjectives, above which it says more than they do
 NEAR = 0.05  # of AUROC that two senses, or two adjectives, may lie below the best concept
 MARGIN = 0.02  # of AUROC by which "everything but" must beat the best concept
 
 THRESHOLDS = {
-    "level": LEVEL, "share": SHARE, "excess": EXCESS, "clear": CLEAR, "contrast": CONTRAST, "distance": DISTANCE,
-    "paired": PAIRED, "explains": EXPLAINS, "near": NEAR, "margin": MARGIN, "least": LEAST,
+    "level": LEVEL, "share": SHARE, "excess": EXCESS, "clear": CLEAR, "sharp": SHARP, "contrast": CONTRAST,
+    "steady": STEADY, "distance": DISTANCE, "few": FEW, "paired": PAIRED, "paired_distance": PAIRED_DISTANCE,
+    "near": NEAR, "margin": MARGIN, "least": LEAST,
 }  # fmt: skip
 
 
@@ -138,8 +142,13 @@ def at(values: np.ndarray, number: np.ndarray) -> np.ndarray:
     return result
 
 
-def among(p: Compared, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def among(p: Compared, base: np.ndarray, least: float = LEAST) -> tuple[np.ndarray, np.ndarray]:
     """Return how well predicates tell a neuron's activations among the clips that have its base (R,).
+
+    Parameters
+    ----------
+    least : float, default LEAST
+        Clips that a predicate needs on either side.
 
     Returns
     -------
@@ -149,9 +158,9 @@ def among(p: Compared, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     area, z = (np.full(p.area.shape, np.nan, np.float32) for _ in range(2))
     for number in np.unique(base[base >= 0]).tolist():
         mine, clips = np.flatnonzero(base == number), np.flatnonzero(p.holds[:, number])
-        if len(clips) >= 2 * LEAST:
+        if len(clips) >= 2 * least:
             ranks = rank_shares(p.u[np.ix_(mine, clips)])
-            area[mine], z[mine] = aurocs(ranks, whole_draw(p.holds[clips]), LEAST)
+            area[mine], z[mine] = aurocs(ranks, whole_draw(p.holds[clips]), least)
     return area, z
 
 
@@ -257,9 +266,11 @@ def _second_sense(
     excess[named] = level[named] - expected[strong[named], weak[named]]
     pays = (agrees[0] | agrees[1]) & (level >= LEVEL) & (excess >= EXCESS)
     strong, weak = np.where(pays, strong, -1), np.where(pays, weak, -1)
-    areas = [_union_area(p, strong, weak) for p in halves]
+    areas = [_area_of(p, strong, weak, np.logical_or) for p in halves]
     area = _mean_known(_or_nan(areas[0], agrees[1]), _or_nan(areas[1], agrees[0]))
     two = pays & (area >= CLEAR) & (area >= made.alone - NEAR)
+    worded = np.where(two, best(_correlations(every.u, every.holds), predicates.of_kind("adjective")), -1)
+    two &= ~_says_more(every, worded, worded, strong, weak)
     share = _share(every, strong, weak)
     return _where(two & (share >= SHARE), made, "or", first=strong, second=weak, share=share, score=area)
 
@@ -280,12 +291,12 @@ def _by_pair(one: np.ndarray, other: np.ndarray) -> Iterator[tuple[int, int, np.
             yield a, b, np.flatnonzero(of_row.ravel() == number)
 
 
-def _union_area(p: Compared, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return (R,) area under the ROC curve of the clips with either of two predicates."""
+def _area_of(p: Compared, one: np.ndarray, other: np.ndarray, join: np.ufunc, least: float = LEAST) -> np.ndarray:
+    """Return (R,) area under the ROC curve of the clips with either, or both, of two predicates."""
     area = np.full(len(p.u), np.nan)
     for a, b, mine in _by_pair(one, other):
-        union = (p.holds[:, a] | p.holds[:, b])[:, None]
-        area[mine] = aurocs(p.ranks[mine], whole_draw(union), LEAST)[0][:, 0]
+        joined = join(p.holds[:, a], p.holds[:, b])[:, None]
+        area[mine] = aurocs(p.ranks[mine], whole_draw(joined), least)[0][:, 0]
     return area
 
 
@@ -305,13 +316,14 @@ def _adjective_within(
     every: Compared, halves: list[Compared], predicates: Predicates, made: Composition
 ) -> Composition:
     adjectives, base = predicates.of_kind("adjective"), best(every.strength, predicates.of_kind("concept"))
-    shown = best(among(every, base)[0], adjectives)
-    inside = [among(p, base) for p in halves]
-    agrees = np.logical_or(*(best(area, adjectives) == shown for area, _ in inside)) & (shown >= 0)
-    area = np.minimum(*(at(one, shown) for one, _ in inside))
-    z = sum(at(z, shown) for _, z in inside) / np.sqrt(2)
+    distance = among(every, base)[1]
+    shown = best(distance, adjectives)
+    inside = [at(among(p, base, FEW)[0], shown) for p in halves]
+    area = (inside[0] + inside[1]) / 2
+    steady = np.minimum(*inside) >= STEADY
     clear = np.minimum(*(at(p.area, base) for p in halves)) >= CLEAR
-    told = (made.form == 0) & agrees & clear & (area >= CONTRAST) & (z >= DISTANCE)
+    clear |= np.minimum(*(_area_of(p, base, shown, np.logical_and, FEW) for p in halves)) >= SHARP
+    told = (made.form == 0) & clear & steady & (area >= CONTRAST) & (at(distance, shown) >= DISTANCE)
     return _where(told, made, "and", first=base, second=shown, score=area)
 
 
@@ -320,40 +332,55 @@ def _two_adjectives(every: Compared, halves: list[Compared], predicates: Predica
     pairs = np.array([(a, b) for n, a in enumerate(places) for b in places[n + 1 :]]).reshape(-1, 2)
     if not len(pairs):
         return made
-
-    def areas(p: Compared) -> np.ndarray:
-        both = p.holds[:, pairs[:, 0]] & p.holds[:, pairs[:, 1]]
-        return aurocs(p.ranks, whole_draw(both), LEAST)[0]
-
-    everywhere, by_half = areas(every), [areas(p) for p in halves]
-    all_pairs = np.ones(len(pairs), bool)
-    shown = best(everywhere, all_pairs)
-    agrees = np.logical_or(*(best(area, all_pairs) == shown for area in by_half)) & (shown >= 0)
+    shown, *of_half = (_best_pair(p, pairs) for p in (every, *halves))
+    agrees = np.logical_or(*(pair == shown for pair in of_half)) & (shown >= 0)
     one, other = (np.where(shown >= 0, pairs[shown, side], -1) for side in (0, 1))
-    area = np.minimum(*(at(values, shown) for values in by_half))
+    area = np.minimum(*(_area_of(p, one, other, np.logical_and) for p in halves))
     ways = [[among(p, base) for p in halves] for base in (one, other)]
     contrast = [(at(ways[0][h][0], other), at(ways[1][h][0], one)) for h in (0, 1)]
     least = np.minimum(*((contrast[0][way] + contrast[1][way]) / 2 for way in (0, 1)))
     z = np.minimum(*(sum(at(ways[way][h][1], end) for h in (0, 1)) / np.sqrt(2) for way, end in ((0, other), (1, one))))
-    told = agrees & (area >= CLEAR) & (least >= PAIRED) & (z >= DISTANCE)
-    told &= ~(area < made.alone - NEAR) & ~(area < made.score)
-    concept = best(every.area, predicates.of_kind("concept"))
-    told &= ~(_within_both(every, np.where(told, one, -1), other, concept) > EXPLAINS)
+    told = agrees & (area >= CLEAR) & (least >= PAIRED) & (z >= PAIRED_DISTANCE) & ~(area < made.alone - NEAR)
+    two = made.form == FORMS.index("or")
+    concept = np.where(two, made.first, best(every.area, predicates.of_kind("concept")))
+    second = np.where(two, made.second, concept)
+    told &= _says_more(every, np.where(told, one, -1), other, concept, second)
     return _where(told, made, "both", first=one, second=other, score=area)
 
 
-def _within_both(p: Compared, one: np.ndarray, other: np.ndarray, concept: np.ndarray) -> np.ndarray:
-    """Return (R,) area of a concept among the clips with both of two predicates; 1 where nearly all of them have it,
-    0 where next to none has."""
-    area = np.full(len(p.u), np.nan)
+def _best_pair(p: Compared, pairs: np.ndarray) -> np.ndarray:
+    """Return (R,) number of the pair of predicates (P, 2) that together go with the activations most."""
+    both = p.holds[:, pairs[:, 0]] & p.holds[:, pairs[:, 1]]
+    return best(_correlations(p.u, both), np.ones(len(pairs), bool))
+
+
+def _correlations(u: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Return (R, Q) correlation of activations with masks (n, Q); NaN where too few clips have one, or lack it."""
+    correlations = u @ standardised(masks).astype(np.float32) / max(1, len(masks))
+    enough = (masks.sum(0) >= LEAST) & ((~masks).sum(0) >= LEAST)
+    return np.where(enough, correlations, np.nan)
+
+
+def _says_more(p: Compared, one: np.ndarray, other: np.ndarray, concept: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return (R,) bool: both of two adjectives say more than either of two concepts.
+
+    The clips that have both adjectives and neither concept must lie clear of those that have none of this, and reach a
+    part of the mean activation of the concepts' clips.
+    """
+    more = (one >= 0) & (concept < 0)
     for a, b, mine in _by_pair(one, other):
-        clips = np.flatnonzero(p.holds[:, a] & p.holds[:, b])
-        if len(clips) >= 2 * LEAST:
-            ranks = rank_shares(p.u[np.ix_(mine, clips)])
-            known = at(aurocs(ranks, whole_draw(p.holds[clips]), LEAST)[0], concept[mine])
-            share = np.where(concept[mine] >= 0, p.holds[clips].mean(0)[np.maximum(concept[mine], 0)], 0)
-            area[mine] = np.where(np.isnan(known), np.round(share), known)
-    return area
+        both = p.holds[:, a] & p.holds[:, b]
+        for c, d, rows in _by_pair(concept[mine], second[mine]):
+            either = p.holds[:, c] | p.holds[:, d]
+            ours, rest = both & ~either, ~both & ~either
+            if min(ours.sum(), rest.sum()) < LEAST:
+                continue
+            u, clips = p.u[mine[rows]], np.flatnonzero(~either)
+            area = aurocs(rank_shares(u[:, clips]), whole_draw(ours[clips, None]), LEAST)[0][:, 0]
+            floor = u[:, rest].mean(1)
+            level = (u[:, ours].mean(1) - floor) / np.maximum(u[:, either].mean(1) - floor, 1e-6)
+            more[mine[rows]] = (area >= CLEAR) & (level >= LEVEL)
+    return more
 
 
 def _everything_but(every: Compared, halves: list[Compared], predicates: Predicates, made: Composition) -> Composition:

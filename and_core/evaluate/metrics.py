@@ -83,8 +83,12 @@ def highest(u: np.ndarray, share: float = TOP) -> np.ndarray:
 
     Ties go to the lowest clip.
     """
-    count = max(1, round(share * u.shape[1]))
-    return np.argsort(-u, axis=1, kind="stable")[:, :count].astype(np.int32)
+    return np.argsort(-u, axis=1, kind="stable")[:, : high_count(u.shape[1], share)].astype(np.int32)
+
+
+def high_count(clips: int, share: float = TOP) -> int:
+    """Return how many of so many activations are called high: `share` of them, at least one."""
+    return max(1, round(share * clips))
 
 
 def auprc(r: Ranked, positives: np.ndarray) -> np.ndarray:

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from and_core.evaluate.planted_units import KINDS, Unit, auroc, meant
+from and_core.evaluate.planted_units import KINDS, Unit, auroc, halves_of, meant
+from and_core.labels.hierarchy import descendants
 from and_core.store.composition import Composed, clips_with, composed
 from and_core.store.dissection import Dissection
+from and_core.store.headline import Headline
+from and_core.store.score_results import OUTCOMES
 
 FORM_OF = {"disjunction": "or", "category": "category", "negation": "not", "conjunction": "and", "pair": "both"}
 REALISED = 0.7  # AUROC of each half of a meaning among the clips of the other, from which a unit tells both
@@ -46,10 +49,27 @@ def form_findings(
                 "form": "" if made is None else made.form,
                 "told": "" if made is None else " ".join(filter(None, (made.first, made.second))),
                 "right": right,
+                "outcome": _outcome(unit, d.headline(d.neuron_id(index)), bool(wanted), right),
                 "realised": realised(unit, np.asarray(d.activations(d.neuron_id(index)))[clips], labels, of_clips),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _outcome(unit: Unit, headline: Headline, several: bool, right: bool) -> str:
+    """Return how much of what was planted the headline says: one of :data:`OUTCOMES`; nothing for units that mean
+    nothing or follow a measure."""
+    planted = {unit.concept, unit.word, unit.other} - {""}
+    if not planted:
+        return ""
+    made = headline.composition
+    names = {*headline.adjectives} | ({made.first, made.second} - {""} if made is not None else set())
+    if headline.holds and headline.concept:
+        names.add(headline.concept)
+    if right if several else planted <= names:
+        return "fully"
+    near = planted | set(descendants(unit.concept)) if unit.kind == "category" else planted
+    return "partly" if near & names else "wrong" if names else "unclear"
 
 
 def _same(d: Dissection, unit: Unit, made: Composed) -> bool:
@@ -63,13 +83,11 @@ def _same(d: Dissection, unit: Unit, made: Composed) -> bool:
 def realised(unit: Unit, u: np.ndarray, labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]]) -> bool:
     """Return whether a unit fires as planted: of two halves of a meaning, it must tell each among the clips of the
     other; of any other meaning, its clips from the rest at AUROC .9."""
-    if unit.kind not in ("conjunction", "pair"):
+    halves = halves_of(unit, labels, words)
+    if halves is None:
         mask = meant(unit, labels, words)
         return mask is not None and auroc(u, mask) >= 0.9
-    one = np.array([unit.word in own for own in words])
-    other = np.array(
-        [unit.other in own for own in words] if unit.kind == "pair" else [unit.concept in own for own in labels]
-    )
+    one, other = halves
     return min(auroc(u[one], other[one]), auroc(u[other], one[other])) >= REALISED
 
 
@@ -82,7 +100,10 @@ def form_rows(units: pd.DataFrame) -> list[dict[str, Any]]:
         parts = {"all": of_kind, "fire as planted": of_kind[of_kind["realised"]]}
         for which, part in parts.items():
             if len(part) and not (kind in ("random", "quantity") and which != "all"):
-                told = 100 * float((part["form"] != "").mean())
-                right = 100 * float(part["right"].mean())
-                rows.append({"planted": kind, "units": which, "number": len(part), "told %": told, "right %": right})
+                row = {"planted": kind, "units": which, "number": len(part)}
+                row["told %"] = 100 * float((part["form"] != "").mean())
+                row["right %"] = 100 * float(part["right"].mean())
+                known = part["outcome"].iloc[0] != ""
+                row |= {f"{o} %": 100 * float((part["outcome"] == o).mean()) if known else None for o in OUTCOMES}
+                rows.append(row)
     return rows

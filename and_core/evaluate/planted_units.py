@@ -2,27 +2,28 @@
 
 Each reads one layer of the network and is fitted by ridge regression on clips that are not in the probing set: to a
 class, to a measured property of the sound, to both together, to everything but a class, to the rank of an acoustic
-measure; or it is a random direction and means nothing.
+measure; or it is a random direction and means nothing. :mod:`and_core.evaluate.planted_fit` fits them.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from and_core.audio.adjectives import earned
 from and_core.labels.hierarchy import descendants, parents
 from and_core.store.dissection import Dissection
 
 KINDS = ("concept", "property", "conjunction", "negation", "random", "quantity", "disjunction", "pair", "category")
-RIDGE = 100.0  # of features of unit variance
 LEAST = 8  # clips with and without the meaning that a fit needs
+LEAST_TOLD = 4  # clips of a half of the probing set with and without each of two meanings at once
 LEAST_MEASURED = 40  # clips with a measure, and different values of it, that a fit to its ranks needs
 EACH = {"conjunction": 10, "negation": 10, "random": 40, "disjunction": 10, "pair": 10, "category": 10}  # a layer
+TRIED = 100  # of two meanings at once, that are fitted, so that a layer may hold as many of them
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def choose_units(labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]
     pairs = [unit for unit in pairs if fits(unit) and without_word(unit) >= LEAST]
     others = [unit for unit in (Unit("negation", c) for c in classes) if fits(unit)]
     drawn = [
-        [candidates[i] for i in sorted(rng.permutation(len(candidates))[: EACH[kind]])]
+        [candidates[i] for i in rng.permutation(len(candidates))[: TRIED if kind == "conjunction" else EACH[kind]]]
         for kind, candidates in (("conjunction", pairs), ("negation", others))
     ]
     return [*singles, *drawn[0], *drawn[1], *(Unit("random") for _ in range(EACH["random"]))]
@@ -118,8 +119,49 @@ def choose_forms(labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]
     chosen: list[Unit] = []
     for kind, units in candidates.items():
         fitting = [unit for unit in units if _fits(unit, labels, words)]
-        chosen += [fitting[i] for i in sorted(rng.permutation(len(fitting))[: EACH[kind]])]
+        chosen += [fitting[i] for i in rng.permutation(len(fitting))[: TRIED if kind == "pair" else EACH[kind]]]
     return chosen
+
+
+def chosen_of_layer(units: Sequence[Unit], valid: np.ndarray) -> list[int]:
+    """Return numbers of the units that are planted in a layer: those that it holds, of each kind in :data:`EACH` the
+    first so many."""
+    counts: Counter[str] = Counter()
+    chosen = []
+    for number, unit in enumerate(units):
+        if valid[number] and counts[unit.kind] < EACH.get(unit.kind, len(units)):
+            counts[unit.kind] += 1
+            chosen.append(number)
+    return chosen
+
+
+def halves_of(
+    unit: Unit, labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return (N,) bool, twice: clips that have each of two meanings that a unit has at once; None for other kinds."""
+    if unit.kind not in ("conjunction", "pair"):
+        return None
+    other = [unit.other in own for own in words] if unit.kind == "pair" else [unit.concept in own for own in labels]
+    return np.array([unit.word in own for own in words]), np.array(other)
+
+
+def can_be_told(
+    unit: Unit, labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]], first: np.ndarray
+) -> bool:
+    """Return whether each half of a probing set has clips enough to tell the two meanings of a unit apart: some with
+    both, some with either alone (a class: without the adjective); True for other kinds.
+
+    Parameters
+    ----------
+    first : (N,) bool
+        Clips of the first half.
+    """
+    halves = halves_of(unit, labels, words)
+    if halves is None:
+        return True
+    word, other = halves
+    kinds = [word & other, other & ~word, *([word & ~other] if unit.kind == "pair" else [])]
+    return all((kind & part).sum() >= LEAST_TOLD for kind in kinds for part in (first, ~first))
 
 
 def _fits(unit: Unit, labels: Sequence[Sequence[str]], words: Sequence[frozenset[str]]) -> bool:
@@ -143,54 +185,6 @@ def choose_quantities(measures: Mapping[str, np.ndarray]) -> list[Unit]:
     """
     fit = [name for name, values in measures.items() if len(np.unique(values[np.isfinite(values)])) >= LEAST_MEASURED]
     return [Unit("quantity", measure=name, sign=sign) for name in fit for sign in (1, -1)]
-
-
-def fit_units(
-    features: np.ndarray,
-    units: Sequence[Unit],
-    labels: Sequence[Sequence[str]],
-    words: Sequence[frozenset[str]],
-    seed: int,
-    measures: Mapping[str, np.ndarray] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return weights and biases of all units of one layer.
-
-    Parameters
-    ----------
-    features : (N, D) float32
-        Pooled activations of the layer on the fitting clips.
-    measures : mapping of str to (N,) float, optional
-        What units of kind ``quantity`` are fitted to; clips without the measure are left out of their fit.
-
-    Returns
-    -------
-    weight : (U, D) float32
-    bias : (U,) float32
-        Such that each unit has mean 0 and variance 1 on the fitting clips.
-    """
-    x = features.astype(np.float64)
-    middle, spread = x.mean(0), x.std(0)
-    spread[spread <= 1e-9] = np.inf  # a dead neuron tells nothing
-    x = (x - middle) / spread
-    targets = np.stack(
-        [np.zeros(len(x)) if (mask := meant(unit, labels, words)) is None else mask.astype(float) for unit in units], 1
-    )
-    weight = _ridge(x, targets)
-    for i, unit in enumerate(units):
-        if unit.kind == "quantity":
-            values = np.asarray((measures or {})[unit.measure], float)
-            known = np.isfinite(values)
-            weight[:, i] = unit.sign * _ridge(x[known], rankdata(values[known])[:, None] / known.sum())[:, 0]
-    rng = np.random.default_rng(seed)
-    nothing = [i for i, unit in enumerate(units) if unit.kind == "random"]
-    weight[:, nothing] = rng.standard_normal((x.shape[1], len(nothing)))
-    weight = weight / np.maximum((x @ weight).std(0), 1e-12) / spread[:, None]
-    return np.ascontiguousarray(weight.T, np.float32), -(middle @ weight).astype(np.float32)
-
-
-def _ridge(x: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return (D, U) weights of ridge regression."""
-    return np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (targets - targets.mean(0)))
 
 
 def auroc(values: np.ndarray, mask: np.ndarray) -> float:

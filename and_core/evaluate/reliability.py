@@ -26,8 +26,8 @@ AXES = 24  # principal components of the ears' vectors that simulated neurons re
 RIDGE = 20.0
 DIRECTIONS, MIXED = 400, 200  # simulated neurons: random directions; of each strength below
 STRENGTHS = (0.95, 0.8, 0.6, 0.4, 0.2)
-STEADY = 20.0  # simulated neurons a concept is taken to have had that are as right as was said
-MOST_STEADY, SUREST = 1.5, 0.99
+STEADY = 60.0  # simulated neurons a concept is taken to have had that are as right as was said
+MOST_STEADY, SUREST = 1.2, 0.99
 LEAST_LABELS = 2
 
 

@@ -18,7 +18,7 @@ from and_core.evaluate.metrics import (
     balanced_accuracy,
     bootstrap_weights,
     detection_places,
-    highest,
+    high_count,
     mad,
     mean_ranks,
     pearson,
@@ -116,7 +116,7 @@ class _Activity:
         self.u, self.split = np.ascontiguousarray(u, np.float32), split
         r = ranked(self.u)
         self.order, self.ranks = r.order, mean_ranks(r)
-        self.positives = highest(self.u)
+        self.positives = r.order[:, : high_count(self.u.shape[1])]
         self.unit, self.unit_ranks = unit_rows(self.u), unit_rows(self.ranks)
         self.mixed_positives = split.mixed[self.positives].astype(np.int32)
 

@@ -12,7 +12,7 @@ from and_core.errors import ConfigError
 from and_core.evaluate.ears import Draw, best_of_draws, rank_shares, softmax
 from and_core.evaluate.metrics import unit_rows
 
-FEATURES = ("share", "distance", "pearson")
+FEATURES = ("share", "distance", "pearson", "margin")
 FLOOR = 0.02  # added to a share and to what is left of it, before its log odds are taken
 DRAWS = 30
 
@@ -137,7 +137,8 @@ def evidence(
     dict of str to dict of str to (R,) float
         ``share``: log odds of the share of draws in which the concept is the neuron's best by area under the ROC
         curve; ``distance``: that area's distance from chance in standard deviations; ``pearson``: correlation of
-        activation and presence. NaN where nothing is said.
+        activation and presence; ``margin``: by how much this exceeds that of any other concept. NaN where nothing is
+        said.
     """
     rows = np.arange(len(u))
     results = {name: np.zeros((len(FEATURES), len(u))) for name in methods}
@@ -148,12 +149,21 @@ def evidence(
         for name, named in methods.items():
             agrees = (getattr(named, other) == named.shown) & (named.shown >= 0)
             at = np.maximum(named.shown, 0)
-            for f, values in enumerate((share, distance, pearson)):
-                results[name][f] += np.where(agrees, values[rows, at], 0) / 2
+            margin = pearson[rows, at] - _best_other(pearson, at)
+            for f, values in enumerate((share[rows, at], distance[rows, at], pearson[rows, at], margin)):
+                results[name][f] += np.where(agrees, values, 0) / 2
     features = {}
     for name, named in methods.items():
-        share, distance, pearson = np.where(named.shown >= 0, results[name], np.nan)
-        features[name] = {
-            "share": np.log((share + FLOOR) / (1 - share + FLOOR)), "distance": distance, "pearson": pearson,
-        }  # fmt: skip
+        share, *others = np.where(named.shown >= 0, results[name], np.nan)
+        odds = np.log((share + FLOOR) / (1 - share + FLOOR))
+        features[name] = dict(zip(FEATURES, (odds, *others), strict=True))
     return features
+
+
+def _best_other(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return (R,) largest of the values (R, M) in each row but the one at a place (R,); 0 where it is the only one."""
+    if values.shape[1] < 2:
+        return np.zeros(len(values))
+    others = values.copy()
+    others[np.arange(len(values)), at] = -np.inf
+    return np.asarray(others.max(1))

@@ -18,10 +18,13 @@ from and_core.figures.network import (
     words_by_block,
     words_by_kind,
 )
+from and_core.figures.steering import agreement_figure
+from and_core.figures.tuning import NEURON_FIGURES, frequencies_by_depth, shares_by_depth
 from and_core.figures.unlearning import CURVES, importance_figure
 from and_core.labels.outputs import accuracy_name
 from and_core.labels.truth import class_map_of, classes_of_concept
 from and_core.query.comparable import comparable
+from and_core.query.tuning import best_tuned_neuron, tuning_of
 from and_core.store.dissection import Dissection
 
 Figures = dict[str, go.Figure]
@@ -138,10 +141,38 @@ def clusters(d: Dissection) -> Figures:
     return {"elbow": elbow_curve(elbow["counts"], elbow["inertia"], elbow["chosen"])}
 
 
+def tuning(d: Dissection) -> Figures:
+    """Return best frequencies and kinds of tuning, by depth."""
+    d.require("tuning")
+    return {
+        "tuning-best-frequency-by-depth": frequencies_by_depth(d),
+        "tuning-kinds-by-depth": shares_by_depth(d),
+    }
+
+
+def tuning_neurons(d: Dissection) -> Figures:
+    """Return the frequency-response area and the tuning curves of the neuron of each layer that is tuned best."""
+    d.require("tuning")
+    made: Figures = {}
+    for layer in d.layers:
+        neuron = best_tuned_neuron(d, (layer.name,))
+        stem = "".join(c if c.isascii() and c.isalnum() else "-" for c in str(neuron))
+        t = tuning_of(d, neuron)
+        made |= {f"tuning-{stem}-{name}": draw_one(t) for name, draw_one in NEURON_FIGURES.items()}
+    return made
+
+
+def steering(d: Dissection) -> Figures:
+    """Return by layer how many headlines name the class that the neuron moves up most."""
+    d.require("steering")
+    return {"steering-agreement-by-layer": agreement_figure(d)}
+
+
 FIGURES: dict[str, Callable[[Dissection], Figures]] = {
     "adjectives": adjectives, "words-by-depth": words_by_depth, "words-by-layer-kind": words_by_layer_kind,
     "interpretability": interpretability, "importance": importance, "acoustics": acoustics,
-    "unlearning": unlearning, "clusters": clusters,
+    "unlearning": unlearning, "clusters": clusters, "tuning": tuning, "tuning-neurons": tuning_neurons,
+    "steering": steering,
 }  # fmt: skip
 
 

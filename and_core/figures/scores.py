@@ -13,6 +13,7 @@ from and_core.figures.gallery import together
 from and_core.figures.paper_table import PaperTable, Part
 from and_core.figures.theme import GREY, LEGEND, line_styles, plain, themed
 from and_core.store.dissection import Dissection
+from and_core.store.score_results import OUTCOMES
 
 SAID = {
     "DB": "DB (captions)",
@@ -37,7 +38,8 @@ QUANTITY_NOTE = (
 FORM_NOTE = (
     "Told: units that are said to mean several things. Right: the very composition that was planted; of kinds of one "
     "meaning, that none is said. Fire as planted: on the probing set AUROC .9 or more, and of two halves of a meaning "
-    "each told among the clips of the other at .7 or more."
+    "each told among the clips of the other at .7 or more. Fully: the headline says all that was planted; partly: a "
+    "part of it; wrong: only other things."
 )
 METRIC = {"pearson": "Pearson correlation", "auprc": "AUPRC"}
 BESIDE = {
@@ -211,8 +213,13 @@ def _planted_quantities(d: Dissection) -> list[Part]:
 
 def _planted_forms(d: Dissection) -> list[Part]:
     """Return how many planted units get the composition that they mean; nothing where none were looked for."""
-    columns = ("planted", "units", "number", "told %", "right %")
-    cells = [{c: f"{row[c]:.1f}" if c.endswith("%") else str(row[c]) for c in columns} for row in d.planted_form_rows]
+    rows = d.planted_form_rows
+    columns = ("planted", "units", "number", "told %", "right %", *(f"{o} %" for o in OUTCOMES))
+    known = [c for c in columns if rows and c in rows[0]]  # a dissection made before tells less
+    cells = [
+        {c: "-" if row[c] is None else f"{row[c]:.1f}" if c.endswith("%") else str(row[c]) for c in known}
+        for row in rows
+    ]
     return [Part("Planted neurons: several meanings", cells, FORM_NOTE)] if cells else []
 
 

@@ -159,14 +159,14 @@ def interpretability(run: Run, writer: StageWriter) -> None:
 
     By layer, and for random sets of clips.
 
-    Cost: R, and N for random sets.
+    Cost: R, and 5,000 random sets; N for reading clips.
     """
     d = run.dissection
     shared_by = np.asarray(d.array("clusters/related"))
     alive = ~d.table("neurons/statistics")["dead"].to_numpy()
     allowed = np.flatnonzero(run.explained_from)
     sources = source_numbers(d)[allowed] if run.config.neurons.one_per_source else None
-    used = {k: taus for k, taus in TAUS.items() if k <= int(d.notes("neurons")["ranked"])}
+    used = {k: taus for k, taus in TAUS.items() if k <= ranked(run, allowed, sources)}
     below = np.full(d.neuron_count, np.nan)
     rows, chance = [], []
     for done, (k, taus) in enumerate(used.items(), 1):
@@ -186,6 +186,12 @@ def interpretability(run: Run, writer: StageWriter) -> None:
     writer.json("chance", chance)
     writer.json("depth", by_block(below, d.layers, run.config.seed))
     writer.notes = {"clusters": int(shared_by.shape[1]), "seed": run.config.seed, "k": list(used)}
+
+
+def ranked(run: Run, allowed: np.ndarray, sources: np.ndarray | None) -> int:
+    """Return how many clips can be drawn at random and are ranked for every neuron."""
+    most = len(allowed) if sources is None else len(np.unique(sources))
+    return min(most, int(run.dissection.notes("neurons")["ranked"]))
 
 
 def acoustics(run: Run, writer: StageWriter) -> None:
@@ -257,9 +263,11 @@ def neuron_map(run: Run, writer: StageWriter) -> None:
         else:
             few = len(d.clips) <= EXACT_CLIPS
             axes = (
-                components(gram(patterns(*part) for part in parts))
+                components(gram((patterns(*part) for part in parts), run.device), device=run.device)
                 if few
-                else leading_axes(lambda: (patterns(*part) for part in parts), len(d.clips), run.config.seed)
+                else leading_axes(
+                    lambda: (patterns(*part) for part in parts), len(d.clips), run.config.seed, device=run.device
+                )
             )
             projected = np.concatenate([patterns(*part) @ axes for part in parts])
         projected[dead] = np.nan
@@ -285,16 +293,29 @@ WORD_COUNTS = Stage(
     lambda run: {"seed": run.config.seed},
     word_counts,
 )
-CLUSTERS = Stage("clusters", "Grouping sentences of captions", ("clips", "captions"), cluster_parameters, clusters)
+CLUSTERS = Stage(
+    "clusters",
+    "Grouping sentences of captions",
+    ("clips", "captions"),
+    cluster_parameters,
+    clusters,
+    reads="named",
+)
 INTERPRETABILITY = Stage(
     "interpretability",
     "Finding interpretable neurons",
     ("clips", "activations", "neurons", "clusters"),
     lambda run: {"seed": run.config.seed, **({"one_per_source": True} if run.config.neurons.one_per_source else {})},
     interpretability,
+    reads="named",
 )
 ACOUSTICS = Stage(
-    "acoustics", "Words against measures", ("clips", "neurons", "open"), lambda run: {"k": run.config.k}, acoustics
+    "acoustics",
+    "Words against measures",
+    ("clips", "neurons", "open"),
+    lambda run: {"k": run.config.k},
+    acoustics,
+    reads="named",
 )
 MAP = Stage(
     "map", "Mapping neurons", ("activations", "neurons", "explanations"),

@@ -25,6 +25,8 @@ def parameters(run: Run) -> dict[str, Any]:
 def compute(run: Run, writer: StageWriter) -> None:
     """Check the pairs against the network's classes and the clips' labels, and keep them.
 
+    Cost: N.
+
     Raises
     ------
     DataError
@@ -48,4 +50,5 @@ STAGE = Stage(
     parameters,
     compute,
     wanted=lambda run: run.config.class_map is not None and not run.recorded,
+    reads="named",
 )

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from and_core.audio.measures import MEASURES, UNITS
-from and_core.datasets.prepare import leave_with_parent, prepare_chunk
+from and_core.datasets.base import ClipRef
+from and_core.datasets.prepare import Job, leave_with_parent, prepare_chunk
+from and_core.dissect.streamed.sample import drawn
 from and_core.errors import DataError
 from and_core.pipeline.stage import Run, Stage
+from and_core.store.chunks import read_mark
 from and_core.store.writer import StageWriter
 
 PER_CHUNK = 32
@@ -30,42 +35,66 @@ def parameters(run: Run) -> dict[str, Any]:
         "fingerprint": run.dataset_fingerprint,
         "chunk": PER_CHUNK,
         "bits": BITS,
+        **({"packed": run.config.activations.stream_kept, "seed": run.config.seed} if run.streamed else {}),
     }
 
 
 def compute(run: Run, writer: StageWriter) -> None:
     """Work through the clips in chunks, several at a time, then join the tables.
 
+    Of more clips than `activations.stream_beyond`, those that are drawn are kept as sound, and references to the rest.
+
     Cost: N.
     """
-    dataset, refs = run.dataset, run.dataset.references()
+    refs = run.dataset.references()
     chunks = [refs[i : i + PER_CHUNK] for i in range(0, len(refs), PER_CHUNK)]
-    todo = [i for i in range(len(chunks)) if not writer.done(i)]
-    finished = len(chunks) - len(todo)
-    run.progress("clips", min(finished * PER_CHUNK, len(refs)), len(refs))
-    jobs = [(dataset, i, chunks[i], str(writer.out), str(writer.chunks)) for i in todo]
-    if len(todo) * PER_CHUNK >= PARALLEL_FROM and run.config.workers > 1:
+    packed: list[list[int]] | None = None
+    if run.streamed:
+        kept = drawn([ref.name for ref in refs], run.config.activations.stream_kept, run.config.seed)
+        packed = [np.flatnonzero(kept[i : i + PER_CHUNK]).tolist() for i in range(0, len(refs), PER_CHUNK)]
+    prepare(run, writer.out, writer.chunks, chunks, packed, "clips")
+    _join(run, writer, len(chunks))
+
+
+def prepare(
+    run: Run, out: Path, marks: Path, chunks: list[list[ClipRef]], packed: list[list[int]] | None, what: str
+) -> None:
+    """Prepare chunks of clips that are not marked yet, several at a time."""
+    total, finished = sum(map(len, chunks)), 0
+    jobs: list[Job] = []
+    for i, chunk in enumerate(chunks):
+        if read_mark(marks / f"{i:06d}")[0]:
+            finished += len(chunk)
+        else:
+            jobs.append((run.dataset, i, chunk, str(out), str(marks), None if packed is None else packed[i]))
+    run.progress(what, finished, total)
+    if len(jobs) * PER_CHUNK >= PARALLEL_FROM and run.config.workers > 1:
         from loky import ProcessPoolExecutor
 
         with ProcessPoolExecutor(
             run.config.workers, initializer=leave_with_parent, initargs=(os.getpid(),), env=ONE_THREAD
         ) as pool:
-            for _ in pool.map(prepare_chunk, jobs):
-                finished += 1
-                run.progress("clips", min(finished * PER_CHUNK, len(refs)), len(refs))
+            for job, _ in zip(jobs, pool.map(prepare_chunk, jobs), strict=True):
+                finished += len(job[2])
+                run.progress(what, finished, total)
     else:
         for job in jobs:
             prepare_chunk(job)
-            finished += 1
-            run.progress("clips", min(finished * PER_CHUNK, len(refs)), len(refs))
-    _join(run, writer, len(chunks))
+            finished += len(job[2])
+            run.progress(what, finished, total)
 
 
 def _join(run: Run, writer: StageWriter, count: int) -> None:
     rows: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
+    packs: list[int] = []
     for number in range(count):
         part = writer.noted(number)
+        if (writer.out / f"audio-{number:05d}.pack").exists():
+            packs.append(number)
+        for row in part["rows"]:
+            row["pack"] = len(packs) - 1 if row.get("packed", True) else None
+            row.pop("place", None)
         rows += part["rows"]
         skipped += part["skipped"]
     if not rows:
@@ -86,7 +115,7 @@ def _join(run: Run, writer: StageWriter, count: int) -> None:
     schema = pa.schema([("name", pa.string()), ("reason", pa.string())])
     writer.table("skipped", pa.Table.from_pylist(skipped, schema=schema))
     for what, dtype in (("audio", "flac"), ("spectrogram", "jpeg")):
-        paths = [writer.out / f"{what}-{number:05d}.pack" for number in range(count)]
+        paths = [writer.out / f"{what}-{number:05d}.pack" for number in packs]
         writer.files(what, "pack", paths, [len(rows)], dtype, ["clip"])
     beyond = [row["name"] for row in rows if row["peak"] > 1]
     writer.notes = {

@@ -10,7 +10,7 @@ import torch
 
 from and_core.audio.media import clip_wave
 from and_core.config import ClosedConfig
-from and_core.dissect.similarity import SIMILARITIES, score_as_reference, score_in_parts, top_clips
+from and_core.dissect.similarity import SIMILARITIES, TOP_ALONE, score_as_reference, score_in_parts, top_clips
 from and_core.encoders.base import check_spread
 from and_core.errors import ConfigError
 from and_core.labels.concept_classes import ConceptClass
@@ -30,13 +30,14 @@ def closed_parameters(run: Run) -> dict[str, Any]:
     return used | ({"k": run.config.k} if run.config.closed.scoring == "reference" else {})
 
 
-def spread(cosine: np.ndarray, kind: str, scale: float) -> np.ndarray:
+def spread(cosine: np.ndarray, kind: str, scale: float, over: np.ndarray | None = None) -> np.ndarray:
     """Return cosines (N, M) as they are; their softmax over concepts at `scale` (AND section 2); or standardized: each
-    concept's column with mean 0 and variance 1 over the clips, 0 where it is the same for all."""
+    concept's column with mean 0 and variance 1 over the clips, or over some of them, 0 where it is the same for all."""
     if kind == "standardized":
         wide = cosine.astype(np.float64)
-        deviation = wide.std(0)
-        return ((wide - wide.mean(0)) / np.where(deviation > CONSTANT, deviation, np.inf)).astype(np.float32)
+        rows = wide if over is None else wide[over]
+        deviation = rows.std(0)
+        return ((wide - rows.mean(0)) / np.where(deviation > CONSTANT, deviation, np.inf)).astype(np.float32)
     return cosine if kind == "cosine" else torch.softmax(torch.from_numpy(scale * cosine), 1).numpy()
 
 
@@ -48,8 +49,13 @@ def closed(run: Run, writer: StageWriter) -> None:
     d, config = run.dissection, run.config.closed
     kind = "closed_" if config.encoder is not None else ""
     captions, concepts = (np.asarray(d.array(f"texts/{kind}{what}_embeddings")) for what in ("caption", "concept"))
-    clips = np.flatnonzero(captions.any(1) & run.explained_from)
-    score(run, writer, clips, spread(captions[clips] @ concepts.T, config.features, config.softmax_scale), config)
+    captioned = np.asarray(captions.any(1))
+    clips = np.flatnonzero(captioned & run.explained_from)
+    named = None
+    if by_all_clips(run):
+        named = spread(captions @ concepts.T, config.features, config.softmax_scale, clips), captioned
+    features = spread(captions[clips] @ concepts.T, config.features, config.softmax_scale)
+    score(run, writer, clips, features, config, named)
     writer.notes |= {
         "features": config.features,
         "captioned_clips": len(clips),
@@ -78,7 +84,10 @@ def tab(run: Run, writer: StageWriter) -> None:
     cosine = np.asarray(d.array("sounds/clip_embeddings")) @ np.asarray(d.array("sounds/concept_embeddings")).T
     clips = np.flatnonzero(run.explained_from)
     features = tab_features(run)
-    score(run, writer, clips, spread(cosine[clips], features, config.softmax_scale), run.config.closed)
+    named = None
+    if by_all_clips(run):
+        named = spread(cosine, features, config.softmax_scale, clips), np.ones(len(cosine), bool)
+    score(run, writer, clips, spread(cosine[clips], features, config.softmax_scale), run.config.closed, named)
     writer.notes |= {"features": features, "encoder": d.notes("sounds")["encoder"]}
 
 
@@ -120,7 +129,24 @@ def sounds(run: Run, writer: StageWriter) -> None:
     writer.notes = {"encoder": encoder.describe(), "clips": total, "concepts": len(spoken)}
 
 
-def score(run: Run, writer: StageWriter, clips: np.ndarray, features: np.ndarray, config: ClosedConfig) -> None:
+def by_all_clips(run: Run) -> bool:
+    """Return whether functions that read top clips alone are given those of all clips of a streamed pass.
+
+    Not where it ranked each source recording once, which these functions do not.
+    """
+    config = run.config
+    streamed = run.dissection.streamed is not None and config.probe == run.streamed_probe
+    return streamed and config.closed.scoring == "layer" and not config.neurons.one_per_source
+
+
+def score(
+    run: Run,
+    writer: StageWriter,
+    clips: np.ndarray,
+    features: np.ndarray,
+    config: ClosedConfig,
+    named: tuple[np.ndarray, np.ndarray] | None = None,
+) -> None:
     """Compute best concepts of every neuron under each similarity function; a layer's neurons are scored together.
 
     Parameters
@@ -129,8 +155,11 @@ def score(run: Run, writer: StageWriter, clips: np.ndarray, features: np.ndarray
         Clips that have features.
     features : (N', M) float32
         Concept features of those clips.
+    named : pair of (N, M) float32 and (N,) bool, optional
+        After a streamed pass, the same of all clips that it names, and which of them have any.
     """
     d = run.dissection
+    exact = [] if named is None else [name for name in config.similarities if name in TOP_ALONE]
     dead = d.table("neurons/statistics")["dead"].to_numpy()
     top = min(config.top, features.shape[1])
     options = {"rank_reorder": {"variant": config.rank_variant}}
@@ -153,20 +182,26 @@ def score(run: Run, writer: StageWriter, clips: np.ndarray, features: np.ndarray
     def chunk(i: int) -> dict[str, np.ndarray]:
         layer, name = d.layers[i // len(names)], names[i % len(names)]
         extra = options.get(name, {})
+        units = slice(layer.offset, layer.offset + layer.size)
         parts = (
             np.asarray(d.layer_activations(layer.name, units), np.float32)[clips] for units in units_of[layer.name]
         )
-        if config.scoring == "reference":
+        if named is not None and name in exact:
+            from and_core.dissect.streamed.similarity import score_top  # compiled: a second to load
+
+            best_clips = np.asarray(d.array("activations/high_clips"))[units]
+            scores = torch.from_numpy(score_top(name, best_clips, *named))
+        elif config.scoring == "reference":
             rows = []
             for u in parts:
                 seen = None if layer.kind == "fc" else _top(u, run.config.k)
                 rows.append(score_as_reference(name, u, features, seen, **extra))
             scores = torch.from_numpy(np.concatenate(rows))
         else:
-            scores = torch.from_numpy(score_in_parts(name, parts, features, **extra))
+            scores = torch.from_numpy(score_in_parts(name, parts, features, run.device, **extra))
         best = scores.sort(dim=1, descending=True, stable=True)
         order = best.indices[:, :top].numpy().astype(np.int32)
-        order[dead[layer.offset : layer.offset + layer.size]] = -1
+        order[dead[units]] = -1
         return {"concepts": order, "scores": best.values[:, :top].numpy().astype(np.float32)}
 
     total = len(d.layers) * len(names)
@@ -183,6 +218,11 @@ def score(run: Run, writer: StageWriter, clips: np.ndarray, features: np.ndarray
             f"{name}_scores", np.concatenate([p["scores"] for p in chunks]), ["neuron", "rank"], f"score of {name}"
         )
     writer.notes = {"similarities": names, "failed": failed, "scoring": config.scoring}
+    if named is not None and exact:
+        best_clips = np.asarray(d.array("activations/high_clips"))
+        whole = bool(named[1][best_clips[best_clips >= 0]].all())  # else lower clips may stand for those without
+        key = "over_all_clips" if whole else "over_highest_clips_with_captions"
+        writer.notes[key] = [name for name in names if name in exact]
 
 
 def _top(u: np.ndarray, k: int) -> np.ndarray:
@@ -194,9 +234,14 @@ def _hears(run: Run) -> bool:
 
 
 CLOSED = Stage(
-    "closed", "Scoring closed concepts", ("clips", "activations", "neurons", "texts"), closed_parameters, closed
+    "closed",
+    "Scoring closed concepts",
+    ("clips", "activations", "neurons", "texts"),
+    closed_parameters,
+    closed,
+    reads="named",
 )
-SOUNDS = Stage("sounds", "Hearing clips", ("clips", "texts"), sound_parameters, sounds, wanted=_hears)
+SOUNDS = Stage("sounds", "Hearing clips", ("clips", "texts"), sound_parameters, sounds, wanted=_hears, reads="named")
 TAB = Stage(
     "tab",
     "Scoring closed concepts by sound",
@@ -204,4 +249,5 @@ TAB = Stage(
     tab_parameters,
     tab,
     wanted=_hears,
+    reads="named",
 )

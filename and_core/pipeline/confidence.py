@@ -13,7 +13,7 @@ from and_core.evaluate import confidence, readouts
 from and_core.evaluate.ears import best_concepts, drawn_truths, fit_hearing, log_odds
 from and_core.evaluate.explanations import CLOSED, load_explanations, things
 from and_core.evaluate.intruder import both_ways, selectivity
-from and_core.evaluate.reliability import LEAST_LABELS, fingerprint, truth_of_concepts
+from and_core.evaluate.reliability import LEAST_LABELS, MOST_STEADY, STEADY, fingerprint, truth_of_concepts
 from and_core.evaluate.verdict import (
     DRAWS,
     FEATURES,
@@ -82,8 +82,9 @@ class Hearsay:
 def parameters(run: Run) -> dict[str, Any]:
     """Return seed, draws, what concepts are read by, and where the ears were measured."""
     return {
-        "seed": run.config.seed, "draws": DRAWS, "similarity": run.config.closed.similarity,
-        "template": run.config.closed.template, "tagger": run.config.open.tagger,
+        "seed": run.config.seed, "draws": DRAWS, "features": list(FEATURES), "steady": [STEADY, MOST_STEADY],
+        "similarity": run.config.closed.similarity, "template": run.config.closed.template,
+        "tagger": run.config.open.tagger,
         "probe": run.config.probe.model_dump(mode="json", exclude_none=True),
         "ears": {name: fingerprint(home) for name, home in homes(run).items()},
     }  # fmt: skip

@@ -19,7 +19,10 @@ def parameters(run: Run) -> dict[str, object]:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Join summary, concepts and classes; and one vector per neuron for search by meaning."""
+    """Join summary, concepts and classes; and one vector per neuron for search by meaning.
+
+    Cost: R.
+    """
     d = run.dissection
     count, k = d.neuron_count, run.config.k
     adjectives: dict[int, list[str]] = defaultdict(list)
@@ -104,4 +107,5 @@ STAGE = Stage(
     parameters,
     compute,
     optional=("labels",),
+    reads="named",
 )

@@ -50,7 +50,10 @@ def summaries_of(d: Dissection, layer: Layer) -> dict[int, str]:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Ask, match the answers to the concept set, and keep what was said beside what it was taken for."""
+    """Ask, match the answers to the concept set, and keep what was said beside what it was taken for.
+
+    Cost: two questions for each of R, whose length is M.
+    """
     d, config, cached_llm = run.dissection, run.config.icl, run.cached_llm
     assert cached_llm is not None
     concepts, vectors = d.document("texts/concepts"), np.asarray(d.array("texts/concept_embeddings"))
@@ -149,4 +152,5 @@ STAGE = Stage(
     parameters,
     compute,
     wanted=lambda run: run.config.llm is not None,
+    reads="named",
 )

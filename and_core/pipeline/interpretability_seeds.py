@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from and_core.analyze.clusters import fit, related
 from and_core.analyze.interpretability import TAUS, most_shared, random_sets, shares, uninterpretable
-from and_core.pipeline.analysis import INTERPRETABILITY_ROWS, sentence_vectors
+from and_core.pipeline.analysis import INTERPRETABILITY_ROWS, ranked, sentence_vectors
 from and_core.pipeline.neurons import source_numbers
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.writer import StageWriter
@@ -47,13 +47,16 @@ def clusterings(run: Run, writer: StageWriter) -> dict[int, np.ndarray]:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Compute uninterpretable neurons by layer under each seed of K-means; the random sets of clips stay the same."""
+    """Compute uninterpretable neurons by layer under each seed of K-means; the random sets of clips stay the same.
+
+    Cost: distinct sentences, at most in proportion to N, and R.
+    """
     d = run.dissection
     every = clusterings(run, writer)
     alive = ~d.table("neurons/statistics")["dead"].to_numpy()
     allowed = np.flatnonzero(run.explained_from)
     sources = source_numbers(d)[allowed] if run.config.neurons.one_per_source else None
-    used = {k: taus for k, taus in TAUS.items() if k <= int(d.notes("neurons")["ranked"])}
+    used = {k: taus for k, taus in TAUS.items() if k <= ranked(run, allowed, sources)}
     rows, chance = [], []
     for done, (k, taus) in enumerate(used.items(), 1):
         tops = np.where(alive[:, None], np.asarray(d.array("neurons/high_clips")[:, :k]), -1)
@@ -77,4 +80,5 @@ STAGE = Stage(
     ("clips", "activations", "neurons", "clusters"),
     parameters,
     compute,
+    reads="named",
 )

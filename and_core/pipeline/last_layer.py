@@ -14,7 +14,10 @@ METHODS = {"DB": "closed", "TAB": "tab"}
 
 def last_layer(run: Run, writer: StageWriter) -> None:
     """Compute top-1, top-5 and cosine of the classifier's units:
-    DB and TAB per similarity function, ICL as it stands."""
+    DB and TAB per similarity function, ICL as it stands.
+
+    Cost: M.
+    """
     d = run.dissection
     fc = next((layer for layer in d.layers if layer.kind == "fc"), None)
     classes = d.target_classes

@@ -111,6 +111,10 @@ def clip_waves(run: Run, target: Target, rows: np.ndarray, seconds: float) -> np
 
 
 def _compute(run: Run, writer: StageWriter) -> None:
+    """Train listeners or read trained ones, measure how faithful they are, and which neurons components explain.
+
+    Cost: N up to 1 GB of waveforms; beyond, as many clips as that holds, drawn; for the neurons R and 400 clips.
+    """
     config = run.config.listening
     assert config is not None
     target, d = run.network, run.dissection

@@ -52,6 +52,8 @@ def compute(run: Run, writer: StageWriter) -> None:
     """Ask about clips from the whole range of activation, and correlate the answers with the activations.
 
     A failed answer is no score.
+
+    Cost: one question for each clip and method of the neurons that are judged; N log N for each of them.
     """
     d, config, cached_llm = run.dissection, section(run), run.cached_llm
     assert cached_llm is not None

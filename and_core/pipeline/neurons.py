@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from and_core.config import ProbeConfig
+from and_core.config import MAX_K, ProbeConfig
+from and_core.dissect import device_statistics, statistics
 from and_core.dissect.neighbours import CANDIDATES, DIMENSIONS, SEED, alike
-from and_core.dissect.statistics import class_means, extreme, histograms, moments
-from and_core.pipeline.activations import UNIT_CHUNK
+from and_core.pipeline.forward_pass import UNIT_CHUNK
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.clips import classes_of, mask_of
 from and_core.store.dissection import Dissection
@@ -26,7 +26,7 @@ CLIPS_AT_ONCE = 256
 def blocks(dissection: Dissection, most: int = BLOCK) -> list[tuple[str, slice]]:
     """Return (layer, units) chunks of at most so many neurons, in network order; of fewer where there are more than
     :data:`EXACT_CLIPS` clips, so that a chunk's activations do not grow with them."""
-    clips = len(dissection.clips)
+    clips = len(dissection.activation_clips)
     if clips > EXACT_CLIPS:
         most = min(most, max(1, BLOCK * EXACT_CLIPS // clips // UNIT_CHUNK) * UNIT_CHUNK)
     return [
@@ -45,8 +45,14 @@ def source_numbers(dissection: Dissection) -> np.ndarray:
 def compute(run: Run, writer: StageWriter) -> None:
     """Compute statistics in blocks of neurons, over the clips that explanations are made from.
 
+    Those of a streamed pass are over all clips, and are taken over from there; a view, which is explained from some
+    clips alone, takes its own from the clips whose activations are kept.
+
     Cost: N R, a partial selection for extreme clips.
     """
+    if run.dissection.streamed is not None and run.config.probe == run.streamed_probe:
+        of_all_clips(run, writer)
+        return
     d, config = run.dissection, run.config.neurons
     used = np.flatnonzero(run.explained_from)
     given = d.clips_as_given  # means over corrected labels are the stage `labels`', so that a correction moves no rank
@@ -55,16 +61,19 @@ def compute(run: Run, writer: StageWriter) -> None:
     parts = blocks(d)
 
     def chunk(i: int) -> dict[str, np.ndarray]:
-        u = np.asarray(d.layer_activations(*parts[i]), np.float32)[used]
-        high, low = extreme(u, sources), extreme(-u, sources)
+        u: Any = np.asarray(d.layer_activations(*parts[i]), np.float32)[used]
+        taken: Any = statistics
+        if run.device != "cpu":
+            u, taken = torch.from_numpy(u).to(run.device), device_statistics
+        high, low = taken.extreme(u, sources), taken.extreme(-u, sources)
         return {
             "high_clips": numbered(high[0]),
             "high_values": high[1],
             "low_clips": numbered(low[0]),
             "low_values": -low[1],
-            "histograms": histograms(u, config.bins),
-            "class_means": class_means(u, label_mask),
-            **moments(u),
+            "histograms": taken.histograms(u, config.bins),
+            "class_means": taken.class_means(u, label_mask),
+            **taken.moments(u),
         }
 
     def numbered(clips: np.ndarray) -> np.ndarray:
@@ -88,6 +97,29 @@ def compute(run: Run, writer: StageWriter) -> None:
     }
 
 
+def of_all_clips(run: Run, writer: StageWriter) -> None:
+    """Take over the statistics of a streamed pass."""
+    d = run.dissection
+    for side in ("high", "low"):
+        for what, unit in (("clips", "clip index, -1 for none"), ("values", "the target's own")):
+            array = np.asarray(d.array(f"activations/{side}_{what}"))[:, :MAX_K]
+            writer.array(f"{side}_{what}", array, ["neuron", "rank"], unit)
+    writer.array("histograms", d.array("activations/histograms"), ["neuron", "bin"], "clips")
+    writer.array("bins", d.array("activations/bins"), ["neuron", "low, high"], "the target's own")
+    writer.array("class_means", d.array("activations/class_means"), ["neuron", "class"], "the target's own")
+    statistics = d.table("activations/statistics")
+    writer.table("statistics", statistics)
+    streamed = d.streamed
+    assert streamed is not None
+    writer.notes = {
+        "dead": int(statistics["dead"].to_numpy(zero_copy_only=False).sum()),
+        "one_per_source": run.config.neurons.one_per_source,
+        "ranked": streamed["ranked"],
+        "over": "all clips",
+    }
+    run.progress("neurons", 1, 1)
+
+
 def similar(run: Run, writer: StageWriter) -> None:
     """Compute each neuron's nearest by correlation of activations over the probing set; dead neurons have and are none.
 
@@ -102,18 +134,19 @@ def similar(run: Run, writer: StageWriter) -> None:
         nearest_of_many(run, writer, count)
         return
     parts = blocks(d)
-    dead = torch.from_numpy(d.table("neurons/statistics")["dead"].to_numpy())
+    dead = torch.from_numpy(d.table("neurons/statistics")["dead"].to_numpy()).to(run.device)
     offsets = [d.layer(name).offset + units.start for name, units in parts]
 
     def unit_columns(i: int) -> torch.Tensor:
-        u = torch.from_numpy(np.asarray(d.layer_activations(*parts[i]), np.float32))
+        u = torch.from_numpy(np.asarray(d.layer_activations(*parts[i]), np.float32)).to(run.device)
         u = u - u.mean(0)
         return u / u.norm(dim=0).clamp_min(1e-12)
 
     def chunk(i: int) -> dict[str, np.ndarray]:
         columns = unit_columns(i)
-        rows = torch.arange(columns.shape[1])
-        values, indices = torch.empty(columns.shape[1], 0), torch.empty(columns.shape[1], 0, dtype=torch.int64)
+        rows = torch.arange(columns.shape[1], device=run.device)
+        values = torch.empty(columns.shape[1], 0, device=run.device)
+        indices = torch.empty(columns.shape[1], 0, dtype=torch.int64, device=run.device)
         for j, offset in enumerate(offsets):
             block = columns.T @ (columns if i == j else unit_columns(j))
             if i == j:
@@ -125,8 +158,8 @@ def similar(run: Run, writer: StageWriter) -> None:
             values, indices = kept.values, indices.gather(1, kept.indices)
         alive = (values > -2.0) & ~dead[offsets[i] : offsets[i] + len(rows)][:, None]
         return {
-            "neurons": torch.where(alive, indices, -1).numpy().astype(np.int32),
-            "correlations": torch.where(alive, values, torch.nan).numpy().astype(np.float32),
+            "neurons": torch.where(alive, indices, -1).cpu().numpy().astype(np.int32),
+            "correlations": torch.where(alive, values, torch.nan).cpu().numpy().astype(np.float32),
         }
 
     chunks = list(run.chunks(writer, len(parts), chunk))
@@ -137,14 +170,15 @@ def nearest_of_many(run: Run, writer: StageWriter, count: int) -> None:
     """Compute the same among more than :data:`EXACT_CLIPS` clips: candidates by random projection, then their true
     correlations, in five passes over the activations."""
     d = run.dissection
-    statistics = d.table("neurons/statistics")
+    rows = d.table("neurons/statistics")
 
     def whole(_: int) -> dict[str, np.ndarray]:
         neurons, correlations = alike(
             lambda: d.activation_rows(CLIPS_AT_ONCE),
-            statistics["dead"].to_numpy(),
-            statistics["mean"].to_numpy(),
+            rows["dead"].to_numpy(),
+            rows["mean"].to_numpy(),
             count,
+            run.device,
         )
         return {"neurons": neurons, "correlations": correlations}
 
@@ -169,7 +203,7 @@ def parameters(run: Run) -> dict[str, Any]:
     return run.config.neurons.model_dump() | probe
 
 
-STAGE = Stage("neurons", "Ranking clips for every neuron", ("clips", "activations"), parameters, compute)
+STAGE = Stage("neurons", "Ranking clips for every neuron", ("clips", "activations"), parameters, compute, reads="named")
 SIMILAR = Stage(
     "similar",
     "Finding neurons that fire alike",

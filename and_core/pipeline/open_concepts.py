@@ -55,6 +55,8 @@ def open_concepts(run: Run, writer: StageWriter) -> None:
     """Compute words of each neuron's calibrated summary.
 
     Each distinct text is tagged once, each distinct adjective judged once.
+
+    Cost: R; each distinct text is tagged once.
     """
     d, config = run.dissection, run.config.open
     table = d.table("calibration/points")
@@ -136,4 +138,4 @@ def _asked(run: Run, words: list[str]) -> dict[str, Verdict]:
     }
 
 
-STAGE = Stage("open", "Finding open concepts", ("calibration", "texts"), open_parameters, open_concepts)
+STAGE = Stage("open", "Finding open concepts", ("calibration", "texts"), open_parameters, open_concepts, reads="named")

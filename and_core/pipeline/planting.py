@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,14 @@ import pyarrow as pa
 import torch
 
 from and_core.audio.quantities import clip_measures
-from and_core.config import RunConfig, ScoresConfig, make_config
+from and_core.config import ProbeConfig, RunConfig, ScoresConfig, make_config
 from and_core.datasets.base import DATASETS
-from and_core.dissect.probe import probe_mask
+from and_core.dissect.probe import first_half, probe_mask
 from and_core.dissect.words import content_lemmas
 from and_core.errors import DataError
 from and_core.evaluate.confidence import BORNE_OUT, reliability
 from and_core.evaluate.ears import best_concepts
+from and_core.evaluate.planted_fit import fit_units
 from and_core.evaluate.planted_forms import form_findings, form_rows
 from and_core.evaluate.planted_quantities import quantity_findings, quantity_rows
 from and_core.evaluate.planted_report import (
@@ -31,18 +34,21 @@ from and_core.evaluate.planted_report import (
 )
 from and_core.evaluate.planted_units import (
     Unit,
+    can_be_told,
     choose_forms,
     choose_quantities,
     choose_units,
-    fit_units,
+    chosen_of_layer,
     measured_words,
 )
 from and_core.evaluate.reliability import truth_of_concepts
+from and_core.pipeline.neurons import blocks, source_numbers
 from and_core.pipeline.recorded import check_harmless
 from and_core.pipeline.stage import Progress, Run, Stage
 from and_core.records import Layer
 from and_core.store.dissection import SCORED, Dissection
 from and_core.store.files import write_atomic
+from and_core.store.kept_clips import kept_clips
 from and_core.store.writer import StageWriter
 from and_core.targets.base import TARGETS, pick_device
 from and_core.unlearn.selection import concept_words
@@ -58,7 +64,8 @@ def plant(
     on them.
 
     The synthetic corpus is drawn anew under another seed for the fit; of any other dataset, half of the source
-    recordings are kept for it and left out of the probing set.
+    recordings are kept for it and left out of the probing set. A unit of two meanings at once, or of a quantity, is
+    planted where read-outs hold it on recordings that they were not fitted on.
 
     Parameters
     ----------
@@ -87,37 +94,75 @@ def plant(
     layers = readable_layers(d.layers, linear_layers(config, recorded))
     if not layers:
         raise DataError(f"{d.name!r} has no hidden linear layer to plant units in")
+    d = kept_clips(d)
     fitting, mask, probe = _fitting(d, config, progress, recorded)
-    rows = [row for row, used in zip(fitting.table("clips/clips").to_pylist(), mask, strict=True) if used]
-    labels = [clip.labels for clip, used in zip(fitting.clips, mask, strict=True) if used]
-    words = measured_words(rows)
-    measures = {name: values[mask] for name, values in clip_measures(fitting).items()}
-    units = choose_units(labels, words, config.seed) + choose_quantities(measures)
-    units += choose_forms(labels, words, config.seed)
-    tensors: dict[str, Any] = {}
-    for number, layer in enumerate(layers):
-        features = np.asarray(fitting.layer_activations(layer.name))[mask]
-        weight, bias = fit_units(features, units, labels, words, config.seed + number, measures)
-        tensors |= {f"{layer.name}.weight": torch.from_numpy(weight), f"{layer.name}.bias": torch.from_numpy(bias)}
-        progress("planting", number + 1, len(layers))
+    folder = root / WORKSHOP / d.name
+    about, tensors = _fit(d, fitting, mask, probe, layers, config.seed, progress)
     from safetensors.torch import save
 
-    folder = root / WORKSHOP / d.name
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "units.safetensors", save(tensors))
+    write_atomic(folder / MEANING, json.dumps(about, indent=1, sort_keys=True).encode() + b"\n")
+    planted = _planted_config(d, config, folder / "units.safetensors", probe)
+    pipeline.run(planted, root=root, progress=progress, recorded=recorded)
+    return Dissection(root / planted.name)
+
+
+def _fit(
+    d: Dissection,
+    fitting: Dissection,
+    mask: np.ndarray,
+    probe: ProbeConfig,
+    layers: Sequence[Layer],
+    seed: int,
+    progress: Progress,
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Return what is planted in each layer, and the weights, fitted on some clips (`mask`) of a dissection."""
+    labels, words = _meanings_of_clips(fitting, mask)
+    measures = {name: values[mask] for name, values in clip_measures(fitting).items()}
+    units = choose_units(labels, words, seed) + choose_quantities(measures) + choose_forms(labels, words, seed)
+    probing = probe_mask(d.clips, probe, seed)
+    first = first_half(d.clips, seed)[probing]
+    probed = _meanings_of_clips(d, probing)
+    units = [unit for unit in units if can_be_told(unit, *probed, first)]
+    sources = source_numbers(fitting)[mask]
+    tensors: dict[str, torch.Tensor] = {}
+    of_layer, valid = {}, np.zeros((len(layers), len(units)), bool)
+    for number, layer in enumerate(layers):
+        features = np.asarray(fitting.layer_activations(layer.name))[mask]
+        fitted = fit_units(features, units, labels, words, seed + number, measures, sources)
+        valid[number] = fitted.valid
+        of_layer[layer.name] = chosen_of_layer(units, fitted.valid)
+        for name, values in vars(fitted.some(of_layer[layer.name])).items():
+            if name != "valid":
+                tensors[f"{layer.name}.{name}"] = torch.from_numpy(np.ascontiguousarray(values))
+        progress("planting", number + 1, len(layers))
+    tried = Counter(unit.kind for unit in units)
     about = {
         "units": [unit.as_dict() for unit in units],
         "layers": [layer.name for layer in layers],
-        "fitted_on": len(rows),
-        "seed": config.seed,
+        "of_layer": of_layer,
+        "valid_share": {kind: round(float(valid[:, [u.kind == kind for u in units]].mean()), 4) for kind in tried},
+        "fitted_on": int(mask.sum()),
+        "seed": seed,
     }
-    write_atomic(folder / MEANING, json.dumps(about, indent=1, sort_keys=True).encode() + b"\n")
+    return about, tensors
+
+
+def _meanings_of_clips(d: Dissection, mask: np.ndarray) -> tuple[list[tuple[str, ...]], list[frozenset[str]]]:
+    """Return labels, and adjectives that measures bear out, of some of the clips."""
+    rows = [row for row, used in zip(d.clip_table.to_pylist(), mask, strict=True) if used]
+    return [clip.labels for clip, used in zip(d.clips, mask, strict=True) if used], measured_words(rows)
+
+
+def _planted_config(d: Dissection, config: RunConfig, units: Path, probe: ProbeConfig) -> RunConfig:
+    """Return the configuration of the dissection of the planted units."""
     base = config.target.model_dump()
     trained = {
         "trained_folds": list(base.get("trained_folds", ())),
         **({"pooling": base["pooling"]} if "pooling" in base else {}),
     }
-    planted = config.model_copy(
+    return config.model_copy(
         update={
             "name": f"{d.name}-planted",
             "unlearning": None,
@@ -126,18 +171,14 @@ def plant(
             "probe": probe,
             "scores": config.scores or ScoresConfig(),
             "icl": config.icl.model_copy(update={"layers": ("*",)}),
-            "target": config.target.model_validate(
-                {"kind": "planted", "base": base, "path": str(folder / "units.safetensors"), **trained}
-            ),
+            "target": config.target.model_validate({"kind": "planted", "base": base, "path": str(units), **trained}),
         }
     )
-    pipeline.run(planted, root=root, progress=progress, recorded=recorded)
-    return Dissection(root / planted.name)
 
 
 def _fitting(
     d: Dissection, config: RunConfig, progress: Progress, recorded: bool
-) -> tuple[Dissection, np.ndarray, Any]:
+) -> tuple[Dissection, np.ndarray, ProbeConfig]:
     """Return where activations to fit on come from, which of its clips, and the probing set that is left."""
     from and_core import pipeline
 
@@ -147,14 +188,17 @@ def _fitting(
         fresh = config.model_copy(update={"name": "fitting", "dataset": dataset})
         inside = d.folder.parent / WORKSHOP / d.name
         pipeline.run(fresh, root=inside, only=["clips", "activations"], progress=progress, recorded=recorded)
-        dissection = Dissection(inside / fresh.name)
+        dissection = kept_clips(Dissection(inside / fresh.name))
         return dissection, np.ones(len(dissection.clips), bool), config.probe
     probe = config.probe.model_copy(update={"without_share": max(SHARE, config.probe.without_share)})
     return d, ~probe_mask(d.clips, probe, config.seed), probe
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Compute what the pipeline says of planted neurons, beside what they mean."""
+    """Compute what the pipeline says of planted neurons, beside what they mean.
+
+    Cost: R N log N, and R N M.
+    """
     d = run.dissection
     concepts = d.document("texts/concepts")
     terms = concept_words(concepts, lambda texts: content_lemmas(texts, run.config.open.tagger))
@@ -186,8 +230,11 @@ def compute(run: Run, writer: StageWriter) -> None:
     named = [confident_rows(table, method, run.config.closed.similarity) for method in methods]
     writer.json("confident", _without_nan([*named, *sure_rows(table, adjectives)]))
     truth = truth_of_concepts(d.classes, d.label_mask, concepts)[run.explained_from]
-    u = np.concatenate([np.asarray(d.layer_activations(layer.name), np.float32).T for layer in d.layers])
-    own, area = best_concepts(u[:, run.explained_from], truth)
+    of_layers = [
+        best_concepts(np.asarray(d.layer_activations(*part), np.float32).T[:, run.explained_from], truth)
+        for part in blocks(d)
+    ]
+    own, area = (np.concatenate(column) for column in zip(*of_layers, strict=True))
     curves = {}
     for method in methods:
         top = np.asarray(d.best_concepts(method, run.config.closed.similarity)[:, 0])
@@ -251,7 +298,9 @@ def meanings(d: Dissection) -> list[Unit]:
     if target.get("kind") != "planted":
         raise DataError(f"{d.name!r} holds no planted neurons; plant some: and-dissect plant {d.name}")
     raw = _on_record(target["path"])
-    return [Unit(**unit) for unit in raw["units"]] * len(raw["layers"])
+    units = [Unit(**unit) for unit in raw["units"]]
+    of_layer = raw.get("of_layer", {layer: range(len(units)) for layer in raw["layers"]})
+    return [units[number] for layer in raw["layers"] for number in of_layer[layer]]
 
 
 STAGE = Stage(

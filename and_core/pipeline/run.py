@@ -38,13 +38,15 @@ from and_core.pipeline import (
     planting,
     quantities,
     scores,
+    steering,
     summaries,
     texts,
+    tuning,
     unlearning,
 )
 from and_core.pipeline.recorded import check_harmless
 from and_core.pipeline.runner import Outcome, run_stage, up_to_date
-from and_core.pipeline.stage import Run, Stage, stage_key
+from and_core.pipeline.stage import Run, Stage, read_by, stage_key
 from and_core.progress import Progress, bars, noted
 from and_core.store.dissection import list_dissections
 from and_core.store.files import cache_root, inside, safe_name
@@ -88,11 +90,18 @@ STAGES: tuple[Stage, ...] = (
     unlearning.IMPORTANCE,
     listening.STAGE,
     decisions.STAGE,
+    tuning.STAGE,
+    steering.STAGE,
 )
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
 UNLABELLED_NAMED = 5  # clips without a label that are named
 TITLES = {stage.name: stage.title for stage in STAGES} | {
     f"{stage.name} answers": "Asking the language model" for stage in STAGES
+}
+TITLES |= {
+    "tuning statistics": "Measuring how neurons are tuned",
+    "tuning fields": "Fitting receptive fields",
+    "steering check": "Turning neurons up",
 }
 
 
@@ -269,9 +278,7 @@ def status(config: RunConfig, root: Path | None = None) -> list[tuple[str, str]]
         done = manifest.stages.get(stage.name)
         state = "unfinished" if list(inside(folder, PARTIAL).glob(f"{stage.name}-*")) else "not run"
         if done is not None:
-            inputs = {
-                name: manifest.stages[name].key for name in (*stage.inputs, *stage.optional) if name in manifest.stages
-            }
+            inputs = {name: manifest.stages[name].key for name in read_by(stage, manifest) if name in manifest.stages}
             parameters = stage.parameters(context)
             key = stage_key(stage, parameters, inputs)
             fresh = done.key.split("-")[0] == key or up_to_date(stage, done, key, parameters, inputs)

@@ -11,7 +11,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from and_core.errors import ANDError, ArtifactError, NotComputed
-from and_core.pipeline.stage import Run, Stage, library_versions, stage_key, thread_count
+from and_core.pipeline.stage import Run, Stage, library_versions, read_by, stage_key, thread_count
 from and_core.store.artifacts import VIEWS
 from and_core.store.files import inside
 from and_core.store.manifest import FILE, Manifest, StageRecord
@@ -68,8 +68,11 @@ def run_stage(
                 f"the stage {stage.name!r} reads {name!r}, which has not been run or is out of date; run it first or "
                 "leave out --only"
             )
+    context.reads = stage.reads
     parameters = stage.parameters(context)
-    inputs = {name: manifest.stages[name].key for name in _read_by(stage, context)}
+    inputs = {
+        name: manifest.stages[name].key for name in read_by(stage, manifest) if context.dissection.has(name)
+    }  # those of the optional ones that have run
     key = stage_key(stage, parameters, inputs)
     done = manifest.stages.get(stage.name)
     if (
@@ -116,11 +119,6 @@ def up_to_date(stage: Stage, done: StageRecord, key: str, parameters: dict[str, 
     return done.key == key or (
         done.version == stage.version and done.inputs == inputs and stage.covers(done.parameters, parameters)
     )
-
-
-def _read_by(stage: Stage, context: Run) -> list[str]:
-    """Return stages that it reads: its inputs, and those of the optional ones that have run."""
-    return [*stage.inputs, *(name for name in stage.optional if context.dissection.has(name))]
 
 
 def whole(stage: Stage, folder: Path, manifest: Manifest) -> bool:

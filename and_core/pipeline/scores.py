@@ -30,6 +30,7 @@ from and_core.names import numbers_by_name, plain_name
 from and_core.pipeline import icl
 from and_core.pipeline.ears import spoken_concepts
 from and_core.pipeline.llm_cache import unanswered
+from and_core.pipeline.neurons import EXACT_CLIPS
 from and_core.pipeline.stage import Run, Stage
 from and_core.pipeline.views import make_view
 from and_core.records import Layer
@@ -39,6 +40,7 @@ from and_core.store.writer import StageWriter
 HALVES = ("first", "second")
 BLOCK = 1024  # neurons a chunk
 LEAST_CLIPS = 4  # in each half
+MOST_CLIPS = 10_000  # of a half that are scored on; of more, so many are drawn
 
 
 def section(run: Run) -> ScoresConfig:
@@ -58,10 +60,16 @@ def parameters(run: Run) -> dict[str, Any]:
 
 
 def held_clips(run: Run, half: str) -> np.ndarray:
-    """Return captioned clips of the probing set that lie outside a half: what the half's explanations are scored on."""
-    d = run.dissection
-    of_half = first_half(d.clips, run.config.seed) == (half == "first")
-    return np.flatnonzero(~of_half & d.captioned & run.explained_from)
+    """Return captioned clips of the probing set that lie outside a half: what the half's explanations are scored on.
+
+    Of more than :data:`MOST_CLIPS`, so many are drawn by the run's seed.
+    """
+    d, seed = run.dissection, run.config.seed
+    of_half = first_half(d.clips, seed) == (half == "first")
+    clips = np.flatnonzero(~of_half & d.captioned & run.explained_from)
+    if len(clips) <= MOST_CLIPS:
+        return clips
+    return np.sort(np.random.default_rng([seed, HALVES.index(half)]).permutation(clips)[:MOST_CLIPS])
 
 
 class Fold:
@@ -207,7 +215,10 @@ def common(explanations: Explanations, layer: Layer) -> int:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Compute scores of both folds in blocks of neurons, and their means."""
+    """Compute scores of both folds in blocks of neurons, and their means.
+
+    Cost: R N log N up to 10,000 clips a half; beyond, so many of them; R M; as the stages before `scores`, twice.
+    """
     d, config = run.dissection, section(run)
     sizes = [len(held_clips(run, half)) for half in HALVES]
     writer.provenance = run.captioner.provenance
@@ -221,7 +232,8 @@ def compute(run: Run, writer: StageWriter) -> None:
         return
     both_folds = folds(run)
     methods = [name for name in METHODS if all(name in fold.explanations for fold in both_folds)]
-    parts = [(layer, slice(i, min(i + BLOCK, layer.size))) for layer in d.layers for i in range(0, layer.size, BLOCK)]
+    size = BLOCK if max(sizes) <= EXACT_CLIPS else max(1, BLOCK * EXACT_CLIPS // max(sizes))
+    parts = [(layer, slice(i, min(i + size, layer.size))) for layer in d.layers for i in range(0, layer.size, size)]
 
     def chunk(i: int) -> dict[str, np.ndarray]:
         fold, (layer, units) = both_folds[i // len(parts)], parts[i % len(parts)]
@@ -237,7 +249,7 @@ def compute(run: Run, writer: StageWriter) -> None:
         return {**block_scores, "words": unit_rows(u) @ unit_rows(fold.words.T).T}
 
     keep = run.cached_llm is None  # explanations by a language model may be others when a stopped run goes on
-    chunks = list(run.chunks(writer, 2 * len(parts), chunk, 2 * d.neuron_count, BLOCK, keep)) if methods else []
+    chunks = list(run.chunks(writer, 2 * len(parts), chunk, 2 * d.neuron_count, size, keep)) if methods else []
     writer.json("sanity", sanity.table(_class_neurons(d), len(d.clips), run.config.seed))
     if methods:
         _write(run, writer, methods, both_folds, chunks, len(parts))
@@ -255,6 +267,7 @@ def compute(run: Run, writer: StageWriter) -> None:
         "draws": config.draws,
         "seed": run.config.seed,
         "clips": sizes,
+        **({"clips_drawn_by": run.config.seed} if max(sizes) == MOST_CLIPS else {}),
         "views": {
             fold.view.name: {name: record.key for name, record in fold.view.manifest.stages.items()}
             for fold in both_folds

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from and_core.captioners.base import CAPTIONERS, Captioner
-from and_core.config import RunConfig
+from and_core.config import ProbeConfig, RunConfig
 from and_core.datasets.base import DATASETS, Dataset
 from and_core.dissect.probe import probe_mask
 from and_core.dissect.prompts import load_prompts
@@ -25,10 +25,13 @@ from and_core.llms.base import LLMS
 from and_core.pipeline.llm_cache import CachedLLM
 from and_core.progress import Progress, silent
 from and_core.store.dissection import Dissection
+from and_core.store.kept_clips import kept_clips, listed_clips
+from and_core.store.manifest import Manifest
 from and_core.store.versions import STAGE_VERSIONS
 from and_core.store.writer import StageWriter
 from and_core.targets.base import TARGETS, Target, pick_device
 
+ReadClips = Literal["kept", "named", "listed"]
 PLUGINS = (
     "dataset",
     "dataset_fingerprint",
@@ -53,6 +56,8 @@ class Run:
     say: Callable[[str], None] = lambda text: None
     root: Path | None = None
     recorded: bool = False  # the configuration comes from a dissection: it acts on nothing
+    whole: RunConfig | None = None  # configuration of the run that this one is a part of
+    reads: ReadClips = "named"  # by the stage that is run
     _memo: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -62,15 +67,18 @@ class Run:
 
     def part(self, config: RunConfig, folder: Path, progress: Progress) -> Run:
         """Return a run of the same plug-ins into a folder of its own inside this one."""
-        made = Run(config, folder, progress, self.say, self.cache, self.recorded)
+        made = Run(config, folder, progress, self.say, self.cache, self.recorded, self.whole or self.config)
         for name in PLUGINS:
             made.__dict__[name] = getattr(self, name)
         return made
 
     @property
     def dissection(self) -> Dissection:
-        """Reader of what is finished; made anew after each stage."""
-        return self.once("dissection", lambda: Dissection(self.folder))
+        """Reader of what is finished, with the clips that the stage reads; made anew after each stage."""
+        d: Dissection = self.once("dissection", lambda: Dissection(self.folder))
+        if self.reads == "kept":
+            return self.once("kept clips", lambda: kept_clips(d))
+        return d if self.reads == "named" else self.once("listed clips", lambda: listed_clips(d))
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """Return what a stage reads more than once in a run, made at the first call under its name."""
@@ -80,7 +88,8 @@ class Run:
 
     def reopen(self) -> None:
         """Forget the reader, since the manifest has changed."""
-        self._memo.pop("dissection", None)
+        for name in ("dissection", "kept clips", "listed clips"):
+            self._memo.pop(name, None)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -102,6 +111,11 @@ class Run:
         """Target network, loaded onto its device."""
         self.target.load(pick_device(self.config.activations.device))
         return self.target
+
+    @cached_property
+    def device(self) -> str:
+        """Device of the target, on which what follows its passes is computed too, block by block."""
+        return pick_device(self.config.activations.device)
 
     @cached_property
     def captioner(self) -> Captioner:
@@ -160,10 +174,22 @@ class Run:
         """Prompt templates."""
         return load_prompts(self.config.prompts)
 
+    @cached_property
+    def streamed(self) -> bool:
+        """Whether there are more clips than activations are kept of."""
+        return len(self.dataset.references()) > self.config.activations.stream_beyond
+
+    @property
+    def streamed_probe(self) -> ProbeConfig:
+        """Clips that the statistics of a streamed pass are over: a part of a run takes those of the whole."""
+        return (self.whole or self.config).probe
+
     @property
     def explained_from(self) -> np.ndarray:
-        """(N,) bool: clips that may reach an explanation."""
-        return probe_mask(self.dissection.clips, self.config.probe, self.config.seed)
+        """(N,) bool: clips that may reach an explanation, of those whose activations are kept."""
+        d = self.dissection
+        mask: np.ndarray = probe_mask(d.clips, self.config.probe, self.config.seed) & d.with_activations
+        return mask
 
     def chunks(
         self,
@@ -208,6 +234,9 @@ class Stage:
         It can be made by a command as well; a configuration that does not ask for it leaves it alone.
     views : tuple of str
         Views that it makes.
+    reads : str
+        Clips that it reads after a streamed pass: those whose activations are ``kept``; all that are ``named``, which a
+        stage needs that reads extreme clips, or makes what such a stage reads; or all that were ``listed`` before it.
     """
 
     name: str
@@ -220,11 +249,24 @@ class Stage:
     covers: Callable[[dict[str, Any], dict[str, Any]], bool] = lambda done, asked: False
     optional_result: bool = False
     views: tuple[str, ...] = ()
+    reads: ReadClips = "kept"
 
     @property
     def version(self) -> int:
         """Version of its results, see :mod:`and_core.store.versions`."""
         return STAGE_VERSIONS[self.name]
+
+
+def read_by(stage: Stage, manifest: Manifest) -> tuple[str, ...]:
+    """Return the stages that a stage reads: its inputs, and optional ones where they are there.
+
+    After a streamed pass, what reads clips reads those that the pass has named, so `activations` as well.
+    """
+    names = (*stage.inputs, *(name for name in stage.optional if name in manifest.stages))
+    done = manifest.stages.get("activations")
+    if done is not None and "streamed" in done.notes and "clips" in names and stage.name != "activations":
+        return tuple(dict.fromkeys((*names, "activations")))
+    return names
 
 
 def stage_key(stage: Stage, parameters: dict[str, Any], inputs: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from and_core.analyze.interpretability import PERMUTED_CLIPS, random_sets
 from and_core.dissect.calibrate import calibrate
 from and_core.dissect.summarize import CaptionTexts, Summarizer
 from and_core.pipeline.llm_cache import unanswered
@@ -60,7 +61,10 @@ def parameters(run: Run) -> dict[str, Any]:
 
 
 def compute(run: Run, writer: StageWriter) -> None:
-    """Compute summaries of both sides for blocks of neurons, and of random sets of clips for comparison."""
+    """Compute summaries of both sides for blocks of neurons, and of random sets of clips for comparison.
+
+    Cost: R, and N for reading captions.
+    """
     d, k, summarizer = run.dissection, run.config.k, run.summarizer
     ask = run.cached_llm if summarizer.asks else None
     texts = caption_texts(d, run.prompts if summarizer.asks else None)
@@ -148,9 +152,12 @@ def _agreement(run: Run, samples: list[str]) -> float:
 def chance(texts: CaptionTexts, summarizer: Summarizer, clips: np.ndarray, k: int, seed: int) -> dict[str, float]:
     """Return what random sets of `k` clips have in common: the rate beside which every statistic of
     summaries stands."""
-    rng = np.random.default_rng(seed)
     total = summarizer.random_sets
-    sets = np.stack([rng.permutation(clips)[:k] for _ in range(total)])
+    if len(clips) > PERMUTED_CLIPS:
+        sets = random_sets(clips, k, seed, count=total)
+    else:
+        rng = np.random.default_rng(seed)
+        sets = np.stack([rng.permutation(clips)[:k] for _ in range(total)])
     counts = np.array(
         [
             len(s.points)
@@ -162,7 +169,10 @@ def chance(texts: CaptionTexts, summarizer: Summarizer, clips: np.ndarray, k: in
 
 
 def compute_calibration(run: Run, writer: StageWriter) -> None:
-    """Mark each high point as kept or dropped, in blocks of neurons."""
+    """Mark each high point as kept or dropped, in blocks of neurons.
+
+    Cost: R.
+    """
     d, t = run.dissection, run.config.calibration.t
     raw = d.table("summaries/points")
     neurons = raw["neuron"].to_numpy()
@@ -273,11 +283,14 @@ def _mean(values: np.ndarray) -> float:
     return round(float(np.mean(values)), 4) if len(values) else 0.0
 
 
-SUMMARIES = Stage("summaries", "Summarising high and low clips", ("neurons", "captions", "texts"), parameters, compute)
+SUMMARIES = Stage(
+    "summaries", "Summarising high and low clips", ("neurons", "captions", "texts"), parameters, compute, reads="named"
+)
 CALIBRATION = Stage(
     "calibration",
     "Calibrating summaries",
     ("summaries", "texts"),
     lambda run: run.config.calibration.model_dump(),
     compute_calibration,
+    reads="named",
 )

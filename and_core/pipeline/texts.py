@@ -51,11 +51,13 @@ def caption(run: Run, writer: StageWriter) -> None:
     """Write one text per clip, several captions of it joined.
 
     Clips without one are listed, and those that a captioner failed on, with the reason.
+
+    Cost: N.
     """
     d = run.dissection
-    rows = d.table("clips/clips").to_pylist()
+    rows = d.clip_table.to_pylist()
     for row in rows:
-        for key in d.artifact("clips/clips").units:
+        for key in d.artifact(d.clips_artifact).units:
             row[key] = float("nan") if row[key] is None else row[key]
     failed: dict[int, str] = {}
 
@@ -138,7 +140,10 @@ def text_parameters(run: Run) -> dict[str, Any]:
 
 
 def encode(run: Run, writer: StageWriter) -> None:
-    """Take captions apart and encode every distinct text once: captions, clauses, attribute values, concepts."""
+    """Take captions apart and encode every distinct text once: captions, clauses, attribute values, concepts.
+
+    Cost: N, and M; each distinct text is encoded once.
+    """
     d, template = run.dissection, run.config.closed.template
     check_spread(run.encoder, "encoder")
     if run.closed_encoder is not None:
@@ -220,5 +225,5 @@ def _rows(texts: list[str], vectors: np.ndarray) -> Callable[[list[str]], np.nda
     return lambda wanted: vectors[[where[t] for t in wanted]] if wanted else np.zeros((0, vectors.shape[1]), np.float32)
 
 
-CAPTIONS = Stage("captions", "Captioning clips", ("clips",), caption_parameters, caption)
-TEXTS = Stage("texts", "Encoding texts", ("clips", "captions"), text_parameters, encode)
+CAPTIONS = Stage("captions", "Captioning clips", ("clips",), caption_parameters, caption, reads="named")
+TEXTS = Stage("texts", "Encoding texts", ("clips", "captions"), text_parameters, encode, reads="named")

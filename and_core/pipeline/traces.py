@@ -14,6 +14,7 @@ import torch
 from and_core.dissect.traces import FRAMES, RunningTraces, frame_weights
 from and_core.errors import TargetError
 from and_core.records import Layer
+from and_core.store.traces import UNHEARD
 from and_core.store.writer import StageWriter
 from and_core.targets.base import Target
 
@@ -38,6 +39,8 @@ class TraceTaker:
         self.running = RunningTraces(sum(layer.size for layer in layers))
         self._made: tuple[Any, np.ndarray] = None, np.empty(0)  # the last weights: clips of a batch are often alike
         self.first = 0  # index of the first clip of the batch that runs
+        self.left_out: set[int] = set()  # clips that have no traces
+        self._next: dict[str, int] = {}  # clip that a layer gives next; a batch that did not fit runs again
 
     def watch(self, layer: str, activation: torch.Tensor, pooled: torch.Tensor, before: int) -> None:
         """Take in what a layer gives for some clips of the batch, `before` clips of it having been read.
@@ -65,8 +68,11 @@ class TraceTaker:
         over_time = _over_time(maps, over_frequency(self.target, layer)).to("cpu", torch.float32).numpy()
         for i in range(len(values)):
             clip = self.first + before + i
+            if clip in self.left_out or clip < self._next.get(layer, 0):
+                continue
             weights = self._weights(rows, columns, self.seconds[clip])
             self.running.add(first, clip, values[i], partial(_traced, over_time[i], place, weights))
+            self._next[layer] = clip + 1
 
     def _weights(self, rows: int, columns: int, seconds: float) -> np.ndarray:
         key = rows, columns, seconds
@@ -86,9 +92,14 @@ class TraceTaker:
         with np.load(path, allow_pickle=False) as entries:
             self.running.restore(dict(entries))
 
-    def write(self, writer: StageWriter, layers: Sequence[Layer]) -> None:
-        """Write the traces, and what they are of each layer; nothing where no layer has any."""
+    def write(self, writer: StageWriter, layers: Sequence[Layer], place: np.ndarray | None = None) -> None:
+        """Write the traces, and what they are of each layer; nothing where no layer has any.
+
+        `place` (N,) is the index under which each clip is kept, -1 for a clip that is not; without it, its own.
+        """
         made = self.running.result()
+        if place is not None:
+            made = kept_traces(made, place)
         about: dict[str, Mapping[str, str]] = {}
         for layer in layers:
             if (made["clips"][layer.offset : layer.offset + layer.size, :, 0] >= 0).any():
@@ -104,6 +115,17 @@ class TraceTaker:
         unit = f"0 to 254 from lowest to highest, 255 where the network does not hear; {FRAMES} frames a clip"
         writer.array("trace_levels", made["levels"], [*axes, "frame"], unit)
         writer.json("traces", about)
+
+
+def kept_traces(made: Mapping[str, np.ndarray], place: np.ndarray) -> dict[str, np.ndarray]:
+    """Return traces of the clips that have a `place` (N,), under it; the others of a neuron move up."""
+    clips = np.where(made["clips"] >= 0, place[made["clips"]], -1).astype(np.int32)
+    order = np.argsort(clips < 0, axis=2, kind="stable")
+    clips = np.take_along_axis(clips, order, 2)
+    ranges = np.take_along_axis(made["ranges"], order[..., None], 2)
+    levels = np.take_along_axis(made["levels"], order[..., None], 2)
+    ranges[clips < 0], levels[clips < 0] = 0, UNHEARD
+    return {"clips": clips, "ranges": ranges, "levels": levels}
 
 
 def over_frequency(target: Target, layer: str) -> str:

@@ -54,6 +54,8 @@ def split(run: Run, writer: StageWriter) -> None:
     ------
     ConfigError
         The network has no classifier, or no clip is of one of its classes.
+
+    Cost: as the stages from `neurons` to `open`, and a pass over the tested clips.
     """
     d = run.dissection
     classes = d.document("activations/classes")
@@ -146,7 +148,10 @@ def unlearning_parameters(run: Run) -> dict[str, Any]:
 
 def unlearning(run: Run, writer: StageWriter) -> None:
     """Score every concept under every strategy, at its own number of neurons and at equal ones, with fair random
-    controls: Table 4."""
+    controls: Table 4.
+
+    Cost: M passes over the tested clips, for each strategy, control and seed.
+    """
     d, config = run.dissection, _section(run)
     tested = read_split(d)
     concepts = [c for c in d.document("texts/concepts") if tested.numbers(c)]
@@ -244,7 +249,10 @@ def importance_parameters(run: Run) -> dict[str, Any]:
 
 
 def importance(run: Run, writer: StageWriter) -> None:
-    """Compute accuracy against the share of neurons ablated, by criterion and seed: Fig. 4."""
+    """Compute accuracy against the share of neurons ablated, by criterion and seed: Fig. 4.
+
+    Cost: a pass over the tested clips for each criterion, share and seed.
+    """
     d, config = run.dissection, _section(run)
     tested, view = read_split(d), d.view(UNTESTED)
     evaluator = Evaluator(run.network, d, tested.clips, run.config.activations.batch)

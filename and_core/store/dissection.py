@@ -19,7 +19,9 @@ from and_core.store.files import SAFE_NAME, cache_root, inside, safe_name
 from and_core.store.headline import Headline, Headlines, headline, headlines
 from and_core.store.manifest import FILE
 from and_core.store.results import SCORED, Results, ScoredMethod
+from and_core.store.steering_results import SteeringResults
 from and_core.store.traces import Trace, TraceResults
+from and_core.store.tuning_results import TuningResults
 
 
 def list_dissections(root: Path | None = None) -> list[str]:
@@ -53,7 +55,10 @@ def open_dissection(path_or_name: str | Path, root: Path | None = None) -> Disse
     return Dissection(path)
 
 
-class Dissection(Clips, Results, TraceResults):
+MOST_DRAWN = 20_000  # clips; a page draws some of more
+
+
+class Dissection(Clips, Results, TraceResults, TuningResults, SteeringResults):
     """One dissection, read-only."""
 
     def __init__(self, folder: Path) -> None:
@@ -121,14 +126,55 @@ class Dissection(Clips, Results, TraceResults):
         raise DataError(f"neuron={index} is out of range; there are {self.neuron_count}")
 
     def activations(self, neuron: NeuronId | str) -> np.ndarray:
-        """Return (N,) activations of one neuron on every clip, in the target's own unit."""
+        """Return (N,) activations of one neuron on every clip of :attr:`activation_clips`, in the target's own unit."""
         index = self.index(neuron)
         name = self.neuron_id(index)
         return self._zarr(name.layer)[:, name.unit]
 
+    @cached_property
+    def drawn_clips(self) -> np.ndarray:
+        """(n,) clips that pages draw a point or a count for: all whose activations are kept, of more than
+        :data:`MOST_DRAWN` about half as many, in stretches evenly spaced, so that a neuron is read as fast."""
+        count = int(self.with_activations.sum())
+        clips = np.arange(count)
+        if count <= MOST_DRAWN:
+            return clips
+        rows = self._zarr(self.layers[0].name).shards or self._zarr(self.layers[0].name).chunks
+        apart = -(-2 * count // MOST_DRAWN)  # stretches of which one is read
+        return clips[clips // rows[0] % apart == 0]
+
+    def drawn_activations(self, neuron: NeuronId | str) -> np.ndarray:
+        """Return (n,) activations of one neuron on :attr:`drawn_clips`."""
+        name = self.neuron_id(self.index(neuron))
+        array, clips = self._zarr(name.layer), self.drawn_clips
+        if len(clips) == array.shape[0]:
+            return array[:, name.unit]
+        return array.oindex[clips, name.unit]
+
+    def known_activations(self, neuron: NeuronId | str) -> np.ndarray:
+        """Return (N,) activations of one neuron on every clip; after a streamed pass NaN on those that are neither kept
+        whole nor among its extreme clips."""
+        kept = np.asarray(self.activations(neuron))
+        if self.streamed is None:
+            return kept
+        values = np.full(len(self.clips), np.nan, np.float32)
+        values[: len(kept)] = kept
+        for side in ("high", "low"):
+            clips, of_side = (self.array(f"neurons/{side}_{x}")[self.index(neuron)] for x in ("clips", "values"))
+            values[clips[clips >= 0]] = of_side[clips >= 0]
+        return values
+
     def clip_activations(self, clip: int, layer: str) -> np.ndarray:
-        """Return (R,) activations of a layer's neurons on one clip."""
+        """Return (R,) activations of a layer's neurons on one clip.
+
+        Raises
+        ------
+        DataError
+            There is no such clip, or its activations are not kept.
+        """
         self.clip_row(clip)
+        if not self.with_activations[clip]:
+            raise DataError(f"clip={clip} is among the extreme clips alone; activations are kept of others")
         return self._zarr(self.layer(layer).name)[clip, :]
 
     def traces(self, neuron: NeuronId | str) -> dict[int, Trace]:
@@ -137,13 +183,13 @@ class Dissection(Clips, Results, TraceResults):
         return self.stored_traces(self.index(neuron))
 
     def layer_activations(self, layer: str, units: slice = slice(None)) -> np.ndarray:
-        """Return (N, R) activations of a layer, or of some of its units."""
+        """Return (N, R) activations of a layer, or of some of its units, on every clip of :attr:`activation_clips`."""
         return self._zarr(self.layer(layer).name)[:, units]
 
     def activation_rows(self, most: int) -> Iterator[np.ndarray]:
         """Yield (n, R) activations of all neurons on at most so many clips at once, in order."""
         arrays = [self._zarr(layer.name) for layer in self.layers]
-        for start in range(0, len(self.clips), most):
+        for start in range(0, int(self.with_activations.sum()), most):
             yield np.concatenate([np.asarray(x[start : start + most], np.float32) for x in arrays], 1)
 
     def _zarr(self, layer: str) -> Any:
@@ -160,7 +206,7 @@ class Dissection(Clips, Results, TraceResults):
                     f"artifact {name!r} is altered: its folder holds other files than the manifest lists"
                 )
             array = zarr.open_array(str(root), mode="r")
-            if array.shape != (len(self.clips), self.layer(layer).size):
+            if array.shape != (int(self.with_activations.sum()), self.layer(layer).size):
                 raise ArtifactError(
                     f"artifact {name!r} has shape {array.shape}, not one row a clip and one column a neuron"
                 )
@@ -194,9 +240,17 @@ class Dissection(Clips, Results, TraceResults):
 
     def histogram(self, neuron: NeuronId | str) -> tuple[np.ndarray, np.ndarray]:
         """Return counts of clips (bins,) and the bins' edges (bins + 1,) from the neuron's lowest to its highest
-        activation."""
-        counts = np.asarray(self.array("neurons/histograms")[self.index(neuron)])
+        activation.
+
+        After a streamed pass the bins are of equal width but for the first and the last, which are open.
+        """
+        index = self.index(neuron)
+        counts = np.asarray(self.array("neurons/histograms")[index])
         statistics = self.statistics(neuron)
+        if "neurons/bins" in self.manifest.artifacts:
+            low, high = np.asarray(self.array("neurons/bins")[index], float)
+            inner = np.linspace(low, high, len(counts) - 1)
+            return counts, np.array([min(statistics["minimum"], low), *inner, max(statistics["maximum"], high)])
         return counts, np.linspace(statistics["minimum"], statistics["maximum"], len(counts) + 1)
 
     @cached_property

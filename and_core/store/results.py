@@ -25,11 +25,6 @@ class Results(ScoreResults):
     # -- clips ---------------------------------------------------------------------------------------------------------
 
     @property
-    def clip_table(self) -> pa.Table:
-        """One row a clip: its record, acoustic measures, and truth where it is known."""
-        return self.table("clips/clips")
-
-    @property
     def uncaptioned(self) -> list[str]:
         """Names of the clips without a caption."""
         return self.table("captions/missing")["name"].to_pylist()

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from and_core.store.artifacts import Artifacts
 
+OUTCOMES = ("fully", "partly", "unclear", "wrong")  # how much of what a unit was planted to mean its headline says
 HOME = ("clips", "activations", "captions", "texts", "sounds", "scores")  # stages that a calibration belongs to
 
 

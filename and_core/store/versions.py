@@ -40,5 +40,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "importance": 1,
     "listening": 1,
     "decisions": 1,
+    "tuning": 1,
+    "steering": 1,
     "kept": 1,  # one result that a user kept, under the name kept-KEY
 }

@@ -73,7 +73,7 @@ class Subject:
 
     def truth(self, clips: list[int], **more: Any) -> dict[str, Any]:
         """Return what is behind an item on these clips."""
-        values = self.d.activations(self.neuron)
+        values = self.d.known_activations(self.neuron)
         truth = {
             "dissection": self.d.name, "neuron": str(self.neuron), "layer": self.neuron.layer, "block": self.block,
             "activations": [round(float(values[c]), 6) for c in clips],

@@ -1,4 +1,4 @@
-"""A network with linear units added to it, whose meaning is known because they were fitted to have it."""
+"""A network with units added to it, whose meaning is known because they were fitted to have it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ ADDED = "_planted"  # ends the name of a layer of added units
 class PlantedSettings(TargetSettings):
     """`base`: the target that is read.
 
-    `path`: the safetensors file of the added units, ``LAYER.weight`` and ``LAYER.bias``.
+    `path`: the safetensors file of the added units, ``LAYER.weight`` and ``LAYER.bias``; where a unit fires as much as
+    the weaker of two read-outs, also ``LAYER.second_weight`` and ``LAYER.second_bias``.
     """
 
     base: dict[str, Any]
@@ -34,9 +35,28 @@ class PlantedSettings(TargetSettings):
         return TARGETS.reaches(PluginConfig(**self.base))
 
 
+class WeakerOfTwo(torch.nn.Module):
+    """Units that fire as much as the weaker of two linear read-outs."""
+
+    def __init__(self, one: torch.nn.Module, other: torch.nn.Module) -> None:
+        super().__init__()
+        self.one, self.other = one, other
+        self.out_features = int(one.out_features)  # type: ignore[arg-type]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return units' values (..., units)."""
+        return torch.minimum(self.one(x), self.other(x))
+
+
+def _linear(weight: torch.Tensor, bias: torch.Tensor) -> torch.nn.Linear:
+    added = torch.nn.Linear(weight.shape[1], weight.shape[0])
+    added.load_state_dict({"weight": weight, "bias": bias})
+    return added
+
+
 @TARGETS.register
 class Planted(Target[PlantedSettings]):
-    """Another target whose chosen layers are read by added linear units; the added units are what is dissected."""
+    """Another target whose chosen layers are read by added units; the added units are what is dissected."""
 
     kind = "planted"
 
@@ -89,8 +109,10 @@ class Planted(Target[PlantedSettings]):
             weight, bias = tensors.pop(f"{name}.weight"), tensors.pop(f"{name}.bias")
             if not isinstance(module, torch.nn.Linear) or weight.shape[1] != module.out_features:
                 raise TargetError(f"units planted in {name} read {weight.shape[1]} neurons; the layer is {module}")
-            added = torch.nn.Linear(weight.shape[1], weight.shape[0])
-            added.load_state_dict({"weight": weight, "bias": bias})
+            added: torch.nn.Module = _linear(weight, bias)
+            if f"{name}.second_weight" in tensors:
+                other = _linear(tensors.pop(f"{name}.second_weight"), tensors.pop(f"{name}.second_bias"))
+                added = WeakerOfTwo(added, other)
             self._added[name + ADDED] = added.eval().to(device)
             read[name] = module
         if tensors:

@@ -17,12 +17,12 @@ from and_core.figures.theme import EXPORT
 from and_core.query.openings import surest_neuron
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
-from pages.ui import html, intruder, keep, listening, player, quantities, scores, senses
+from pages.ui import html, intruder, keep, listening, player, quantities, scores, senses, steering
 from pages.ui.explorer import choose_neuron, go
 from pages.ui.header import arrive, header
 from pages.ui.media import media_url
 from pages.ui.own import own_value
-from pages.ui.setup import explain, fold, provenance, setup
+from pages.ui.setup import explain, fold, over_which_clips, provenance, setup
 
 KS = (5, 10, 20, 50)
 
@@ -41,6 +41,7 @@ def page() -> None:
             st.html(html.box(html.empty(notice)))
         _headline(d, neuron)
         keep.actions(d, neuron)
+        over_which_clips(d)
         left, right = st.columns([2.25, 1], gap="medium")
         with left:
             _clips(d, neuron)
@@ -56,6 +57,7 @@ def page() -> None:
             _open(d, neuron)
             senses.box(d, neuron)
             quantities.box(d, neuron)
+            steering.line(d, neuron)
             scores.box(d, neuron)
             scores.captions_agree(d, neuron)
             _alike(d, neuron)
@@ -154,8 +156,8 @@ def _grid(
 
 
 def _activations(d: Dissection, neuron: NeuronId) -> None:
-    values = np.asarray(d.activations(neuron))
-    labels = [clip.labels for clip in d.clips]
+    values = np.asarray(d.drawn_activations(neuron))
+    labels = [d.clips[clip].labels for clip in d.drawn_clips.tolist()]
     leading = d.explanation(neuron)["leading_class"] if d.has("explanations") else None
     title, pick = st.columns([2, 1.2], vertical_alignment="center")
     highlight = leading
@@ -170,12 +172,13 @@ def _activations(d: Dissection, neuron: NeuronId) -> None:
             label_visibility="collapsed",
         )
         highlight = chosen or leading
-    title.html(
-        html.heading(f"All {len(values):,} activations", f"{highlight.replace('_', ' ')} in blue" if highlight else "")
-    )
+    every = d.streamed is None and len(values) == len(d.clips)
+    count = f"{'All ' if every else ''}{len(values):,} activations"
+    title.html(html.heading(count, f"{highlight.replace('_', ' ')} in blue" if highlight else ""))
     st.caption(
         "How many clips have each activation. A neuron that stands for the class in blue has the blue bars at its "
         "right end and few grey ones there."
+        + ("" if every or d.streamed is not None else f" Drawn from {len(d.clips):,} clips in even steps.")
     )
     st.plotly_chart(
         activation_histogram(values, labels, highlight, own=own_value(d, neuron)),
@@ -357,8 +360,8 @@ def _download(d: Dissection, neuron: NeuronId) -> None:
 
     def activations() -> bytes:
         columns = {
-            "clip": [c.name for c in d.clips],
-            "label": [c.label for c in d.clips],
+            "clip": [c.name for c in d.activation_clips],
+            "label": [c.label for c in d.activation_clips],
             "activation": np.asarray(d.activations(neuron)),
         }
         return csv_text(pd.DataFrame(columns)).encode()

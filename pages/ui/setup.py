@@ -12,6 +12,7 @@ import streamlit as st
 
 from and_core import Dissection
 from and_core.errors import ANDError, PermissionNeeded
+from and_core.figures.streamed import streamed_sentence
 from and_core.progress import in_progress
 from and_core.store.files import cache_root
 from and_core.store.permission import permit
@@ -33,6 +34,9 @@ PAGES = (
     ("pages/importance.py", "Feature importance"),
     ("pages/listen.py", "Listen"),
     ("pages/sound.py", "Your sound"),
+    ("pages/tuning.py", "Tuning"),
+    ("pages/play.py", "Play to it"),
+    ("pages/steering.py", "Steering"),
     ("pages/kept.py", "Kept"),
     ("pages/studies.py", "Human studies"),
     ("pages/glossary.py", "Glossary"),
@@ -150,6 +154,13 @@ def provenance(d: Dissection) -> None:
         st.html(f'{badge}<details class="and-prov" open><summary>Provenance</summary>{"<br>".join(lines)}</details>')
     if badge:
         st.html(f'<div class="and-phone">{badge}</div>')  # where the sidebar is closed from the start
+
+
+def over_which_clips(d: Dissection) -> None:
+    """Say what is exact over all clips and what is not, where a pass kept activations of some alone."""
+    sentence = streamed_sentence(d)
+    if sentence is not None:
+        st.caption(sentence)
 
 
 def explain(error: ANDError, where: str = "page") -> None:

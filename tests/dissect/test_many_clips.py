@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from and_core.analyze import clusters
+from and_core.analyze.interpretability import PERMUTED_CLIPS, random_sets
 from and_core.analyze.map import components, gram, leading_axes
 from and_core.dissect import neighbours
 from and_core.dissect.statistics import extreme
@@ -72,3 +74,35 @@ def test_neurons_that_fire_alike_by_projection(monkeypatch: pytest.MonkeyPatch) 
     assert np.array_equal(made, again)
     few, none = neighbours.alike(lambda: [x[:, 6:8]], dead[6:8], x[:, 6:8].mean(0), 1)
     assert (few == -1).all() and np.isnan(none).all()
+
+
+@given(seed=st.integers(0, 200), k=st.integers(1, 6), grouped=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_random_sets_of_many_clips_hold_no_clip_and_no_source_twice(seed: int, k: int, grouped: bool) -> None:
+    allowed = np.arange(0, 2 * (PERMUTED_CLIPS + 1), 2)
+    sources = np.random.default_rng(seed).integers(0, 8, len(allowed)) if grouped else None
+    sets = random_sets(allowed, k, seed, sources, 50)
+    assert sets.shape == (50, k) and np.isin(sets, allowed).all()
+    assert np.array_equal(sets, random_sets(allowed, k, seed, sources, 50))
+    of = sets if sources is None else sources[sets // 2]
+    assert all(len(set(row)) == k for row in of.tolist())
+
+
+def test_random_sets_take_sources_as_often_as_they_have_clips() -> None:
+    sources = np.repeat([0, 1, 2], [3000, 1500, 500])
+    sets = random_sets(np.arange(5000), 1, 0, sources, 20_000)
+    assert np.allclose(np.bincount(sources[sets[:, 0]]) / 20_000, [0.6, 0.3, 0.1], atol=0.015)
+
+
+def test_clusters_of_many_sentences_are_fitted_to_some_and_given_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 900)
+    vectors = (3 * np.eye(3, 8)[truth] + 0.1 * rng.standard_normal((900, 8))).astype(np.float32)
+    times = rng.integers(1, 4, 900)
+    whole, inertia, distance = clusters.fit(vectors, times, 3, 0)
+    monkeypatch.setattr(clusters, "MOST_FITTED", 200)
+    some, near, close = clusters.fit(vectors, times, 3, 0)
+    assert np.array_equal(some, whole)  # numbered by size over all, not over those that were drawn
+    assert np.isclose(near, inertia, rtol=0.05) and np.allclose(close, distance, atol=0.2)
+    counts = [count for count, _ in clusters.elbow(vectors, times, 4, 0)]
+    assert counts == [1, 2, 3, 4]

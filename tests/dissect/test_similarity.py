@@ -212,3 +212,26 @@ def test_loops_are_compiled_where_no_folder_can_be_written(monkeypatch: pytest.M
     monkeypatch.setattr(similarity_kernels.numba, "njit", njit)
     double = similarity_kernels.compiled("int64(int64)")(lambda x: 2 * x)
     assert double(4) == 8 and tried == [True, False]
+
+
+@given(
+    seed=st.integers(0, 1000),
+    k=st.sampled_from([1, 10, 28, 100]),
+    kind=st.sampled_from(["normal", "ties", "mostly equal", "sorted", "constant"]),
+)
+@settings(max_examples=25, deadline=None)
+def test_top_clips_among_many_are_exact_whatever_the_sample_says(seed: int, k: int, kind: str) -> None:
+    rng = np.random.default_rng(seed)
+    u = rng.standard_normal((700, 9)).astype(np.float32)
+    if kind == "ties":
+        u = u.round(1)
+    if kind == "mostly equal":
+        u = np.maximum(u, 1.9)
+    if kind == "sorted":
+        u = np.sort(u, axis=0)[:: rng.choice([1, -1])].copy()
+    if kind == "constant":
+        u[:] = [0.0, -0.0, 1, -1, np.inf, -np.inf, 2, 3, 4]
+    u[::8, 0] = -5  # what the sample sees of one neuron is not what it is
+    u[::8, 1] = 5
+    expected = np.argsort(-u, axis=0, kind="stable")[:k].T
+    assert np.array_equal(top_clips(torch.from_numpy(u), k).numpy(), expected)

@@ -72,8 +72,23 @@ def test_a_category_everything_but_and_conjunctions_are_told(world) -> None:
     assert composition(world, holds[:, -1])[:2] == ("category", "kind")
     assert composition(world, -1.0 * holds[:, 2])[:2] == ("not", "class_2")
     assert composition(world, holds[:, 3] * (1 + loud))[:3] == ("and", "class_3", "loud")
+    assert composition(world, holds[:, 3] & low)[:3] == ("and", "class_3", "low"), "nothing on the class alone"
     form, one, other, _ = composition(world, loud & low)
     assert (form, {one, other}) == ("both", {"loud", "low"})
+
+
+def test_an_adjective_says_more_than_two_classes_that_often_have_it(world) -> None:
+    predicates, x, first, noise = world
+    rng = np.random.default_rng(1)
+    loud = predicates.holds[:, [1, 6]].any(1) | (rng.random(CLIPS) < 0.15)
+    holds = predicates.holds.copy()
+    holds[:, CONCEPTS] = loud
+    u = (3.0 * loud + noise[0])[None].astype(np.float32)
+    expected = expected_levels(x, holds[:, :CONCEPTS], first)
+    heard = Predicates(predicates.names, predicates.kinds, holds)
+    assert FORMS[compose(u, heard, first, expected).form[0]] == ""
+    deaf = Predicates(predicates.names, predicates.kinds, predicates.holds)
+    assert FORMS[compose(u, deaf, first, expected).form[0]] == "or", "without the word the two classes say it"
 
 
 def test_noise_means_nothing(world) -> None:

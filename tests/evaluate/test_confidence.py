@@ -32,7 +32,7 @@ from and_core.evaluate.ears import (
 )
 from and_core.evaluate.intruder import selectivity
 from and_core.evaluate.metrics import mean_ranks, ranked
-from and_core.evaluate.verdict import check_judge, evidence, named_by_presence, pair_of_halves
+from and_core.evaluate.verdict import FEATURES, check_judge, evidence, named_by_presence, pair_of_halves
 from and_core.figures.confidence import confidence_table, reliability_figure
 from and_core.pipeline import ears
 from and_core.pipeline.stage import Run
@@ -132,7 +132,7 @@ def test_ears_are_told_by_their_home(tmp_path: Path) -> None:
     bad = reliability.measured(home(2.0), "sounds", concepts, names, 0)
     assert good is not None and bad is not None
     assert good.right == 1 and bad.right < 0.6 and good.error < 0.1
-    one = {"share": np.array([3.0]), "distance": np.array([5.0]), "pearson": np.array([0.6])}
+    one = {"share": np.array([3.0]), "distance": np.array([5.0]), "pearson": np.array([0.6]), "margin": np.array([0.2])}
     assert good.probability(one, np.array([0]))[0] > 0.9
     assert np.isnan(good.probability({k: np.array([np.nan]) for k in one}, np.array([-1]))).all()
     swapped = reliability.measured(home(0.1), "sounds", concepts[[1, 0, 2, 3, 4, 5]], names, 0)
@@ -240,7 +240,7 @@ def test_a_calibration_from_another_world_is_refused(labelled: Path, tmp_path: P
 def test_what_sound_alone_says_is_among_the_features(labelled: Path) -> None:
     d = open_dissection("small", root=labelled)
     weights = d.notes("confidence")["calibrator"]["weights"]
-    assert set(weights) == {"share", "distance", "pearson", "apart", "neighbours"}
+    assert set(weights) == {*FEATURES, "apart", "neighbours"}
     alone = selectivity({name: np.array([0.9, 0.5, np.nan]) for name in d.intruder})
     assert alone["apart"] == pytest.approx([0.4, 0, 0]) and alone["neighbours"] == pytest.approx([0, 0, 0])
 

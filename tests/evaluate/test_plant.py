@@ -17,8 +17,18 @@ from and_core import open_dissection, pipeline
 from and_core.config import PluginConfig, ProbeConfig
 from and_core.dissect.probe import probe_mask
 from and_core.errors import DataError, TargetError
+from and_core.evaluate.planted_fit import cross_validated, fit_units
 from and_core.evaluate.planted_report import confident_rows, lost_rows, summary_rows
-from and_core.evaluate.planted_units import Unit, auroc, choose_units, fit_units, meant
+from and_core.evaluate.planted_units import (
+    EACH,
+    Unit,
+    auroc,
+    can_be_told,
+    choose_units,
+    chosen_of_layer,
+    halves_of,
+    meant,
+)
 from and_core.pipeline.planting import SHARE, WORKSHOP, meanings, plant, readable_layers
 from and_core.targets.base import TARGETS, layer_record
 from tests.conftest import command, small_config
@@ -60,17 +70,62 @@ def test_units_fire_on_what_they_are_fitted_to() -> None:
         Unit("negation", "dog"),
         Unit("random"),
     ]
-    weight, bias = fit_units(x, units, LABELS, WORDS, 0)
-    values = x @ weight.T + bias
+    fitted = fit_units(x, units, LABELS, WORDS, 0)
+    values = fitted.of(x)
     assert (
         np.allclose(values.mean(0), 0, atol=1e-3)
         and np.allclose(values.std(0), 1, atol=1e-3)
-        and not weight[:, 11].any()
+        and not fitted.weight[:, 11].any()
     )
     for i, unit in enumerate(units[:4]):
         assert auroc(values[:, i], meant(unit, LABELS, WORDS)) > 0.95
-    assert np.array_equal(weight, fit_units(x, units, LABELS, WORDS, 0)[0])
+    assert np.array_equal(fitted.weight, fit_units(x, units, LABELS, WORDS, 0).weight) and fitted.valid.all()
+    one = [0, 1, 3, 4]
+    assert np.array_equal(fitted.weight[one], fitted.second_weight[one]), "one meaning: one read-out"
+    assert np.allclose(fitted.some([2]).of(x)[:, 0], values[:, 2], atol=1e-5)
     assert np.isnan(auroc(values[:, 0], np.zeros(90, bool)))
+
+
+def test_two_meanings_at_once_are_planted_where_a_layer_holds_both() -> None:
+    rng = np.random.default_rng(0)
+    dog = np.array([label == ("dog",) for label in LABELS])
+    loud = np.arange(90) % 2 == 1
+    x = rng.standard_normal((90, 6)).astype(np.float32)
+    x[:, 0] += 4 * dog
+    unit = Unit("conjunction", "dog", "loud")
+    word, other = halves_of(unit, LABELS, WORDS)
+    assert (
+        np.array_equal(word, loud) and np.array_equal(other, dog) and halves_of(Unit("random"), LABELS, WORDS) is None
+    )
+    assert not fit_units(x, [unit], LABELS, WORDS, 0).valid[0], "no neuron of this layer hears loudness"
+    x[:, 1] += 4 * loud
+    fitted = fit_units(x, [unit], LABELS, WORDS, 0)
+    values = fitted.of(x)[:, 0]
+    assert fitted.valid[0] and min(auroc(values[dog], loud[dog]), auroc(values[loud], dog[loud])) > 0.95
+    alone = values[dog & ~loud].mean(), values[loud & ~dog].mean()
+    assert values[dog & loud].mean() - max(alone) > 1.5, "either alone does not move it"
+    first = np.arange(90) < 45
+    assert can_be_told(unit, LABELS, WORDS, first) and not can_be_told(unit, LABELS, WORDS, np.arange(90) < 5)
+    assert can_be_told(Unit("random"), LABELS, WORDS, first)
+
+
+def test_a_layer_takes_what_it_holds_and_so_many_of_a_kind() -> None:
+    units = [Unit("pair", word=str(i), other="x") for i in range(2 * EACH["pair"])] + [Unit("concept", "dog")]
+    valid = np.ones(len(units), bool)
+    valid[1] = False
+    chosen = chosen_of_layer(units, valid)
+    assert chosen == [0, *range(2, EACH["pair"] + 1), len(units) - 1]
+
+
+def test_a_penalty_is_chosen_on_left_out_folds() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((120, 40))
+    targets = np.stack([x[:, 0], rng.standard_normal(120)], 1)
+    weight, predicted = cross_validated(x, targets, np.arange(120) % 5)
+    assert np.corrcoef(predicted[:, 0], targets[:, 0])[0, 1] > 0.95 and weight.shape == (40, 2)
+    assert abs(np.corrcoef(predicted[:, 1], targets[:, 1])[0, 1]) < 0.3, "noise can't be predicted"
+    whole = np.linalg.solve(x.T @ x + 0.1 * np.eye(40), x.T @ (targets[:, 0] - targets[:, 0].mean()))
+    assert np.allclose(weight[:, 0], whole, atol=0.05)
 
 
 def test_the_network_is_read_and_not_changed(tmp_path: Path) -> None:
@@ -129,6 +184,26 @@ def test_units_that_do_not_fit_are_refused(tmp_path: Path, tensors: dict[str, to
         TARGETS.create(PluginConfig(kind="planted", base={"kind": "ast"}, path=str(tmp_path / "none"))).fingerprint()
 
 
+def test_a_unit_fires_as_the_weaker_of_two_read_outs(tmp_path: Path) -> None:
+    own = TARGETS.create(PluginConfig(kind="ast"))
+    own.load("cpu")
+    size = own.all_modules()["layer1_output"].out_features
+    torch.manual_seed(0)
+    tensors = {
+        f"layer1_output.{name}": torch.randn(3, size) if name.endswith("weight") else torch.randn(3)
+        for name in ("weight", "bias", "second_weight", "second_bias")
+    }
+    save_file(tensors, str(tmp_path / "units.safetensors"))
+    path = str(tmp_path / "units.safetensors")
+    planted = TARGETS.create(PluginConfig(kind="planted", base={"kind": "ast"}, path=path))
+    planted.load("cpu")
+    x = torch.randn(2, 7, size)
+    one = x @ tensors["layer1_output.weight"].T + tensors["layer1_output.bias"]
+    other = x @ tensors["layer1_output.second_weight"].T + tensors["layer1_output.second_bias"]
+    made = planted.all_modules()["layer1_output_planted"](x)
+    assert torch.allclose(made, torch.minimum(one, other), atol=1e-5) and planted.layers()[0].size == 3
+
+
 def test_planting_from_command_to_table(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(cache / "small", tmp_path / "cache" / "small")  # the tests' own stays as it is
     cache = tmp_path / "cache"
@@ -148,7 +223,7 @@ def test_planting_from_command_to_table(cache: Path, tmp_path: Path, monkeypatch
     assert concepts["DB/cos_cubed/top1"].mean() > 0.6, "chance is .25"
     fitting = open_dissection("fitting", root=cache / WORKSHOP / "small")
     assert fitting.manifest.stages["clips"].key != d.manifest.stages["clips"].key, "fitted on other clips"
-    assert len(fitting.clips) == 80
+    assert len(fitting.clips) == 400
     assert command("table", "planted", "small-planted", "--format", "csv").startswith("0 ")
     assert "has not been run yet" in command("table", "planted", "small")
     again = plant(open_dissection("small", root=cache))

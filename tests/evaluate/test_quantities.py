@@ -13,8 +13,9 @@ from scipy import stats
 from and_core import open_dissection
 from and_core.audio.measures import MEASURES
 from and_core.audio.quantities import ENERGY_CENTROID, QUANTITIES, clip_measures, energy_centroid, in_words
+from and_core.evaluate.planted_fit import FOLLOWS, fit_units
 from and_core.evaluate.planted_quantities import quantity_findings, quantity_rows
-from and_core.evaluate.planted_units import Unit, choose_quantities, fit_units
+from and_core.evaluate.planted_units import Unit, choose_quantities
 from and_core.evaluate.quantities import (
     FLOOR,
     Followed,
@@ -158,11 +159,15 @@ def test_units_are_fitted_to_ranks() -> None:
     units = choose_quantities(measures)
     assert [(u.measure, u.sign) for u in units] == [("level", 1), ("level", -1), ("glide", 1), ("glide", -1)]
     labels, words = [("dog",)] * 200, [frozenset[str]()] * 200
-    weight, bias = fit_units(x, [*units, Unit("random")], labels, words, 0, measures)
-    found = spearman((x @ weight.T + bias).T, np.stack([measures["level"], measures["glide"]], 1))
+    fitted = fit_units(x, [*units, Unit("random")], labels, words, 0, measures)
+    found = spearman(fitted.of(x).T, np.stack([measures["level"], measures["glide"]], 1))
     assert found[0, 0] > 0.95 and found[1, 0] < -0.95 and found[2, 1] > 0.95 and found[3, 1] < -0.95
-    alone = fit_units(x, [Unit("random")], labels, words, 0)[0]
-    assert np.allclose(alone[0], weight[4]), "random directions stay what they were"
+    alone = fit_units(x, [Unit("random")], labels, words, 0).weight
+    assert np.allclose(alone[0], fitted.weight[4]), "random directions stay what they were"
+    assert fitted.valid.all(), "the layer holds each of them"
+    measures["level"] = rng.standard_normal(200)
+    valid = fit_units(x, units, labels, words, 0, measures).valid
+    assert valid.tolist() == [False, False, True, True], f"no read-out follows noise at {FOLLOWS} on left-out clips"
     assert Unit(**{"kind": "concept", "concept": "dog", "word": ""}).measure == "", (
         "on record before there were measures"
     )

@@ -1,0 +1,1 @@
+"""Statistics of neurons over more clips than activations are kept of: made block by block, and merged."""
