@@ -60,5 +60,6 @@ def _by_anchor() -> dict[str, Term]:
 
 
 def _plain(text: str) -> str:
-    """Return text without the marks of links and code."""
-    return re.sub(r"\[([^\]]+)\]\([^)]*\)|`([^`]*)`", lambda mark: mark[1] or mark[2], text).strip()
+    """Return text without the marks of links, code and emphasis."""
+    marks = r"\[([^\]]+)\]\([^)]*\)|`([^`]*)`|(?<!\w)\*([^*]+)\*(?!\w)"
+    return re.sub(marks, lambda mark: mark[1] or mark[2] or mark[3], text).strip()
