@@ -46,6 +46,7 @@ PROVENANCE = (
     "target",
     "checkpoint",
     "dataset",
+    "clips",
     "captioner",
     "summarizer",
     "encoder",
