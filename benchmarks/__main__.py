@@ -23,6 +23,7 @@ from benchmarks import (
     scores,
     similarity,
     streaming,
+    tuning,
     unlearning,
 )
 
@@ -35,6 +36,7 @@ PARTS = {
     "scores": scores.rows,
     "quantities": quantities.rows,
     "confidence": confidence.rows,
+    "tuning": tuning.rows,
     "listening": listening.rows,
     "browser": browser.rows,
     "streaming": streaming.rows,

@@ -198,7 +198,7 @@ def score(
                 rows.append(score_as_reference(name, u, features, seen, **extra))
             scores = torch.from_numpy(np.concatenate(rows))
         else:
-            scores = torch.from_numpy(score_in_parts(name, parts, features, **extra))
+            scores = torch.from_numpy(score_in_parts(name, parts, features, run.device, **extra))
         best = scores.sort(dim=1, descending=True, stable=True)
         order = best.indices[:, :top].numpy().astype(np.int32)
         order[dead[units]] = -1
