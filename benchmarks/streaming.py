@@ -84,8 +84,8 @@ def rows() -> Iterator[Row]:
     r = alone("benchmarks.streaming", str(CLIPS))
     yield Row(
         f"statistics of a stream: {CLIPS:,} simulated clips x {NEURONS:,} neurons, {CLASSES} classes, by one core",
-        f"{r['seconds']:.0f} s of a processor, {r['rate']:.0f} clips a second; the last quarter at {r['steady']:.2f} of "
-        f"the rate of the second; memory grows by {r['grown']:.0f} MB after the first quarter (statistics "
+        f"{r['seconds']:.0f} s of a processor, {r['rate']:.0f} clips a second; the last quarter at {r['steady']:.2f} "
+        f"of the rate of the second; memory grows by {r['grown']:.0f} MB after the first quarter (statistics "
         f"{r['state_mb']:.0f} MB, process {r['peak_mb']:.0f})",
         f"{STEADY} of the rate, {FLAT_MB} MB",
         r["steady"] >= STEADY and r["grown"] <= FLAT_MB,
