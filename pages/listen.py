@@ -26,6 +26,7 @@ ABOUT = (
     "relevance to the class. Untick a component to hear the clip without it, and to see what the network says then."
 )
 MOST = 8  # components that are shown
+MOST_LISTED = 1_000  # clips that can be chosen from a list
 MODES = {
     "post-hoc": "The dissected network decides, and an interpreter reads from inside it which sounds it went by.",
     "by-design": "The interpreter itself decides, so what is heard is what the decision was made from.",
@@ -76,6 +77,10 @@ def _choose(d: Dissection, left: DeltaGenerator, right: DeltaGenerator) -> tuple
         c.index: f"{c.name}{'' if c.trained is None else ', trained on' if c.trained else ', never trained on'}"
         for c in (*held, *(c for c in clips if c not in held))
     }
+    if len(names) > MOST_LISTED:
+        chosen = str(st.session_state.get("listen_clip", st.query_params.get("listen_clip")))
+        names = {i: name for place, (i, name) in enumerate(names.items()) if place < MOST_LISTED or str(i) == chosen}
+        right.caption(f"The first {MOST_LISTED:,} of {len(clips):,} clips; an address names any: listen_clip.")
     index = right.selectbox("Clip", list(names), key="listen_clip", format_func=names.__getitem__, **BOUND)
     if index is None:
         return None

@@ -15,6 +15,7 @@ from and_core.errors import ArtifactError, DataError, NotComputed, one_of
 from and_core.records import Concept, Layer, NeuronId, Point, Side, TopClip
 from and_core.store.artifacts import VIEWS, layer_artifact, reading
 from and_core.store.clips import Clips
+from and_core.store.drawn import DrawnActivations
 from and_core.store.files import SAFE_NAME, cache_root, inside, safe_name
 from and_core.store.headline import Headline, Headlines, headline, headlines
 from and_core.store.manifest import FILE
@@ -127,6 +128,19 @@ class Dissection(Clips, Results, TraceResults, TuningResults):
         name = self.neuron_id(index)
         return self._zarr(name.layer)[:, name.unit]
 
+    @property
+    def drawn_clips(self) -> np.ndarray:
+        """(n,) clips that pages draw: all whose activations are kept, of very many some, in even steps."""
+        return self._drawn.clips
+
+    def drawn_activations(self, neuron: NeuronId | str) -> np.ndarray:
+        """Return (n,) activations of one neuron on :attr:`drawn_clips`."""
+        return self._drawn.read(self.neuron_id(self.index(neuron)))
+
+    @cached_property
+    def _drawn(self) -> DrawnActivations:
+        return DrawnActivations(self)
+
     def known_activations(self, neuron: NeuronId | str) -> np.ndarray:
         """Return (N,) activations of one neuron on every clip; after a streamed pass NaN on those that are neither kept
         whole nor among its extreme clips."""
@@ -168,12 +182,15 @@ class Dissection(Clips, Results, TraceResults, TuningResults):
         for start in range(0, int(self.with_activations.sum()), most):
             yield np.concatenate([np.asarray(x[start : start + most], np.float32) for x in arrays], 1)
 
+    def _activations_artifact(self, layer: str) -> str:
+        name = f"activations/{layer_artifact(layer)}"
+        older = name not in self.manifest.artifacts  # made before layers and documents had names of their own
+        return f"activations/{layer}" if older else name
+
     def _zarr(self, layer: str) -> Any:
         import zarr
 
-        name = f"activations/{layer_artifact(layer)}"
-        if name not in self.manifest.artifacts:  # made before layers and documents had names of their own
-            name = f"activations/{layer}"
+        name = self._activations_artifact(layer)
         paths = self.paths(name)
         with reading(name):
             root = next(path.parent for path in paths if path.name == "zarr.json")

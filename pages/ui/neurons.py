@@ -155,8 +155,8 @@ def _grid(
 
 
 def _activations(d: Dissection, neuron: NeuronId) -> None:
-    values = np.asarray(d.activations(neuron))
-    labels = [clip.labels for clip in d.activation_clips]
+    values = np.asarray(d.drawn_activations(neuron))
+    labels = [d.clips[clip].labels for clip in d.drawn_clips.tolist()]
     leading = d.explanation(neuron)["leading_class"] if d.has("explanations") else None
     title, pick = st.columns([2, 1.2], vertical_alignment="center")
     highlight = leading
@@ -171,11 +171,13 @@ def _activations(d: Dissection, neuron: NeuronId) -> None:
             label_visibility="collapsed",
         )
         highlight = chosen or leading
-    count = f"{'All ' if d.streamed is None else ''}{len(values):,} activations"
+    every = d.streamed is None and len(values) == len(d.clips)
+    count = f"{'All ' if every else ''}{len(values):,} activations"
     title.html(html.heading(count, f"{highlight.replace('_', ' ')} in blue" if highlight else ""))
     st.caption(
         "How many clips have each activation. A neuron that stands for the class in blue has the blue bars at its "
         "right end and few grey ones there."
+        + ("" if every or d.streamed is not None else f" Drawn from {len(d.clips):,} clips in even steps.")
     )
     st.plotly_chart(
         activation_histogram(values, labels, highlight, own=own_value(d, neuron)),
