@@ -15,6 +15,7 @@ from benchmarks import (
     duplicates,
     extraction,
     growth,
+    kept_clips,
     language,
     listening,
     neighbours,
@@ -22,6 +23,7 @@ from benchmarks import (
     scores,
     similarity,
     streaming,
+    tuning,
     unlearning,
 )
 
@@ -34,9 +36,11 @@ PARTS = {
     "scores": scores.rows,
     "quantities": quantities.rows,
     "confidence": confidence.rows,
+    "tuning": tuning.rows,
     "listening": listening.rows,
     "browser": browser.rows,
     "streaming": streaming.rows,
+    "kept_clips": kept_clips.rows,
     "coverage": coverage.rows,
     "duplicates": duplicates.rows,
     "growth": growth.rows,

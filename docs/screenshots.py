@@ -22,6 +22,7 @@ PAGES = {
     "layers": "/layers?dissection=demo-ast",
     "concepts": "/concepts?dissection=demo-ast",
     "words": "/words?dissection=demo-ast",
+    "tuning": "/tuning?dissection=demo-ast",
     "unlearning": "/unlearning?dissection=demo-ast",
     "listen": "/listen?dissection=demo-ast",
 }

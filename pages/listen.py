@@ -18,7 +18,7 @@ from and_core.listen.decision import component_sound, dissection_listener, inter
 from and_core.query.heard import explained_decision, trust, trusted_mode
 from pages.ui import html, player
 from pages.ui.own import bring_in, brought, reaction
-from pages.ui.setup import BOUND, explain, provenance, setup
+from pages.ui.setup import BOUND, explain, fold, provenance, setup
 
 OWN = "Your sound"
 ABOUT = (
@@ -108,7 +108,7 @@ def _apart(d: Dissection) -> None:
         **BOUND,
     )
     _open_on_the_best(d, str(mode))
-    with st.expander("Bring a sound of your own"):
+    with fold("Bring a sound of your own", "own_sound"):
         if bring_in() and (own := brought()) is not None:
             st.session_state["listen_class"] = OWN
             reaction(d, own)  # its line in the neurons' histograms
@@ -203,7 +203,7 @@ def _components(d: Dissection, decision: Any, classes: list[str], tau: float, mo
 
 
 def _one_by_one(d: Dissection, decision: Any, order: list[int], classes: list[str], mode: str) -> None:
-    with st.expander("Added one by one, removed one by one"):
+    with fold("Added one by one, removed one by one", "one_by_one"):
         c = decision.shown
         cells = []
         for count in range(1, len(order) + 1):
@@ -221,9 +221,10 @@ def _one_by_one(d: Dissection, decision: Any, order: list[int], classes: list[st
 
 
 def _measured(d: Dissection) -> None:
-    with st.expander("How faithful this is, measured"):
+    measured = fold("How faithful this is, measured", "faithful")
+    if measured.open:
         for part in TABLES["listening"](d).parts:
-            st.html(html.heading(part.title) + html.box(html.plain_table(part.cells) + html.empty(part.note)))
+            measured.html(html.heading(part.title) + html.box(html.plain_table(part.cells) + html.empty(part.note)))
 
 
 def page() -> None:

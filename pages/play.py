@@ -15,7 +15,7 @@ from and_core.tuning.compose import EVERYTHING, Dials
 from and_core.tuning.stimulus import LEVEL, LOWEST, top_of
 from and_core.uploads.played import Played, play, sample_rate, strongest
 from pages.ui import html, player, tuning
-from pages.ui.explorer import neuron_button
+from pages.ui.explorer import go
 from pages.ui.setup import explain, provenance, setup
 
 AN_OCTAVE = 12
@@ -43,7 +43,7 @@ def _set_dials(d: Dissection, neuron: NeuronId, frequencies: list[float]) -> Non
     st.session_state[OWNER] = key
     st.session_state["play_frequency"] = min(frequencies, key=lambda f: abs(np.log2(f / best)))
     st.session_state["play_level"] = int(np.clip(round(level), SOFTEST, LOUDEST))
-    st.session_state.update(play_width=0.0, play_rate=0.0, play_depth=100, play_speed=0.0)
+    st.session_state.update(play_width=0.0, play_rate=0.0, play_speed=0.0)
 
 
 def _width(octaves: float) -> str:
@@ -59,7 +59,10 @@ def _dials(frequencies: list[float]) -> Dials:
     rate = st.select_slider(
         "Amplitude modulation", RATES, key="play_rate", format_func=lambda r: "none" if r == 0 else hertz(r)
     )
-    depth = st.slider("Depth of modulation, %", 0, 100, key="play_depth", disabled=rate == 0)
+    depth = 100
+    if rate > 0:
+        st.session_state.setdefault("play_depth", depth)  # forgotten while it is not drawn
+        depth = st.slider("Depth of modulation, %", 0, 100, key="play_depth")
     speed = st.select_slider(
         "Sweep, octaves a second", SPEEDS, key="play_speed",
         format_func=lambda v: "none" if v == 0 else f"{'rising' if v > 0 else 'falling'} {abs(v):.0f}",
@@ -121,11 +124,19 @@ def _place(d: Dissection, neuron: NeuronId, dials: Dials) -> None:
     st.plotly_chart(figure, config=EXPORT, theme=None, key="place")
 
 
+def _turn_to(d: Dissection, neuron: NeuronId) -> None:
+    """Show another neuron, and leave the dials as they are."""
+    go(neuron)
+    st.session_state[OWNER] = f"{d.name}/{neuron}"
+
+
 def _strongest(d: Dissection, played: Played) -> None:
     said = d.headlines.concept if d.has("explanations") else None
     for i, (other, deviation) in enumerate(strongest(d, played)):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"answers_{i}"):
-            neuron_button(str(other), d.name, other, f"played_{i}")
+            label, help_ = html.markdown(str(other)), "play to this one"
+            if st.button(label, type="tertiary", key=f"played_{i}", help=help_, on_click=_turn_to, args=(d, other)):
+                st.rerun()
             concept = said[d.index(other)] if said is not None else None
             st.html(f"<small>{html.text((concept or '').replace('_', ' '))} <b>{deviation:+.1f}</b></small>")
 

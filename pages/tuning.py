@@ -16,6 +16,7 @@ from and_core.figures.tuning import (
     frequency_curve,
     level_curve,
     modulation_curve,
+    receptive_field,
     repetition_curve,
     response_area,
     ripple_map,
@@ -23,10 +24,11 @@ from and_core.figures.tuning import (
     sweep_curve,
     time_curve,
 )
-from and_core.figures.tuning_table import rows
-from and_core.query.tuning import TuningQuery, column, find_tuned, hertz, tuning_of
+from and_core.figures.tuning_table import ABOUT_WORDS, rows
+from and_core.query.tuning import NeuronTuning, TuningQuery, column, find_tuned, hertz, tuning_of
+from and_core.query.word_tuning import word_cells
 from pages.ui import html, tuning
-from pages.ui.explorer import open_neuron
+from pages.ui.explorer import go
 from pages.ui.map import titles
 from pages.ui.setup import BOUND, explain, provenance, setup
 
@@ -54,7 +56,7 @@ def _neuron(d: Dissection, neuron: NeuronId) -> None:
     left, right = st.columns([1.7, 1], gap="medium")
     with left:
         st.html(html.heading("Frequency-response area", "response to tones, SD", "response-area"))
-        st.plotly_chart(response_area(t, 300), config=EXPORT, theme=None, key="area")
+        st.plotly_chart(response_area(t, 370), config=EXPORT, theme=None, key="area")
         st.caption(_about_responses(d))
     with right:
         st.html(html.heading("The stimuli that it answers most and least"))
@@ -62,11 +64,30 @@ def _neuron(d: Dissection, neuron: NeuronId) -> None:
         weakest = tuning.stimulus_player(d, t.row["weakest"], t.row["weakest_response"], "least")
         st.html(f'<div class="and-cards" style="--and-columns:1">{strongest}{weakest}</div>')
         st.html(html.box(html.plain_table([{"": a, "value": b, "of what": c} for a, b, c in tuning.figures(t)])))
-    columns = st.columns(3, gap="medium")
     for i, (name, note, figure) in enumerate(CURVES):
+        if i % 3 == 0:
+            columns = st.columns(3, gap="medium")
         with columns[i % 3]:
             st.html(html.heading(name, note))
             st.plotly_chart(figure(t), config=EXPORT, theme=None, key=f"curve_{i}")
+    with columns[len(CURVES) % 3]:
+        _field(d, neuron, t)
+
+
+def _field(d: Dissection, neuron: NeuronId, t: NeuronTuning) -> None:
+    r2 = t.row["field_r2"]
+    notes = d.notes("tuning")
+    on = f"fitted on {notes['field_chords']} clips of random chords and {notes['field_clips']} probing clips"
+    figure = receptive_field(d, neuron)
+    st.html(html.heading("Receptive field", "" if figure is None else f"R\u00b2 {r2:.2f} on clips not fitted", "strf"))
+    if figure is None:
+        told = "nothing" if r2 is None else f"R\u00b2 = {r2:.2f}, an interval that reaches 0"
+        st.html(html.box(html.empty(f"None is shown: a spectrogram foretells the neuron too poorly ({told}); {on}.")))
+        return
+    st.plotly_chart(figure, config=EXPORT, theme=None, key="field")
+    step = d.receptive_fields_about["layers"][neuron.layer]["step"]
+    kind = "activation over time" if step else "clip's activation, since the layer has no map over time"
+    st.caption(f"Ridge regression on 25 mel bands of the {kind}; {on}.")
 
 
 def _about_responses(d: Dissection) -> str:
@@ -79,7 +100,7 @@ def _about_responses(d: Dissection) -> str:
 
 def _find(d: Dissection) -> None:
     st.html(html.heading("Find neurons by what they are tuned to"))
-    one, two, three = st.columns([1.3, 1.6, 1], gap="medium")
+    one, two, three = st.columns([1.7, 1.5, 0.9], gap="medium")
     by = one.segmented_control(
         "Tuned to", list(LOOK_FOR), default="frequency", key="tuned_by", wrap=True, required=True,
         format_func=LOOK_FOR.__getitem__, **BOUND,
@@ -153,6 +174,17 @@ def _network(d: Dissection) -> None:
     )  # fmt: skip
 
 
+def _words(d: Dissection) -> None:
+    if not d.has("explanations"):
+        return
+    cells = word_cells(d)
+    if not cells:
+        return
+    st.html(html.heading("Words against tuning", "are neurons called high-pitched tuned high?", "adjective"))
+    st.html(html.box(html.plain_table(cells)))
+    st.caption(ABOUT_WORDS)
+
+
 def _map(d: Dissection) -> None:
     if not d.has("map") or not d.has("explanations"):
         return
@@ -165,13 +197,15 @@ def _map(d: Dissection) -> None:
     figure = neuron_map(
         np.asarray(d.map_places("explanation")), groups, titles(d), None, names, "not excited by a frequency", 460
     )
-    event = st.plotly_chart(
-        figure, config=EXPORT, theme=None, key="tonotopy", on_select="rerun", selection_mode="points"
-    )
-    chosen = [point["customdata"] for point in (event.selection.points if event else [])]
-    if chosen and chosen[0] is not None:
-        number = chosen[0]
-        open_neuron(d.neuron_id(int(number[0] if isinstance(number, list | tuple) else number)))
+
+    def chosen() -> None:
+        points = st.session_state["tonotopy"].selection.points
+        number = points[0].get("customdata") if points else None
+        if number is not None:
+            go(d.neuron_id(int(number[0] if isinstance(number, list | tuple) else number)))
+
+    st.plotly_chart(figure, config=EXPORT, theme=None, key="tonotopy", on_select=chosen, selection_mode="points")
+    st.caption("A click on a neuron shows its tuning above.")
 
 
 def page() -> None:
@@ -190,7 +224,7 @@ def page() -> None:
         provenance(d)
         tuning.title(d, neuron, "Tuning", ("pages/play.py", "Play to it"))
         _neuron(d, neuron)
-        for part in (_find, _network, _map):
+        for part in (_find, _network, _words, _map):
             part(d)
     except ANDError as error:
         explain(error)

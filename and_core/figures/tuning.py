@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from and_core.figures.theme import GREY, HIGH, INK, LOW, PALETTE, plain, themed
 from and_core.query.tuning import NeuronTuning, column, hertz
+from and_core.records import NeuronId
 from and_core.store.dissection import Dissection
 
 DIVERGING = [[0.0, LOW], [0.5, "#f7f5ef"], [1.0, HIGH]]
@@ -38,7 +39,7 @@ def response_area(t: NeuronTuning, height: int = 260, at: tuple[float, float] | 
             zmin=-most,
             zmax=most,
             colorscale=DIVERGING,
-            colorbar={"title": "SD", "thickness": 10, "outlinewidth": 0},
+            colorbar={"thickness": 10, "outlinewidth": 0},
             hovertemplate="%{x:.0f} Hz, %{y:.0f} dB: %{z:+.2f} SD<extra></extra>",
         )
     )
@@ -191,6 +192,35 @@ def repetition_curve(t: NeuronTuning, height: int = 230) -> go.Figure:
     return figure
 
 
+def receptive_field(d: Dissection, neuron: NeuronId, height: int = 230) -> go.Figure | None:
+    """Return the spectro-temporal receptive field of a neuron, or a spectral one where its layer has no map over time;
+    None where it foretells nothing on clips that were not fitted."""
+    index, about = d.index(neuron), d.receptive_fields_about
+    low = d.tuning["field_low"][index].as_py()
+    if low is None or not low > 0:
+        return None
+    own = about["layers"][neuron.layer]
+    weights = np.asarray(d.receptive_fields[index], float)[: own["lags"]]
+    hertz = np.array(about["hertz"])
+    if not own["step"]:
+        figure = go.Figure(go.Bar(x=hertz, y=weights[0], marker_color=np.where(weights[0] > 0, HIGH, LOW)))
+        themed(figure, "frequency, Hz", "weight", height)
+        _log(figure, float(hertz[0]), float(hertz[-1]))
+        return figure
+    most = max(float(np.abs(weights).max()), 1e-9)
+    names = [f"{-1000 * lag * own['step']:.0f}" for lag in range(own["lags"])]
+    figure = go.Figure(
+        go.Heatmap(
+            x=names[::-1], y=[f"{h:.0f}" for h in hertz], z=weights[::-1].T, zmin=-most, zmax=most, showscale=False,
+            colorscale=DIVERGING, hovertemplate="%{x} ms, %{y} Hz: %{z:+.3f}<extra></extra>",
+        )
+    )  # fmt: skip
+    themed(figure, "time before, ms", "frequency, Hz", height)
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(type="category", nticks=6, showgrid=False)
+    return figure
+
+
 NEURON_FIGURES: dict[str, Callable[[NeuronTuning], go.Figure]] = {
     "area": response_area, "frequency": frequency_curve, "level": level_curve, "modulation": modulation_curve,
     "sweeps": sweep_curve, "ripples": ripple_map, "duration": time_curve, "repetition": repetition_curve,
@@ -233,7 +263,8 @@ def shares_by_depth(d: Dissection, height: int = 320) -> go.Figure:
             hovertemplate="%{x}: %{y:.0f} %<extra>" + label + "</extra>",
         )  # fmt: skip
     themed(figure, "", "% of neurons", height)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.15, "x": 0})
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0})
+    figure.update_layout(margin={"t": 48})
     return _layers_below(figure)
 
 

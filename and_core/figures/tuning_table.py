@@ -9,6 +9,7 @@ import numpy as np
 from and_core.figures.paper_table import PaperTable, Part
 from and_core.figures.tuning import kinds
 from and_core.query.tuning import NAMES, column, hertz, in_words, stimulus_of
+from and_core.query.word_tuning import word_cells
 from and_core.store.dissection import Dissection
 
 NOTE = (
@@ -16,6 +17,11 @@ NOTE = (
     "(reliability of {reliable} or more), differ by half a standard deviation of the probing set or more, and differ "
     "more than shuffled ones (permutation test, false discovery rate {q}). Layers of random weights are tuned too, "
     "since sums of frequency bands are; the second table says how many are distinctly so."
+)
+ABOUT_WORDS = (
+    "Neurons with an adjective against those without, on the property that it names. Cliff's \u03b4 is the probability "
+    "that one with the word lies higher, less that it lies lower; q is corrected over words; layers: in how many it "
+    "lies on the side that the word says, of those with ten neurons of either kind."
 )
 
 
@@ -48,9 +54,10 @@ def tuning_table(d: Dissection) -> PaperTable:
         f"{notes['seed']}. {notes['tuned']} of {notes['neurons']} neurons are tuned to something; "
         f"{100 * notes['reach']:.0f} % answer one of the stimuli as strongly as a twentieth of the probing clips. "
     )
-    return PaperTable(
-        [Part("Tuned neurons by layer", layers, about + NOTE.format(**notes)), Part("Distinctly tuned", sharp)], rows(d)
-    )
+    parts = [Part("Tuned neurons by layer", layers, about + NOTE.format(**notes)), Part("Distinctly tuned", sharp)]
+    if d.has("explanations"):
+        parts.append(Part("Words against tuning", word_cells(d), ABOUT_WORDS))
+    return PaperTable(parts, rows(d))
 
 
 def rows(d: Dissection) -> list[dict[str, Any]]:

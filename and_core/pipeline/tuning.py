@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,11 @@ import pyarrow as pa
 import zarr
 
 from and_core.errors import TargetError
+from and_core.pipeline.forward_pass import layer_array
 from and_core.pipeline.neurons import blocks
 from and_core.pipeline.stage import Run, Stage
+from and_core.pipeline.tuning_fields import write_fields
+from and_core.records import Layer
 from and_core.store.dissection import Dissection
 from and_core.store.writer import StageWriter
 from and_core.targets.base import Target
@@ -24,7 +26,6 @@ from and_core.tuning.selectivity import corrected
 from and_core.tuning.statistics import FAMILIES, RELIABLE, Q, Reference, block_statistics, tuned
 
 ROWS = 256  # presentations a chunk on disk; a killed run goes on at such a boundary
-UNIT_CHUNK = 64  # neurons an inner chunk, as of the activations
 BLOCK = 512  # neurons whose statistics are computed at once
 HIGH = 95  # percentile of the probing set that a stimulus may reach
 UNITS = {
@@ -39,6 +40,8 @@ UNITS = {
     "ripple_density": "cycles an octave",
     "best_repetition": "clicks a second",
     "best_duration": "seconds",
+    "field_r2": "share of the variance on clips that were not fitted",
+    "field_low": "lower end of its interval",
     "strongest_response": "standard deviations over the probing set",
 }
 
@@ -63,6 +66,8 @@ def compute(run: Run, writer: StageWriter) -> None:
     batches = play(run, writer, target, how, table)
     design = Design(table)
     columns = statistics(run, writer, batches, design)
+    fields, fitted = write_fields(run, writer, how, table)
+    columns |= fields
     writer.table("stimuli", table, {"frequency": "Hz", "level": "dB re the RMS of a sine of full scale"})
     writer.table("neurons", pa.table({name: _column(values) for name, values in columns.items()}), UNITS)
     writer.notes = {
@@ -81,6 +86,7 @@ def compute(run: Run, writer: StageWriter) -> None:
         "neurons": int(columns["responds"].sum()),
         "tuned": int(columns["tuned"].sum()),
         "tuned_to": {name: int(columns[f"tuned_to_{name}"].sum()) for name in FAMILIES},
+        **fitted,
         "reach": float(columns["reaches"][columns["responds"]].mean()) if columns["responds"].any() else 0.0,
     }
 
@@ -96,7 +102,7 @@ def play(run: Run, writer: StageWriter, target: Target, how: Presentation, table
     layers, total = run.dissection.layers, table.num_rows
     size = sum(layer.size for layer in layers)
     path = writer.out / "responses"
-    array = _array(path, total, size)
+    array = layer_array(path, Layer(name="all", kind="other", block=None, size=size, offset=0), total, ROWS)
     precision = run.dissection.notes("activations").get("precision", "float32")
     batch = run.config.activations.batch
     features = front_end(target, how, table)
@@ -124,25 +130,6 @@ def play(run: Run, writer: StageWriter, target: Target, how: Presentation, table
     files = sorted(p for p in path.rglob("*") if p.is_file())
     writer.files("responses", "zarr", files, [total, size], "float32", ["presentation", "neuron"], "the target's own")
     return path
-
-
-def _array(path: Path, rows: int, size: int) -> Any:
-    """Return the Zarr array of all responses, laid out as a layer's activations are."""
-    try:
-        return zarr.open_array(str(path), mode="r+")
-    except (FileNotFoundError, ValueError):  # not begun, or killed while its description was being written
-        shutil.rmtree(path, ignore_errors=True)
-    inner = min(UNIT_CHUNK, size)
-    return zarr.create_array(
-        str(path),
-        shape=(rows, size),
-        dtype="float32",
-        chunks=(min(ROWS, rows), inner),
-        shards=(min(ROWS, rows), -(-size // inner) * inner),
-        compressors=None,
-        fill_value=0,
-        dimension_names=["presentation", "neuron"],
-    )
 
 
 def statistics(run: Run, writer: StageWriter, path: Path, design: Design) -> dict[str, np.ndarray]:
@@ -175,7 +162,8 @@ def statistics(run: Run, writer: StageWriter, path: Path, design: Design) -> dic
 def reference(d: Dissection, layer: str, units: slice, permutations: int, seed: int) -> Reference:
     """Return what responses of a block of neurons are measured by."""
     u = np.asarray(d.layer_activations(layer, units), np.float32)
-    return Reference(u.std(0), np.percentile(u, HIGH, axis=0), permutations, seed)
+    index = d.layer(layer).offset + np.arange(units.start, units.stop)
+    return Reference(d.activation_std[index], np.percentile(u, HIGH, axis=0), permutations, seed)
 
 
 def _column(values: np.ndarray) -> pa.Array:

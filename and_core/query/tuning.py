@@ -90,11 +90,12 @@ def column(d: Dissection, name: str) -> np.ndarray:
 
 
 def best_tuned_neuron(d: Dissection, layers: tuple[str, ...] = ()) -> NeuronId:
-    """Return the neuron, of some layers or of all, whose best frequency is clearest: one high and
-    narrow peak; hidden ones, and those that are excited, come first."""
+    """Return the neuron, of some layers or of all, whose best frequency is clearest: one high and narrow peak;
+    hidden ones, those that are excited, and those with a receptive field that holds come first."""
     score = np.nan_to_num(column(d, "best_frequency_height") * column(d, "concentration"))
     score = score / (SHARPEST + np.nan_to_num(column(d, "bandwidth")))
     score = score * column(d, "tuned_to_frequency") * ~column(d, "at_edge") * (1 + (column(d, "sign") > 0))
+    score = score * (1 + (np.nan_to_num(column(d, "field_low")) > 0))
     score = score + 1e-9  # of a layer without any, the first
     for layer in d.layers:
         units = slice(layer.offset, layer.offset + layer.size)
@@ -218,7 +219,7 @@ def in_words(s: Stimulus) -> str:
     if s.kind == "siren":
         return f"siren that swings {s.rate:.0f} times a second"
     if s.kind == "ripple":
-        return f"{way} ripple of {s.rate:.0f} Hz and {s.density:.1f} cycles an octave".strip()
+        return f"{way} ripple of {s.rate:.0f} Hz and {s.density:g} cycles an octave".strip()
     if s.kind in ("ramped", "damped"):
         shape = "grows" if s.kind == "ramped" else "dies away"
         return f"noise that {shape} {s.rate:.0f} times a second"

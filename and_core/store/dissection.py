@@ -20,6 +20,7 @@ from and_core.store.files import SAFE_NAME, cache_root, inside, safe_name
 from and_core.store.headline import Headline, Headlines, headline, headlines
 from and_core.store.manifest import FILE
 from and_core.store.results import SCORED, Results, ScoredMethod
+from and_core.store.steering_results import SteeringResults
 from and_core.store.traces import Trace, TraceResults
 from and_core.store.tuning_results import TuningResults
 
@@ -55,7 +56,7 @@ def open_dissection(path_or_name: str | Path, root: Path | None = None) -> Disse
     return Dissection(path)
 
 
-class Dissection(Clips, Results, TraceResults, TuningResults):
+class Dissection(Clips, Results, TraceResults, TuningResults, SteeringResults):
     """One dissection, read-only."""
 
     def __init__(self, folder: Path) -> None:

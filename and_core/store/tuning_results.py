@@ -27,6 +27,16 @@ class TuningResults(Artifacts):
         what it is tuned to."""
         return self.table("tuning/neurons")
 
+    @property
+    def receptive_fields(self) -> np.ndarray:
+        """(R, lags, bands) weights of each neuron's receptive field; lags that a layer does not have are 0."""
+        return self.array("tuning/fields")
+
+    @property
+    def receptive_fields_about(self) -> Any:
+        """Hertz of the bands, and by layer the number of lags and seconds of one (0: no map over time)."""
+        return self.document("tuning/fields_about")
+
     def stimulus_activations(self, start: int, stop: int) -> np.ndarray:
         """Return (S, n) activations of the neurons at positions `start` to `stop` on every presentation."""
         return np.asarray(self._responses()[:, start:stop], np.float32)

@@ -8,6 +8,7 @@ import numpy as np
 
 QUIET = 0.05  # standard deviations: noise that is assumed where repeats agree better
 HOLDS = 1 / 3  # octaves by which a best frequency may move with level and be the same
+DEEPER = 2.0  # times as far must a neuron fall as it rises to be called suppressed
 FLOOR = 0.5  # standard deviations that count as an effect
 
 
@@ -34,13 +35,16 @@ class Peaks:
 
 
 def peaks(curve: np.ndarray) -> Peaks:
-    """Return the peak of each curve (A, R); NaN counts for nothing."""
+    """Return the peak of each curve (A, R); NaN counts for nothing.
+
+    What rises counts first: a neuron is taken to be suppressed where it falls more than twice as far as it rises.
+    """
     away = curve - np.nanmedian(curve, 0)
     above, below = np.nanmax(away, 0), -np.nanmin(away, 0)
-    sign = np.where(above >= below, 1, -1).astype(np.int8)
+    sign = np.where(DEEPER * above >= below, 1, -1).astype(np.int8)
     deviation = away * sign
     place = np.nanargmax(deviation, 0)
-    return Peaks(place, sign, np.maximum(above, below), deviation)
+    return Peaks(place, sign, np.where(sign > 0, above, below), deviation)
 
 
 def interpolated(axis: np.ndarray, values: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from and_core.tuning.stimulus import LEVEL, Stimulus, waveform
 LONGEST = 30.0  # seconds that are tried where a network refuses shorter sounds
 ENDLESS = 3600.0  # seconds; a network that hears so much takes sounds of any length
 SAME = 1e-3  # of the largest value of the input: as much may rounding move it
-LOUD, SOFT, PEAK = -20.0, -40.0, -5.0  # dB
+LOUD, SOFT, PEAK, FAINT = -20.0, -40.0, -5.0, -90.0  # dB
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Presentation:
         What the network gets of a sound does not depend on its level.
     level_cut : bool
         Loud sounds reach the network no louder than less loud ones.
+    faint : bool
+        Digital silence gives NaN, so noise of :data:`FAINT` dB stands in its place.
     """
 
     seconds: float
@@ -46,9 +48,12 @@ class Presentation:
     lengthened: bool
     level_removed: bool
     level_cut: bool
+    faint: bool = False
 
     def wave(self, stimulus: Stimulus, rate: int, seed: int) -> np.ndarray:
         """Return the waveform (samples,) that the network is given."""
+        if self.faint and stimulus.kind == "silence":
+            stimulus = replace(stimulus, kind="white", level=FAINT)
         made = waveform(stimulus, rate, self.seconds, seed)
         return np.resize(made, round(self.length * rate)) if self.fill == "repeat" else made
 
@@ -67,6 +72,8 @@ class Presentation:
             parts.append("Its front end takes the level out, so flat level functions are the front end's.")
         elif self.level_cut:
             parts.append("Its front end makes loud sounds alike, so level functions that end flat are the front end's.")
+        if self.faint:
+            parts.append(f"Digital silence gives it NaN, so noise of {FAINT:.0f} dB stands in for silence.")
         return " ".join(parts)
 
 
@@ -94,7 +101,9 @@ def presentation(target: Target, settings: TuningConfig, probing_seconds: float)
     loud, soft, peak, less = (_input(target, seconds, level) for level in (LOUD, SOFT, PEAK, 2 * PEAK))
     removed = _alike(loud, soft)
     cut = not removed and _alike(peak, less)
-    return Presentation(seconds, length, fill, seconds > settings.seconds and not fixed, removed, cut)
+    return Presentation(
+        seconds, length, fill, seconds > settings.seconds and not fixed, removed, cut, _faint(target, seconds)
+    )
 
 
 def _accepted(target: Target, seconds: float) -> float:
@@ -111,6 +120,14 @@ def _accepted(target: Target, seconds: float) -> float:
                     f"{target.describe()} takes no stimulus: it fails on noise of {seconds:g} s: {first_line(error)}"
                 ) from error
             seconds *= 2
+
+
+def _faint(target: Target, seconds: float) -> bool:
+    """Return whether digital silence gives NaN, in what the network gets or gives."""
+    made = target.features([np.zeros(round(seconds * target.sample_rate), np.float32)])
+    with torch.inference_mode():
+        outputs = target.forward(made)
+    return not all(bool(torch.isfinite(x).all()) for x in (*tensors_in(made), *tensors_in(outputs)))
 
 
 def _input(target: Target, seconds: float, level: float) -> list[torch.Tensor]:

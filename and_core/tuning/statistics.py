@@ -141,16 +141,9 @@ def _frequency(y: np.ndarray, design: Design, by: Reference) -> Columns:
     }
     fine = design.chosen("fine")
     if len(fine):
-        made["fine_frequency"] = _fine(y[design.rows(fine)].mean(1), design.of("frequency")[fine], made)
+        top = curves.peaks(y[design.rows(fine)].mean(1))  # over all: the grid may miss what is narrower than its steps
+        made["fine_frequency"] = curves.interpolated(design.of("frequency")[fine], top.deviation, top.place)[0]
     return made
-
-
-def _fine(curve: np.ndarray, hertz: np.ndarray, made: Columns) -> np.ndarray:
-    """Return best frequencies among tones that lie close together, within an octave of those of the grid."""
-    sign = made["sign"]
-    near = np.abs(np.log2(hertz[:, None] / made["best_frequency"])) <= 0.5
-    place = np.where(near, curve * sign, -np.inf).argmax(0)
-    return curves.interpolated(hertz, curve * sign, place)[0]
 
 
 def _level(y: np.ndarray, design: Design, made: Columns, by: Reference) -> Columns:

@@ -30,15 +30,13 @@ def chosen_neuron(d: Dissection) -> NeuronId:
 
 
 def title(d: Dissection, neuron: NeuronId, page: str, other: tuple[str, str]) -> None:
-    """Draw the neuron's name, and buttons that lead to its other pages."""
+    """Draw the neuron's name, and links that lead to its other pages."""
     layer = d.layer(neuron.layer)
     parts = [page, *layer.title.split(" / "), str(neuron.unit)]
-    address = {"layer": neuron.layer, "unit": str(neuron.unit)}
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="header"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="tuning_header"):
         st.html(f'<h1 class="and">{" <span>/</span> ".join(html.text(p) for p in parts)}</h1>', width="content")
         for path, label in (("pages/neurons.py", "What it listens to"), other):
-            if st.button(label, key=f"to_{path}"):
-                st.switch_page(path, query_params=address)
+            st.page_link(path, label=f"{label} \u2192", width="content")  # the session holds the neuron
 
 
 def sentences(t: NeuronTuning) -> list[str]:
@@ -69,8 +67,11 @@ def sentences(t: NeuronTuning) -> list[str]:
         made.append("It prefers tones to noise." if index > 0 else "It prefers noise to tones.")
     if row["tuned_to_modulation"] and row["modulation_shape"] in ("band-pass", "low-pass", "high-pass"):
         on = "noise" if row["carrier"] is None else f"a tone of {hertz(row['carrier'])}"
-        way = "most" if row["rate_sign"] > 0 else "least"
-        made.append(f"Of rates of modulation of {on} it answers {hertz(row['best_rate'])} {way}.")
+        way = "raises" if row["rate_sign"] > 0 else "lowers"
+        rates = {"low-pass": "Slow modulation", "high-pass": "Fast modulation"}.get(
+            row["modulation_shape"], f"Modulation at {hertz(row['best_rate'])}"
+        )
+        made.append(f"{rates} of {on} {way} it most.")
     if row["tuned_to_direction"] and abs(row["direction_index"] or 0) >= SIDED:
         up, down = ("rising", "falling") if row["rises_more"] > 0 else ("falling", "rising")
         made.append(f"It answers {up} sweeps more than {down} ones.")

@@ -62,8 +62,8 @@ def test_sums_of_two_bands_are_found_at_one_of_them(columns) -> None:
 
 
 def test_modulation_rates_are_found_within_a_factor(columns) -> None:
-    detectors = list(units().detectors)[: len(AM_RATES)]
-    ratio = columns["best_rate"][detectors] / np.array(AM_RATES)
+    detectors = list(units().detectors)
+    ratio = columns["best_rate"][detectors] / np.tile(AM_RATES, 2)
     assert (np.maximum(ratio, 1 / ratio) <= 1.25).mean() >= 0.95, ratio
     assert columns["tuned_to_modulation"][detectors].all()
     assert set(columns["modulation_shape"][detectors]) <= {"band-pass", "low-pass"}
@@ -73,7 +73,7 @@ def test_directions_are_all_right(columns) -> None:
     sweeps = list(units().sweeps)
     way = np.tile([1, -1], len(sweeps) // 2)
     assert (np.sign(columns["rises_more"][sweeps]) == way).all()
-    assert columns["tuned_to_direction"][sweeps].mean() >= 0.9
+    assert columns["tuned_to_direction"][sweeps].all()
 
 
 def test_levels_are_monotone_or_not(columns) -> None:

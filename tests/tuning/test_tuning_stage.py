@@ -18,6 +18,7 @@ from and_core.figures.catalogue import TABLES
 from and_core.figures.gallery import draw
 from and_core.pipeline import tuning as stage
 from and_core.query.tuning import TuningQuery, best_tuned_neuron, find_tuned, in_words, stimulus_of, tuning_of
+from and_core.query.word_tuning import words_against_tuning
 from and_core.targets.base import TARGETS
 from and_core.tuning.presentation import presentation
 from and_core.tuning.stimulus import Stimulus
@@ -33,6 +34,9 @@ def test_it_leaves_responses_and_statistics_of_every_neuron(played) -> None:
     assert notes["fill"] == "stretch" and notes["length"] == pytest.approx(3.015) and notes["seed"] == 0
     assert d.stimulus_activations(7, 9).shape == (notes["presentations"], 2)
     assert list(d.validate()) == []
+    about = d.receptive_fields_about["layers"]
+    assert about["fc"] == {"lags": 1, "step": 0.0} and about["layer0_output"]["step"] > 0, "one vector a clip: no time"
+    assert d.receptive_fields.shape == (d.neuron_count, max(x["lags"] for x in about.values()), 25)
     assert pipeline.run(small_config(tuning=BRIEF), root=d.folder.parent, only=["tuning"]).unchanged == ["tuning"]
 
 
@@ -67,6 +71,19 @@ def test_tables_and_figures_are_drawn(played) -> None:
     assert set(draw(played, "tuning")) == {"tuning-best-frequency-by-depth", "tuning-kinds-by-depth"}
     areas = [name for name in draw(played, "tuning-neurons") if name.endswith("-area")]
     assert len(areas) == len(played.layers)
+
+
+def test_words_are_compared_with_what_was_measured(played) -> None:
+    rows = words_against_tuning(played)
+    assert rows and [abs(row["delta"]) for row in rows] == sorted((abs(row["delta"]) for row in rows), reverse=True)
+    row = next(row for row in rows if row["property"] == "tone_noise")
+    has = np.array([row["word"] in text.split(", ") for text in played.explanation_table["adjectives"].to_pylist()])
+    values = played.tuning["tone_noise"].to_numpy(zero_copy_only=False)
+    known = np.isfinite(values)
+    one, other = values[known & has], values[known & ~has]
+    assert row["delta"] == pytest.approx(np.sign(one[:, None] - other).mean(), abs=1e-6)
+    expected = "not shown" if row["q"] >= 0.05 else "yes" if row["delta"] * row["side"] > 0 else "no"
+    assert row["agrees"] == expected and row["layers"] <= row["of"] <= len(played.layers)
 
 
 def test_without_the_stage_the_command_is_said(dissection) -> None:
@@ -135,6 +152,18 @@ def test_a_fixed_length_is_filled_as_asked_for(fill: str, seconds: float) -> Non
     assert len(wave) == {"repeat": 20_000, "pad": 8000}.get(fill, 20_000)
     if fill == "repeat":
         assert np.array_equal(wave[:8000], wave[8000:16_000])
+
+
+def test_a_network_that_knows_no_silence_gets_faint_noise_for_it() -> None:
+    def normalised(waves: np.ndarray) -> torch.Tensor:
+        with np.errstate(invalid="ignore"):
+            return torch.from_numpy(waves / waves.std(1, keepdims=True))
+
+    how = presentation(target(Difficult(), normalised), CONFIG, 3.0)
+    assert how.faint and "stands in for silence" in how.sentence()
+    wave = how.wave(Stimulus("silence", "silence"), 8000, 0)
+    assert 0 < np.abs(wave).max() < 1e-3
+    assert not presentation(target(Difficult()), CONFIG, 3.0).faint
 
 
 def test_a_level_that_does_not_get_through_is_said() -> None:
