@@ -242,6 +242,13 @@ class ListeningConfig(Section):
     weights: Annotated[str, PathMark(always=False)] | None = None
 
 
+class SteeringConfig(Section):
+    """What neurons do to the decision: the class that each pushes, by gradients, and dials that check it."""
+
+    clips: Annotated[int, Field(ge=8, le=1000)] = 64  # of the probing set, drawn by the seed
+    checked: Annotated[int, Field(ge=1, le=100)] = 6  # neurons of a layer that are turned for real
+
+
 class TuningConfig(Section):
     """What neurons answer to sounds whose every parameter is known.
 
@@ -322,6 +329,7 @@ class RunConfig(Section):
     unlearning: UnlearningConfig | None = None
     listening: ListeningConfig | None = None
     tuning: TuningConfig | None = None
+    steering: SteeringConfig | None = None
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 
 

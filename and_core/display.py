@@ -38,9 +38,12 @@ def visible(text: object) -> str:
 
     Control characters go, but for line ends and tabs; marks of direction are shown as ``[U+202E]``.
     """
+    plain = str(text)
+    if plain.isascii() and plain.isprintable():  # most texts, and pages show hundreds
+        return plain
     return "".join(
         f"[U+{ord(c):04X}]" if ord(c) in DIRECTION else c
-        for c in str(text)
+        for c in plain
         if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs")
     )
 

@@ -96,6 +96,9 @@ class GrowthNetwork(Target):
         """One line for provenance."""
         return "made activations of the growth benchmark"
 
+    def load(self, device: str) -> None:
+        """Load nothing: there is no network."""
+
 
 def config_of(clips: int, neurons: int) -> RunConfig:
     """Return the configuration of one size."""

@@ -138,12 +138,13 @@ def page() -> None:
 
 
 def _scatter(d: Dissection, neuron: NeuronId, other: Dissection, second: NeuronId) -> None:
-    x, y = np.asarray(d.activations(neuron)), np.asarray(other.activations(second))
+    x, y = np.asarray(d.drawn_activations(neuron)), np.asarray(other.drawn_activations(second))
     r = float(np.corrcoef(x, y)[0, 1]) if x.std() > 0 and y.std() > 0 else float("nan")
     said = f"correlation {r:.2f}" if np.isfinite(r) else "one of them never changes"
-    st.html(html.heading("Both on every clip", said))
+    every = len(x) == len(d.activation_clips)
+    st.html(html.heading("Both on every clip" if every else f"Both on {len(x):,} of {len(d.clips):,} clips", said))
     st.caption("One point a clip. Along a rising line the two do the same; a round cloud: nothing in common.")
-    names = [clip.label or clip.name for clip in d.activation_clips]
+    names = [d.clips[clip].label or d.clips[clip].name for clip in d.drawn_clips.tolist()]
     titles = (f"{d.name} {neuron}", f"{other.name} {second}")
     st.plotly_chart(activations_together(x, y, names, titles), config=EXPORT, theme=None, key="together")
 

@@ -19,7 +19,7 @@ from pages.ui import html
 from pages.ui.data import found_neurons
 from pages.ui.explorer import result_frame
 from pages.ui.scores import probability_column
-from pages.ui.setup import explain, provenance, setup
+from pages.ui.setup import explain, fold, provenance, setup
 
 SHOWN = 500
 ABOUT_LAST_LAYER = (
@@ -128,7 +128,7 @@ def _classes(d: Dissection) -> None:
         {"class": d.target_classes[i], "labels": "; ".join(d.classes[j] for j in np.flatnonzero(mapped[i]))}
         for i in np.flatnonzero(mapped.any(1))
     ]
-    table = st.expander("Every class that stands for a label", key="class_map", on_change="rerun")
+    table = fold("Every class that stands for a label", "class_map")
     if table.open:
         table.dataframe(pd.DataFrame(rows), hide_index=True, height=260)
 

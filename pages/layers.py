@@ -15,6 +15,7 @@ from and_core.figures.confidence import basis, confidence_table, reliability_fig
 from and_core.figures.gallery import together
 from and_core.figures.interpretability import by_depth, by_seed, seed_remarks, uninterpretable_curves
 from and_core.figures.network import KINDS, words_by_block, words_by_kind
+from and_core.figures.outline import inside, read_outline, written_outline
 from and_core.figures.scores import METRIC, SAID, scores_by_depth
 from and_core.figures.theme import EXPORT
 from and_core.query.comparable import comparable
@@ -25,10 +26,10 @@ from pages.ui.data import found_neurons
 from pages.ui.explorer import open_neuron, result_frame
 from pages.ui.map import AGREE, map_figure
 from pages.ui.scores import probability_column
-from pages.ui.setup import BOUND, explain, over_which_clips, provenance, setup
+from pages.ui.setup import BOUND, explain, fold, over_which_clips, provenance, setup
 from pages.ui.terms import meaning
 
-LIT, LISTED = 60, 300
+LIT, LISTED, AREA = 60, 300, "area"
 WITH_LASSO = {**EXPORT, "modeBarButtonsToRemove": ["autoScale2d"], "scrollZoom": True}
 LAYERS = {
     "all": None,
@@ -100,8 +101,9 @@ def _scores(d: Dissection) -> None:
         f"that notice on these clips when an explanation is made worse: {_trusted(d)}."
     )
     frame = pd.DataFrame([{"network": name, **row} for name, layer_rows in rows.items() for row in layer_rows])
-    with st.expander("By layer and method"):
-        st.dataframe(frame.round(3), hide_index=True, height=260)
+    table = fold("By layer and method", "scores_by_layer")
+    if table.open:
+        table.dataframe(frame.round(3), hide_index=True, height=260)
     st.download_button("Scores by layer (CSV)", csv_text(frame).encode(), "scores.csv", "text/csv", on_click="ignore")
 
 
@@ -117,10 +119,11 @@ def _confidence(d: Dissection) -> None:
         f"stated too surely. {basis(d)}"
     )
     _, *heard = confidence_table(d).parts
-    for part in heard:
-        with st.expander(part.title):
-            st.dataframe(pd.DataFrame(part.cells), hide_index=True, height=260)
-            st.caption(part.note)
+    for number, part in enumerate(heard):
+        table = fold(part.title, f"trust_{number}")
+        if table.open:
+            table.dataframe(pd.DataFrame(part.cells), hide_index=True, height=260)
+            table.caption(part.note)
 
 
 def _trusted(d: Dissection) -> str:
@@ -161,8 +164,9 @@ def _interpretability(d: Dissection) -> None:
     for remark in seed_remarks(seeds, LAYERS[kind]):
         st.html(html.empty(remark))
     frame = pd.DataFrame([{"network": name, **r} for name, layer_rows in rows.items() for r in layer_rows])
-    with st.expander("By layer"):
-        st.dataframe(frame.round(1), hide_index=True, height=260)
+    table = fold("By layer", "agreement_by_layer")
+    if table.open:
+        table.dataframe(frame.round(1), hide_index=True, height=260)
     st.download_button(
         "Uninterpretable neurons (CSV)", csv_text(frame).encode(), "interpretability.csv", "text/csv", on_click="ignore"
     )
@@ -253,7 +257,12 @@ def _map(d: Dissection) -> None:
     neurons = found_neurons(d, Query(text=typed.strip(), by="meaning"))[0][:LIT] if typed.strip() else None
     figure = map_figure(d, places, by, word, tuple(int(i) for i in neurons) if neurons is not None else ())
     event = st.plotly_chart(
-        figure, config=WITH_LASSO, theme=None, key="map", on_select="rerun", selection_mode=("points", "box", "lasso")
+        figure,
+        config=WITH_LASSO,
+        theme=None,
+        key="map",
+        on_select=_choose_area,
+        selection_mode=("points", "box", "lasso"),
     )
     method = d.notes("map")["method"][places]
     far = " Distances between far points mean little." if method.startswith("t-SNE") else ""
@@ -269,11 +278,12 @@ def _map(d: Dissection) -> None:
     )  # a lit neuron is drawn twice
     if len(chosen) == 1 and not (event.selection.lasso or event.selection.box):
         open_neuron(d.neuron_id(chosen[0]))
-    if chosen or neurons is not None:
-        picked = np.array(chosen, int) if chosen else np.asarray(neurons)
+    area = read_outline(st.query_params.get(AREA, ""))
+    if area is not None or neurons is not None:
+        picked = inside(np.asarray(d.map_places(places)), area) if area is not None else np.asarray(neurons)
         st.html(
             html.heading(
-                "Neurons chosen on the map" if chosen else "Neurons lit up",
+                "Neurons chosen on the map" if area is not None else "Neurons lit up",
                 f"{len(picked)} neurons, the first {LISTED} listed" if len(picked) > LISTED else f"{len(picked)}",
             )
         )
@@ -288,6 +298,16 @@ def _map(d: Dissection) -> None:
                 "probability": probability_column(),
             },
         )
+
+
+def _choose_area() -> None:
+    """Put what was drawn around on the map into the address, from where its neurons are listed."""
+    selection = st.session_state["map"]["selection"]
+    drawn = [*selection.get("lasso", ()), *selection.get("box", ())]
+    if drawn:
+        st.query_params[AREA] = written_outline(drawn[0]["x"], drawn[0]["y"])
+    elif not selection.get("points"):
+        st.query_params.pop(AREA, None)
 
 
 def page() -> None:

@@ -18,7 +18,7 @@ from and_core.listen.decision import component_sound, dissection_listener, inter
 from and_core.query.heard import explained_decision, trust, trusted_mode
 from pages.ui import html, player
 from pages.ui.own import bring_in, brought, reaction
-from pages.ui.setup import BOUND, explain, provenance, setup
+from pages.ui.setup import BOUND, explain, fold, provenance, setup
 
 OWN = "Your sound"
 ABOUT = (
@@ -26,6 +26,7 @@ ABOUT = (
     "relevance to the class. Untick a component to hear the clip without it, and to see what the network says then."
 )
 MOST = 8  # components that are shown
+MOST_LISTED = 1_000  # clips that can be chosen from a list
 MODES = {
     "post-hoc": "The dissected network decides, and an interpreter reads from inside it which sounds it went by.",
     "by-design": "The interpreter itself decides, so what is heard is what the decision was made from.",
@@ -76,6 +77,10 @@ def _choose(d: Dissection, left: DeltaGenerator, right: DeltaGenerator) -> tuple
         c.index: f"{c.name}{'' if c.trained is None else ', trained on' if c.trained else ', never trained on'}"
         for c in (*held, *(c for c in clips if c not in held))
     }
+    if len(names) > MOST_LISTED:
+        chosen = str(st.session_state.get("listen_clip", st.query_params.get("listen_clip")))
+        names = {i: name for place, (i, name) in enumerate(names.items()) if place < MOST_LISTED or str(i) == chosen}
+        right.caption(f"The first {MOST_LISTED:,} of {len(clips):,} clips; an address names any: listen_clip.")
     index = right.selectbox("Clip", list(names), key="listen_clip", format_func=names.__getitem__, **BOUND)
     if index is None:
         return None
@@ -103,7 +108,7 @@ def _apart(d: Dissection) -> None:
         **BOUND,
     )
     _open_on_the_best(d, str(mode))
-    with st.expander("Bring a sound of your own"):
+    with fold("Bring a sound of your own", "own_sound"):
         if bring_in() and (own := brought()) is not None:
             st.session_state["listen_class"] = OWN
             reaction(d, own)  # its line in the neurons' histograms
@@ -198,7 +203,7 @@ def _components(d: Dissection, decision: Any, classes: list[str], tau: float, mo
 
 
 def _one_by_one(d: Dissection, decision: Any, order: list[int], classes: list[str], mode: str) -> None:
-    with st.expander("Added one by one, removed one by one"):
+    with fold("Added one by one, removed one by one", "one_by_one"):
         c = decision.shown
         cells = []
         for count in range(1, len(order) + 1):
@@ -216,9 +221,10 @@ def _one_by_one(d: Dissection, decision: Any, order: list[int], classes: list[st
 
 
 def _measured(d: Dissection) -> None:
-    with st.expander("How faithful this is, measured"):
+    measured = fold("How faithful this is, measured", "faithful")
+    if measured.open:
         for part in TABLES["listening"](d).parts:
-            st.html(html.heading(part.title) + html.box(html.plain_table(part.cells) + html.empty(part.note)))
+            measured.html(html.heading(part.title) + html.box(html.plain_table(part.cells) + html.empty(part.note)))
 
 
 def page() -> None:

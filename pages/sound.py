@@ -16,7 +16,7 @@ from and_core.uploads.sound import Reaction, forget, keep, unusual, without_conc
 from pages.ui import html, player, scores
 from pages.ui.explorer import neuron_button
 from pages.ui.own import SOURCES, Own, bring, bring_in, brought, reaction
-from pages.ui.setup import explain, provenance, setup
+from pages.ui.setup import explain, fold, provenance, setup
 
 ABOUT = (
     "These neurons lie furthest above their mean over the probing clips, in standard deviations (SD). Each links to "
@@ -25,7 +25,7 @@ ABOUT = (
 
 
 def _keep(own: Own) -> None:
-    with st.expander("Keep this sound"):
+    with fold("Keep this sound", "keep_sound"):
         st.html(
             html.empty(
                 "Nothing is stored unless you keep it here. It then lies in the cache, where everybody who opens this "

@@ -1,6 +1,5 @@
 """The Unlearning page: take out what responds to a concept, and see and hear what the network forgets."""
 
-import uuid
 from collections.abc import Callable
 
 import numpy as np
@@ -9,31 +8,25 @@ import streamlit as st
 
 from and_core import Dissection
 from and_core.display import csv_text
-from and_core.errors import ANDError, PermissionNeeded
+from and_core.errors import ANDError
 from and_core.figures.catalogue import TABLES
 from and_core.figures.theme import EXPORT
 from and_core.figures.unlearning import dose_figure, layer_counts
 from and_core.query.comparable import comparable
 from and_core.query.flips import clearest_unlearning
 from and_core.unlearn.export import mask_json
-from and_core.unlearn.live import Job, queue, stopped
-from and_core.unlearn.request import AblationRequest, Kind
-from and_core.unlearn.result import Result, forget, inputs_of, keep, kept, stored
+from and_core.unlearn.live import queue
+from and_core.unlearn.request import AblationRequest
+from and_core.unlearn.result import Result, forget, inputs_of, keep, kept
 from and_core.unlearn.runs import read_split
 from and_core.unlearn.selection import RankedSelection, select_neurons
-from pages.ui import html, story
+from pages.ui import html, pins, story
 from pages.ui.ablation import address, choose_request
 from pages.ui.ablation_result import draw, file_name, number
-from pages.ui.setup import explain, provenance, setup
+from pages.ui.runs import POLL, failed, run_or_result, start, waiting
+from pages.ui.setup import explain, fold, provenance, setup
 
 SHOWN = 300
-POLL = 1.0  # s; each look is a run of the page, which the ablation waits for
-KINDS = {
-    "run": "Ablating for",
-    "dose": "Dose curve of",
-    "compare": "Comparing strategies for",
-    "checkpoint": "Writing the network without",
-}
 
 
 def page() -> None:
@@ -64,8 +57,9 @@ def page() -> None:
                 _preview(d, request, choice)
         with right:
             story.draw(d, request, choice)
-            result = _result(d, "run", request, choice, "Run")
+            result = run_or_result(d, "run", request, choice, "Run")
             if result is not None:
+                pins.offer(request)
                 draw(d, read_split(d), result)
                 _dose(d, request, choice)
                 _compare(d, request)
@@ -73,6 +67,7 @@ def page() -> None:
     except ANDError as error:
         explain(error)
     try:
+        pins.draw(d)
         _kept(d)
         _table(d)
     except ANDError as error:
@@ -125,10 +120,9 @@ def _preview(d: Dissection, request: AblationRequest, choice: RankedSelection) -
         key="chosen_layers",
     )
     st.caption("Share of each layer that is taken out; the count stands on the bar.")
-    listed = st.expander(
+    listed = fold(
         f"The neurons, most responsive first{f' (first {SHOWN})' if choice.count > SHOWN else ''}",
-        key="chosen_list",
-        on_change="rerun",
+        "chosen_list",
     )
     if listed.open:
         neurons = [d.neuron_id(int(i)) for i in choice.order[:SHOWN]]
@@ -151,83 +145,9 @@ def _preview(d: Dissection, request: AblationRequest, choice: RankedSelection) -
     )
 
 
-def _result(
-    d: Dissection, kind: Kind, request: AblationRequest, choice: RankedSelection | None, label: str
-) -> Result | None:
-    """Return the result of a run where there is one; else the button that starts it, or how far it is."""
-    result = stored(d, kind, request)
-    if result is not None:
-        return result
-    key = request.key(kind, inputs_of(d))
-    job = queue().find(key)
-    if job is not None and job.state == "done":
-        return job.result
-    if (
-        job is not None and job.state in ("queued", "running") and not job.stop.is_set()
-    ):  # whoever asked for it: the same link waits with him
-        st.fragment(_waiting, run_every=POLL)(key)
-        return None
-    if job is not None and job.state == "failed":
-        _failed(job, "The run failed", kind)
-    elif job is not None and job.state == "cancelled":
-        st.html(html.empty("Cancelled; nothing of that run is kept."))
-    elif stopped(d, key):
-        st.html(
-            html.empty("This run was stopped when the dashboard was shut down; nothing of it is kept. Run it again.")
-        )
-    nothing = choice is not None and not choice.count
-    st.button(
-        label,
-        key=f"start_{kind}",
-        type="primary" if kind == "run" else "secondary",
-        on_click=_start,
-        args=(d, kind, request),
-        disabled=nothing,
-    )
-    if kind == "run" and not nothing:
-        st.html(
-            html.empty(
-                f"Not run yet: {request.describe()}. Takes 4 passes over the tested clips: the ablation and three fair "
-                "random controls."
-            )
-        )
-    return None
-
-
-def _failed(job: Job, what: str, where: str) -> None:
-    waits = isinstance(job.fault, PermissionNeeded)
-    explain(job.fault if waits and job.fault is not None else ANDError(f"{what}: {job.error}"), where)
-
-
-def _client() -> str:
-    return str(st.session_state.setdefault("client", uuid.uuid4().hex))
-
-
-def _start(d: Dissection, kind: Kind, request: AblationRequest) -> None:
-    queue().submit(d, kind, request, _client())
-
-
-def _waiting(key: str) -> None:
-    job = queue().find(key)
-    if job is None or job.state not in ("queued", "running"):
-        st.rerun()
-        return
-    queue().seen(job, _client())
-    if job.state == "queued":
-        place = queue().place(job)
-        st.progress(0.0, f"Waiting: {place} run{'s' if place != 1 else ''} before this one" if place else "Waiting")
-    else:
-        share = job.done / job.total if job.total else 0.0
-        what = f"{KINDS[job.kind]} {html.markdown((job.request.concept or job.request.describe()).replace('_', ' '))}"
-        st.progress(share, f"{what}: {job.done} of {job.total} batches" if job.total else "Loading the network")
-    if st.button("Cancel", key=f"cancel_{key}"):
-        queue().cancel(key, _client())
-        st.rerun()
-
-
 def _dose(d: Dissection, request: AblationRequest, choice: RankedSelection) -> None:
     st.html(html.heading("Dose curve", "how much is forgotten for how few neurons", "dose"))
-    result = _result(d, "dose", request, choice, "Draw the dose curve")
+    result = run_or_result(d, "dose", request, choice, "Draw the dose curve")
     if result is None:
         return
     prefix = "p_" if st.session_state.get("unit_of_change") == "probabilities" else ""
@@ -250,7 +170,7 @@ def _compare(d: Dissection, request: AblationRequest) -> None:
             "strategy",
         )
     )
-    result = _result(d, "compare", request, None, "Compare OCP, DB and TAB")
+    result = run_or_result(d, "compare", request, None, "Compare OCP, DB and TAB")
     if result is None:
         return
     rows = []
@@ -316,10 +236,10 @@ def _checkpoint(d: Dissection, result: Result, name: str) -> None:
             width="stretch",
         )
     elif job is not None and job.state in ("queued", "running"):
-        st.fragment(_waiting, run_every=POLL)(key)
+        st.fragment(waiting, run_every=POLL)(key)
     else:
         if job is not None and job.state == "failed":
-            _failed(job, "The checkpoint could not be made", "checkpoint")
+            failed(job, "The checkpoint could not be made", "checkpoint")
         nothing, about = (
             not result.rows[0]["count"],
             "in the network's own format, with a model card; loaded back and compared before it is offered",
@@ -327,7 +247,7 @@ def _checkpoint(d: Dissection, result: Result, name: str) -> None:
         st.button(
             "Make the pruned checkpoint",
             key="checkpoint",
-            on_click=_start,
+            on_click=start,
             args=(d, "checkpoint", result.request),
             disabled=nothing,
             help=about,

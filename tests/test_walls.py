@@ -42,6 +42,7 @@ ROOMS = (
     "analyze",
     "tuning",
     "query",
+    "steer",
     "unlearn",
     "listen",
     "uploads",

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from and_core.dissect.products import multiply_on, product_on
+
 COMPONENTS = 50  # principal components that distances are taken in
 PERPLEXITY = 30
 ROUNDS = (100, 200)  # early exaggeration, then plain
@@ -13,29 +15,38 @@ MORE, PASSES = 14, 4  # directions beside those that are asked for, and passes o
 LEAST = 100  # neurons; fewer are shown by their first two principal components
 
 
-def components(gram: np.ndarray, count: int = COMPONENTS) -> np.ndarray:
-    """Return (N, count) leading eigenvectors of a (N, N) sum of outer products, largest first.
+def components(gram: np.ndarray, count: int = COMPONENTS, device: str = "cpu") -> np.ndarray:
+    """Return (N, count) leading eigenvectors of a (N, N) sum of outer products, largest first, found on a device.
 
     Each with its largest entry positive.
     """
-    values, vectors = np.linalg.eigh(gram.astype(np.float64))
+    if device == "cpu":
+        values, vectors = np.linalg.eigh(gram.astype(np.float64))
+    else:
+        import torch
+
+        there = torch.linalg.eigh(torch.from_numpy(gram.astype(np.float64)).to(device))
+        values, vectors = (part.cpu().numpy() for part in there)
     chosen = vectors[:, np.argsort(-values)[: min(count, len(values))]]
     signs = np.sign(chosen[np.abs(chosen).argmax(0), np.arange(chosen.shape[1])])
     return (chosen * np.where(signs == 0, 1, signs)).astype(np.float32)
 
 
-def gram(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """Return (D, D) sum of outer products of rows given block by block (each (n, D)),
+def gram(blocks: Iterable[np.ndarray], device: str = "cpu") -> np.ndarray:
+    """Return (D, D) sum of outer products of rows given block by block (each (n, D)), multiplied on a device,
     so that memory holds one block."""
     total: np.ndarray | None = None
     for block in blocks:
-        part = block.T.astype(np.float64) @ block.astype(np.float64)
+        if device == "cpu":
+            part = block.T.astype(np.float64) @ block.astype(np.float64)
+        else:
+            part = multiply_on(device, block.T, block, np.float64)
         total = part if total is None else total + part
     return np.zeros((0, 0)) if total is None else total
 
 
 def leading_axes(
-    blocks: Callable[[], Iterable[np.ndarray]], width: int, seed: int, count: int = COMPONENTS
+    blocks: Callable[[], Iterable[np.ndarray]], width: int, seed: int, count: int = COMPONENTS, device: str = "cpu"
 ) -> np.ndarray:
     """Return (D, count) about what `components` gives of `gram`, without the (D, D) matrix: subspace iteration from a
     random start (Halko, Martinsson and Tropp 2011), linear in D.
@@ -48,15 +59,18 @@ def leading_axes(
         D.
     seed : int
         Of the start.
+    device : str
+        Where blocks are multiplied; each is there alone.
     """
     start = np.random.default_rng(seed).standard_normal((width, min(count + MORE, width)), np.float32)
     basis = np.linalg.qr(start)[0]
+    product = product_on(device)
     for _ in range(PASSES):
         moved = np.zeros(basis.shape)
         for block in blocks():
-            moved += block.T @ (block @ basis)
+            moved += product(block.T, product(block, basis))
         basis = np.linalg.qr(moved)[0].astype(np.float32)
-    axes = basis @ components(gram(block @ basis for block in blocks()), count)
+    axes = basis @ components(gram(product(block, basis) for block in blocks()), count)
     signs = np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     return (axes * np.where(signs == 0, 1, signs)).astype(np.float32)
 

@@ -23,7 +23,7 @@ def table(
         typer.Argument(
             help="last-layer (Tables 2 and 7), unlearning (4), clusters (8), importance, interpretability, acoustics, "
             "strategies, scores, planted, "
-            "sanity, confidence, listening, quantities, tuning."
+            "sanity, confidence, listening, quantities, tuning, steering."
         ),
     ],
     name: Name = "demo-ast",
@@ -83,7 +83,7 @@ def figure(
         typer.Argument(
             help="Figures of the paper: adjectives (3, 9), importance (4), words-by-depth (5), words-by-layer-kind, "
             "interpretability (6, 11-14), "
-            "acoustics (8), unlearning (10), clusters; tuning, tuning-neurons."
+            "acoustics (8), unlearning (10), clusters; tuning, tuning-neurons, steering."
         ),
     ],
     name: Name = "demo-ast",

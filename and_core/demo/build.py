@@ -52,6 +52,7 @@ def demo_configs() -> list[RunConfig]:
                 },
                 "listening": LISTENING if name == "demo-ast" else None,
                 "tuning": {},
+                "steering": {},
             }
         )
         for name, target in NETWORKS.items()

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import torch
 
+from and_core.dissect.products import product_on
+
 DIMENSIONS = 512  # directions among clips that candidates are compared in
 CANDIDATES = 96  # neurons whose true correlations are computed
 SEED = 0
@@ -17,7 +19,7 @@ BLOCK = 1024  # neurons that are compared with all others at once
 
 
 def alike(
-    chunks: Callable[[], Iterable[np.ndarray]], dead: np.ndarray, mean: np.ndarray, count: int
+    chunks: Callable[[], Iterable[np.ndarray]], dead: np.ndarray, mean: np.ndarray, count: int, device: str = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each neuron's nearest by correlation over clips.
 
@@ -31,6 +33,8 @@ def alike(
         About the means, so that little is lost when the true ones are subtracted.
     count : int
         Neighbours.
+    device : str
+        Where candidates are looked for; it holds :data:`DIMENSIONS` numbers a neuron, and a chunk of clips.
 
     Returns
     -------
@@ -47,8 +51,8 @@ def alike(
     def standard() -> Iterator[np.ndarray]:
         return ((chunk - centre) / scale for chunk in chunks())
 
-    projected = coordinates(standard, len(dead))
-    candidates = nearest(projected, dead, min(CANDIDATES, len(dead)))
+    projected = coordinates(standard, len(dead), device)
+    candidates = nearest(projected, dead, min(CANDIDATES, len(dead)), device)
     products = np.zeros(candidates.shape)
     from and_core.dissect import similarity_kernels as kernels  # compiled: a second to load
 
@@ -65,30 +69,31 @@ def alike(
     return neurons, np.where(values > -2, np.clip(values, -1, 1), np.nan).astype(np.float32)
 
 
-def nearest(vectors: np.ndarray, dead: np.ndarray, count: int) -> np.ndarray:
+def nearest(vectors: np.ndarray, dead: np.ndarray, count: int, device: str = "cpu") -> np.ndarray:
     """Return (R, count) int64 rows with the highest products with each row of vectors (R, D), dead ones last."""
-    every, out = torch.from_numpy(vectors), np.empty((len(vectors), count), np.int64)
+    every, out = torch.from_numpy(vectors).to(device), np.empty((len(vectors), count), np.int64)
+    gone = torch.from_numpy(dead).to(device)
     for start in range(0, len(vectors), BLOCK):
         products = every[start : start + BLOCK] @ every.T
-        products[:, torch.from_numpy(dead)] = -2
-        out[start : start + BLOCK] = products.topk(count, dim=1).indices.numpy()
+        products[:, gone] = -2
+        out[start : start + BLOCK] = products.topk(count, dim=1).indices.cpu().numpy()
     return out
 
 
-def coordinates(chunks: Callable[[], Iterable[np.ndarray]], neurons: int) -> np.ndarray:
+def coordinates(chunks: Callable[[], Iterable[np.ndarray]], neurons: int, device: str = "cpu") -> np.ndarray:
     """Return (R, D) float32 coordinates of standardised columns in about the D directions among clips that hold most of
     them: a random projection, and one step of subspace iteration (Halko, Martinsson and Tropp 2011).
 
     Products of coordinates are correlations but for what lies outside of these directions.
     """
-    rng = np.random.default_rng(SEED)
+    rng, product = np.random.default_rng(SEED), product_on(device)
     drawn = np.zeros((neurons, DIMENSIONS), np.float32)
     for x in chunks():
-        drawn += x.T @ rng.standard_normal((len(x), DIMENSIONS), np.float32)
-    basis = np.linalg.qr(np.concatenate([x @ drawn for x in chunks()]))[0]
+        drawn += product(x.T, rng.standard_normal((len(x), DIMENSIONS), np.float32))
+    basis = np.linalg.qr(np.concatenate([product(x, drawn) for x in chunks()]))[0]
     projected, start = np.zeros((neurons, basis.shape[1]), np.float32), 0
     for x in chunks():
-        projected += x.T @ basis[start : start + len(x)]
+        projected += product(x.T, basis[start : start + len(x)])
         start += len(x)
     return projected
 

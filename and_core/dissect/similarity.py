@@ -9,7 +9,7 @@ on a processor :mod:`and_core.dissect.similarity_cpu` does the same with compile
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def rank_reorder(
     """
     clips, neurons = activations.shape
     n = _top_count(clips, top_fraction, variant)
-    best = top_clips(activations, n)
+    best = top_clips_on_device(activations, n)
     t = activations.T.gather(1, best)
     base = torch.cat(
         [((row[:, :, None] - row[:, None, :]).abs() ** p).mean((1, 2)) for row in t.split(max(1, BLOCK // n**2))]
@@ -144,7 +144,7 @@ def wpmi(
 ) -> torch.Tensor:
     """Return pointwise mutual information: ``sum over top clips of log softmax_m(a P)`` minus ``lam`` times the log
     prior over neurons."""
-    best = top_clips(activations, min(top_k, len(activations)))
+    best = top_clips_on_device(activations, min(top_k, len(activations)))
     q = torch.softmax(a * features, 1)
     return _minus_prior(torch.nn.functional.embedding_bag(best, torch.log(q + 1e-7), mode="sum"), lam)
 
@@ -164,7 +164,7 @@ def soft_wpmi(
     ``log(1 + p_r (Q - 1))``."""
     clips = len(features)
     top_k = min(top_k, clips)
-    best = top_clips(activations, top_k)
+    best = top_clips_on_device(activations, top_k)
     q = torch.softmax(a * features, 1)
     member = p_start - (p_start - p_end) * torch.arange(top_k, device=q.device) / top_k
     rows = best + torch.arange(top_k, device=q.device) * clips  # row of (rank, clip) in the table below
@@ -190,6 +190,11 @@ def top_clips(activations: torch.Tensor, k: int) -> torch.Tensor:
 
         x = np.ascontiguousarray(activations.detach().numpy(), np.float32)
         return torch.from_numpy(top_kernels.highest(x, min(k, len(x)), torch.get_num_threads()))
+    return top_clips_on_device(activations, k)
+
+
+def top_clips_on_device(activations: torch.Tensor, k: int) -> torch.Tensor:
+    """Return what :func:`top_clips` does, in tensors on any device, by blocks of neurons."""
     size = max(1, BLOCK // len(activations))
     parts = []
     for columns in activations.split(size, 1):
@@ -202,17 +207,34 @@ def top_clips(activations: torch.Tensor, k: int) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def score_in_parts(name: str, parts: Iterable[np.ndarray], features: np.ndarray, **options: Any) -> np.ndarray:
+def score_in_parts(
+    name: str, parts: Iterable[np.ndarray], features: np.ndarray, device: str = "cpu", **options: Any
+) -> np.ndarray:
     """Return scores (R, M) of neurons that are given in parts, each (N, R'), so that memory holds one; they share one
-    prior all the same."""
+    prior all the same.
+
+    On a device other than the processor, each part is scored there, in tensors.
+    """
     lam = options.get("lam", (OF_TENSORS[name].__kwdefaults__ or {}).get("lam"))
     given = options if lam is None else {**options, "lam": 0.0}
-    scores = np.concatenate([SIMILARITIES[name](part, features, **given) for part in parts])
+    if device == "cpu":
+        scores = np.concatenate([SIMILARITIES[name](part, features, **given) for part in parts])
+    else:
+        scores = np.concatenate(list(_on_device(OF_TENSORS[name], parts, features, device, given)))
     if lam is not None:
         from and_core.dissect.similarity_cpu import minus_prior
 
         minus_prior(scores, lam)
     return scores
+
+
+def _on_device(
+    function: Scores, parts: Iterable[np.ndarray], features: np.ndarray, device: str, options: dict[str, Any]
+) -> Iterator[np.ndarray]:
+    """Yield scores of each part, made on a device."""
+    p = torch.from_numpy(np.ascontiguousarray(features, np.float32)).to(device)
+    for part in parts:
+        yield function(torch.from_numpy(np.ascontiguousarray(part, np.float32)).to(device), p, **options).cpu().numpy()
 
 
 def score_as_reference(

@@ -33,9 +33,21 @@ def extreme(u: np.ndarray, sources: np.ndarray | None = None, k: int = MAX_K) ->
     """
     from and_core.dissect.top_kernels import highest  # compiled: a second to load
 
+    count = ranked_count(len(u), sources, k)
+    order = highest(np.ascontiguousarray(u, np.float32), count, torch.get_num_threads()).T
+    return once_a_source(order, np.take_along_axis(u, order, 0), sources, k)
+
+
+def ranked_count(clips: int, sources: np.ndarray | None, k: int) -> int:
+    """Return how many of the highest clips hold clips of `k` sources for sure."""
     most = 1 if sources is None or not len(sources) else int(np.bincount(sources).max())
-    ranked_clips = min(k * most, len(u))  # among these are clips of k sources
-    order = highest(np.ascontiguousarray(u, np.float32), ranked_clips, torch.get_num_threads()).T
+    return min(k * most, clips)
+
+
+def once_a_source(
+    order: np.ndarray, values: np.ndarray, sources: np.ndarray | None, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (R, k) clips and activations of what is ranked, (n, R) each, every source counted once by its best."""
     if sources is not None:
         ranked = sources[order]
         first = np.zeros(order.shape, bool)
@@ -43,8 +55,9 @@ def extreme(u: np.ndarray, sources: np.ndarray | None = None, k: int = MAX_K) ->
             first[np.unique(ranked[:, column], return_index=True)[1], column] = True
         position = np.argsort(~first, axis=0, kind="stable")
         order = np.where(np.take_along_axis(first, position, 0), np.take_along_axis(order, position, 0), -1)
+        values = np.take_along_axis(values, position, 0)
     top = order[:k]
-    values = np.where(top >= 0, np.take_along_axis(u, np.maximum(top, 0), 0), np.nan)
+    values = np.where(top >= 0, values[:k], np.nan)
     if len(top) < k:
         top = np.pad(top, ((0, k - len(top)), (0, 0)), constant_values=-1)
         values = np.pad(values, ((0, k - len(values)), (0, 0)), constant_values=np.nan)

@@ -13,6 +13,7 @@ from and_core.figures.listening import listening_table
 from and_core.figures.paper_table import PaperTable, Part
 from and_core.figures.quantities import quantity_table
 from and_core.figures.scores import planted_table, sanity_table, score_table
+from and_core.figures.steering import steering_table
 from and_core.figures.strategies import ABOUT_STRATEGIES, statements
 from and_core.figures.tables import REFERENCE_FAULTS, column_name, last_layer_rows, last_layer_table
 from and_core.figures.tuning_table import tuning_table
@@ -167,4 +168,5 @@ TABLES: dict[str, Callable[[Dissection], PaperTable]] = {
     "listening": listening_table,
     "quantities": quantity_table,
     "tuning": tuning_table,
+    "steering": steering_table,
 }

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from and_core.errors import DataError
+from and_core.figures.class_changes import change_by_class
 from and_core.figures.interpretability import by_depth, by_seed, uninterpretable_curves
 from and_core.figures.network import (
     KINDS,
@@ -17,8 +18,9 @@ from and_core.figures.network import (
     words_by_block,
     words_by_kind,
 )
+from and_core.figures.steering import agreement_figure
 from and_core.figures.tuning import NEURON_FIGURES, frequencies_by_depth, shares_by_depth
-from and_core.figures.unlearning import CURVES, change_by_class, importance_figure
+from and_core.figures.unlearning import CURVES, importance_figure
 from and_core.labels.outputs import accuracy_name
 from and_core.labels.truth import class_map_of, classes_of_concept
 from and_core.query.comparable import comparable
@@ -160,10 +162,17 @@ def tuning_neurons(d: Dissection) -> Figures:
     return made
 
 
+def steering(d: Dissection) -> Figures:
+    """Return by layer how many headlines name the class that the neuron moves up most."""
+    d.require("steering")
+    return {"steering-agreement-by-layer": agreement_figure(d)}
+
+
 FIGURES: dict[str, Callable[[Dissection], Figures]] = {
     "adjectives": adjectives, "words-by-depth": words_by_depth, "words-by-layer-kind": words_by_layer_kind,
     "interpretability": interpretability, "importance": importance, "acoustics": acoustics,
     "unlearning": unlearning, "clusters": clusters, "tuning": tuning, "tuning-neurons": tuning_neurons,
+    "steering": steering,
 }  # fmt: skip
 
 

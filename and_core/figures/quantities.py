@@ -74,9 +74,11 @@ def measures_of(d: Dissection, neuron: NeuronId) -> list[dict[str, str]]:
 
 
 def activation_by_measure(d: Dissection, neuron: NeuronId, measure: str, height: int = 260) -> go.Figure:
-    """Return activations of a neuron over one measure, a point a clip; clips without the measure are left out."""
-    x = d.quantity_clips[measure].to_numpy(zero_copy_only=False).astype(float)
-    y = np.asarray(d.activations(neuron), float)
+    """Return activations of a neuron over one measure, a point a clip; clips without the measure are left out, and
+    of very many clips some are drawn."""
+    clips = d.drawn_clips
+    x = d.quantity_clips[measure].to_numpy(zero_copy_only=False).astype(float)[clips]
+    y = np.asarray(d.drawn_activations(neuron), float)
     known = np.flatnonzero(np.isfinite(x))
     words = d.quantity_words[measure]
     rising = float(d.quantity_correlations[d.index(neuron), d.quantity_names.index(measure)]) >= 0
@@ -86,7 +88,7 @@ def activation_by_measure(d: Dissection, neuron: NeuronId, measure: str, height:
             y=y[known],
             mode="markers",
             marker={"color": HIGH if rising else LOW, "size": 5, "opacity": 0.55},
-            customdata=[plain(d.clips[i].name) for i in known.tolist()],
+            customdata=[plain(d.clips[i].name) for i in clips[known].tolist()],
             hovertemplate="%{customdata}: %{x:.3g}, %{y:.3g}<extra></extra>",
         )
     )

@@ -11,7 +11,7 @@ def streamed_sentence(d: Dissection) -> str | None:
     s = d.streamed
     if s is None:
         return None
-    exact = ["means", "spreads", "class means"]
+    exact = ["means", "spreads", *([] if d.has("labels") else ["class means"])]  # corrected labels: anew, of kept clips
     if d.has("closed"):
         exact += d.notes("closed").get("over_all_clips", [])
     sentence = (
@@ -22,5 +22,5 @@ def streamed_sentence(d: Dissection) -> str | None:
         return sentence
     since = "since the clips were listed"
     if s["left_out"] == 1:
-        return f"{sentence} One clip has changed or is gone {since}, and counts for nothing."
-    return f"{sentence} {s['left_out']:,} clips have changed or are gone {since}, and count for nothing."
+        return f"{sentence} One clip has changed or is gone {since}, and is left out."
+    return f"{sentence} {s['left_out']:,} clips have changed or are gone {since}, and are left out."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 from itertools import cycle
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -20,6 +21,7 @@ PALETTE = (
     "#000000",
 )  # Okabe and Ito: told apart by colour-blind readers
 
+FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
 EXPORT = {
     "displaylogo": False,
     "toImageButtonOptions": {"format": "svg", "scale": 2},
@@ -37,27 +39,44 @@ def plain(name: str, spaces: bool = True) -> str:
     return html.escape(name.replace("_", " ") if spaces else name, quote=False)
 
 
+def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return both, the other's where both have a value."""
+    return {
+        **one,
+        **{
+            key: _joined(one[key], value) if isinstance(value, dict) and isinstance(one.get(key), dict) else value
+            for key, value in other.items()
+        },
+    }
+
+
 def themed(figure: go.Figure, x: str, y: str, height: int = 200) -> go.Figure:
     """Apply the theme and title both axes, units included."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 48, "r": 10, "t": 8, "b": 40},
-        paper_bgcolor=PAPER,
-        plot_bgcolor=PAPER,
-        bargap=0.08,
-        showlegend=False,
-        autotypenumbers="strict",  # a layer that is called 0 is a name, not a number
-        font={"family": "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif", "size": 12, "color": INK},
-        colorway=list(PALETTE),
-        hoverlabel={"bgcolor": "#ffffff", "font_size": 12},
-    )
     axis = {
         "gridcolor": "#f0ede5",
         "linecolor": LINE,
         "zeroline": False,
         "ticks": "",
-        "title_font": {"size": 12, "color": MUTED},
     }
-    figure.update_xaxes(title_text=x, showgrid=False, **axis)
-    figure.update_yaxes(title_text=y, **axis)
+    title = {"font": {"size": 12, "color": MUTED}}
+    own = {"title": {"text": x, **title}, "showgrid": False, **axis}, {"title": {"text": y, **title}, **axis}
+    layout: dict[str, Any] = {
+        "height": height,
+        "margin": {"l": 48, "r": 10, "t": 8, "b": 40},
+        "paper_bgcolor": PAPER,
+        "plot_bgcolor": PAPER,
+        "bargap": 0.08,
+        "showlegend": False,
+        "autotypenumbers": "strict",  # a layer that is called 0 is a name, not a number
+        "font": {"family": FONT, "size": 12, "color": INK},
+        "colorway": list(PALETTE),
+        "hoverlabel": {"bgcolor": "#ffffff", "font": {"size": 12}},
+    }
+    for name in figure.layout:
+        if name.startswith(("xaxis", "yaxis")):
+            layout[name] = own[name.startswith("y")]
+    for name, value in {"xaxis": own[0], "yaxis": own[1], **layout}.items():
+        if isinstance(value, dict):  # set whole, which is many times faster than an update
+            value = _joined(figure.layout[name].to_plotly_json(), value)
+        figure.layout[name] = value
     return figure

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from and_core.figures.class_changes import UNITS
 from and_core.figures.paper import NETWORKS, TABLE_4
 from and_core.figures.tables import NOT_RUN, column_name
 from and_core.figures.theme import GREY, HIGH, INK, LOW, PALETTE, plain, themed
@@ -18,7 +19,6 @@ from and_core.store.dissection import Dissection
 
 ORDER = ("random", "TAB", "DB", "OCP")
 FEWEST = 5  # tested clips of a concept below which nothing is said of its unlearning
-UNITS = {"logits": "logit, the network's own unit", "probabilities": "probability"}
 ABOUT_UNLEARNING = (
     "Averages over concepts. \u0394A is the change of the concept's own logit on its clips, \u0394R the mean change of "
     "every other class's own logit on its "
@@ -31,64 +31,6 @@ CURVES = {  # figure -> what it compares
     "b": "Neurons with most basic adjectives against most high-level ones",
     "c": "Neurons called by one basic adjective",
 }
-
-
-def change_by_class(
-    classes: Sequence[str],
-    change: np.ndarray,
-    fair: np.ndarray | None,
-    concept: Sequence[str],
-    related: Sequence[str],
-    unit: str,
-    height: int = 380,
-) -> go.Figure:
-    """Return Fig. 10: change of each class's own output on its own clips, largest loss first; the concept in vermilion,
-    related classes named in red.
-
-    Parameters
-    ----------
-    change, fair : (C,) float
-        Under the ablation, and on average under the fair random controls; NaN for a class without clips, which is left
-        out.
-    concept : sequence of str
-        Classes that were to be unlearned.
-    related : sequence of str
-    unit : str
-        ``logits`` or ``probabilities``.
-    """
-    order = [i for i in np.argsort(change, kind="stable") if np.isfinite(change[i])]
-    names = [plain(classes[i]) for i in order]
-    colour = [LOW if classes[i] in concept else HIGH for i in order]
-    known = {plain(name).lower() for name in related}
-    marked = {classes[i]: f"color:{LOW}" for i in order if plain(classes[i]).lower() in known}
-    marked |= dict.fromkeys(concept, f"color:{LOW};font-weight:700")
-    ticks = [
-        f'<span style="{marked[classes[i]]}">{name}</span>' if classes[i] in marked else name
-        for i, name in zip(order, names, strict=True)
-    ]
-    figure = go.Figure(
-        go.Bar(
-            x=list(range(len(order))),
-            y=change[order],
-            marker_color=colour,
-            customdata=names,
-            hovertemplate="%{customdata}: %{y:.3f}<extra></extra>",
-        )
-    )
-    if fair is not None:
-        label = "as many random neurons in the same layers"
-        figure.add_scatter(
-            x=list(range(len(order))),
-            y=fair[order],
-            mode="markers",
-            marker={"color": INK, "size": 5, "symbol": "line-ew", "line": {"width": 2, "color": INK}},
-            customdata=names,
-            hovertemplate=f"%{{customdata}}, {label}: %{{y:.3f}}<extra></extra>",
-        )
-    themed(figure, "", f"change, {UNITS[unit]}", height)
-    figure.update_xaxes(tickmode="array", tickvals=list(range(len(order))), ticktext=ticks, tickangle=-55)
-    figure.update_layout(margin={"b": 120, "l": 56})
-    return figure
 
 
 def layer_counts(titles: Sequence[str], counts: Sequence[int], sizes: Sequence[int]) -> go.Figure:

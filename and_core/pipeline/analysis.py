@@ -263,9 +263,11 @@ def neuron_map(run: Run, writer: StageWriter) -> None:
         else:
             few = len(d.clips) <= EXACT_CLIPS
             axes = (
-                components(gram(patterns(*part) for part in parts))
+                components(gram((patterns(*part) for part in parts), run.device), device=run.device)
                 if few
-                else leading_axes(lambda: (patterns(*part) for part in parts), len(d.clips), run.config.seed)
+                else leading_axes(
+                    lambda: (patterns(*part) for part in parts), len(d.clips), run.config.seed, device=run.device
+                )
             )
             projected = np.concatenate([patterns(*part) @ axes for part in parts])
         projected[dead] = np.nan

@@ -198,7 +198,7 @@ def score(
                 rows.append(score_as_reference(name, u, features, seen, **extra))
             scores = torch.from_numpy(np.concatenate(rows))
         else:
-            scores = torch.from_numpy(score_in_parts(name, parts, features, **extra))
+            scores = torch.from_numpy(score_in_parts(name, parts, features, run.device, **extra))
         best = scores.sort(dim=1, descending=True, stable=True)
         order = best.indices[:, :top].numpy().astype(np.int32)
         order[dead[units]] = -1
@@ -218,8 +218,11 @@ def score(
             f"{name}_scores", np.concatenate([p["scores"] for p in chunks]), ["neuron", "rank"], f"score of {name}"
         )
     writer.notes = {"similarities": names, "failed": failed, "scoring": config.scoring}
-    if exact:
-        writer.notes["over_all_clips"] = [name for name in names if name in exact]
+    if named is not None and exact:
+        best_clips = np.asarray(d.array("activations/high_clips"))
+        whole = bool(named[1][best_clips[best_clips >= 0]].all())  # else lower clips may stand for those without
+        key = "over_all_clips" if whole else "over_highest_clips_with_captions"
+        writer.notes[key] = [name for name in names if name in exact]
 
 
 def _top(u: np.ndarray, k: int) -> np.ndarray:

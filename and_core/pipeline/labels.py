@@ -91,4 +91,5 @@ STAGE = Stage(
     parameters,
     compute,
     wanted=lambda run: run.config.labels is not None,
+    reads="named",
 )

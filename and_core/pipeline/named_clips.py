@@ -31,6 +31,8 @@ class StreamedSounds:
         Clips that are kept as sound.
     gone : dict of int to str
         Clips that had changed or were gone when they were to be heard -> why.
+    uncounted : set of int
+        Those, and what else counts for nothing.
     """
 
     def __init__(self, dataset: Dataset[Any], dissection: Dissection) -> None:
@@ -40,6 +42,7 @@ class StreamedSounds:
         self._sha256, self._names, self._paths = table["sha256"], table["name"], table["path"]
         self._refs = {(ref.name, ref.path): ref for ref in dataset.references()}
         self.gone: dict[int, str] = {}
+        self.uncounted: set[int] = set()
 
     def flac(self, clip: int) -> bytes:
         """Return a clip's FLAC, from its pack or from where it lies.
@@ -64,6 +67,15 @@ class StreamedSounds:
         """Return the hash of a clip's FLAC as it was listed."""
         return str(self._sha256[clip].as_py())
 
+    def flac_or_silence(self, clip: int) -> bytes:
+        """Return a clip's FLAC; of one that has changed or is gone, silence, which counts for nothing."""
+        try:
+            return self.flac(clip)
+        except DataError as error:
+            self.gone[clip] = str(error)
+            self.uncounted.add(clip)
+            return self.silence(clip)
+
     def silence(self, clip: int) -> bytes:
         """Return silence of a clip's length, as FLAC."""
         row, buffer = self._dissection.clip_row(clip), io.BytesIO()
@@ -72,7 +84,9 @@ class StreamedSounds:
         return buffer.getvalue()
 
 
-def gather(run: Run, writer: StageWriter, named: np.ndarray) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
+def gather(
+    run: Run, writer: StageWriter, sounds: StreamedSounds, named: np.ndarray
+) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
     """Pack the sound of clips that are named and not kept yet.
 
     Returns
@@ -82,7 +96,6 @@ def gather(run: Run, writer: StageWriter, named: np.ndarray) -> tuple[dict[int, 
     gone : dict of int to str
         Clips that have changed or are gone -> why.
     """
-    sounds = StreamedSounds(run.dataset, run.dissection)
     marks = writer.chunks / "sounds"
     marks.mkdir(exist_ok=True)
     rows: dict[int, dict[str, Any]] = {}

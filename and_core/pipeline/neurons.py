@@ -9,8 +9,8 @@ import pyarrow as pa
 import torch
 
 from and_core.config import MAX_K, ProbeConfig
+from and_core.dissect import device_statistics, statistics
 from and_core.dissect.neighbours import CANDIDATES, DIMENSIONS, SEED, alike
-from and_core.dissect.statistics import class_means, extreme, histograms, moments
 from and_core.pipeline.forward_pass import UNIT_CHUNK
 from and_core.pipeline.stage import Run, Stage
 from and_core.store.clips import classes_of, mask_of
@@ -61,16 +61,19 @@ def compute(run: Run, writer: StageWriter) -> None:
     parts = blocks(d)
 
     def chunk(i: int) -> dict[str, np.ndarray]:
-        u = np.asarray(d.layer_activations(*parts[i]), np.float32)[used]
-        high, low = extreme(u, sources), extreme(-u, sources)
+        u: Any = np.asarray(d.layer_activations(*parts[i]), np.float32)[used]
+        taken: Any = statistics
+        if run.device != "cpu":
+            u, taken = torch.from_numpy(u).to(run.device), device_statistics
+        high, low = taken.extreme(u, sources), taken.extreme(-u, sources)
         return {
             "high_clips": numbered(high[0]),
             "high_values": high[1],
             "low_clips": numbered(low[0]),
             "low_values": -low[1],
-            "histograms": histograms(u, config.bins),
-            "class_means": class_means(u, label_mask),
-            **moments(u),
+            "histograms": taken.histograms(u, config.bins),
+            "class_means": taken.class_means(u, label_mask),
+            **taken.moments(u),
         }
 
     def numbered(clips: np.ndarray) -> np.ndarray:
@@ -131,18 +134,19 @@ def similar(run: Run, writer: StageWriter) -> None:
         nearest_of_many(run, writer, count)
         return
     parts = blocks(d)
-    dead = torch.from_numpy(d.table("neurons/statistics")["dead"].to_numpy())
+    dead = torch.from_numpy(d.table("neurons/statistics")["dead"].to_numpy()).to(run.device)
     offsets = [d.layer(name).offset + units.start for name, units in parts]
 
     def unit_columns(i: int) -> torch.Tensor:
-        u = torch.from_numpy(np.asarray(d.layer_activations(*parts[i]), np.float32))
+        u = torch.from_numpy(np.asarray(d.layer_activations(*parts[i]), np.float32)).to(run.device)
         u = u - u.mean(0)
         return u / u.norm(dim=0).clamp_min(1e-12)
 
     def chunk(i: int) -> dict[str, np.ndarray]:
         columns = unit_columns(i)
-        rows = torch.arange(columns.shape[1])
-        values, indices = torch.empty(columns.shape[1], 0), torch.empty(columns.shape[1], 0, dtype=torch.int64)
+        rows = torch.arange(columns.shape[1], device=run.device)
+        values = torch.empty(columns.shape[1], 0, device=run.device)
+        indices = torch.empty(columns.shape[1], 0, dtype=torch.int64, device=run.device)
         for j, offset in enumerate(offsets):
             block = columns.T @ (columns if i == j else unit_columns(j))
             if i == j:
@@ -154,8 +158,8 @@ def similar(run: Run, writer: StageWriter) -> None:
             values, indices = kept.values, indices.gather(1, kept.indices)
         alive = (values > -2.0) & ~dead[offsets[i] : offsets[i] + len(rows)][:, None]
         return {
-            "neurons": torch.where(alive, indices, -1).numpy().astype(np.int32),
-            "correlations": torch.where(alive, values, torch.nan).numpy().astype(np.float32),
+            "neurons": torch.where(alive, indices, -1).cpu().numpy().astype(np.int32),
+            "correlations": torch.where(alive, values, torch.nan).cpu().numpy().astype(np.float32),
         }
 
     chunks = list(run.chunks(writer, len(parts), chunk))
@@ -166,14 +170,15 @@ def nearest_of_many(run: Run, writer: StageWriter, count: int) -> None:
     """Compute the same among more than :data:`EXACT_CLIPS` clips: candidates by random projection, then their true
     correlations, in five passes over the activations."""
     d = run.dissection
-    statistics = d.table("neurons/statistics")
+    rows = d.table("neurons/statistics")
 
     def whole(_: int) -> dict[str, np.ndarray]:
         neurons, correlations = alike(
             lambda: d.activation_rows(CLIPS_AT_ONCE),
-            statistics["dead"].to_numpy(),
-            statistics["mean"].to_numpy(),
+            rows["dead"].to_numpy(),
+            rows["mean"].to_numpy(),
             count,
+            run.device,
         )
         return {"neurons": neurons, "correlations": correlations}
 

@@ -38,6 +38,7 @@ from and_core.pipeline import (
     planting,
     quantities,
     scores,
+    steering,
     summaries,
     texts,
     tuning,
@@ -90,13 +91,18 @@ STAGES: tuple[Stage, ...] = (
     listening.STAGE,
     decisions.STAGE,
     tuning.STAGE,
+    steering.STAGE,
 )
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
 UNLABELLED_NAMED = 5  # clips without a label that are named
 TITLES = {stage.name: stage.title for stage in STAGES} | {
     f"{stage.name} answers": "Asking the language model" for stage in STAGES
 }
-TITLES |= {"tuning statistics": "Measuring how neurons are tuned", "tuning fields": "Fitting receptive fields"}
+TITLES |= {
+    "tuning statistics": "Measuring how neurons are tuned",
+    "tuning fields": "Fitting receptive fields",
+    "steering check": "Turning neurons up",
+}
 
 
 def run(

@@ -113,6 +113,11 @@ class Run:
         return self.target
 
     @cached_property
+    def device(self) -> str:
+        """Device of the target, on which what follows its passes is computed too, block by block."""
+        return pick_device(self.config.activations.device)
+
+    @cached_property
     def captioner(self) -> Captioner:
         """Captioner."""
         return CAPTIONERS.create(self.config.captions, self.recorded)

@@ -1,11 +1,13 @@
 """The pass over more clips than activations are kept of: statistics of every neuron over all, made chunk by chunk.
 
-A chunk leaves the rows of the clips that are kept, its traces, and the statistics so far; a killed run goes on there.
+A chunk leaves the rows of the clips that are kept and its traces, and now and then one leaves the statistics so far; a
+killed run goes on from there.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from and_core.dissect.probe import probe_mask
-from and_core.errors import ConfigError, DataError, TargetError
+from and_core.errors import ConfigError, TargetError
 from and_core.pipeline.forward_pass import (
     BatchSize,
     check_names,
@@ -38,6 +40,8 @@ from and_core.targets.precision import choose_precision
 if TYPE_CHECKING:
     from and_core.dissect.streamed.statistics import StreamedStatistics
 
+EXACT = ("extreme clips", "moments", "class means", "histograms", "traces")
+SAVED_EVERY = 30.0  # seconds: statistics of many neurons are some hundred megabytes
 BINS_FROM = 1000  # clips that bins of histograms are set from
 
 
@@ -65,15 +69,13 @@ def compute(run: Run, writer: StageWriter) -> None:
 
     Cost: N R in time; R in memory, and a chunk of clips.
     """
-    config, target, d = run.config.activations, run.network, run.dissection
-    device, layers = pick_device(config.device), target.layers()
+    target, d = run.network, run.dissection
+    device, layers = pick_device(run.config.activations.device), target.layers()
     check_names(layers)
     check_company(target, d.clips[0].seconds)
     say_unmatched(run, target)
     sounds = StreamedSounds(run.dataset, d)
-    read = reader(sounds.flac, target, config.resampler)
-    first = target.features([read(clip) for clip in range(min(config.batch, len(d.clips)))])
-    stream = StreamedPass(run, writer, layers, sounds, choose_precision(target, first, config.precision, device))
+    stream = StreamedPass(run, writer, layers, sounds)
     statistics = stream.run()
     made = statistics.finish()
     kept = np.flatnonzero(sounds.packed)
@@ -81,8 +83,9 @@ def compute(run: Run, writer: StageWriter) -> None:
     if stream.taker is not None:
         extremes.append(stream.taker.running.result()["clips"])
     named = np.unique(np.concatenate([clips.ravel() for clips in extremes]))
-    gathered, gone = gather(run, writer, np.setdiff1d(named[named >= 0], kept))
-    left_out = sounds.gone | gone
+    gathered, gone = gather(run, writer, sounds, np.setdiff1d(named[named >= 0], kept))
+    heard = "; the network had heard it, so it counts in means, and is left out among extreme clips"
+    left_out = sounds.gone | {clip: reason + heard for clip, reason in gone.items()}
     place = write_named(run, writer, kept, gathered, left_out)
     write_statistics(writer, made, statistics, place)
     if stream.taker is not None:
@@ -91,10 +94,10 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.json("layers", [layer.model_dump() for layer in layers])
     writer.json("classes", target.classes)
     writer.json("labels", d.classes)
-    counted = stream.counted & ~np.isin(np.arange(len(d.clips)), list(left_out))
+    counted = stream.counted & ~np.isin(np.arange(len(d.clips)), list(sounds.gone))
     if left_out:
         run.say(
-            f"{len(left_out)} clips have changed or are gone since they were listed, and count for nothing: "
+            f"{len(left_out)} clips have changed or are gone since they were listed, and are left out: "
             f"{', '.join(d.clips[i].name for i in sorted(left_out)[:5])}{', ...' if len(left_out) > 5 else ''}"
         )
     writer.notes = {
@@ -106,8 +109,8 @@ def compute(run: Run, writer: StageWriter) -> None:
             "kept": len(kept),
             "named": int((place >= 0).sum()),
             "left_out": len(left_out),
-            "exact": ["extreme clips", "moments", "class means", "histograms", "traces"],
-            "from_kept": ["activations", "and all that is made from them"],
+            "exact": list(EXACT),
+            "from_kept": "whatever else is made from activations, but for the functions that `closed` and `tab` list",
         },
     }
 
@@ -123,10 +126,8 @@ class StreamedPass:
         Source recordings, where each counts once.
     """
 
-    def __init__(
-        self, run: Run, writer: StageWriter, layers: Sequence[Layer], sounds: StreamedSounds, precision: str
-    ) -> None:
-        self._run, self._writer, self.layers, self.sounds, self.precision = run, writer, layers, sounds, precision
+    def __init__(self, run: Run, writer: StageWriter, layers: Sequence[Layer], sounds: StreamedSounds) -> None:
+        self._run, self._writer, self.layers, self.sounds = run, writer, layers, sounds
         d, config = run.dissection, run.config
         self.target: Target = run.network
         self.total, self.rows = len(d.clips), config.activations.rows
@@ -136,12 +137,16 @@ class StreamedPass:
         before = np.cumsum([self.counted[start : start + self.rows].sum() for start in self.starts])
         self.head = min(int(np.searchsorted(before, BINS_FROM)) + 1, len(self.starts))  # chunks that set the bins
         self.batch = BatchSize(config.activations.batch, run.say)
-        self.read = reader(self._heard, self.target, config.activations.resampler)
+        self.read = reader(sounds.flac_or_silence, self.target, config.activations.resampler)
+        device = pick_device(config.activations.device)
+        first = self.target.features([self.read(clip) for clip in range(min(self.batch.clips, self.total))])
+        self.precision = choose_precision(self.target, first, config.activations.precision, device)
         self.taker = (
             TraceTaker(self.target, layers, [clip.seconds for clip in d.clips]) if config.activations.traces else None
         )
         if self.taker is not None:
-            self.taker.left_out = set(np.flatnonzero(~self.counted).tolist())
+            self.taker.left_out = sounds.uncounted
+            self.taker.left_out.update(np.flatnonzero(~self.counted).tolist())
 
     def run(self) -> StreamedStatistics:
         """Run the network over what no chunk holds yet, and return the statistics."""
@@ -149,6 +154,7 @@ class StreamedPass:
         from and_core.dissect.streamed.statistics import StreamedStatistics  # compiled: a second to load
 
         last, statistics = self._resumed()
+        saved = time.monotonic()
         pending: list[tuple[int, np.ndarray]] = []
         for number in range(len(self.starts)):
             if not (number <= last or (last < 0 and number < self.head and self._writer.done(number))):
@@ -167,7 +173,9 @@ class StreamedPass:
             for waiting, u in pending:
                 self._add(statistics, waiting, u)
             pending.clear()
-            self._save(number, statistics)
+            if time.monotonic() - saved >= SAVED_EVERY or number == len(self.starts) - 1:
+                self._save(number, statistics)
+                saved = time.monotonic()
             self._run.progress("activations", int(self._clips(number)[-1]) + 1, self.total)
         assert statistics is not None
         return statistics
@@ -206,16 +214,6 @@ class StreamedPass:
         """Return (n,) bool: which of a chunk's clips count."""
         clips = self._clips(number)
         return self.counted[clips] & ~np.isin(clips, list(self.sounds.gone))
-
-    def _heard(self, clip: int) -> bytes:
-        """Return a clip's FLAC; of one that has changed or is gone, silence, which counts for nothing."""
-        try:
-            return self.sounds.flac(clip)
-        except DataError as error:
-            self.sounds.gone[clip] = str(error)
-            if self.taker is not None:
-                self.taker.left_out.add(clip)
-            return self.sounds.silence(clip)
 
     def _compute(self, number: int) -> None:
         clips = self._clips(number)

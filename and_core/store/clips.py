@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from and_core.errors import DataError
+from and_core.errors import ArtifactError, DataError
 from and_core.records import Clip, Skipped, settled_labels
 from and_core.store.artifacts import Artifacts, reading
+
+COUNTS = ("clips", "counted", "ranked", "kept", "named", "left_out")  # of a streamed pass
 
 
 class Clips(Artifacts):
@@ -22,7 +24,10 @@ class Clips(Artifacts):
         """What a streamed pass was over and what it kept: how many ``clips`` there were, ``counted`` for statistics,
         ``ranked``, ``kept`` with all their activations, ``named`` in all, and were ``left_out``; None where activations
         of all clips are kept."""
-        return self.notes("activations").get("streamed") if self.has("activations") else None
+        noted = self.notes("activations").get("streamed") if self.has("activations") else None
+        if noted is not None and not (isinstance(noted, dict) and all(type(noted.get(name)) is int for name in COUNTS)):
+            raise ArtifactError(f"the manifest of {self.name!r} does not say what its streamed pass kept")
+        return noted
 
     @property
     def clips_artifact(self) -> str:
@@ -60,6 +65,8 @@ class Clips(Artifacts):
             return self.clips_as_given
         given = list(self.clips_as_given)
         for row in self.table("labels/labels").to_pylist():
+            if row["clip"] >= len(given):
+                continue  # named by a streamed pass, and not kept
             clip = given[row["clip"]]
             label, labels = settled_labels(None, row["labels"])
             given[clip.index] = clip.model_copy(
@@ -83,6 +90,8 @@ class Clips(Artifacts):
     @cached_property
     def classes(self) -> list[str]:
         """Labels of the probing dataset, sorted; empty where clips have none."""
+        if self.streamed is not None and not self.has("labels"):
+            return list(self.document("activations/labels"))  # of all clips, as class means are
         return classes_of(self.clips)
 
     @cached_property
@@ -133,7 +142,10 @@ class Clips(Artifacts):
         row = {name: table.column(name)[index].as_py() for name in columns}
         if row["pack"] is None:
             raise DataError(f"clip={index} is kept by reference; run the stage 'activations', which reads it")
-        name = f"{row.get('packed_by', 'clips')}/{what}"
+        stage = row.get("packed_by", "clips")
+        if stage not in ("clips", "activations"):
+            raise ArtifactError(f"the table of clips of {self.name!r} names no pack of clip {index}")
+        name = f"{stage}/{what}"
         with reading(name):
             path = self._check(name, row["pack"])
             with open(path, "rb") as handle:

@@ -19,6 +19,7 @@ from and_core.store.files import SAFE_NAME, cache_root, inside, safe_name
 from and_core.store.headline import Headline, Headlines, headline, headlines
 from and_core.store.manifest import FILE
 from and_core.store.results import SCORED, Results, ScoredMethod
+from and_core.store.steering_results import SteeringResults
 from and_core.store.traces import Trace, TraceResults
 from and_core.store.tuning_results import TuningResults
 
@@ -54,7 +55,10 @@ def open_dissection(path_or_name: str | Path, root: Path | None = None) -> Disse
     return Dissection(path)
 
 
-class Dissection(Clips, Results, TraceResults, TuningResults):
+MOST_DRAWN = 20_000  # clips; a page draws some of more
+
+
+class Dissection(Clips, Results, TraceResults, TuningResults, SteeringResults):
     """One dissection, read-only."""
 
     def __init__(self, folder: Path) -> None:
@@ -126,6 +130,26 @@ class Dissection(Clips, Results, TraceResults, TuningResults):
         index = self.index(neuron)
         name = self.neuron_id(index)
         return self._zarr(name.layer)[:, name.unit]
+
+    @cached_property
+    def drawn_clips(self) -> np.ndarray:
+        """(n,) clips that pages draw a point or a count for: all whose activations are kept, of more than
+        :data:`MOST_DRAWN` about half as many, in stretches evenly spaced, so that a neuron is read as fast."""
+        count = int(self.with_activations.sum())
+        clips = np.arange(count)
+        if count <= MOST_DRAWN:
+            return clips
+        rows = self._zarr(self.layers[0].name).shards or self._zarr(self.layers[0].name).chunks
+        apart = -(-2 * count // MOST_DRAWN)  # stretches of which one is read
+        return clips[clips // rows[0] % apart == 0]
+
+    def drawn_activations(self, neuron: NeuronId | str) -> np.ndarray:
+        """Return (n,) activations of one neuron on :attr:`drawn_clips`."""
+        name = self.neuron_id(self.index(neuron))
+        array, clips = self._zarr(name.layer), self.drawn_clips
+        if len(clips) == array.shape[0]:
+            return array[:, name.unit]
+        return array.oindex[clips, name.unit]
 
     def known_activations(self, neuron: NeuronId | str) -> np.ndarray:
         """Return (N,) activations of one neuron on every clip; after a streamed pass NaN on those that are neither kept

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import pyarrow as pa
 
+from and_core.records import Clip
 from and_core.store.dissection import Dissection
 
 
@@ -45,6 +48,11 @@ class ListedClips(Dissection):
     def streamed(self) -> None:
         """Nothing."""
         return None
+
+    @cached_property
+    def clips(self) -> list[Clip]:
+        """All clips that were listed, with the dataset's own labels: corrections go by the numbers after the pass."""
+        return self.clips_as_given
 
 
 def listed_clips(d: Dissection) -> Dissection:

@@ -41,5 +41,6 @@ STAGE_VERSIONS: dict[str, int] = {
     "listening": 1,
     "decisions": 1,
     "tuning": 1,
+    "steering": 1,
     "kept": 1,  # one result that a user kept, under the name kept-KEY
 }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
 from and_core import Dissection
+from and_core.errors import ConfigError
 from and_core.unlearn.request import CRITERIA, HOW, PAPER_SHARE, SEEDS, STRATEGIES, AblationRequest, make_request
 from and_core.unlearn.selection import adjectives
-from pages.ui.setup import BOUND
+from pages.ui.setup import BOUND, fold
 from pages.ui.terms import meaning
 
 ABOUT = {
@@ -35,7 +37,7 @@ def choose_request(d: Dissection) -> AblationRequest:
     seen = bool(st.session_state.get("seen"))
     options = _options(d, strategy, seen)
     dose = st.slider("Share of the chosen neurons, %", 0, 100, 100, 5, key="dose", help=meaning("dose"), **BOUND)
-    with st.expander("How"):
+    with fold("How", "how_open"):
         how = st.selectbox("Ablate by", HOW, key="how", help=HELP_HOW, **BOUND)
         seen = st.toggle(
             "choose on the tested clips too",
@@ -122,3 +124,28 @@ def address(dissection: str, request: AblationRequest) -> str:
     if "synonyms" in values:
         values["with_synonyms"] = "true"
     return urlencode({name: str(value).lower() if isinstance(value, bool) else value for name, value in values.items()})
+
+
+def request_of(query: str) -> AblationRequest:
+    """Return the request that an address shows, as :func:`address` writes it.
+
+    Raises
+    ------
+    ConfigError
+        With the setting, its value and what is allowed.
+    """
+    given = dict(parse_qsl(query))
+    settings: dict[str, Any] = {name: value for name, value in given.items() if name in AblationRequest.model_fields}
+    for name in ("dose", "share"):
+        if name in settings:
+            settings[name] = _number(name, settings[name]) / 100
+    if "neurons" in settings:
+        settings["neurons"] = tuple(settings["neurons"].replace(",", " ").split())
+    return make_request(**settings, choose_on="all" if given.get("seen") == "true" else "others")
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"{name}={text[:80]!r} is no number; per cent from 0 to 100 are allowed") from None

@@ -8,8 +8,9 @@ import streamlit as st
 
 from and_core import Dissection
 from and_core.display import csv_text
+from and_core.figures.class_changes import change_by_class
 from and_core.figures.theme import EXPORT, plain
-from and_core.figures.unlearning import FEWEST, change_by_class, clip_verdict, tested_on
+from and_core.figures.unlearning import FEWEST, clip_verdict, tested_on
 from and_core.labels.hierarchy import related
 from and_core.labels.outputs import accuracy_name
 from and_core.unlearn.measure import accuracy_by_class, named_rightly
@@ -18,9 +19,9 @@ from and_core.unlearn.result import Result
 from and_core.unlearn.runs import TestedClips
 from pages.ui import html, player
 from pages.ui.media import media_url
-from pages.ui.setup import BOUND
+from pages.ui.setup import BOUND, fold
 
-CARDS = 10
+CARDS, BAR = 10, "bar"
 NO_CLASS = "the concept is no class of the network with tested clips"
 
 
@@ -108,12 +109,12 @@ def _by_class(d: Dissection, split: TestedClips, result: Result) -> None:
     st.html(html.heading("Change by class", "Figure 10; the concept and related classes in red"))
     control = result.by_class[fair, which].mean(0) if fair else None
     figure = change_by_class(split.classes, result.by_class[0, which], control, names, near, unit)
-    event = st.plotly_chart(
-        figure, config=EXPORT, theme=None, key="by_class_change", on_select="rerun", selection_mode="points"
+    st.plotly_chart(
+        figure, config=EXPORT, theme=None, key="by_class_change", on_select=_choose_bar, selection_mode="points"
     )
-    chosen = [str(point["customdata"]) for point in (event.selection.points if event else []) if "customdata" in point]
+    chosen = st.query_params.get(BAR)
     if chosen:
-        _class_clips(d, split, result, chosen[0])
+        _class_clips(d, split, result, chosen)
     st.caption(
         "Each class's own output on its own clips; a click on a bar opens them. Short marks across the bars: as many "
         "random neurons in the same layers. Unlearning that is selective moves the concept and little else."
@@ -126,7 +127,7 @@ def _by_class(d: Dissection, split: TestedClips, result: Result) -> None:
             for when, logits in (("before", split.before), ("after", result.after))
         },
     }).dropna().round(3)  # fmt: skip
-    table = st.expander("Every class", key="every_class", on_change="rerun")
+    table = fold("Every class", "every_class")
     if table.open:
         table.dataframe(frame, hide_index=True, height=260)
     csv = csv_text(frame).encode()
@@ -135,7 +136,18 @@ def _by_class(d: Dissection, split: TestedClips, result: Result) -> None:
     )
 
 
-def _cards(d: Dissection, split: TestedClips, result: Result, chosen: list[int]) -> str:
+def _choose_bar() -> None:
+    """Put the class whose bar is chosen into the address, from where its clips are drawn: a step back shows those of
+    the bar before."""
+    points = st.session_state["by_class_change"]["selection"]["points"]
+    names = [str(point["customdata"]) for point in points if "customdata" in point]
+    if names:
+        st.query_params[BAR] = names[0]
+    else:
+        st.query_params.pop(BAR, None)
+
+
+def cards(d: Dissection, split: TestedClips, result: Result, chosen: list[int], columns: int | None = None) -> str:
     """Return tested clips to hear, with what the network takes them for before and after."""
     numbers, of_concept = split.numbers(result.request.concept), split.of_concept(result.request.concept)
     right = [named_rightly(logits, split.truth) for logits in (split.before, result.after)]
@@ -159,7 +171,8 @@ def _cards(d: Dissection, split: TestedClips, result: Result, chosen: list[int])
                 player.level_attribute(d, clip),
             )
         )
-    return f'<div class="and-cards">{"".join(made)}</div>'
+    across = "" if columns is None else f' style="--and-columns:{columns}"'
+    return f'<div class="and-cards"{across}>{"".join(made)}</div>'
 
 
 def _class_clips(d: Dissection, split: TestedClips, result: Result, name: str) -> None:
@@ -168,9 +181,9 @@ def _class_clips(d: Dissection, split: TestedClips, result: Result, name: str) -
     if name not in names:
         return
     mine = np.flatnonzero(split.truth[:, names.index(name)]).tolist()
-    cards = _cards(d, split, result, mine)
+    shown = cards(d, split, result, mine)
     st.html(
-        player.group(f"Clips of {name}", cards, f"{len(mine)} tested, the first {min(CARDS, len(mine))}", keys=False)
+        player.group(f"Clips of {name}", shown, f"{len(mine)} tested, the first {min(CARDS, len(mine))}", keys=False)
     )
 
 
@@ -183,7 +196,7 @@ def _clips(d: Dissection, split: TestedClips, result: Result) -> None:
         st.html(
             player.group(
                 "The concept's clips",
-                _cards(d, split, result, clips),
+                cards(d, split, result, clips),
                 "before and after, with the network's own probability",
             )
         )
@@ -193,7 +206,7 @@ def _clips(d: Dissection, split: TestedClips, result: Result) -> None:
     nothing = html.empty("No other clip is taken for something else than before.")
     title = "Other clips that are now taken for something else"
     st.html(
-        player.group(title, _cards(d, split, result, changed), note, keys=False)
+        player.group(title, cards(d, split, result, changed), note, keys=False)
         if changed
         else html.heading(title, note) + nothing
     )

@@ -17,6 +17,7 @@ from pages.ui import html
 from pages.ui.data import ranked_neurons
 from pages.ui.explorer import go, result_frame
 from pages.ui.scores import probability_column
+from pages.ui.setup import fold
 
 MODES = {"either": "words, else meaning", "words": "words", "meaning": "meaning"}
 SHOWN = 200
@@ -118,6 +119,15 @@ def _go_random(d: Dissection) -> None:
     go(d.neuron_id(random.randrange(d.neuron_count)))
 
 
+def _filtered() -> bool:
+    """Return whether any filter asks for something, in the address or by its widget."""
+    asked = {"by", "in_layers", "with_concept", "with_adjective", "min_share", "interpretable", "scored", "min_score"}
+    asked |= {"sure"}
+    query = current_query()
+    plain = Query(text=query.text, by="either")
+    return bool(asked & set(st.query_params)) or query != plain
+
+
 def _bound(d: Dissection) -> dict[str, Any]:
     return {"bind": "query-params", "on_change": open_first, "args": (d,)}
 
@@ -125,8 +135,12 @@ def _bound(d: Dissection) -> dict[str, Any]:
 def _search_field(d: Dissection) -> None:
     hint = f'Search {d.neuron_count:,} neurons by word or meaning: "short metallic clicks"'
     st.text_input("Search", key="q", label_visibility="collapsed", placeholder=hint, **_bound(d))
-    with st.popover("Filter"):
-        _filters(d)
+    filters = st.popover("Filter", key="filter", on_change="rerun")
+    if (
+        filters.open or _filtered()
+    ):  # what is closed and asks for nothing costs nothing when neurons are stepped through
+        with filters:
+            _filters(d)
 
 
 def _filters(d: Dissection) -> None:
@@ -199,7 +213,7 @@ def _result_list(d: Dissection, index: int, query: Query, matches: Matches) -> N
     how = ", surest first" if matches.similarity is None else ", by how near and how sure"
     if matches.similarity is not None and query.by == "either":
         how = f": no explanation has these words, these are the nearest in meaning{how}"
-    listed = st.expander(f"{which}{how}", key="listed", on_change="rerun")
+    listed = fold(f"{which}{how}", "listed")
     if not listed.open:
         return
     shown = slice(0, SHOWN)

@@ -9,6 +9,7 @@ from and_core import Dissection, NeuronId
 from and_core.records import TopClip
 from pages.ui import html
 from pages.ui.media import media_url
+from pages.ui.setup import fold
 
 
 def by_sound(d: Dissection, neuron: NeuronId) -> None:
@@ -19,7 +20,7 @@ def by_sound(d: Dissection, neuron: NeuronId) -> None:
     clips = [int(c) for c in d.hard_negatives[d.index(neuron)] if c >= 0] if d.intruder else []
     if not clips:
         return
-    opened = st.expander("Nearest clips that do not fire", key="hard_negatives", on_change="rerun")
+    opened = fold("Nearest clips that do not fire", "hard_negatives")
     if not opened.open:
         return
     values, statistics = np.asarray(d.activations(neuron)), d.statistics(neuron)

@@ -11,7 +11,7 @@ from and_core.listen.attribution import group_sound, shapley_attribution
 from and_core.listen.localize import localize
 from pages.ui import html, player
 from pages.ui.media import media_url, part_url
-from pages.ui.setup import explain
+from pages.ui.setup import explain, fold
 
 ABOUT_MAP = (
     "Bright where the neuron fires, dark where it is at rest; frequency runs upwards from 0 Hz to half the network's "
@@ -34,7 +34,7 @@ ABOUT_ATTRIBUTION = (
 
 def where_it_fires(d: Dissection, neuron: NeuronId) -> None:
     """Draw under the high clips whole, kept, rest, and a picture of where the neuron fires."""
-    opened = st.expander("Where in its clips it fires: whole, kept, rest", key="where_it_fires", on_change="rerun")
+    opened = fold("Where in its clips it fires: whole, kept, rest", "where_it_fires")
     if not opened.open:
         return
     with opened:
@@ -62,7 +62,7 @@ def where_it_fires(d: Dissection, neuron: NeuronId) -> None:
 
 def what_moves_it(d: Dissection, neuron: NeuronId) -> None:
     """Draw, on demand, groups of sounds by what they do to the neuron, each to hear."""
-    opened = st.expander("Which sounds move it", key="what_moves_it", on_change="rerun")
+    opened = fold("Which sounds move it", "what_moves_it")
     if not opened.open:
         return
     with opened:

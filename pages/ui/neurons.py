@@ -17,12 +17,12 @@ from and_core.figures.theme import EXPORT
 from and_core.query.openings import surest_neuron
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
-from pages.ui import html, intruder, keep, listening, player, quantities, scores, senses
+from pages.ui import html, intruder, keep, listening, player, quantities, scores, senses, steering
 from pages.ui.explorer import choose_neuron, go
 from pages.ui.header import arrive, header
 from pages.ui.media import media_url
 from pages.ui.own import own_value
-from pages.ui.setup import explain, over_which_clips, provenance, setup
+from pages.ui.setup import explain, fold, over_which_clips, provenance, setup
 
 KS = (5, 10, 20, 50)
 
@@ -57,6 +57,7 @@ def page() -> None:
             _open(d, neuron)
             senses.box(d, neuron)
             quantities.box(d, neuron)
+            steering.line(d, neuron)
             scores.box(d, neuron)
             scores.captions_agree(d, neuron)
             _alike(d, neuron)
@@ -155,8 +156,8 @@ def _grid(
 
 
 def _activations(d: Dissection, neuron: NeuronId) -> None:
-    values = np.asarray(d.activations(neuron))
-    labels = [clip.labels for clip in d.activation_clips]
+    values = np.asarray(d.drawn_activations(neuron))
+    labels = [d.clips[clip].labels for clip in d.drawn_clips.tolist()]
     leading = d.explanation(neuron)["leading_class"] if d.has("explanations") else None
     title, pick = st.columns([2, 1.2], vertical_alignment="center")
     highlight = leading
@@ -171,11 +172,13 @@ def _activations(d: Dissection, neuron: NeuronId) -> None:
             label_visibility="collapsed",
         )
         highlight = chosen or leading
-    count = f"{'All ' if d.streamed is None else ''}{len(values):,} activations"
+    every = d.streamed is None and len(values) == len(d.clips)
+    count = f"{'All ' if every else ''}{len(values):,} activations"
     title.html(html.heading(count, f"{highlight.replace('_', ' ')} in blue" if highlight else ""))
     st.caption(
         "How many clips have each activation. A neuron that stands for the class in blue has the blue bars at its "
         "right end and few grey ones there."
+        + ("" if every or d.streamed is not None else f" Drawn from {len(d.clips):,} clips in even steps.")
     )
     st.plotly_chart(
         activation_histogram(values, labels, highlight, own=own_value(d, neuron)),
@@ -184,7 +187,7 @@ def _activations(d: Dissection, neuron: NeuronId) -> None:
         key="histogram",
     )
     if d.classes:
-        by_class = st.expander("Mean activation by class", key="by_class", on_change="rerun")
+        by_class = fold("Mean activation by class", "by_class")
         if by_class.open:
             by_class.caption(
                 "Mean activation of each class, or of the eight at either end: blue above the mean of all classes, "
@@ -220,8 +223,9 @@ def _summary(d: Dissection, neuron: NeuronId) -> None:
             + html.box(shown + html.empty(" ".join(remarks))),
         )
     )
-    with st.expander(f"Summary of the lowest clips ({len(low)})"):
-        st.html(html.points(low) if low else html.empty(_no_answer(d, neuron, "low") or nothing.format("lowest")))
+    lowest = fold(f"Summary of the lowest clips ({len(low)})", "lowest_summary")
+    if lowest.open:
+        lowest.html(html.points(low) if low else html.empty(_no_answer(d, neuron, "low") or nothing.format("lowest")))
 
 
 def _no_answer(d: Dissection, neuron: NeuronId, side: Side) -> str | None:
@@ -268,7 +272,7 @@ def _closed(d: Dissection, neuron: NeuronId) -> None:
         label_visibility="collapsed",
         wrap=True,
     )
-    every = st.expander("All similarity functions, top 10", key="all_similarities", on_change="rerun")
+    every = fold("All similarity functions, top 10", "all_similarities")
     if every.open:
         methods: dict[ScoredMethod, list[str]] = {
             "DB": names,
@@ -323,38 +327,18 @@ def _open(d: Dissection, neuron: NeuronId) -> None:
 def _alike(d: Dissection, neuron: NeuronId) -> None:
     if not d.has("similar"):
         return
-    st.html(
-        html.about(neuron, html.heading("Neurons like it", "how closely their activations go together over all clips"))
-    )
-    with st.container(border=True, gap=None, key="alike"):
-        alike = list(d.similar(neuron))
-        if not alike:
-            st.html(html.empty("None."))
-        for i, (other, correlation) in enumerate(alike):
-            headline = d.headline(other) if d.has("explanations") else None
-            about = (
-                ((headline.concept if headline.holds else None) or ", ".join(headline.adjectives) or "unclear").replace(
-                    "_", " "
-                )
-                if headline
-                else "unclear"
-            )
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.button(
-                    html.markdown(f"{d.layer(other.layer).title} / {other.unit}"),
-                    on_click=go,
-                    args=(other,),
-                    type="tertiary",
-                    key=f"alike_{i}",
-                )
-                st.html(
-                    html.about(
-                        neuron,
-                        f'<div class="and-alike"><span>{html.text(about)}</span>'
-                        f"{html.meter(headline.certainty if headline else None)}<b>{correlation:.2f}</b></div>",
-                    ),
-                    width="stretch",
-                )
+    rows = []
+    for other, correlation in d.similar(neuron):
+        headline = d.headline(other) if d.has("explanations") else None
+        said = ((headline.concept if headline.holds else None) or ", ".join(headline.adjectives)) if headline else None
+        name = html.text(f"{d.layer(other.layer).title} / {other.unit}")
+        rows.append(
+            f'<div class="and-alike"><a href="{html.text(html.neuron_link(d.name, other))}" target="_self" '
+            f'data-and-stay="1">{name}</a><span>{html.text((said or "unclear").replace("_", " "))}</span>'
+            f"{html.meter(headline.certainty if headline else None)}<b>{correlation:.2f}</b></div>"
+        )
+    title = html.heading("Neurons like it", "how closely their activations go together over all clips")
+    st.html(html.about(neuron, title + html.box("".join(rows) or html.empty("None."))))
 
 
 def _download(d: Dissection, neuron: NeuronId) -> None:

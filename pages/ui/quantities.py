@@ -11,6 +11,7 @@ from and_core.figures.theme import EXPORT
 from and_core.store.headline import followed
 from pages.ui import html
 from pages.ui.media import media_url
+from pages.ui.setup import fold
 
 ENDS = 3  # clips shown at either end of the measure
 
@@ -43,7 +44,7 @@ def chart(d: Dissection, neuron: NeuronId) -> None:
     words = d.quantity_words[measure]
     st.html(html.about(neuron, html.heading(f"Activation by {words['name']}", "a point a clip")))
     st.plotly_chart(activation_by_measure(d, neuron, measure), config=EXPORT, theme=None, key="by_measure")
-    ends = st.expander("Clips with the most and the least of it", key="measure_ends", on_change="rerun")
+    ends = fold("Clips with the most and the least of it", "measure_ends")
     if not ends.open:
         return
     values = d.quantity_clips[measure].to_numpy(zero_copy_only=False).astype(float)

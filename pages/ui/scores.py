@@ -17,6 +17,7 @@ from and_core.query.scores import confident_words, judged_scores, neuron_scores,
 from and_core.store.headline import SURE, Headline
 from pages.ui import html, terms
 from pages.ui.media import media_url
+from pages.ui.setup import fold
 
 METHOD_OF = {"by captions": "db", "by sound": "tab"}  # how a concept was found -> the method's entry in the glossary
 SHORT = {"DB": "DB", "TAB": "TAB", "ICL": "ICL", "SUM": "summary", "OPEN": "open"}  # for a narrow column
@@ -189,7 +190,7 @@ def most_wrong(d: Dissection, neuron: NeuronId) -> None:
     """Draw clips that the chosen method's explanation gets most wrong."""
     if not d.has("scores"):
         return
-    opened = st.expander("Clips that an explanation gets most wrong", key="most_wrong", on_change="rerun")
+    opened = fold("Clips that an explanation gets most wrong", "most_wrong")
     if not opened.open:
         return
     with opened:

@@ -10,6 +10,7 @@ from and_core.names import readable
 from and_core.store.composition import Composed, clips_with, composed
 from pages.ui import html
 from pages.ui.media import media_url
+from pages.ui.setup import fold
 
 SHOWN = 3  # highest clips of each sense
 
@@ -41,7 +42,7 @@ def clips(d: Dissection, neuron: NeuronId) -> None:
     made = composed(d, d.index(neuron)) if d.has("compositions") else None
     if made is None or made.form not in ("or", "and"):
         return
-    opened = st.expander("Clips of each sense", key="senses", on_change="rerun")
+    opened = fold("Clips of each sense", "senses")
     if not opened.open:
         return
     values = np.asarray(d.activations(neuron))

@@ -36,11 +36,12 @@ PAGES = (
     ("pages/sound.py", "Your sound"),
     ("pages/tuning.py", "Tuning"),
     ("pages/play.py", "Play to it"),
+    ("pages/steering.py", "Steering"),
     ("pages/kept.py", "Kept"),
     ("pages/studies.py", "Human studies"),
     ("pages/glossary.py", "Glossary"),
 )
-SCRIPTS = ("history", "palette", "player", "terms", "hover", "scheme")
+SCRIPTS = ("history", "palette", "player", "terms", "hover", "scheme", "islands")
 BOUND: dict[str, Any] = {"bind": "query-params"}  # the setting stands in the address
 PROVENANCE = (
     "target",
@@ -75,12 +76,11 @@ def frame(title: str) -> str | None:
     check_dissection(names)
     show_refused()
     with st.sidebar:
-        st.html('<div class="and-brand">Audio Network Dissection<small>what each neuron listens to</small></div>')
-        st.html(html.JUMP)
+        brand = '<div class="and-brand">Audio Network Dissection<small>what each neuron listens to</small></div>'
+        st.html(brand + html.JUMP)
         for path, label in PAGES:
             st.page_link(path, label=label)
-        st.html(html.THEME)
-        st.divider()
+        st.html(html.THEME + "<hr>")
         chosen = None
         if names:
             if "dissection" not in st.query_params and st.session_state.get("dissection") in names:
@@ -133,6 +133,12 @@ def _being_made() -> None:
         share = f", {100 * done / total:.0f} %" if total else ""
         lines.append(f"<b>{html.text(name)}</b> {html.text(stage or 'beginning')}{share}")
     st.html(f'<div class="and-making" role="status"><small>Being made now</small>{"<br>".join(lines)}</div>')
+
+
+def fold(label: str, key: str) -> Any:
+    """Return an expander that stands in the address while it is open, so that a step back or a link finds it so; what
+    is closed need not be drawn."""
+    return st.expander(label, key=key, on_change="rerun", **BOUND)
 
 
 def provenance(d: Dissection) -> None:

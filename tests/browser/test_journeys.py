@@ -91,6 +91,38 @@ def test_back_and_forward_return_to_each_view(server: str, page) -> None:
     assert page.faults == []
 
 
+def test_open_sections_and_chosen_bars_are_part_of_a_view(server: str, page) -> None:
+    opened = "[...document.querySelectorAll('details[open]:not(.and-prov)')].length"
+    open_page(page, f"{server}/neurons?layer=layer2_intermediate&unit=412", ".and-card")
+    page.get_by_text("Mean activation by class").click()
+    page.wait_for_function(f"{opened} === 1 && location.search.includes('by_class=true')")
+    settle(page)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('h1.and').innerText.includes('413')")
+    settle(page)
+    page.go_back()
+    page.wait_for_function(f"{opened} === 1 && document.querySelector('h1.and').innerText.includes('412')")
+    settle(page)
+    page.go_back()
+    page.wait_for_function(f"{opened} === 0 && document.querySelector('h1.and').innerText.includes('412')")
+    open_page(page, f"{server}/unlearning", ".st-key-by_class_change .js-plotly-plot")
+    bars = page.locator(".st-key-by_class_change .js-plotly-plot .bars .point path")
+    chosen = "[...document.querySelectorAll('.and-h span')].map(h => h.innerText).find(t => /^clips of/i.test(t)) || ''"
+    seen = [page.evaluate(chosen)]
+    for number in (0, 1):
+        bars.nth(number).scroll_into_view_if_needed()
+        box = bars.nth(number).bounding_box()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_function(f"was => ({chosen}) !== was && ({chosen})", arg=seen[-1])
+        settle(page)
+        seen.append(page.evaluate(chosen))
+    for was in seen[-2::-1]:
+        page.go_back()
+        page.wait_for_function(f"was => ({chosen}) === was", arg=was)
+        settle(page)
+    assert page.faults == []
+
+
 def test_the_palette_jumps_by_keyboard(server: str, page) -> None:
     open_page(page, f"{server}/neurons?layer=fc&unit=3", ".and-card")
     for typed, until in (

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from and_core.unlearn.request import AblationRequest
 from and_core.unlearn.result import inputs_of, kept
 from and_core.unlearn.runs import read_split
 from and_core.unlearn.selection import select_neurons
+from pages.ui.ablation import request_of
+from pages.ui.pins import pin_of
 from tests.conftest import small_config
 from tests.dashboard import app, page_html
 
@@ -50,6 +53,45 @@ def page(**query: str) -> AppTest:
     for key, value in query.items():
         test.query_params[key] = value
     return test.run()
+
+
+def pins(test: AppTest) -> list[str]:
+    value = test.query_params["pin"]
+    return value if isinstance(value, list) else [value]
+
+
+def test_up_to_three_results_are_pinned_side_by_side_and_stand_in_the_address() -> None:
+    concept = open_dissection("small").unlearning_runs["concept"][0].as_py()
+    test = page(concept=concept, strategy="TAB")
+    test.button(key="pin").click().run()
+    assert pins(test) == [pin_of(AblationRequest(concept=concept, strategy="TAB"))]
+    assert f"TAB of {concept}</a>" in page_html(test) and test.button(key="pin").label == "Unpin"
+    for strategy in ("DB", "OCP"):
+        test.selectbox(key="strategy").set_value(strategy).run()
+        test.button(key="pin").click().run()
+    assert len(pins(test)) == 3 and "3 of at most 3" in page_html(test) and not test.exception
+    test.button(key="unpin_1").click().run()
+    assert [dict(parse_qsl(pin))["strategy"] for pin in pins(test)] == ["TAB", "OCP"]
+    broken = page(concept="dog", strategy="TAB", pin="concept=dog&dose=x")
+    assert "dose=&#x27;x&#x27; is no number" in page_html(broken) and not broken.exception
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        AblationRequest(concept="dog", strategy="DB", top=5, dose=0.35, choose_on="all", how="mean"),
+        AblationRequest(concept="rain", synonyms=0.6, leave_shared=True),
+        AblationRequest(strategy="random", share=0.125, seed=7),
+        AblationRequest(strategy="list", neurons=("fc/1", "fc/2")),
+        AblationRequest(strategy="criterion", criterion="verb"),
+    ],
+)
+def test_a_request_comes_back_from_its_address(request_: AblationRequest) -> None:
+    back = request_of(pin_of(request_))
+    assert {**back.settled(), "share": round(back.share, 5)} == {
+        **request_.settled(),
+        "share": round(request_.share, 5),
+    }
 
 
 def until_done(test: AppTest, request: AblationRequest, d: Dissection, kind: str = "run") -> AppTest:

@@ -99,6 +99,7 @@ def test_a_second_run_computes_nothing_and_a_changed_one_only_what_changed(cache
         "listening",
         "decisions",
         "tuning",
+        "steering",
         "class_map",
         "labels",
     }
@@ -173,7 +174,7 @@ def test_choosing_stages(tmp_path: Path) -> None:
     d = open_dissection("small", root=tmp_path)
     with pytest.raises(NotComputed, match="has not been run yet; run: and-dissect run"):
         d.summary("fc/0")
-    unasked = ("icl", "judged", "planted", "listening", "decisions", "tuning", "class_map", "labels")
+    unasked = ("icl", "judged", "planted", "listening", "decisions", "tuning", "steering", "class_map", "labels")
     assert dict(pipeline.status(small_config(), tmp_path)) == {
         s: "done" if s == "clips" else "not configured" if s in unasked else "not run" for s in pipeline.STAGE_NAMES
     }
@@ -190,6 +191,7 @@ def test_choosing_stages(tmp_path: Path) -> None:
         "listening",
         "decisions",
         "tuning",
+        "steering",
         "class_map",
         "labels",
     }  # before it only what was missing

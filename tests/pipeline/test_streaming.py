@@ -5,6 +5,11 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +20,13 @@ import torch
 
 from and_core import open_dissection, pipeline
 from and_core.config import RunConfig
-from and_core.errors import ANDError, ConfigError, DataError, TargetError
+from and_core.errors import ANDError, ArtifactError, ConfigError, DataError, TargetError
+from and_core.figures.streamed import streamed_sentence
 from and_core.pipeline import streaming
 from and_core.store.dissection import Dissection
 from and_core.store.kept_clips import kept_clips
 from and_core.targets.ast import AST
-from tests.conftest import STREAM, small_config
+from tests.conftest import ROOT, STREAM, small_config
 
 STAGES = ["clips", "activations", "neurons"]
 CLIPS, KEPT, BINS_FROM = 24, 12, 10
@@ -45,8 +51,9 @@ def whole(streamed_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Dis
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bins are set from few clips, so that chunks come before and after."""
+    """Bins are set from few clips, so that chunks come before and after, and statistics are kept after each."""
     monkeypatch.setattr(streaming, "BINS_FROM", BINS_FROM)
+    monkeypatch.setattr(streaming, "SAVED_EVERY", 0)
 
 
 def names_of(d: Dissection, clips: np.ndarray) -> list[list[str | None]]:
@@ -109,6 +116,21 @@ def test_functions_that_read_top_clips_alone_are_over_all_clips(root: Path, whol
         assert np.array_equal(d.best_concepts("DB", name), whole.best_concepts("DB", name))
         assert np.array_equal(d.best_concept_scores("DB", name), whole.best_concept_scores("DB", name))
     assert not np.array_equal(d.best_concept_scores("DB", "cos"), whole.best_concept_scores("DB", "cos"))
+
+
+def test_clips_that_are_left_out_and_sources_that_count_once(tmp_path: Path, few: None) -> None:
+    asked = {"probe": {"without_folds": [2]}, "neurons": {"one_per_source": True, "bins": 12}}
+    pipeline.run(config(**asked), root=tmp_path, only=STAGES)
+    pipeline.run(config({**STREAM, "stream_beyond": CLIPS}, name="whole", **asked), root=tmp_path, only=STAGES)
+    d, whole = open_dissection("small", root=tmp_path), open_dissection("whole", root=tmp_path)
+    assert d.streamed is not None and d.notes("neurons")["ranked"] == whole.notes("neurons")["ranked"] < CLIPS
+    for side in ("high", "low"):
+        assert names_of(d, d.extreme_indices(side)) == names_of(whole, whole.extreme_indices(side))
+    assert np.allclose(d.activation_mean, whole.activation_mean, rtol=1e-6, atol=1e-7)
+    assert d.histogram("layer0_output/3")[0].sum() == d.streamed["counted"] == sum(c.fold != 2 for c in whole.clips)
+    assert len(d.histogram("layer0_output/3")[0]) == 12 + 2
+    traced = np.unique(np.asarray(d.array("activations/trace_clips")))
+    assert all(d.clips[clip].fold != 2 for clip in traced[traced >= 0])
 
 
 @pytest.mark.parametrize("after", [1, 3])
@@ -220,7 +242,7 @@ def test_a_sound_that_changed_or_is_gone_is_listed_and_the_run_goes_on(tmp_path:
     listed = open_dissection("small", root=tmp_path).clip_table.to_pylist()
     referenced = [row for row in listed if not row["packed"]]
     assert len(referenced) == 18 and all(Path(row["path"]).is_file() for row in referenced)
-    changed, gone = referenced[3], referenced[11]
+    changed, gone = referenced[0], referenced[11]
     sf.write(changed["path"], np.sin(np.arange(16_000)), 16_000)
     Path(gone["path"]).unlink()
     remarks: list[str] = []
@@ -233,7 +255,34 @@ def test_a_sound_that_changed_or_is_gone_is_listed_and_the_run_goes_on(tmp_path:
     assert gone["name"] in rows and len(rows) == 2
     assert any("2 clips have changed or are gone" in remark for remark in remarks)
     assert (np.asarray(d.array("activations/high_clips"))[:, :22] >= 0).all()
+    assert (np.asarray(d.array("activations/trace_clips")) < 22).all()
     assert d.histogram("layer0_output/3")[0].sum() == 22
+
+
+def test_a_sound_that_goes_after_it_was_heard_is_no_extreme_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = folder_of(tmp_path / "sounds", 14)
+    asked = config({**STREAM, "stream_beyond": 12, "stream_kept": 6}, dataset=dataset, captions={"kind": "acoustic"})
+    lost: list[str] = []
+
+    def losing(run, writer, sounds, named):
+        lost.append(str(sounds.reference(int(named[0])).name))
+        Path(sounds.reference(int(named[0])).path).unlink()
+        return gather(run, writer, sounds, named)
+
+    gather = streaming.gather
+    monkeypatch.setattr(streaming, "gather", losing)
+    pipeline.run(asked, root=tmp_path, only=STAGES)
+    d = open_dissection("small", root=tmp_path)
+    assert d.streamed is not None and (d.streamed["counted"], d.streamed["named"]) == (14, 13)
+    assert lost[0] not in {clip.name for clip in d.clips}
+    assert "One clip has changed or is gone" in (streamed_sentence(d) or "")
+    high = d.extreme_indices("high")
+    assert (high[:, :13] >= 0).all() and (high[:, 13:] == -1).all()
+    values = np.asarray(d.array("neurons/high_values"))
+    assert (np.diff(values[:, :13], axis=1) <= 0).all() and np.isnan(values[:, 13:]).all()
+    assert d.histogram("layer0_output/3")[0].sum() == 14
 
 
 def test_what_a_stream_can_not_do_is_said(tmp_path: Path) -> None:
@@ -247,3 +296,58 @@ def test_what_a_stream_can_not_do_is_said(tmp_path: Path) -> None:
     assert (
         json.loads((tmp_path / "small" / "manifest.json").read_text())["config"]["activations"]["stream_kept"] == KEPT
     )
+
+
+CHILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from and_core import pipeline
+from and_core.pipeline import streaming
+from tests.conftest import ROOT, STREAM, small_config
+
+streaming.BINS_FROM, streaming.SAVED_EVERY = 10, 0
+pipeline.run(small_config(activations=STREAM), root=Path(sys.argv[2]), only=["clips", "activations", "neurons"])
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_of_a_streamed_pass(root: Path, tmp_path: Path) -> None:
+    for waited_for in ("000000", "statistics-000002", "sounds/0*"):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(ROOT), str(tmp_path)])
+        deadline = time.time() + 120
+        while (
+            not list((tmp_path / "small" / ".partial").glob(f"activations-*/chunks/{waited_for}"))
+            and time.time() < deadline
+        ):
+            time.sleep(0.002)
+        assert child.poll() is None, "the pass was over before the kill"
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert subprocess.run([sys.executable, "-c", CHILD, str(ROOT), str(tmp_path)]).returncode == 0
+    made, expected = (tree(next((place / "small" / "artifacts").glob("activations-*"))) for place in (tmp_path, root))
+    assert made == expected
+
+
+def test_corrected_labels_hold_for_all_that_is_named(root: Path, tmp_path: Path) -> None:
+    d = open_dissection("small", root=root)
+    last, first = d.clips[-1], d.clips[0]
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps({last.name: ["dog", "rain"], first.name: ["siren"]}))
+    labelled = config(name="labelled", labels=str(path))
+    shutil.copytree(root / "small", tmp_path / "small")
+    done = pipeline.run(labelled, root=tmp_path, only=["clips", "activations", "labels", "neurons"], reuse=["small"])
+    assert done.taken_over == ["clips", "activations", "neurons"] and done.computed == ["labels"]
+    made = open_dissection("labelled", root=tmp_path)
+    assert made.clips[-1].labels == ("dog", "rain") and made.clips[0].labels == ("siren",)
+    assert kept_clips(made).clips[0].labels == ("siren",) and len(kept_clips(made).clips) == KEPT
+    assert made.class_means("layer0_output/3").keys() == d.class_means("layer0_output/3").keys()
+    assert "class means" not in (streamed_sentence(made) or "") and "class means" in (streamed_sentence(d) or "")
+
+
+def test_a_damaged_note_of_a_streamed_pass_is_an_error_of_its_own(root: Path) -> None:
+    d = open_dissection("small", root=root)
+    for note in ("x", {"kept": 3}, {**(d.streamed or {}), "kept": "3"}):
+        d.manifest.stages["activations"].notes["streamed"] = note
+        with pytest.raises(ArtifactError, match="does not say what its streamed pass kept"):
+            _ = d.clips
