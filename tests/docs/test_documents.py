@@ -45,6 +45,8 @@ ELSEWHERE = {  # command -> why this test does not run it, and what does
     "and-dissect ears CONFIG.yaml": "more labelled clips than these: tests/evaluate/test_confidence.py",
     "and-dissect ears labelled.yaml": "the same",
     "and-dissect run CONFIG.yaml --only tuning": "tests/tuning/test_tuning_stage.py",
+    "and-dissect run CONFIG.yaml --only steering": "tests/steer/test_steering_stage.py",
+    "and-dissect table steering NAME": "the same",
     "and-dissect concepts CONFIG.yaml": "a network of classes as ears: tests/cli/test_classes.py",
 }
 STANDS_FOR = {"NAME": "demo-ast", "NAME...": "demo-ast", "FILE": "own.json", "TABLE": "scores"}
