@@ -184,7 +184,7 @@ def made(stage: Stage) -> Stage:
     if stage.name == "clips":
         return replace(stage, compute=make_clips)
     if stage.name == "activations":
-        return replace(stage, compute=make_activations, parameters=lambda run: {"made": FACTORS})
+        return replace(stage, compute=make_activations)
     return stage
 
 

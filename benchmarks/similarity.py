@@ -1,7 +1,8 @@
 """The five similarity functions at the sizes of layers, beside the way of the authors' code in the same run.
 
-That way takes one neuron at a time: its top clips gathered, vectorised over concepts; the softmax of the features, or
-their norms, are computed once before. `cos` and `cos_cubed` are measured beside a bare matrix product as well.
+That way takes one neuron at a time: its top clips gathered, vectorised over concepts; the top clips of all neurons, and
+the softmax of the features or their norms, are computed once before. `cos` and `cos_cubed` are measured beside a bare
+matrix product as well.
 """
 
 from __future__ import annotations
@@ -23,57 +24,54 @@ LEAST = {"rank_reorder": 8, "wpmi": 4, "soft_wpmi": 4}  # times as fast as the a
 MOST_PRODUCTS = 1.3  # of a bare matrix product
 
 
-Prepared = Callable[[torch.Tensor], object]
-
-
-def prepared(name: str, p: torch.Tensor, logs_once: bool = False) -> Prepared:
-    """Return what takes one neuron's activations; what the authors' code computes once is computed here.
+def prepared(name: str, t: torch.Tensor, p: torch.Tensor, logs_once: bool = False) -> Callable[[int], object]:
+    """Return what takes one neuron's number; what the authors' code computes once is computed here.
 
     Their `wpmi` takes the logarithms of each neuron's clips anew; with `logs_once` they are taken here.
     """
-    member = 0.998 - 0.028 * torch.arange(100) / 100
-    n = math.floor(0.05 * len(p))
     if name == "cos":
         unit = p / p.norm(dim=0)
-        return lambda u: u / u.norm() @ unit
+        return lambda r: t[:, r] / t[:, r].norm() @ unit
     if name == "cos_cubed":
         cubed = (p - p.mean(0)) ** 3
         cubed = cubed / cubed.norm(dim=0).clamp_min(1e-3)
 
-        def with_cubes(u: torch.Tensor) -> torch.Tensor:
-            c = (u - u.mean()) ** 3
+        def with_cubes(r: int) -> torch.Tensor:
+            c = (t[:, r] - t[:, r].mean()) ** 3
             return c / c.norm().clamp_min(1e-3) @ cubed
 
         return with_cubes
+    count = {"rank_reorder": math.floor(0.05 * len(p)), "wpmi": 28, "soft_wpmi": 100}[name]
+    tops, best = torch.topk(t, count, dim=0)
     if name == "rank_reorder":
 
-        def reordered(u: torch.Tensor) -> torch.Tensor:
-            top, index = u.topk(n)
-            q = p[index]
+        def reordered(r: int) -> torch.Tensor:
+            top, q = tops[:, r], p[best[:, r]]
             j = q.argsort(0)
             e = ((top[:, None] - top.flip(0)[j]).abs() ** 3).mean(0)
             b = ((top[:, None] - top[None]).abs() ** 3).mean()
             return -(e / b) / q.mean(0).clamp_min(0).sqrt()
 
         return reordered
+    soft = torch.softmax((2 if name == "wpmi" else 10) * p, 1)
     if name == "wpmi":
-        soft = torch.softmax(2 * p, 1)
         if logs_once:
             logs = torch.log(soft + 1e-7)
-            return lambda u: logs[u.topk(28).indices].sum(0)
-        return lambda u: torch.log(soft[u.topk(28).indices] + 1e-7).sum(0)
-    soft = torch.softmax(10 * p, 1)
-    return lambda u: torch.log(1 + member[:, None] * (soft[u.topk(100).indices] - 1) + 1e-7).sum(0)
+            return lambda r: logs[best[:, r]].sum(0)
+        return lambda r: torch.log(soft[best[:, r]] + 1e-7).sum(0)
+    member = 0.998 - 0.028 * torch.arange(100) / 100
+    return lambda r: torch.log(1 + member[:, None] * (soft[best[:, r]] - 1) + 1e-7).sum(0)
 
 
-def loop_seconds(name: str, sample: torch.Tensor, p: torch.Tensor, neurons: int, logs_once: bool = False) -> float:
+def loop_seconds(name: str, t: torch.Tensor, p: torch.Tensor, logs_once: bool = False) -> float:
     """Time what is computed once, and one neuron after the other, extrapolated from a sample of them."""
+    neurons = t.shape[1]
     began = time.perf_counter()
-    of_neuron = prepared(name, p, logs_once)
+    of_neuron = prepared(name, t, p, logs_once)
     ready = time.perf_counter()
-    for u in sample:
-        of_neuron(u)
-    return ready - began + (time.perf_counter() - ready) / len(sample) * neurons
+    for r in range(0, neurons, neurons // SAMPLE):
+        of_neuron(r)
+    return ready - began + (time.perf_counter() - ready) / len(range(0, neurons, neurons // SAMPLE)) * neurons
 
 
 def peak_mb() -> float:
@@ -93,12 +91,11 @@ def one(name: str, concepts: int) -> None:
         before = peak_mb()
         SIMILARITIES[name](t, p)
         added = peak_mb() - before
-        sample = t[:, :SAMPLE].T.contiguous()
         turns = [
             (
                 seconds(lambda: SIMILARITIES[name](t, p)),  # noqa: B023 - called at once
-                loop_seconds(name, sample, p, neurons),
-                loop_seconds(name, sample, p, neurons, logs_once=True) if name == "wpmi" else math.inf,
+                loop_seconds(name, t, p),
+                loop_seconds(name, t, p, logs_once=True) if name == "wpmi" else math.inf,
                 seconds(lambda: t.T @ p),  # noqa: B023
             )
             for _ in range(REPEATS)

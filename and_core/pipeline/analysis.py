@@ -243,7 +243,7 @@ def neuron_map(run: Run, writer: StageWriter) -> None:
     """
     d = run.dissection
     dead = d.table("neurons/statistics")["dead"].to_numpy()
-    parts, method = blocks(d), run.config.map.method
+    parts, method = blocks(d, times=4), run.config.map.method
 
     def patterns(name: str, units: slice) -> np.ndarray:
         u = np.asarray(d.layer_activations(name, units), np.float32).T

@@ -164,7 +164,7 @@ def score(
     top = min(config.top, features.shape[1])
     options = {"rank_reorder": {"variant": config.rank_variant}}
     units_of: dict[str, list[slice]] = {}
-    for layer_name, units in blocks(d, max(layer.size for layer in d.layers)):
+    for layer_name, units in blocks(d, max(layer.size for layer in d.layers), times=4):
         units_of.setdefault(layer_name, []).append(units)
     names, failed = [], {}
     for name in config.similarities:

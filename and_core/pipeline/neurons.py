@@ -23,12 +23,16 @@ EXACT_CLIPS = 4096  # up to these, all pairs of neurons are compared, and maps c
 CLIPS_AT_ONCE = 256
 
 
-def blocks(dissection: Dissection, most: int = BLOCK) -> list[tuple[str, slice]]:
+def blocks(dissection: Dissection, most: int = BLOCK, times: int = 1) -> list[tuple[str, slice]]:
     """Return (layer, units) chunks of at most so many neurons, in network order; of fewer where there are more than
-    :data:`EXACT_CLIPS` clips, so that a chunk's activations do not grow with them."""
+    :data:`EXACT_CLIPS` clips, so that a chunk's activations do not grow with them.
+
+    Then a chunk holds 8 million activations, or a number of `times` as many: each opens every file of its layer, so
+    what needs little memory beside reads more at once.
+    """
     clips = len(dissection.activation_clips)
     if clips > EXACT_CLIPS:
-        most = min(most, max(1, BLOCK * EXACT_CLIPS // clips // UNIT_CHUNK) * UNIT_CHUNK)
+        most = min(most, max(1, times * BLOCK * EXACT_CLIPS // clips // UNIT_CHUNK) * UNIT_CHUNK)
     return [
         (layer.name, slice(i, min(i + most, layer.size)))
         for layer in dissection.layers
@@ -58,7 +62,7 @@ def compute(run: Run, writer: StageWriter) -> None:
     given = d.clips_as_given  # means over corrected labels are the stage `labels`', so that a correction moves no rank
     label_mask = mask_of(given, classes_of(given))[used]
     sources = np.unique(source_numbers(d)[used], return_inverse=True)[1] if config.one_per_source else None
-    parts = blocks(d)
+    parts = blocks(d, times=2)
 
     def chunk(i: int) -> dict[str, np.ndarray]:
         u: Any = np.asarray(d.layer_activations(*parts[i]), np.float32)[used]

@@ -15,6 +15,7 @@ from and_core.errors import ArtifactError, DataError, NotComputed, one_of
 from and_core.records import Concept, Layer, NeuronId, Point, Side, TopClip
 from and_core.store.artifacts import VIEWS, layer_artifact, reading
 from and_core.store.clips import Clips
+from and_core.store.drawn import DrawnActivations
 from and_core.store.files import SAFE_NAME, cache_root, inside, safe_name
 from and_core.store.headline import Headline, Headlines, headline, headlines
 from and_core.store.manifest import FILE
@@ -53,9 +54,6 @@ def open_dissection(path_or_name: str | Path, root: Path | None = None) -> Disse
     if not (path / FILE).exists():
         raise ArtifactError(f"no dissection at {path}; there are: {', '.join(list_dissections(root)) or 'none'}")
     return Dissection(path)
-
-
-MOST_DRAWN = 20_000  # clips; a page draws some of more
 
 
 class Dissection(Clips, Results, TraceResults, TuningResults, SteeringResults):
@@ -131,25 +129,18 @@ class Dissection(Clips, Results, TraceResults, TuningResults, SteeringResults):
         name = self.neuron_id(index)
         return self._zarr(name.layer)[:, name.unit]
 
-    @cached_property
+    @property
     def drawn_clips(self) -> np.ndarray:
-        """(n,) clips that pages draw a point or a count for: all whose activations are kept, of more than
-        :data:`MOST_DRAWN` about half as many, in stretches evenly spaced, so that a neuron is read as fast."""
-        count = int(self.with_activations.sum())
-        clips = np.arange(count)
-        if count <= MOST_DRAWN:
-            return clips
-        rows = self._zarr(self.layers[0].name).shards or self._zarr(self.layers[0].name).chunks
-        apart = -(-2 * count // MOST_DRAWN)  # stretches of which one is read
-        return clips[clips // rows[0] % apart == 0]
+        """(n,) clips that pages draw: all whose activations are kept, of very many some, in even steps."""
+        return self._drawn.clips
 
     def drawn_activations(self, neuron: NeuronId | str) -> np.ndarray:
         """Return (n,) activations of one neuron on :attr:`drawn_clips`."""
-        name = self.neuron_id(self.index(neuron))
-        array, clips = self._zarr(name.layer), self.drawn_clips
-        if len(clips) == array.shape[0]:
-            return array[:, name.unit]
-        return array.oindex[clips, name.unit]
+        return self._drawn.read(self.neuron_id(self.index(neuron)))
+
+    @cached_property
+    def _drawn(self) -> DrawnActivations:
+        return DrawnActivations(self)
 
     def known_activations(self, neuron: NeuronId | str) -> np.ndarray:
         """Return (N,) activations of one neuron on every clip; after a streamed pass NaN on those that are neither kept
@@ -192,12 +183,15 @@ class Dissection(Clips, Results, TraceResults, TuningResults, SteeringResults):
         for start in range(0, int(self.with_activations.sum()), most):
             yield np.concatenate([np.asarray(x[start : start + most], np.float32) for x in arrays], 1)
 
+    def _activations_artifact(self, layer: str) -> str:
+        name = f"activations/{layer_artifact(layer)}"
+        older = name not in self.manifest.artifacts  # made before layers and documents had names of their own
+        return f"activations/{layer}" if older else name
+
     def _zarr(self, layer: str) -> Any:
         import zarr
 
-        name = f"activations/{layer_artifact(layer)}"
-        if name not in self.manifest.artifacts:  # made before layers and documents had names of their own
-            name = f"activations/{layer}"
+        name = self._activations_artifact(layer)
         paths = self.paths(name)
         with reading(name):
             root = next(path.parent for path in paths if path.name == "zarr.json")
@@ -429,6 +423,8 @@ class Dissection(Clips, Results, TraceResults, TuningResults, SteeringResults):
             lines.pop("closed_encoder", None)
         if self.has("activations") and self.multi_label:
             lines["outputs"] = "several classes at once (sigmoid)"
+        if self.streamed is not None:
+            lines["clips"] = f"statistics over {self.streamed['counted']:,}, activations of {self.streamed['kept']:,}"
         lines["synthetic"] = any(a.provenance == "synthetic" for a in self.manifest.artifacts.values())
         return lines
 
