@@ -245,8 +245,8 @@ class ListeningConfig(Section):
 class SteeringConfig(Section):
     """What neurons do to the decision: the class that each pushes, by gradients, and dials that check it."""
 
-    clips: Annotated[int, Field(ge=8, le=1000)] = 64  # of the probing set, drawn by the seed
-    checked: Annotated[int, Field(ge=1, le=100)] = 6  # neurons of a layer that are turned for real
+    clips: Annotated[int, Field(ge=8, le=1000)] = 32  # of the probing set, drawn by the seed
+    checked: Annotated[int, Field(ge=1, le=100)] = 4  # neurons of a layer that are turned for real
 
 
 class TuningConfig(Section):

@@ -14,7 +14,7 @@ from and_core.figures.theme import EXPORT
 from and_core.query.counterpart import same_clips
 from pages.ui import html, scores
 from pages.ui.data import dissection_names, get_dissection, kept_counterparts
-from pages.ui.explorer import choose_neuron, hold, returning
+from pages.ui.explorer import choose_neuron, hold, open_on_the_surest, returning
 from pages.ui.media import media_url
 from pages.ui.setup import BOUND, explain, provenance, setup
 
@@ -27,7 +27,8 @@ def _second(d: Dissection, neuron: NeuronId) -> tuple[Dissection, NeuronId]:
     named = returning() or "with_layer" in st.query_params or "with_unit" in st.query_params
     if not named and "with" not in st.query_params and state.get("with") not in names:
         others = [name for name in names if name != d.name and same_clips(d, get_dissection(name))]
-        hold("with", others[0] if others else d.name)
+        own = [name for name in others if get_dissection(name).target_classes]  # planted units have no classes
+        hold("with", (own or others or [d.name])[0])
     one, two, three = st.columns([1.4, 1.4, 1])
     name = one.selectbox("With a neuron of", names, key="with", persist_state="session", **BOUND)
     other = get_dissection(name)
@@ -114,6 +115,7 @@ def page() -> None:
     d = setup("Compare")
     st.html('<h1 class="and">Compare two neurons</h1>')
     try:
+        open_on_the_surest(d)
         neuron = choose_neuron(d)
         provenance(d)
         other, second = _second(d, neuron)

@@ -108,7 +108,7 @@ def _apart(d: Dissection) -> None:
         **BOUND,
     )
     _open_on_the_best(d, str(mode))
-    with fold("Bring a sound of your own", "own_sound"):
+    with fold("Bring a sound of your own", "bring_own"):
         if bring_in() and (own := brought()) is not None:
             st.session_state["listen_class"] = OWN
             reaction(d, own)  # its line in the neurons' histograms

@@ -52,7 +52,7 @@ def demo_configs() -> list[RunConfig]:
                 },
                 "listening": LISTENING if name == "demo-ast" else None,
                 "tuning": {},
-                "steering": {},
+                "steering": {} if name == "demo-ast" else None,
             }
         )
         for name, target in NETWORKS.items()

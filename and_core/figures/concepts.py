@@ -24,5 +24,6 @@ def neurons_per_layer(layers: list[str], counts: list[int], sizes: list[int], he
         )
     )
     themed(figure, "layer", "% of the layer", height)
+    figure.update_xaxes(automargin=True, title_standoff=8)  # names of layers are long and turned where it is narrow
     figure.update_layout(margin={"t": 22, "b": 100})
     return figure

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from and_core.errors import DataError
 from and_core.figures.paper_table import PaperTable, Part
-from and_core.figures.theme import GREY, line_styles, themed
+from and_core.figures.theme import GREY, LEGEND, line_styles, themed
 from and_core.store.dissection import Dissection
 
 EARS = {
@@ -38,7 +38,7 @@ def reliability_figure(d: Dissection, height: int = 290) -> go.Figure:
     themed(figure, "stated probability, mean of a bin", "share that holds", height)
     figure.update_xaxes(range=[0, 1])
     figure.update_yaxes(range=[0, 1.02])
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.14, "x": 0})
+    figure.update_layout(showlegend=True, legend=LEGEND)
     return figure
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from and_core.figures.theme import GREY, line_styles, plain, themed
+from and_core.figures.theme import GREY, LEGEND, line_styles, plain, themed
 from and_core.store.dissection import Dissection
 
 ABOUT_SEEDS = (
@@ -136,7 +136,7 @@ def uninterpretable_curves(
     themed(figure, "block", "uninterpretable neurons, %", height)
     figure.update_yaxes(range=[0, 102])
     figure.update_xaxes(dtick=1)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.14, "x": 0})
+    figure.update_layout(showlegend=True, legend=LEGEND)
     return figure
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from plotly.colors import sample_colorscale
 
-from and_core.figures.theme import GREY, INK, PALETTE, plain, themed
+from and_core.figures.theme import GREY, INK, LEGEND, PALETTE, plain, themed
 
 CELLS = 24  # a map is looked at in so many cells a side for the densest place of a concept
 ISLANDS = 40
@@ -159,7 +159,7 @@ def neuron_map(
     themed(figure, "", "", height)
     figure.update_layout(
         showlegend=True,
-        legend={"orientation": "h", "y": 1.06, "x": 0, "itemsizing": "constant"},
+        legend={**LEGEND, "itemsizing": "constant"},
         dragmode="pan",
         margin={"l": 10, "b": 10},
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from and_core.figures.theme import GREY, HIGH, INK, LOW, line_styles, plain, themed
+from and_core.figures.theme import GREY, HIGH, INK, LEGEND, LOW, line_styles, plain, themed
 
 KINDS = {
     "adjective": "adjectives",
@@ -52,7 +52,7 @@ def adjective_bars(
             hovertemplate="%{x}: %{customdata} neurons, %{y:.1f} %<extra></extra>",
         )
     themed(figure, "", "neurons, %", height)
-    figure.update_layout(barmode="group", showlegend=len(counts) > 1, legend={"orientation": "h", "y": 1.12, "x": 0})
+    figure.update_layout(barmode="group", showlegend=len(counts) > 1, legend=LEGEND)
     figure.update_xaxes(tickangle=-45)
     figure.update_layout(margin={"b": 90})
     return figure
@@ -96,7 +96,7 @@ def words_by_block(networks: Mapping[str, Mapping[str, Any]], kind: str, height:
                 hoverinfo="skip",
             )
     themed(figure, "block", f"{KINDS[kind]} per neuron, mean", height)
-    figure.update_layout(showlegend=len(networks) > 1, legend={"orientation": "h", "y": 1.14, "x": 0})
+    figure.update_layout(showlegend=len(networks) > 1, legend=LEGEND)
     figure.update_xaxes(dtick=1)
     return figure
 
@@ -130,7 +130,11 @@ def words_by_kind(networks: Mapping[str, Sequence[Mapping[str, Any]]], kind: str
             hovertemplate=f"{label}, %{{x}}: %{{y:.2f}}, %{{customdata:,}} neurons<extra></extra>",
         )
     themed(figure, "kind of layer", f"{KINDS[kind]} per neuron, mean", height)
-    figure.update_layout(barmode="group", showlegend=len(networks) > 1, legend={"orientation": "h", "y": 1.14, "x": 0})
+    figure.update_layout(
+        barmode="group",
+        showlegend=len(networks) > 1,
+        legend=LEGEND,
+    )
     kinds = dict.fromkeys(str(x) for bar in figure.data for x in bar.x)
     figure.update_xaxes(
         categoryorder="array", categoryarray=sorted(kinds, key=lambda kind: kind == "fc")

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from and_core.errors import DataError
 from and_core.figures.gallery import together
 from and_core.figures.paper_table import PaperTable, Part
-from and_core.figures.theme import GREY, line_styles, plain, themed
+from and_core.figures.theme import GREY, LEGEND, line_styles, plain, themed
 from and_core.store.dissection import Dissection
 from and_core.store.score_results import OUTCOMES
 
@@ -131,7 +131,7 @@ def scores_by_depth(
         )
     themed(figure, "block", METRIC[metric], height)
     figure.update_xaxes(dtick=1)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.14, "x": 0})
+    figure.update_layout(showlegend=True, legend=LEGEND)
     return figure
 
 

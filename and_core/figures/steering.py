@@ -17,7 +17,7 @@ NOTE = (
     "standard deviation more of the neuron, added at every position, by gradients on {clips} clips; interval: 95 %, "
     "Wilson; by chance: if the same headlines stood at each other's neurons. Move nothing: no class further than 95 % "
     "of {directions} random directions of the same length do. Dials: rank correlation of what gradients say with what "
-    "turning {checked} neurons of the layer does to all classes."
+    "turning {checked} neurons of the layer does to all classes; over all layers {overall}."
 )
 
 
@@ -71,6 +71,7 @@ def agreement_figure(d: Dissection, height: int = 340) -> go.Figure:
         marker={"color": LOW, "symbol": "line-ew-open", "size": 16, "line": {"width": 3}},
     )  # fmt: skip
     themed(figure, "", "share of headlines", height)
+    figure.update_xaxes(automargin=True, tickangle=-35)
     figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.1, "x": 0})
     return figure
@@ -97,4 +98,13 @@ def steering_table(d: Dissection) -> PaperTable:
                 "dials": "-" if row["spearman"] is None else f"{row['spearman']:.2f}",
             }
         )
-    return PaperTable([Part("Headlines and what neurons move", cells, NOTE.format(**notes))], d.steering_layers)
+    return PaperTable(
+        [
+            Part(
+                "Headlines and what neurons move",
+                cells,
+                NOTE.format(**notes, overall="-" if notes["spearman"] is None else f"{notes['spearman']:.2f}"),
+            )
+        ],
+        d.steering_layers,
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from and_core.figures.paper_table import Part
-from and_core.figures.theme import GREY, HIGH, INK, MUTED, line_styles, plain, themed
+from and_core.figures.theme import GREY, HIGH, INK, LEGEND, MUTED, line_styles, plain, themed
 
 Rows = Sequence[Mapping[str, Any]]
 TABLE_3 = (
@@ -208,7 +208,7 @@ def rating_figure(ratings: Rows, mark: str | None = None) -> go.Figure:
     )
     themed(figure, "", "mean rating, 1 to 5", 260)
     figure.update_yaxes(range=[0.9, 5.1], tick0=1, dtick=1, tickmode="linear").update_layout(
-        showlegend=True, legend={"orientation": "h", "y": 1.12}
+        showlegend=True, legend=LEGEND
     )
     return marked(figure, mark)
 
@@ -237,7 +237,7 @@ def block_figure(blocks: Rows, mark: str | None = None) -> go.Figure:
         )
     themed(figure, "block", "mean rating, 1 to 5", 260)
     figure.update_yaxes(range=[0.9, 5.1], tick0=1, dtick=1, tickmode="linear").update_xaxes(dtick=1)
-    return marked(figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12}), mark)
+    return marked(figure.update_layout(showlegend=True, legend=LEGEND), mark)
 
 
 def score_figure(points: Rows, score: str, mark: str | None = None) -> go.Figure:
@@ -255,7 +255,9 @@ def score_figure(points: Rows, score: str, mark: str | None = None) -> go.Figure
             hovertemplate="%{text}<br>%{x:.2f}, rating %{y:.2f}<extra></extra>",
         )
     themed(figure, f"{plain(score)} (automatic)", "mean rating, 1 to 5", 280)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.12, "font": {"color": INK}})
+    figure.update_layout(
+        showlegend=True, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "font": {"color": INK}}
+    )
     return marked(figure, mark)
 
 

@@ -22,6 +22,7 @@ PALETTE = (
 )  # Okabe and Ito: told apart by colour-blind readers
 
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
+LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}  # above the data, however many lines it takes
 EXPORT = {
     "displaylogo": False,
     "toImageButtonOptions": {"format": "svg", "scale": 2},

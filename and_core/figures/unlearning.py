@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from and_core.figures.class_changes import UNITS
 from and_core.figures.paper import NETWORKS, TABLE_4
 from and_core.figures.tables import NOT_RUN, column_name
-from and_core.figures.theme import GREY, HIGH, INK, LOW, PALETTE, plain, themed
+from and_core.figures.theme import GREY, HIGH, INK, LEGEND, LOW, PALETTE, plain, themed
 from and_core.labels.outputs import probabilities
 from and_core.labels.truth import class_map_of, classes_of_concept
 from and_core.store.dissection import Dissection
@@ -102,7 +102,7 @@ def dose_figure(rows: Sequence[Mapping[str, Any]], prefix: str = "", height: int
         f"change, {UNITS['probabilities' if prefix else 'logits']}",
         height,
     )
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.15, "x": 0})
+    figure.update_layout(showlegend=True, legend=LEGEND)
     return figure
 
 
@@ -152,7 +152,7 @@ def importance_figure(
                 hovertemplate=f"{plain(label)}, %{{x:.1f}} %: %{{y:.1f}} %<extra></extra>",
             )
     themed(figure, "hidden neurons ablated, %", f"{measure} on the tested clips, %", height)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.18, "x": 0})
+    figure.update_layout(showlegend=True, legend=LEGEND)
     return figure
 
 

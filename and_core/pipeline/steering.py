@@ -21,6 +21,7 @@ from and_core.targets.base import Target
 from and_core.targets.steer import Dial
 
 DIRECTIONS = 1000  # random ones of a layer, that tell what moves nothing
+EVERY = "every layer"
 HIGH = 95  # percentile of what they move, from which a neuron moves something
 UNITS = {"up": "change of the logit by one standard deviation", "down": "change of the logit by one standard deviation"}
 
@@ -35,7 +36,7 @@ def parameters(run: Run) -> dict[str, Any]:
 def compute(run: Run, writer: StageWriter) -> None:
     """Compute gradients of all classes' logits for all neurons, then turn some neurons for real.
 
-    Cost: 64 clips, a backward pass for each class, and R for each class.
+    Cost: some clips, a backward pass for each class, and R for each class.
     """
     d, target = run.dissection, run.network
     config = run.config.steering
@@ -97,7 +98,8 @@ def compute(run: Run, writer: StageWriter) -> None:
     writer.notes = {
         "clips": count, "classes": len(classes), "neurons": int(known.sum()), "move": int(effective.sum()),
         "left_out": [layer.name for layer in d.layers if layer.name not in made], "seed": run.config.seed,
-        "multi_label": bool(target.multi_label), "checked": config.checked, "directions": DIRECTIONS,
+        "multi_label": bool(target.multi_label), "checked": config.checked,
+        "spearman": checked.get(EVERY), "directions": DIRECTIONS,
     }  # fmt: skip
 
 
@@ -140,13 +142,18 @@ def check(
     real = (logits[1:] - logits[0]).mean(1)
     if not target.multi_label:
         real = real - real.mean(1, keepdims=True)
-    result = {}
+    result = {EVERY: float(spearmanr(_drawn_effects(effect, drawn).ravel(), real.ravel()).statistic)}
     for name in effect:
         mine = [n for n, (layer, _, _) in enumerate(drawn) if layer == name]
         if mine:
             said = effect[name][[drawn[n][2] for n in mine]]
             result[name] = float(spearmanr(said.ravel(), real[mine].ravel()).statistic)
     return result
+
+
+def _drawn_effects(effect: dict[str, np.ndarray], drawn: list[tuple[str, int, int]]) -> np.ndarray:
+    """Return (n, C) pushes of the neurons that were turned."""
+    return np.stack([effect[name][index] for name, _, index in drawn])
 
 
 def named_classes(d: Dissection, classes: list[str]) -> list[frozenset[int]]:

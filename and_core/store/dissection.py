@@ -423,6 +423,8 @@ class Dissection(Clips, Results, TraceResults, TuningResults, SteeringResults):
             lines.pop("closed_encoder", None)
         if self.has("activations") and self.multi_label:
             lines["outputs"] = "several classes at once (sigmoid)"
+        if self.streamed is not None:
+            lines["clips"] = f"statistics over {self.streamed['counted']:,}, activations of {self.streamed['kept']:,}"
         lines["synthetic"] = any(a.provenance == "synthetic" for a in self.manifest.artifacts.values())
         return lines
 

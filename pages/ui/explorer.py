@@ -15,6 +15,7 @@ from streamlit.errors import StreamlitAPIException
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from and_core import Dissection, NeuronId
+from and_core.query.openings import surest_neuron
 from pages.ui.html import markdown
 
 
@@ -92,3 +93,12 @@ def result_frame(d: Dissection, neurons: np.ndarray, scores: np.ndarray | None) 
     if scores is not None:
         frame.insert(2, "similarity", scores)
     return frame.fillna({"said in summary": "", "concept": "", "class of most high clips": ""}).round(2)
+
+
+def open_on_the_surest(d: Dissection) -> None:
+    """Choose the neuron that is told most surely, where neither the address nor the session names one of this
+    network's."""
+    asked = st.session_state.get("layer") or st.query_params.get("layer")
+    named = asked is not None or "unit" in st.query_params or "unit" in st.session_state
+    if d.has("explanations") and (not named or (asked is not None and asked not in {x.name for x in d.layers})):
+        go(surest_neuron(d))

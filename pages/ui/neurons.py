@@ -14,11 +14,10 @@ from and_core.display import csv_text
 from and_core.errors import ANDError
 from and_core.figures.neuron import activation_histogram, class_means_figure
 from and_core.figures.theme import EXPORT
-from and_core.query.openings import surest_neuron
 from and_core.records import Concept, Side, TopClip
 from and_core.store.dissection import ScoredMethod
 from pages.ui import html, intruder, keep, listening, player, quantities, scores, senses, steering
-from pages.ui.explorer import choose_neuron, go
+from pages.ui.explorer import choose_neuron, open_on_the_surest
 from pages.ui.header import arrive, header
 from pages.ui.media import media_url
 from pages.ui.own import own_value
@@ -32,7 +31,7 @@ def page() -> None:
     d = setup("Neurons")
     try:
         arrive(d)
-        _open_on_the_surest(d)
+        open_on_the_surest(d)
         neuron = choose_neuron(d)
         provenance(d)
         header(d, neuron)
@@ -67,15 +66,6 @@ def page() -> None:
             quantities.chart(d, neuron)
     except ANDError as error:
         explain(error)
-
-
-def _open_on_the_surest(d: Dissection) -> None:
-    """Choose the neuron that is told most surely, where neither the address nor the session names one of this
-    network's."""
-    asked = st.session_state.get("layer") or st.query_params.get("layer")
-    named = asked is not None or "unit" in st.query_params or "unit" in st.session_state
-    if d.has("explanations") and (not named or (asked is not None and asked not in {x.name for x in d.layers})):
-        go(surest_neuron(d))
 
 
 def _headline(d: Dissection, neuron: NeuronId) -> None:

@@ -47,6 +47,7 @@ PROVENANCE = (
     "target",
     "checkpoint",
     "dataset",
+    "clips",
     "captioner",
     "summarizer",
     "encoder",

@@ -9,7 +9,7 @@ import streamlit as st
 from and_core import Dissection
 from and_core.audio.media import read_flac
 from and_core.errors import ANDError
-from and_core.figures.theme import EXPORT, HIGH, INK, LOW, plain, themed
+from and_core.figures.theme import EXPORT, HIGH, INK, LEGEND, LOW, plain, themed
 from and_core.labels.truth import class_map_of, classes_of_concept
 from and_core.query.flips import clearest_unlearning
 from and_core.unlearn.dose import SHARES, first_flip, under_doses
@@ -137,7 +137,7 @@ def _curves(d: Dissection, values: np.ndarray, step: int) -> go.Figure:
     figure.add_vline(x=x[step], line_width=1, line_dash="dash", line_color=INK)
     themed(figure, "share of the chosen neurons silenced, %", "probability", 240)
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
-    return figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.16, "x": 0})
+    return figure.update_layout(showlegend=True, legend=LEGEND)
 
 
 def presented() -> bool:

@@ -28,7 +28,7 @@ def config(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def test_run_status_validate_list_info(config: Path) -> None:
     done = run(app, ["run", str(config)])
     assert done.exit_code == 0 and "small: 0 stages computed" in done.output
-    assert run(app, ["status", str(config)]).output.count("done") == len(STAGE_NAMES) - 7
+    assert run(app, ["status", str(config)]).output.count("done") == len(STAGE_NAMES) - 9
     assert "0 faults" in run(app, ["validate", "small"]).output
     listed = run(app, ["list"]).output
     assert "small" in listed and "3112" in listed
@@ -64,7 +64,7 @@ def test_a_data_set_is_checked(config: Path) -> None:
 
 
 def test_only_from_and_force(config: Path) -> None:
-    later = len(STAGE_NAMES) - STAGE_NAMES.index("last_layer") - 5  # nothing is judged, planted, listened or played to
+    later = len(STAGE_NAMES) - STAGE_NAMES.index("last_layer") - 6  # nothing is judged, planted, played or steered
     assert "1 stages computed" in run(app, ["run", str(config), "--only", "last_layer", "--force"]).output
     assert f"{later} stages computed" in run(app, ["run", str(config), "--from", "last_layer"]).output
 

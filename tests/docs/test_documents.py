@@ -12,10 +12,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from and_core import open_dissection, pipeline
+from and_core import Dissection, open_dissection, pipeline
 from and_core.cli.main import app
 from and_core.config import make_config
-from tests.conftest import ROOT, small_config
+from tests.conftest import BRIEF, ROOT, small_config
 
 GENERATED = ROOT / "docs" / "commands.md"  # usage lines, written from the program itself
 DOCUMENTS = sorted(
@@ -44,6 +44,9 @@ ELSEWHERE = {  # command -> why this test does not run it, and what does
     "and-dissect table last-layer ast-esc50": "the same; `table last-layer` is run on another dissection",
     "and-dissect ears CONFIG.yaml": "more labelled clips than these: tests/evaluate/test_confidence.py",
     "and-dissect ears labelled.yaml": "the same",
+    "and-dissect run CONFIG.yaml --only tuning": "tests/tuning/test_tuning_stage.py",
+    "and-dissect run CONFIG.yaml --only steering": "tests/steer/test_steering_stage.py",
+    "and-dissect table steering NAME": "the same",
     "and-dissect concepts CONFIG.yaml": "a network of classes as ears: tests/cli/test_classes.py",
 }
 STANDS_FOR = {"NAME": "demo-ast", "NAME...": "demo-ast", "FILE": "own.json", "TABLE": "scores"}
@@ -123,8 +126,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_short_commands_of_the_documents_run(place: Path, cache: Path) -> None:
-    shutil.copytree(cache / "small", place / "cache" / "demo-ast")
+def test_the_short_commands_of_the_documents_run(place: Path, played: Dissection) -> None:
+    shutil.copytree(played.folder, place / "cache" / "demo-ast")
     for study in ("paper", "simulated-raters"):
         assert CliRunner().invoke(app, ["study", "new", f"{study}.yaml"]).exit_code == 0
     assert CliRunner().invoke(app, ["study", "results", "simulated-raters"]).exit_code == 0
@@ -133,7 +136,7 @@ def test_the_short_commands_of_the_documents_run(place: Path, cache: Path) -> No
 
 @pytest.mark.slow
 def test_every_command_of_the_documents_runs_from_a_fresh_cache(place: Path) -> None:
-    changes = {"name": "demo-ast", "listening": {"weights": "demo", "measured": 4}}
+    changes = {"name": "demo-ast", "listening": {"weights": "demo", "measured": 4}, "tuning": BRIEF}
     pipeline.run(make_config(small_config().model_dump(mode="json") | changes))
     for study in ("paper", "simulated-raters"):
         assert CliRunner().invoke(app, ["study", "new", f"{study}.yaml"]).exit_code == 0

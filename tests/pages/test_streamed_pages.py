@@ -38,6 +38,7 @@ def test_the_neurons_and_layers_pages_say_what_is_exact(streamed_cache: Path) ->
     )
     captions = [caption.value for caption in test.caption]
     assert sentence in captions and not test.exception
+    assert "statistics over 24, activations of 12" in text
     assert "12 activations" in text and "All 12 activations" not in text
     tops = d.extreme_clips(neuron) + d.extreme_clips(neuron, "low")
     assert any(top.clip.index >= 12 for top in tops), "some of the extreme clips are not among those that are kept"
