@@ -44,6 +44,9 @@ def test_pages(path: str, cache: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert not bare.exception and "has not been run yet" in page_html(bare)
 
 
+NOT_RUN = ("planted", "listening", "tuning", "tuning-neurons", "steering")  # of the small dissection
+
+
 def test_every_table_and_figure_is_a_file(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from and_core.figures.catalogue import TABLES
     from and_core.figures.gallery import FIGURES
@@ -57,7 +60,7 @@ def test_every_table_and_figure_is_a_file(cache: Path, tmp_path: Path, monkeypat
                 answer.startswith("0 ")
                 or "not enough" in answer
                 or "enough neurons" in answer
-                or name in ("planted", "listening")
+                or (name in NOT_RUN and "has not been run yet" in answer)
             ), (
                 name,
                 form,
@@ -68,7 +71,8 @@ def test_every_table_and_figure_is_a_file(cache: Path, tmp_path: Path, monkeypat
     )
     for name in FIGURES:
         answer = command("figure", name, "small", "--out", str(tmp_path / name))
-        assert (answer.startswith("0 ") and list((tmp_path / name).glob("*.html"))) or "nothing to draw" in answer, (
+        drawn = answer.startswith("0 ") and list((tmp_path / name).glob("*.html"))
+        assert drawn or "nothing to draw" in answer or (name in NOT_RUN and "has not been run yet" in answer), (
             name,
             answer[:300],
         )

@@ -199,7 +199,9 @@ def test_a_corrected_caption_and_label_are_run_and_what_it_changed_is_shown(serv
     page.get_by_role("button", name="Keep the correction").click()
     page.get_by_text("The label of").wait_for()
     page.keyboard.press("Escape")
+    settle(page)  # a popover that is closing takes the click
     page.get_by_role("link", name="Kept").click()
+    page.wait_for_function("document.querySelector('h1.and')?.innerText === 'Kept'")
     page.get_by_role("button", name="Run what depends on the corrections").click()
     page.get_by_text("What the last run changed").wait_for(timeout=240_000)
     settle(page)
@@ -210,3 +212,32 @@ def test_a_corrected_caption_and_label_are_run_and_what_it_changed_is_shown(serv
     assert "clips labelled whale song" in {figure.what for figure in read_changes(KeptFile(root), "small")["figures"]}
     assert again.manifest.stages["activations"].key == d.manifest.stages["activations"].key
     assert page.faults == []
+
+
+def test_a_phone_hears_a_neuron_opens_it_and_turns_an_unlearning(server: str, page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    narrow = "document.querySelector('[data-testid=\"stMain\"]').scrollWidth <= innerWidth"
+    open_page(page, f"{server}/?dissection=small", ".and-one .and-card")
+    badge = page.get_by_text("synthetic", exact=False).locator("visible=true").first.bounding_box()
+    assert badge["y"] < 844 and page.evaluate(narrow), "whose sounds these are is in sight at once"
+    page.locator(".and-one .and-play").first.click()
+    page.wait_for_function("[...document.querySelectorAll('.and-one audio')].some(a => a.currentTime > 0)")
+    neuron = page.locator("[data-and-neuron]").first
+    name = neuron.get_attribute("data-and-neuron")
+    neuron.locator("a", has_text="/").click()
+    page.wait_for_selector(f'[data-and-neuron="{name}"] .and-headline')
+    settle(page)
+    assert page.evaluate(narrow)
+    open_page(page, f"{server}/unlearning?dissection=small&concept=rain&strategy=DB&top=3", "h1.and")
+    slider = page.get_by_role("slider", name="Share of the chosen neurons", exact=False).first
+    slider.wait_for(timeout=60_000)  # torch and the network are loaded
+    settle(page)
+    before = slider.get_attribute("aria-valuetext") or slider.get_attribute("aria-valuenow")
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(
+        "([s, before]) => (s.getAttribute('aria-valuetext') || s.getAttribute('aria-valuenow')) !== before",
+        arg=[slider.element_handle(), before],
+    )
+    settle(page)
+    assert page.evaluate(narrow) and page.faults == []
