@@ -242,6 +242,16 @@ def points(summary: Sequence[Point]) -> str:
     return f"<ul>{''.join(items)}</ul>"
 
 
+LONG = 20  # letters of a word, from which it may be broken
+
+
+def cell(value: str) -> str:
+    """Return a cell of a table; only a word of many letters may be broken, so that none pushes the table over its
+    box."""
+    broken = ' class="long"' if any(len(word) > LONG for word in value.split()) else ""
+    return f"<td{broken}>{text(value)}</td>"
+
+
 def concept_table(columns: dict[str, Sequence[Concept]], named: Sequence[str] | None = None, rows: int = 5) -> str:
     """Return ranked concepts side by side: scored ones of one or more methods, and names alone of a method that only
     ranks."""
@@ -251,13 +261,13 @@ def concept_table(columns: dict[str, Sequence[Concept]], named: Sequence[str] | 
     lines = []
     for i in range(min(rows, max([len(c) for c in columns.values()] + [len(named or [])], default=0))):
         cells = [
-            f'<td>{text(c[i].name.replace("_", " "))}</td><td class="n">{c[i].score:.2f}</td>'
+            f'{cell(c[i].name.replace("_", " "))}<td class="n">{c[i].score:.2f}</td>'
             if i < len(c)
             else "<td></td><td></td>"
             for c in columns.values()
         ]
         if named is not None:
-            cells.append(f"<td>{text(named[i].replace('_', ' ')) if i < len(named) else ''}</td>")
+            cells.append(cell(named[i].replace("_", " ") if i < len(named) else ""))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
 
@@ -265,7 +275,7 @@ def concept_table(columns: dict[str, Sequence[Concept]], named: Sequence[str] | 
 def plain_table(rows: Sequence[dict[str, str]], *anchors: str) -> str:
     """Return rows of texts as they stand; terms of the glossary in the head are explained."""
     head = "".join(f"<th>{explained(name, *anchors)}</th>" for name in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row.values()) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(cell(str(value)) for value in row.values()) + "</tr>" for row in rows)
     reached = 'tabindex="0" role="group" aria-label="table"'  # by keys, to be scrolled where it is wider than the page
     return f'<div class="and-scroll" {reached}><table><tr>{head}</tr>{body}</table></div>'
 
