@@ -14,7 +14,7 @@ from and_core.steer.dials import DOSES, neuron_push, random_pushes, steered_logi
 from and_core.steer.pushes import steerable
 from and_core.steer.upstream import Driver, drivers
 from and_core.store.dissection import Dissection
-from and_core.targets.loaded import network_lock, shared_target
+from and_core.targets.loaded import network_lock, network_rate, shared_target
 from and_core.targets.steer import Dial
 
 CLIPS = 12  # of the probing set, that a dial is turned on
@@ -33,7 +33,7 @@ def dose_response(d: Dissection, neuron: NeuronId, doses: tuple[float, ...] = DO
         The network can't be loaded, or the layer is of attention heads.
     """
     clips = np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(d.with_activations))[:CLIPS])
-    waves = [clip_wave(d, int(clip), sample_rate(d)) for clip in clips]
+    waves = [clip_wave(d, int(clip), network_rate(d)) for clip in clips]
     return _turned(d, neuron, waves, doses, seed)
 
 
@@ -43,13 +43,7 @@ def dose_response_of_sound(
     """Turn one neuron on a sound, a waveform (samples,) at a rate in Hz."""
     from and_core.audio.decode import resample
 
-    return _turned(d, neuron, [resample(wave, rate, sample_rate(d))], doses, 0)
-
-
-def sample_rate(d: Dissection) -> int:
-    """Return the rate in Hz at which the network of a dissection hears."""
-    with network_lock():
-        return shared_target(d).sample_rate
+    return _turned(d, neuron, [resample(wave, rate, network_rate(d))], doses, 0)
 
 
 def _turned(
@@ -91,7 +85,7 @@ def upstream(d: Dissection, neuron: NeuronId, most: int = 6) -> list[Driver]:
         As :func:`dose_response`.
     """
     clips = [int(c) for c in np.asarray(d.extreme_indices("high")[d.index(neuron)])[:TOP] if c >= 0]
-    waves = [clip_wave(d, clip, sample_rate(d)) for clip in clips]
+    waves = [clip_wave(d, clip, network_rate(d)) for clip in clips]
     with network_lock():
         target = shared_target(d)
         names = [layer.name for layer in d.layers]

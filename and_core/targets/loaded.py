@@ -64,6 +64,12 @@ def shared_target(d: Dissection) -> Target:
         return _kept[key]
 
 
+def network_rate(d: Dissection) -> int:
+    """Return the rate in Hz at which the network of a dissection hears; it is loaded for that."""
+    with _lock:
+        return shared_target(d).sample_rate
+
+
 def network_lock() -> threading.RLock:
     """Return the lock under which shared networks run."""
     return _lock

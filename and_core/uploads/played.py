@@ -10,7 +10,7 @@ import numpy as np
 
 from and_core.records import NeuronId
 from and_core.store.dissection import Dissection
-from and_core.targets.loaded import network_lock, shared_target
+from and_core.targets.loaded import network_rate
 from and_core.tuning.compose import Dials, compose
 from and_core.uploads.sound import OwnSound, react
 
@@ -41,8 +41,7 @@ def sample_rate(d: Dissection) -> int:
     """Return the rate in Hz at which the network of a dissection hears."""
     if d.has("tuning"):
         return int(d.notes("tuning")["rate"])
-    with network_lock():
-        return shared_target(d).sample_rate
+    return network_rate(d)
 
 
 def play(d: Dissection, dials: Dials) -> Played:

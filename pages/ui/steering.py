@@ -5,9 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from and_core import Dissection, NeuronId
+from and_core.errors import ANDError
+from and_core.figures.steering import dose_figure
+from and_core.figures.theme import EXPORT
 from and_core.names import readable
 from and_core.query.steering import names_what_it_moves, pushed_classes
 from pages.ui import html
+from pages.ui.setup import explain, fold
 
 
 def sentence(d: Dissection, neuron: NeuronId) -> str:
@@ -41,6 +45,22 @@ def line(d: Dissection, neuron: NeuronId) -> None:
     link = html.neuron_link(d.name, neuron).replace("/neurons?", "/steering?", 1)
     body = f'{sentence(d, neuron)} <a href="{link}" target="_self">Turn it</a>'
     st.html(html.heading("What it does to the decision", "", "steering") + html.box(f"<p>{body}</p>"))
+    opened = fold("Classes by dose", "by_dose")
+    if opened.open:  # the network runs for it
+        with opened:
+            _small_curve(d, neuron)
+
+
+def _small_curve(d: Dissection, neuron: NeuronId) -> None:
+    from and_core.steer.live import dose_response  # here, so that browsing loads no torch
+
+    try:
+        with st.spinner("Turning the neuron up and down"):
+            figure = dose_figure(dose_response(d, neuron), d.target_classes, 230)
+    except ANDError as error:
+        explain(error, "by dose")
+        return
+    st.plotly_chart(figure, config=EXPORT, theme=None, key="small_dose")
 
 
 def summary(d: Dissection) -> str:

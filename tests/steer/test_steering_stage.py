@@ -90,6 +90,11 @@ def test_the_page_opens_on_what_moves_its_own_class_and_turns_it(steered) -> Non
 def test_the_neurons_page_says_it_in_one_line(steered) -> None:
     test = app(dissection="small", layer="layer3_output", unit="5").switch_page("pages/neurons.py").run()
     assert not test.exception and "What it does to the decision" in page_html(test)
+    charts = len(test.get("plotly_chart"))
+    test = (
+        app(dissection="small", layer="layer3_output", unit="5", by_dose="true").switch_page("pages/neurons.py").run()
+    )
+    assert not test.exception and len(test.get("plotly_chart")) == charts + 1, "a link opens the curve"
 
 
 def test_a_dissection_without_the_stage_says_how_it_is_made(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
