@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from and_core.figures.paper_table import PaperTable, Part
-from and_core.figures.theme import GREY, HIGH, LOW, PALETTE, themed
+from and_core.figures.theme import GREY, HIGH, LEGEND, LOW, PALETTE, themed
 from and_core.names import readable
 from and_core.query.steering import DoseResponse
 from and_core.store.dissection import Dissection
@@ -42,9 +42,9 @@ def dose_figure(response: DoseResponse, classes: list[str], height: int = 300) -
         hovertemplate="random directions change no class by more than %{customdata:.1%}<extra></extra>",
         customdata=widest,
     )  # fmt: skip
-    themed(figure, "added to the neuron, standard deviations of it", "mean probability", height)
+    themed(figure, "added to the neuron, SD", "mean probability", height)
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.28, "x": 0})
+    figure.update_layout(showlegend=True, legend=LEGEND)
     return figure
 
 
@@ -73,7 +73,7 @@ def agreement_figure(d: Dissection, height: int = 340) -> go.Figure:
     themed(figure, "", "share of headlines", height)
     figure.update_xaxes(automargin=True, tickangle=-35)
     figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.1, "x": 0})
+    figure.update_layout(showlegend=True, legend=LEGEND)
     return figure
 
 

@@ -56,7 +56,7 @@ def _small_curve(d: Dissection, neuron: NeuronId) -> None:
 
     try:
         with st.spinner("Turning the neuron up and down"):
-            figure = dose_figure(dose_response(d, neuron), d.target_classes, 230)
+            figure = dose_figure(dose_response(d, neuron), d.target_classes, 330)
     except ANDError as error:
         explain(error, "by dose")
         return
