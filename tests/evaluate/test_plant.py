@@ -93,7 +93,9 @@ def test_two_meanings_at_once_are_planted_where_a_layer_holds_both() -> None:
     x = rng.standard_normal((90, 6)).astype(np.float32)
     x[:, 0] += 4 * dog
     unit = Unit("conjunction", "dog", "loud")
-    word, other = halves_of(unit, LABELS, WORDS)
+    halves = halves_of(unit, LABELS, WORDS)
+    assert halves is not None
+    word, other = halves
     assert (
         np.array_equal(word, loud) and np.array_equal(other, dog) and halves_of(Unit("random"), LABELS, WORDS) is None
     )
