@@ -101,7 +101,7 @@ def _own_sound(d: Dissection, neuron: NeuronId, classes: list[str]) -> None:
 
 
 def _likeliest(response: DoseResponse, dose: float) -> list[tuple[int, float, float]]:
-    base = response.shares[list(response.doses).index(0.0)]
+    base = response.base
     now = response.shares[list(response.doses).index(dose)]
     order = np.argsort(-np.maximum(base, now), kind="stable")[:5]
     return [(int(c), float(base[c]), float(now[c])) for c in order]

@@ -24,7 +24,7 @@ NOTE = (
 def dose_figure(response: DoseResponse, classes: list[str], height: int = 300) -> go.Figure:
     """Return the probabilities of the classes that are moved most by dose, with what random directions move."""
     figure = go.Figure()
-    moved = np.abs(response.shares - response.shares[list(response.doses).index(0.0)]).max(0)
+    moved = np.abs(response.shares - response.base).max(0)
     for place, c in enumerate(np.argsort(-moved, kind="stable")[:SHOWN].tolist()):
         colour = PALETTE[place % len(PALETTE)]
         figure.add_scatter(
@@ -33,9 +33,8 @@ def dose_figure(response: DoseResponse, classes: list[str], height: int = 300) -
             hovertemplate="%{x:+g} SD: %{y:.1%}<extra>" + readable(classes[c]) + "</extra>",
         )  # fmt: skip
     known = np.isfinite(response.random).all(1)
-    base = response.shares[list(response.doses).index(0.0)]
     widest = np.nanmax(response.random[known], axis=1)
-    top = base.max()
+    top = response.base.max()
     figure.add_scatter(
         x=response.doses[known], y=np.full(int(known.sum()), top), mode="markers", name="random directions, at most",
         marker={"color": GREY, "symbol": "line-ew-open", "size": 10}, error_y={"array": widest, "color": GREY},

@@ -10,8 +10,8 @@ import pyarrow as pa
 from scipy.stats import spearmanr
 
 from and_core.audio.media import clip_wave
-from and_core.labels.truth import class_map_of, classes_of_concept
 from and_core.pipeline.stage import Run, Stage
+from and_core.query.steering import named_classes
 from and_core.steer.agreement import agreement
 from and_core.steer.dials import neuron_push, steered_logits
 from and_core.steer.pushes import chance, gradients, pushes, steerable
@@ -79,7 +79,7 @@ def compute(run: Run, writer: StageWriter) -> None:
         "effective": effective,
     }
     writer.table("neurons", pa.table(columns), UNITS)
-    named = named_classes(d, classes)
+    named = named_classes(d)
     table = []
     checked = check(run, target, clips, {layer.name: effect for layer in layers}, points)
     for layer in layers:
@@ -154,21 +154,6 @@ def check(
 def _drawn_effects(effect: dict[str, np.ndarray], drawn: list[tuple[str, int, int]]) -> np.ndarray:
     """Return (n, C) pushes of the neurons that were turned."""
     return np.stack([effect[name][index] for name, _, index in drawn])
-
-
-def named_classes(d: Dissection, classes: list[str]) -> list[frozenset[int]]:
-    """Return for each neuron the network's classes that its headline names with confidence."""
-    if not d.has("explanations"):
-        return [frozenset()] * d.neuron_count
-    headlines, mapping = d.headlines, class_map_of(d)
-    of_concept = {
-        concept: frozenset(classes_of_concept(mapping, classes, concept))
-        for concept in {c for c in headlines.concept.tolist() if c}
-    }
-    return [
-        of_concept[concept] if concept and holds else frozenset()
-        for concept, holds in zip(headlines.concept.tolist(), headlines.holds.tolist(), strict=True)
-    ]
 
 
 def _or_none(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from and_core.labels.truth import class_map_of, classes_of_concept
 from and_core.query.openings import surest_neuron
 from and_core.records import NeuronId
 from and_core.store.dissection import Dissection
+
+KEPT = 4  # dissections
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,11 @@ class DoseResponse:
     beyond: np.ndarray
     flips: np.ndarray
 
+    @property
+    def base(self) -> np.ndarray:
+        """(C,) mean probability of each class without the dial."""
+        return np.asarray(self.shares[list(self.doses).index(0.0)])
+
 
 def pushed_classes(d: Dissection, neuron: NeuronId, most: int) -> list[tuple[str, float]]:
     """Return the classes that a neuron moves furthest, each with the change of its logit by one standard deviation;
@@ -50,15 +58,26 @@ def pushed_classes(d: Dissection, neuron: NeuronId, most: int) -> list[tuple[str
     return [(d.target_classes[c], float(effect[c])) for c in order.tolist()]
 
 
+@lru_cache(maxsize=KEPT)
+def named_classes(d: Dissection) -> list[frozenset[int]]:
+    """Return for each neuron the network's classes that its headline names with confidence."""
+    if not d.has("explanations"):
+        return [frozenset()] * d.neuron_count
+    headlines, mapping, classes = d.headlines, class_map_of(d), d.target_classes or []
+    of_concept = {
+        concept: frozenset(classes_of_concept(mapping, classes, concept))
+        for concept in {c for c in headlines.concept.tolist() if c}
+    }
+    return [
+        of_concept[concept] if concept and holds else frozenset()
+        for concept, holds in zip(headlines.concept.tolist(), headlines.holds.tolist(), strict=True)
+    ]
+
+
 def names_what_it_moves(d: Dissection, index: int) -> bool | None:
     """Return whether a neuron's confident headline names the class that it moves up most; None where it names none."""
-    headlines = d.headlines
-    concept, up = headlines.concept[index], d.pushed["up_class"][index].as_py()
-    if not concept or not headlines.holds[index] or up is None:
-        return None
-    classes = d.target_classes
-    own = classes_of_concept(class_map_of(d), classes, concept)
-    return up in {classes[c] for c in own} if own else None
+    own, up = named_classes(d)[index], d.pushed["up_class"][index].as_py()
+    return up in {d.target_classes[c] for c in own} if own and up is not None else None
 
 
 def most_moving_neuron(d: Dissection) -> NeuronId:

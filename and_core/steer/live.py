@@ -33,7 +33,7 @@ def dose_response(d: Dissection, neuron: NeuronId, doses: tuple[float, ...] = DO
         The network can't be loaded, or the layer is of attention heads.
     """
     clips = np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(d.with_activations))[:CLIPS])
-    waves = [clip_wave(d, int(clip), network_rate(d)) for clip in clips]
+    waves = _waves(d, clips.tolist())
     return _turned(d, neuron, waves, doses, seed)
 
 
@@ -44,6 +44,12 @@ def dose_response_of_sound(
     from and_core.audio.decode import resample
 
     return _turned(d, neuron, [resample(wave, rate, network_rate(d))], doses, 0)
+
+
+def _waves(d: Dissection, clips: list[int]) -> list[np.ndarray]:
+    """Return clips at the rate at which the network hears."""
+    rate = network_rate(d)
+    return [clip_wave(d, clip, rate) for clip in clips]
 
 
 def _turned(
@@ -85,7 +91,7 @@ def upstream(d: Dissection, neuron: NeuronId, most: int = 6) -> list[Driver]:
         As :func:`dose_response`.
     """
     clips = [int(c) for c in np.asarray(d.extreme_indices("high")[d.index(neuron)])[:TOP] if c >= 0]
-    waves = [clip_wave(d, clip, network_rate(d)) for clip in clips]
+    waves = _waves(d, clips)
     with network_lock():
         target = shared_target(d)
         names = [layer.name for layer in d.layers]

@@ -157,6 +157,25 @@ class Artifacts:
                 self._arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False, max_header_size=HEADER)
         return self._arrays[name]
 
+    def zarr_array(self, name: str) -> Any:
+        """Return a Zarr array, opened for reading.
+
+        Raises
+        ------
+        ArtifactError
+            Its folder holds other files than the manifest lists, or it can't be read.
+        """
+        import zarr
+
+        paths = self.paths(name)
+        with reading(name):
+            root = next(path.parent for path in paths if path.name == "zarr.json")
+            if {path for path in root.rglob("*") if not path.is_dir()} != set(paths):
+                raise ArtifactError(
+                    f"artifact {name!r} is altered: its folder holds other files than the manifest lists"
+                )
+            return zarr.open_array(str(root), mode="r")
+
     def document(self, name: str) -> Any:
         """Return a JSON document, kept in memory after the first read; not to be changed by the caller."""
         if name not in self._documents:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from and_core.errors import ArtifactError, DataError, NotComputed, one_of
 from and_core.records import Concept, Layer, NeuronId, Point, Side, TopClip
-from and_core.store.artifacts import VIEWS, layer_artifact, reading
+from and_core.store.artifacts import VIEWS, layer_artifact
 from and_core.store.clips import Clips
 from and_core.store.drawn import DrawnActivations
 from and_core.store.files import SAFE_NAME, cache_root, inside, safe_name
@@ -189,22 +189,13 @@ class Dissection(Clips, Results, TraceResults, TuningResults, SteeringResults):
         return f"activations/{layer}" if older else name
 
     def _zarr(self, layer: str) -> Any:
-        import zarr
-
         name = self._activations_artifact(layer)
-        paths = self.paths(name)
-        with reading(name):
-            root = next(path.parent for path in paths if path.name == "zarr.json")
-            if {path for path in root.rglob("*") if not path.is_dir()} != set(paths):
-                raise ArtifactError(
-                    f"artifact {name!r} is altered: its folder holds other files than the manifest lists"
-                )
-            array = zarr.open_array(str(root), mode="r")
-            if array.shape != (int(self.with_activations.sum()), self.layer(layer).size):
-                raise ArtifactError(
-                    f"artifact {name!r} has shape {array.shape}, not one row a clip and one column a neuron"
-                )
-            return array
+        array = self.zarr_array(name)
+        if array.shape != (int(self.with_activations.sum()), self.layer(layer).size):
+            raise ArtifactError(
+                f"artifact {name!r} has shape {array.shape}, not one row a clip and one column a neuron"
+            )
+        return array
 
     def extreme_clips(self, neuron: NeuronId | str, side: Side = "high", k: int | None = None) -> list[TopClip]:
         """Return the neuron's `k` highest or lowest clips (default: the run's K), most extreme first."""

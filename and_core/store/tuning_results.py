@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from and_core.errors import ArtifactError
-from and_core.store.artifacts import Artifacts, reading
+from and_core.store.artifacts import Artifacts
 
 RESPONSES = "tuning/responses"
 
@@ -39,14 +38,4 @@ class TuningResults(Artifacts):
 
     def stimulus_activations(self, start: int, stop: int) -> np.ndarray:
         """Return (S, n) activations of the neurons at positions `start` to `stop` on every presentation."""
-        return np.asarray(self._responses()[:, start:stop], np.float32)
-
-    def _responses(self) -> Any:
-        import zarr
-
-        paths = self.paths(RESPONSES)
-        with reading(RESPONSES):
-            root = next(path.parent for path in paths if path.name == "zarr.json")
-            if {path for path in root.rglob("*") if not path.is_dir()} != set(paths):
-                raise ArtifactError(f"artifact {RESPONSES!r} is altered: its folder holds other files than are listed")
-            return zarr.open_array(str(root), mode="r")
+        return np.asarray(self.zarr_array(RESPONSES)[:, start:stop], np.float32)
