@@ -102,15 +102,19 @@ def own(cache: Path, tmp_path: Path):
 BRIEF: dict = {"levels": [-40, -20, -10], "per_octave": 3, "repeats": 2, "chords": 10, "permutations": 50}
 
 
+def with_stage(cache: Path, root: Path, stage: str, settings: dict):
+    """Return a copy of the small dissection in `root` with one stage more."""
+    from and_core import open_dissection, pipeline
+
+    shutil.copytree(cache / "small", root / "small")
+    assert pipeline.run(small_config(**{stage: settings}), root=root, only=[stage]).computed == [stage]
+    return open_dissection("small", root=root)
+
+
 @pytest.fixture(scope="session")
 def played(cache: Path, tmp_path_factory: pytest.TempPathFactory):
     """The small dissection with a short battery of stimuli."""
-    from and_core import open_dissection, pipeline
-
-    root = tmp_path_factory.mktemp("played")
-    shutil.copytree(cache / "small", root / "small")
-    assert pipeline.run(small_config(tuning=BRIEF), root=root, only=["tuning"]).computed == ["tuning"]
-    return open_dissection("small", root=root)
+    return with_stage(cache, tmp_path_factory.mktemp("played"), "tuning", BRIEF)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from and_core.query.tuning import best_tuned_neuron
-from tests.browser.test_browser import RULES, context, open_page, page, settle, title  # noqa: F401  # fixtures
+from tests.browser.test_browser import context, faultless_in_both_themes, open_page, page, settle, title  # noqa: F401  # fixtures
 from tests.serving import dashboard_server
 
 pytestmark = pytest.mark.browser
@@ -44,14 +44,7 @@ def test_from_tuning_curves_to_a_sound_that_is_played_to_the_neuron(server: str,
 
 @pytest.mark.parametrize("path", ["tuning", "play"])
 def test_tuned_pages_have_no_faults_of_labels_and_contrast(server: str, page, path: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     open_page(page, f"{server}/{path}?dissection=small")
-    for theme, width, height in (("light", 1440, 900), ("dark", 390, 844)):
-        page.evaluate("theme => window.andTheme.set(theme)", theme)
-        page.set_viewport_size({"width": width, "height": height})
-        settle(page)
-        found = axe.run(page, options=RULES)
-        assert {v["id"]: [n["html"][:160] for n in v["nodes"]][:4] for v in found.response["violations"]} == {}, theme
+    for theme in faultless_in_both_themes(page):
         main = "document.querySelector('[data-testid=stMain]')"
-        assert page.evaluate(f"{main}.scrollWidth - {main}.clientWidth") <= 0
-    page.evaluate("window.andTheme.set('system')")
+        assert page.evaluate(f"{main}.scrollWidth - {main}.clientWidth") <= 0, theme

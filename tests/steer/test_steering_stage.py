@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from and_core import open_dissection, pipeline
 from and_core.figures.steering import agreement_figure, dose_figure
 from and_core.query.steering import most_moving_neuron, names_what_it_moves, pushed_classes
 from and_core.steer.live import dose_response, upstream
-from tests.conftest import command, small_config
+from tests.conftest import command, small_config, with_stage
 from tests.dashboard import app, page_html, page_text
 
 BRIEF = {"clips": 8, "checked": 2}
@@ -20,10 +19,7 @@ BRIEF = {"clips": 8, "checked": 2}
 
 @pytest.fixture(scope="module")
 def steered(cache: Path, tmp_path_factory: pytest.TempPathFactory):
-    root = tmp_path_factory.mktemp("steered")
-    shutil.copytree(cache / "small", root / "small")
-    assert pipeline.run(small_config(steering=BRIEF), root=root, only=["steering"]).computed == ["steering"]
-    return open_dissection("small", root=root)
+    return with_stage(cache, tmp_path_factory.mktemp("steered"), "steering", BRIEF)
 
 
 @pytest.fixture(autouse=True)
